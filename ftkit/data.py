@@ -1,0 +1,161 @@
+"""The data slot: a `Task` is three splits of labelled texts or images; a `Batch` is some rows of one split."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from datasets import ClassLabel, Dataset, Features, Value
+from datasets import Sequence as Nested
+from torch import Tensor
+
+STAGES = ("train", "valid", "test")
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows of one split, as indices: the model that reads them turns each split into tokens or pixels once.
+
+    `data` has a column `text` or `image`; `rows` (n,) and `labels` (n,) are int64; `task` names the head that answers; `features`
+    (n, width), if given, are the body's answers, computed before.
+    """
+
+    data: Dataset
+    rows: Tensor
+    labels: Tensor
+    task: str
+    features: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """A classification task over three `datasets.Dataset`s with the columns `text` (or `image`) and `label`.
+
+    `train` is trained on; learning rates and the like are chosen on `valid`; `test` is read once, at the end. `notes` say what was done
+    to the data that its owner may not expect.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    train: Dataset
+    valid: Dataset
+    test: Dataset
+    notes: tuple[str, ...] = field(default=())
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{stage} {len(self.split(stage)):,}" for stage in STAGES)
+        return f"Task({self.name!r}, {len(self.classes)} classes, {sizes})"
+
+    @property
+    def kind(self) -> str:
+        """What is read: "text" or "image"."""
+        return "image" if "image" in self.train.column_names else "text"
+
+    def split(self, stage: str) -> Dataset:
+        """The rows of "train", "valid" or "test".
+
+        Raises:
+            ValueError: another stage.
+        """
+        if stage not in STAGES:
+            raise ValueError(f"stage must be one of {', '.join(STAGES)}, got {stage!r}")
+        return getattr(self, stage)
+
+    @cached_property
+    def _labels(self) -> dict[str, Tensor]:
+        return {stage: torch.tensor(self.split(stage)["label"][:], dtype=torch.int64) for stage in STAGES}
+
+    def labels(self, stage: str) -> Tensor:
+        """The labels of a split, int64, shape (rows,)."""
+        self.split(stage)
+        return self._labels[stage]
+
+    @cached_property
+    def _lengths(self) -> Tensor:
+        if self.kind == "image":
+            return torch.zeros(len(self.train), dtype=torch.int64)
+        return torch.tensor([len(text) for text in self.train["text"]])
+
+    def batches(self, size: int, generator: torch.Generator) -> Iterator[Batch]:
+        """Training batches of `size` rows without end: every row once an epoch, rows of like length together, batches in random order."""
+        size = min(size, len(self.train))
+        while True:
+            order = torch.randperm(len(self.train), generator=generator)
+            batches = [part for pool in order.split(16 * size) for part in pool[self._lengths[pool].argsort(stable=True)].split(size)]
+            for index in torch.randperm(len(batches), generator=generator).tolist():
+                if len(batches[index]) == size:
+                    yield self.batch("train", batches[index])
+
+    def batch(self, stage: str, rows: Tensor) -> Batch:
+        """The named rows of a split, in that order."""
+        return Batch(self.split(stage), rows, self.labels(stage)[rows], self.name)
+
+    @lru_cache(maxsize=64)  # noqa: B019 - the same subset is the same object, so what a model computed for it is found again
+    def take(self, count: int, seed: int = 0) -> "Task":
+        """The task with `count` training rows, drawn with `seed`, the classes as balanced as the data allows.
+
+        Raises:
+            ValueError: count is below 1 or above the number of training rows.
+        """
+        if not 1 <= count <= len(self.train):
+            raise ValueError(f"count must be from 1 to {len(self.train)}, the rows of train, got {count}")
+        order = np.random.default_rng(seed).permutation(len(self.train))
+        labels = self.labels("train").numpy()[order]
+        turn = np.empty(len(order), dtype=np.int64)
+        for label in np.unique(labels):
+            turn[labels == label] = np.arange((labels == label).sum())
+        chosen = order[np.argsort(turn, kind="stable")][:count]
+        return replace(self, train=self.train.select(chosen))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Eight hexadecimal digits that say which data this is: every text or image and label of every split."""
+        digest = hashlib.blake2b(digest_size=4)
+        for stage in STAGES:
+            for row in self.split(stage).select_columns([self.kind, "label"]):
+                digest.update(repr((row[self.kind], row["label"])).encode())
+        return digest.hexdigest()
+
+
+def table(inputs: Sequence[Any], labels: Sequence[int], classes: Sequence[str], **others: Sequence[Any]) -> Dataset:
+    """A split: texts or images (nested lists of numbers), labels as class numbers, and any other columns."""
+    kind = "text" if not len(inputs) or isinstance(inputs[0], str) else "image"
+    value = Value("string") if kind == "text" else Nested(Nested(Value("float32")))
+    features = {kind: value, "label": ClassLabel(names=list(classes))}
+    columns = {kind: list(inputs), "label": list(labels)}
+    extra = Dataset.from_dict(dict(others)).features if others else {}
+    return Dataset.from_dict({**columns, **others}, features=Features({**features, **extra}))
+
+
+def load_task(name: str | Path, *, permute: float = 0.0, text: str | None = None, label: str | None = None, seed: int = 0) -> Task:
+    """A task by name, from files, or from the hub.
+
+    Args:
+        name: `"docs"` (which library wrote this sentence?) or a label of the same sentences (`"docs-kind"`, `"docs-style"`);
+            `"digits"` (handwriting as images) or `"digits-as-text"` (the same as words); the path of a CSV, JSONL or Parquet file, or
+            of a folder with files named train, validation and test; or the id of a hub dataset.
+        permute: for the docs tasks, the share of the vocabulary that is permuted, from 0 (English) to 1 (gibberish).
+        text, label: the columns of a file or hub dataset; guessed from usual names if not given.
+        seed: decides the split of data that comes without one.
+
+    Raises:
+        ValueError: an unknown name, or data that cannot be used; the message names file and row.
+    """
+    from ftkit import digits, docs, files
+
+    if name in docs.LABELS:
+        return docs.load(str(name), permute)
+    if permute:
+        raise ValueError(f"permute must be 0 for other tasks than {', '.join(docs.LABELS)}, got {permute:g} for {name}")
+    if name in digits.NAMES:
+        return digits.load(str(name))
+    if Path(name).exists() or Path(name).suffix in files.SUFFIXES:
+        return files.load(Path(name), text, label, seed)
+    return files.load_hub(str(name), text, label, seed)

@@ -1,0 +1,36 @@
+"""Real handwriting: the 1,797 digits of 8 x 8 pixels that scikit-learn ships (Alpaydin and Kaynak 1998, UCI), as images and as words."""
+
+import numpy as np
+from sklearn.datasets import load_digits
+
+from ftkit.data import Task, table
+
+NAMES = ("digits", "digits-as-text")
+WORDS = "abcdefghijklmnopq"
+"""One word for each of the 17 intensities, blank to full ink."""
+
+
+def load(name: str) -> Task:
+    """`"digits"`: images in [0, 1], shape (8, 8). `"digits-as-text"`: 16 words, the ink of each square of 2 x 2 pixels, row by row.
+
+    The text is the far task for a base that read English: Lu et al. 2021, "Pretrained Transformers as Universal Computation Engines",
+    arXiv:2103.05247. The splits are a seeded shuffle: 1,197 to train, 200 to choose, 400 to test.
+    """
+    images, labels = load_digits(return_X_y=True)
+    order = np.random.default_rng(0).permutation(len(labels))
+    images, labels = images[order].reshape(-1, 8, 8), labels[order]
+    inputs = [as_words(image) for image in images] if name == "digits-as-text" else (images / 16.0).tolist()
+    classes = [str(digit) for digit in range(10)]
+    bounds = {"train": slice(0, 1197), "valid": slice(1197, 1397), "test": slice(1397, None)}
+    splits = {stage: table(inputs[rows], labels[rows].tolist(), classes) for stage, rows in bounds.items()}
+    return Task(name, tuple(classes), **splits)
+
+
+def as_words(image: np.ndarray) -> str:
+    """An image (8, 8) of intensities 0 to 16 as 16 words.
+
+    >>> as_words(np.eye(8) * 16)
+    'i a a a a i a a a a i a a a a i'
+    """
+    blocks = image.reshape(4, 2, 4, 2).mean(axis=(1, 3))
+    return " ".join(WORDS[round(ink)] for ink in blocks.ravel())

@@ -1,0 +1,82 @@
+"""How a base reads a task: texts as token ids, images as pixels. Each split is read once and kept for as long as the split lives."""
+
+import json
+from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from datasets import Dataset
+from torch import Tensor
+from torch.nn import functional as F
+
+
+class Texts:
+    """Token ids and attention masks of texts, cut at `longest` tokens, padded to the longest row of a batch."""
+
+    kind = "text"
+
+    def __init__(self, tokenizer: Any, longest: int) -> None:
+        self.tokenizer, self.longest = tokenizer, longest
+        self._read: WeakKeyDictionary[Dataset, tuple[Tensor, Tensor]] = WeakKeyDictionary()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Texts":
+        return self
+
+    def table(self, data: Dataset) -> tuple[Tensor, Tensor]:
+        """All token ids of a split, (rows, longest row), and each row's length, (rows,)."""
+        if data not in self._read:
+            rows = self.tokenizer(data["text"][:], truncation=True, max_length=self.longest)["input_ids"]
+            lengths = torch.tensor([len(row) for row in rows])
+            pad = self.tokenizer.pad_token_id or 0
+            ids = torch.full((len(rows), max(1, int(lengths.max()))), pad, dtype=torch.int64)
+            for i, row in enumerate(rows):
+                ids[i, : len(row)] = torch.tensor(row, dtype=torch.int64)
+            self._read[data] = ids, lengths
+        return self._read[data]
+
+    def __call__(self, data: Dataset, rows: Tensor) -> dict[str, Tensor]:
+        """The body's inputs for those rows: `input_ids` and `attention_mask`, (n, longest of them)."""
+        ids, lengths = self.table(data)
+        chosen = lengths[rows]
+        longest = max(1, int(chosen.max()))
+        mask = torch.arange(longest) < chosen.unsqueeze(1)
+        return {"input_ids": ids[rows, :longest], "attention_mask": mask.to(torch.int64)}
+
+    def order(self, data: Dataset) -> Tensor:
+        """The rows of a split from short to long, so that batches need little padding."""
+        return self.table(data)[1].argsort(stable=True)
+
+
+class Images:
+    """Pixels of images with values in [0, 1], resized to the body's size, repeated to its channels and normalised."""
+
+    kind = "image"
+
+    def __init__(self, size: int, channels: int, mean: float = 0.5, deviation: float = 0.5) -> None:
+        self.size, self.channels, self.mean, self.deviation = size, channels, mean, deviation
+        self._read: WeakKeyDictionary[Dataset, Tensor] = WeakKeyDictionary()
+
+    @classmethod
+    def of(cls, config: Any, path: str) -> "Images":
+        """As the checkpoint was trained: size and channels from its config, mean and deviation from its preprocessor, else 0.5."""
+        file = Path(path) / "preprocessor_config.json"
+        said = json.loads(file.read_text()) if file.is_file() else {}
+        mean, deviation = (said.get(key) or [0.5] for key in ("image_mean", "image_std"))
+        return cls(config.image_size, config.num_channels, sum(mean) / len(mean), sum(deviation) / len(deviation))
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Images":
+        return self
+
+    def __call__(self, data: Dataset, rows: Tensor) -> dict[str, Tensor]:
+        """The body's inputs for those rows: `pixel_values` (n, channels, size, size)."""
+        if data not in self._read:
+            self._read[data] = torch.tensor(data["image"][:], dtype=torch.float32).unsqueeze(1)
+        pixels = self._read[data][rows]
+        if pixels.shape[-1] != self.size:
+            pixels = F.interpolate(pixels, self.size, mode="bilinear", align_corners=False)
+        return {"pixel_values": ((pixels - self.mean) / self.deviation).expand(-1, self.channels, -1, -1)}
+
+    def order(self, data: Dataset) -> Tensor:
+        """The rows of a split; images are all alike in size."""
+        return torch.arange(len(data))
