@@ -1,0 +1,129 @@
+"""What a run costs, measured on one batch: numbers, floating-point operations, bytes by kind, seconds."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from safetensors.torch import save
+from torch import Tensor
+from torch.autograd.graph import saved_tensors_hooks
+from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
+
+from ftkit.adapted import Adapted
+from ftkit.data import Batch
+from ftkit.objective import Objective, supervised
+
+
+@dataclass(frozen=True)
+class Cost:
+    """The bill of one training step of one model on one batch.
+
+    `trainable` counts numbers; `flops` counts matrix products of forward and backward, a multiply-add as two; the bytes are those of the
+    base's and the change's weights, of the gradients, of AdamW's state, of what autograd saved for the backward pass (each storage once,
+    weights left out), and of the learned change on disk; `seconds` is the shortest of a few steps.
+    """
+
+    trainable: int
+    flops: int
+    weights: int
+    gradients: int
+    optimizer: int
+    activations: int
+    disk: int
+    seconds: float
+
+
+def measure(model: Adapted, batch: Batch, objective: Objective = supervised, repeats: int = 3) -> Cost:
+    """The bill of `model` on `batch`. The model's numbers are put back afterwards."""
+    kept = {name: value.clone() for name, value in model.state_dict().items()}
+    weights = model.trainable()
+    optimizer = torch.optim.AdamW(weights, lr=1e-6, weight_decay=0.0, fused=True)
+    try:
+        with saved_bytes(model) as saved:
+            loss = torch.stack(list(objective(model, batch).values())).sum()
+        loss.backward()
+        gradients = sum(_bytes(w.grad) for w in weights if w.grad is not None)
+        seconds = min(_step(model, batch, objective, optimizer) for _ in range(repeats))
+        state = sum(_bytes(v) for s in optimizer.state.values() for v in s.values() if isinstance(v, Tensor) and v.ndim)
+        return Cost(
+            trainable=sum(w.numel() for w in weights),
+            flops=flops(lambda: _backward(model, batch, objective)),
+            weights=sum(_bytes(w) for w in {id(w): w for w in (*model.base.parameters(), *_added(model))}.values()),
+            gradients=gradients,
+            optimizer=state,
+            activations=saved[0],
+            disk=len(save({name: value.contiguous() for name, value in kept.items()})),
+            seconds=seconds,
+        )
+    finally:
+        model.load_state_dict(kept)
+        for weight in weights:
+            weight.grad = None
+
+
+def _bytes(tensor: Tensor) -> int:
+    return tensor.numel() * tensor.element_size()
+
+
+def _added(model: Adapted) -> list[Tensor]:
+    """The numbers of the change that stand beside the base's weights in memory; a dense change takes its weight's place."""
+    from ftkit.adapted import Dense
+
+    return [p for change in model.changes.values() if not isinstance(change, Dense) for p in change.parameters()]
+
+
+def _backward(model: Adapted, batch: Batch, objective: Objective) -> None:
+    torch.stack(list(objective(model, batch).values())).sum().backward()
+
+
+def _step(model: Adapted, batch: Batch, objective: Objective, optimizer: torch.optim.Optimizer) -> float:
+    start = time.perf_counter()
+    optimizer.zero_grad()
+    _backward(model, batch, objective)
+    optimizer.step()
+    return time.perf_counter() - start
+
+
+@contextmanager
+def saved_bytes(model: torch.nn.Module) -> Iterator[list[int]]:
+    """Counts, in the one entry of the list, the bytes that autograd saves in the block; weights of `model` and its base are left out."""
+    base = getattr(model, "base", model)
+    known = {w.untyped_storage().data_ptr() for w in (*model.parameters(), *base.parameters(), *base.buffers())}
+    total = [0]
+
+    def pack(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in known:
+            known.add(storage.data_ptr())
+            alive.append(storage)  # so that no later tensor takes the same address
+            total[0] += storage.nbytes()
+        return tensor
+
+    alive: list[Any] = []
+    with saved_tensors_hooks(pack, lambda tensor: tensor):
+        yield total
+
+
+def flops(work: Any) -> int:
+    """The floating-point operations of the matrix products in `work()`, those inside the CPU's fused attention included.
+
+    >>> flops(lambda: torch.ones(2, 3) @ torch.ones(3, 4))
+    48
+    """
+    attention = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+    backward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
+    formulas = {attention.default: _attention, backward.default: _attention_backward}
+    with FlopCounterMode(display=False, custom_mapping={getattr(k, "overloadpacket", k): v for k, v in formulas.items()}) as counter:
+        work()
+    return int(counter.get_total_flops())
+
+
+def _attention(query: Any, key: Any, value: Any, *args: Any, out_shape: Any = None, **kwargs: Any) -> int:
+    return int(sdpa_flop_count(query, key, value))
+
+
+def _attention_backward(gradient: Any, query: Any, key: Any, value: Any, *args: Any, out_shape: Any = None, **kwargs: Any) -> int:
+    return int(sdpa_backward_flop_count(gradient, query, key, value))

@@ -1,0 +1,30 @@
+"""Runs notebooks from a clean kernel and stores them executed, without widget state: `make notebooks`."""
+
+import sys
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+
+
+def store(path: Path) -> None:
+    """Executes the notebook at `path` in its own folder and writes it back; a cell that fails leaves the file as it was.
+
+    Raises:
+        CellExecutionError: a cell failed.
+    """
+    notebook = nbformat.read(path, as_version=4)
+    NotebookClient(notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}}).execute()
+    notebook.metadata.pop("widgets", None)  # megabytes that only the kernel which made them could use
+    notebook.metadata = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
+    for cell in notebook.cells:
+        cell.metadata.pop("execution", None)  # times of day, which differ on every run
+        for output in cell.get("outputs", []):
+            output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
+    nbformat.write(notebook, path)
+
+
+if __name__ == "__main__":
+    for file in sorted(Path(sys.argv[1]).glob("*.ipynb")):
+        print(file.name, flush=True)
+        store(file)
