@@ -1,0 +1,96 @@
+"""The laws of a space. A technique's test inherits them: `class TestLaws(SpaceLaws): specimens = [...]`."""
+
+from typing import Any, ClassVar
+
+import pytest
+import torch
+from conftest import NETS, net, task_for
+
+from ftkit.adapted import Adapted
+from ftkit.data import Batch
+from ftkit.techniques.bitfit import BitFit
+from ftkit.techniques.freeze import LastBlocks, Only
+from ftkit.techniques.lora import LoRA
+from ftkit.train import train
+
+HEAD = Only("heads.*")
+NAMESPACE = {space.__name__: space for space in (BitFit, LastBlocks, LoRA, Only)}
+
+
+def batch_of(name: str, size: int = 6) -> Batch:
+    return task_for(name).batch("train", torch.arange(size))
+
+
+def learn(model: Adapted, name: str, steps: int = 4) -> list[Any]:
+    return list(train(model, task_for(name), steps=steps, lr=1e-2, size=6, readings=2, valid_rows=12))
+
+
+class SpaceLaws:
+    """Every specimen obeys every law on every net."""
+
+    specimens: ClassVar[list[Any]] = []
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        if "space" in metafunc.fixturenames:
+            metafunc.parametrize("space", self.specimens, ids=repr)
+        if "name" in metafunc.fixturenames:
+            metafunc.parametrize("name", NETS)
+
+    def test_a_new_adaptation_changes_no_answer(self, space: Any, name: str) -> None:
+        base, batch = net(name), batch_of(name)
+        with torch.no_grad():
+            assert torch.equal(base(batch), Adapted(base, space)(batch))
+
+    def test_training_leaves_the_base_as_it_was(self, space: Any, name: str) -> None:
+        base = net(name)
+        before = {key: value.clone() for key, value in base.state_dict().items()}
+        flags = [p.requires_grad for p in base.parameters()]
+        model = Adapted(base, space, *([] if model_has_head(base, space) else [HEAD]))
+        learn(model, name)
+        assert all(torch.equal(before[key], value) for key, value in base.state_dict().items())
+        assert flags == [p.requires_grad for p in base.parameters()]
+        assert all(p.grad is None for p in base.parameters())
+        assert model.delta().norm() > 0
+
+    def test_it_moves_no_more_numbers_than_it_says(self, space: Any, name: str) -> None:
+        base = net(name)
+        model = Adapted(base, space, *([] if model_has_head(base, space) else [HEAD]))
+        learn(model, name)
+        moved, weights = model.merged(), dict(base.named_parameters())
+        for key, now in moved.named_parameters():
+            if key not in model.changes:
+                assert torch.equal(now, weights[key]), key
+        assert sum(p.numel() for p in model.parameters()) == sum(v.numel() for v in model.state_dict().values())
+
+    def test_merged_equals_adapted(self, space: Any, name: str) -> None:
+        base, batch = net(name), batch_of(name)
+        model = Adapted(base, space, *([] if model_has_head(base, space) else [HEAD]))
+        learn(model, name)
+        with torch.no_grad():
+            answer = model(batch)
+            torch.testing.assert_close(model.merged()(batch), answer, atol=1e-5, rtol=1e-4)
+            torch.testing.assert_close(model.delta().on(base)(batch), answer, atol=1e-5, rtol=1e-4)
+
+    def test_the_repr_rebuilds_it(self, space: Any) -> None:
+        assert eval(repr(space), dict(NAMESPACE)) == space
+
+    def test_the_same_seed_is_the_same_run(self, space: Any, name: str) -> None:
+        base = net(name)
+        others = [] if model_has_head(base, space) else [HEAD]
+        first = learn(Adapted(base, space, *others, seed=3), name)
+        torch.rand(7)  # a run draws from no random stream but its own
+        assert learn(Adapted(base, space, *others, seed=3), name) == first
+
+    def test_what_was_learned_comes_back_from_its_state(self, space: Any, name: str) -> None:
+        base, batch = net(name), batch_of(name)
+        others = [] if model_has_head(base, space) else [HEAD]
+        model = Adapted(base, space, *others)
+        learn(model, name)
+        again = Adapted(base, space, *others, seed=9)
+        again.load_state_dict(model.state_dict())
+        with torch.no_grad():
+            assert torch.equal(again(batch), model(batch))
+
+
+def model_has_head(base: Any, space: Any) -> bool:
+    return any(key.startswith("heads.") for key in space.changes(base))

@@ -1,0 +1,100 @@
+from copy import deepcopy
+
+import pytest
+import torch
+from conftest import CONFIGS, net, task_for
+from laws import HEAD, batch_of
+from torch import nn
+from transformers import AutoModel
+
+from ftkit.adapted import Adapted
+from ftkit.cost import Cost, flops, measure, saved_bytes
+from ftkit.techniques.bitfit import BitFit
+from ftkit.techniques.freeze import LastBlocks, Only
+from ftkit.techniques.lora import LoRA
+
+
+@pytest.fixture(scope="module")
+def bills() -> dict[str, Cost]:
+    base = net("mini")
+    batch = batch_of("mini", 16)
+    spaces = {"full": (), "lora": (LoRA(4), HEAD), "bitfit": (BitFit(), HEAD), "last": (LastBlocks(1), HEAD), "head": (HEAD,)}
+    return {name: measure(Adapted(base, *space), batch) for name, space in spaces.items()}
+
+
+def test_flops_are_the_cost_model(bills: dict[str, Cost]) -> None:
+    share = {name: bill.flops / bills["full"].flops for name, bill in bills.items()}
+    width, inner, rank = 96, 192, 4
+    linear = 4 * width**2 + 2 * width * inner
+    added = rank * (8 * width + 2 * (width + inner)) / linear
+    assert share["lora"] == pytest.approx(2 / 3 + added, abs=0.05)
+    assert share["bitfit"] == pytest.approx(2 / 3, abs=0.03)
+    assert share["last"] == pytest.approx((1 + 2 / 3) / 3, abs=0.05)
+    assert share["head"] == pytest.approx(1 / 3, abs=0.01)
+
+
+def test_gradients_and_optimizer_are_those_of_the_trainable_numbers(bills: dict[str, Cost]) -> None:
+    for bill in bills.values():
+        assert bill.gradients == 4 * bill.trainable
+        assert bill.optimizer == 8 * bill.trainable
+
+
+def test_lora_saves_no_activations_and_bitfit_does(bills: dict[str, Cost]) -> None:
+    share = {name: bill.activations / bills["full"].activations for name, bill in bills.items()}
+    assert share["bitfit"] < 0.75
+    assert 0.9 < share["lora"] < 1.05
+    assert share["last"] < 0.4
+    assert share["head"] < 0.05
+
+
+def test_the_disk_holds_the_change_alone(bills: dict[str, Cost]) -> None:
+    for bill in bills.values():
+        assert 4 * bill.trainable <= bill.disk < 4 * bill.trainable + 16_000
+
+
+def test_measuring_leaves_the_model_as_it_was() -> None:
+    model = Adapted(net("bert"), LoRA(2), HEAD)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    measure(model, batch_of("bert"))
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+    assert all(p.grad is None for p in model.parameters())
+
+
+@pytest.mark.parametrize("passes", ["forward", "both"])
+def test_fused_attention_is_counted_like_plain_attention(passes: str) -> None:
+    counts = []
+    for kind in ("eager", "sdpa"):
+        body = AutoModel.from_config(deepcopy(CONFIGS["bert"]), add_pooling_layer=False, attn_implementation=kind).eval()
+        ids = torch.arange(5, 45).view(2, 20)
+        assert body.config._attn_implementation == kind
+
+        def work(body: nn.Module = body, ids: torch.Tensor = ids) -> None:
+            out = body(input_ids=ids).last_hidden_state.sum()
+            if passes == "both":
+                out.backward()
+
+        counts.append(flops(work))
+    if passes == "forward":
+        assert counts[1] == counts[0]
+    else:  # the fused backward pass computes the attention weights once more: one product of five more than plain
+        assert counts[0] < counts[1] < 1.06 * counts[0]
+
+
+def test_flops_of_known_products() -> None:
+    assert flops(lambda: torch.ones(3, 5) @ torch.ones(5, 7)) == 2 * 3 * 5 * 7
+
+
+def test_saved_bytes_of_a_known_graph() -> None:
+    layer, x = nn.Linear(8, 8), torch.ones(4, 8)
+    with saved_bytes(layer) as total:
+        torch.relu(layer(x)).sum()
+    assert total[0] == 4 * 8 * 4 * 2  # the layer's input and relu's output, float32; the weight is not counted
+
+
+def test_images_are_measured_too() -> None:
+    model = Adapted(net("mini-vit"), LoRA(2), HEAD)
+    assert measure(model, task_for("mini-vit").batch("train", torch.arange(8))).flops > 0
+
+
+def test_only_the_head_of_another_shape_costs_what_it_says() -> None:
+    assert measure(Adapted(net("bert"), Only("heads.*")), batch_of("bert")).trainable == 16 * 2 + 2

@@ -1,0 +1,160 @@
+import os
+import re
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from ftkit import docs as module
+from ftkit.data import STAGES, Task, load_task
+from ftkit.docs import LABELS, LIBRARIES, permuted
+from ftkit.docstrings import parse, read, root_of, sentences, source_files, unit_hash
+from ftkit.pretrain.corpus import HELD_OUT, without
+
+
+def test_the_splits_are_balanced_and_large_enough(docs: Task) -> None:
+    assert len(docs.test) >= 1600
+    for stage in STAGES:
+        counts = torch.bincount(docs.labels(stage), minlength=8)
+        assert counts.min() == counts.max()
+
+
+def test_a_sentence_is_in_one_split_of_one_class(docs: Task) -> None:
+    hashes = [unit_hash(text) for stage in STAGES for text in docs.split(stage)["text"]]
+    assert len(set(hashes)) == len(hashes)
+
+
+def test_splits_follow_the_hash_of_the_sentence(docs: Task) -> None:
+    for stage, (low, high, _) in module.SPLITS.items():
+        assert all(low <= unit_hash(text) < high for text in docs.split(stage)["text"])
+
+
+def test_the_sentences_are_what_the_libraries_say(docs: Task) -> None:
+    import numpy
+
+    said = " ".join(" ".join(str(r["doc"]).split()) for path in source_files(root_of("numpy")) for r in parse(path))
+    of_numpy = [row["text"] for row in docs.test if docs.classes[row["label"]] == "numpy"]
+    assert numpy.__name__ == "numpy"
+    assert len(of_numpy) == 200
+    assert all(text in said for text in of_numpy)
+
+
+@pytest.mark.parametrize("name", sorted(LABELS))
+def test_other_labels_are_of_the_same_sentences(docs: Task, name: str) -> None:
+    task = load_task(name)
+    assert task.test["text"] == docs.test["text"]
+    assert [task.classes[label] for label in task.labels("test")] == docs.test[LABELS[name]]
+    assert task.name == name
+
+
+def test_the_cache_is_read_and_a_broken_one_is_rebuilt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    built = []
+    rows = pd.DataFrame({"text": ["a b c"]})
+    monkeypatch.setattr(module, "_build", lambda: built.append(1) or rows)
+
+    def load() -> None:
+        module._sentences.cache_clear()
+        assert module._sentences(tmp_path).equals(rows)
+
+    load()
+    load()
+    assert len(built) == 1
+    file = next(tmp_path.glob("*.parquet"))
+    whole = file.read_bytes()
+    for broken in (whole[: len(whole) // 2], b"", whole[:-1] + b"x"):
+        file.write_bytes(broken)
+        load()
+        assert file.read_bytes() == whole
+    next(tmp_path.glob("*.sha256")).unlink()
+    load()
+    assert len(built) == 5
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".parquet", ".sha256"]
+    module._sentences.cache_clear()
+
+
+def test_two_processes_may_build_at_once(tmp_path: Path) -> None:
+    code = (
+        "import pandas as pd; from pathlib import Path; from ftkit import docs\n"
+        "rows = pd.DataFrame({'text': [f'sentence {i}' for i in range(100000)]})\n"
+        f"for _ in range(5): docs._write_cache(rows, Path({str(tmp_path)!r}) / 't.parquet')\n"
+        f"assert docs._read_cache(Path({str(tmp_path)!r}) / 't.parquet').equals(rows)"
+    )
+    running = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(2)]
+    assert [process.wait() for process in running] == [0, 0]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["t.parquet", "t.sha256"]
+
+
+def test_a_folder_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    module._write_cache(pd.DataFrame({"text": ["a"]}), tmp_path / "file" / "t.parquet")
+
+
+def test_the_cache_folder_can_be_moved(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("FTKIT_CACHE", str(tmp_path))
+    assert module.cache_folder() == tmp_path
+    monkeypatch.delenv("FTKIT_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert module.cache_folder() == tmp_path / "ftkit"
+
+
+def words(texts: list[str]) -> Counter[str]:
+    return Counter(word for text in texts for word in re.findall("[a-z]+", text.lower()))
+
+
+@pytest.mark.parametrize("share", [0.25, 0.5, 1.0])
+def test_a_share_of_the_vocabulary_moves_one_to_one(docs: Task, share: float) -> None:
+    texts = docs.train["text"][:]
+    there = permuted(texts, share)
+    pairs = {
+        (a, b) for x, y in zip(texts, there, strict=True) for a, b in zip(*(re.findall("[a-z]+", t.lower()) for t in (x, y)), strict=True)
+    }
+    assert len(pairs) == len(dict(pairs)) == len({b for _, b in pairs}) == len(words(texts))
+    assert sum(a != b for a, b in pairs) / len(pairs) == pytest.approx(share, abs=0.02)
+    assert sorted(words(texts).values()) == sorted(words(there).values())
+
+
+def test_permute_0_is_the_task_itself(docs: Task) -> None:
+    assert load_task("docs", permute=0.0).fingerprint == docs.fingerprint
+    assert load_task("docs", permute=1.0).labels("test").tolist() == docs.labels("test").tolist()
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.5])
+def test_a_share_outside_0_to_1_is_refused(share: float) -> None:
+    with pytest.raises(ValueError, match=rf"permute must be from 0 \(English\) to 1 \(gibberish\), got {share:g}"):
+        load_task("docs", permute=share)
+
+
+def test_no_held_out_sentence_is_left_in_a_corpus(docs: Task) -> None:
+    held_out = [*docs.valid["text"], *docs.test["text"]]
+    texts = [
+        f"Some words before. {held_out[0]} And more words after it.",
+        f"it says that {held_out[1].lower()} and so on",
+        "A new sentence.",
+    ]
+    left = without([*texts, *held_out], held_out)
+    assert all(unit_hash(s) >= HELD_OUT for text in left for s in sentences(text))
+    plain = " ".join(re.sub("[^a-z0-9]+", " ", text.lower()) for text in left)
+    for sentence in held_out:
+        assert re.sub("[^a-z0-9]+", " ", sentence.lower()).strip() not in plain
+
+
+def test_reading_finds_what_is_there(tmp_path: Path) -> None:
+    (tmp_path / "good.py").write_text('class A:\n    """A thing."""\n\n    def f(self, x):\n        """Do it."""\n')
+    (tmp_path / "bad.py").write_text('"""not python"""\ndef (')
+    found = {path.name: records for path, records in read(source_files(tmp_path))}
+    assert found["bad.py"] == []
+    assert [(r["name"], r["kind"], r["arguments"]) for r in found["good.py"]] == [("A", "class", 0), ("f", "method", 2)]
+
+
+def test_a_library_that_is_not_there_is_named() -> None:
+    with pytest.raises(ValueError, match="the library 'nosuchlibrary' must be installed"):
+        root_of("nosuchlibrary")
+
+
+def test_every_library_is_a_dependency() -> None:
+    assert set(LIBRARIES) - {"stdlib"} == {"numpy", "torch", "pandas", "sklearn", "transformers", "scipy", "sympy"}
+    assert os.environ["HF_HUB_OFFLINE"] == "1"

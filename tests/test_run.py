@@ -1,0 +1,76 @@
+import json
+from pathlib import Path
+
+import pytest
+from conftest import SENTENCES
+
+from ftkit.__main__ import main
+
+ARGUMENTS = ["run", "--base", "mini", "--steps", "3", "--size", "4"]
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    rows = [f"{SENTENCES[i % 5]} {i},{'x' if i % 2 else 'y'}" for i in range(60)]
+    (tmp_path / "a.csv").write_text("\n".join(["text,label", *rows]))
+    return tmp_path / "a.csv"
+
+
+@pytest.mark.parametrize(
+    "technique",
+    [
+        ["lora", "--rank", "2", "--alpha", "none"],
+        ["bitfit"],
+        ["lastblocks", "--count", "1"],
+        ["only", "--where", "body.*, heads.*"],
+    ],
+)
+def test_run_prints_the_technique_beside_full_and_frozen(file: Path, technique: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*ARGUMENTS, "--task", str(file), "--seeds", "2", "--technique", *technique]) == 0
+    said = capsys.readouterr().out
+    assert "6 rows of a.csv were split off as test" in said
+    assert "full fine-tuning" in said
+    assert "frozen body" in said
+    assert "test accuracy, %" in said
+
+
+def test_run_reads_images(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "--base", "mini-vit", "--task", "digits", "--steps", "2", "--seeds", "1", "--examples", "50"]) == 0
+    assert "LoRA(rank=8" in capsys.readouterr().out
+
+
+def test_the_json_file_holds_every_run(file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.json"
+    assert main([*ARGUMENTS, "--task", str(file), "--seeds", "2", "--json", str(out)]) == 0
+    whole = json.loads(out.read_text())
+    assert [(run["arm"][:4], run["seed"]) for run in whole["runs"]] == [(arm, seed) for arm in ("LoRA", "full", "froz") for seed in (0, 1)]
+    assert whole["settings"]["steps"] == 3
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "out.json"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--technique", "lora", "--rank", "0"], "rank must be at least 1, got 0"),
+        (["--technique", "lora", "--rank", "many"], "--rank must be a number, got 'many'"),
+        (["--technique", "bitfit", "--rank", "2"], "--rank must be an option of bitfit, whose options are where"),
+        (["--technique", "lastblocks"], "--count must be given for lastblocks"),
+        (["--technique", "lora", "--where", "nothing.*"], "no weight fits 'nothing.*'"),
+        (["--seeds", "0"], "seeds must be at least 1, got 0"),
+        (["--task", "nowhere.csv"], "the file must exist, got nowhere.csv"),
+        (["--examples", "9999"], "count must be from 1 to 48"),
+        (["--json", "no/such/folder/out.json"], "the folder of --json must exist, got no/such/folder"),
+    ],
+)
+def test_mistakes_are_said_in_one_line(file: Path, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*ARGUMENTS, "--task", str(file), *arguments]) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert said[-1].startswith("ftkit: ")
+    assert message in said[-1]
+    assert not any("Traceback" in line for line in said)
+
+
+def test_a_loss_that_is_no_number_is_said(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = [*ARGUMENTS, "--task", str(file), "--technique", "only", "--lr", "1e30", "--seeds", "1"]
+    assert main(arguments) == 2
+    assert "try a smaller lr than 1e+30" in capsys.readouterr().err
