@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from ftkit.techniques.freeze import LastBlocks as LastBlocks
     from ftkit.techniques.freeze import Only as Only
     from ftkit.techniques.lora import LoRA as LoRA
-    from ftkit.train import evaluate as evaluate
-    from ftkit.train import train as train
+    from ftkit.training import evaluate as evaluate
+    from ftkit.training import train as train
 
 __version__ = "0.1.0"
 
@@ -55,7 +55,7 @@ _HOME = {
     "ftkit.techniques.bitfit": ("BitFit",),
     "ftkit.techniques.freeze": ("LastBlocks", "Only"),
     "ftkit.techniques.lora": ("LoRA",),
-    "ftkit.train": ("evaluate", "train"),
+    "ftkit.training": ("evaluate", "train"),
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names}
 __all__ = sorted(_MODULE)
@@ -65,7 +65,7 @@ def __getattr__(name: str) -> Any:
     if name not in _MODULE:
         raise AttributeError(f"module 'ftkit' has no attribute {name!r}")
     value = getattr(import_module(_MODULE[name]), name)
-    globals()[name] = value  # over the submodule of the same name (`train`), which the import has put there
+    globals()[name] = value
     return value
 
 

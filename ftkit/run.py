@@ -23,7 +23,7 @@ from ftkit.cost import Cost, measure
 from ftkit.data import Task, load_task
 from ftkit.stats import interval
 from ftkit.techniques.freeze import Only
-from ftkit.train import HEAD_LR, evaluate, train
+from ftkit.training import HEAD_LR, evaluate, train
 
 HEAD = Only("heads.*")
 

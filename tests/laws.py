@@ -11,7 +11,7 @@ from ftkit.data import Batch
 from ftkit.techniques.bitfit import BitFit
 from ftkit.techniques.freeze import LastBlocks, Only
 from ftkit.techniques.lora import LoRA
-from ftkit.train import train
+from ftkit.training import train
 
 HEAD = Only("heads.*")
 NAMESPACE = {space.__name__: space for space in (BitFit, LastBlocks, LoRA, Only)}

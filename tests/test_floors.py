@@ -14,7 +14,7 @@ FLOORS = [
     {"docstrings", "delta", "events", "objective", "stats"},
     {"data", "docs", "digits", "files", "reader", "bases", "adapted"},
     {"techniques"},
-    {"train", "cost", "pretrain"},
+    {"training", "cost", "pretrain"},
     {"studies"},
     {"run"},
     {"__main__"},

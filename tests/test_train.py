@@ -10,7 +10,7 @@ from ftkit.data import Task
 from ftkit.events import Diverged
 from ftkit.techniques.freeze import LastBlocks, Only
 from ftkit.techniques.lora import LoRA
-from ftkit.train import evaluate, frozen_features, schedule, train
+from ftkit.training import evaluate, frozen_features, schedule, train
 
 
 def test_two_runs_may_take_turns() -> None:

@@ -23,7 +23,7 @@ from ftkit.data import Task, load_task
 from ftkit.stats import interval
 from ftkit.techniques.freeze import Only
 from ftkit.techniques.lora import LoRA
-from ftkit.train import HEAD_LR, evaluate, train
+from ftkit.training import HEAD_LR, evaluate, train
 
 EXAMPLES, STEPS, SIZE = 2_000, 400, 16
 TUNING_SEEDS, SEEDS = (100, 101), tuple(range(8))

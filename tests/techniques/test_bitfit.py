@@ -6,7 +6,7 @@ from torch import nn
 from ftkit.adapted import Adapted
 from ftkit.techniques.bitfit import BitFit
 from ftkit.techniques.freeze import Only
-from ftkit.train import train
+from ftkit.training import train
 
 
 class TestLaws(SpaceLaws):

@@ -6,7 +6,7 @@ from torch import nn
 
 from ftkit.adapted import Adapted
 from ftkit.techniques.freeze import LastBlocks, Only
-from ftkit.train import train
+from ftkit.training import train
 
 
 class TestLaws(SpaceLaws):
@@ -19,7 +19,7 @@ def plain_fine_tuning(base: nn.Module, steps: int, lr: float) -> list[float]:
 
     from torch.nn import functional as F
 
-    from ftkit.train import HEAD_LR, schedule
+    from ftkit.training import HEAD_LR, schedule
 
     model, task = deepcopy(base), small_task()
     groups = [{"params": list(model.body.parameters())}, {"params": list(model.heads.parameters())}]

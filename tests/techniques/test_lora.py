@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from ftkit.adapted import Adapted
 from ftkit.techniques.lora import LoRA, LowRank
-from ftkit.train import train
+from ftkit.training import train
 
 
 class TestLaws(SpaceLaws):
@@ -144,7 +144,7 @@ class TestPEFT:
             torch.testing.assert_close(ours(batch_of("mini")), theirs(batch_of("mini")), atol=1e-5, rtol=0)
 
     def test_the_first_20_training_losses_agree(self, pair: tuple[Adapted, nn.Module]) -> None:
-        from ftkit.train import HEAD_LR, schedule
+        from ftkit.training import HEAD_LR, schedule
 
         ours, theirs = pair
         events = train(ours, small_task(), steps=20, lr=5e-3, size=6, readings=0)
