@@ -108,17 +108,24 @@ def saved_bytes(model: torch.nn.Module) -> Iterator[list[int]]:
 
 
 def flops(work: Any) -> int:
-    """The floating-point operations of the matrix products in `work()`, those inside the CPU's fused attention included.
+    """The floating-point operations of the matrix products in `work()`, in-place ones and those inside the CPU's fused attention included.
 
     >>> flops(lambda: torch.ones(2, 3) @ torch.ones(3, 4))
     48
     """
-    attention = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
-    backward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
-    formulas = {attention.default: _attention, backward.default: _attention_backward}
-    with FlopCounterMode(display=False, custom_mapping={getattr(k, "overloadpacket", k): v for k, v in formulas.items()}) as counter:
+    aten = torch.ops.aten
+    unknown_to_torch = {
+        aten._scaled_dot_product_flash_attention_for_cpu: _attention,
+        aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward,
+        aten.addmm_: _addmm,
+    }
+    with FlopCounterMode(display=False, custom_mapping=unknown_to_torch) as counter:
         work()
     return int(counter.get_total_flops())
+
+
+def _addmm(total: Any, left: Any, right: Any, *args: Any, out_shape: Any = None, **kwargs: Any) -> int:
+    return 2 * left[0] * left[1] * right[1]
 
 
 def _attention(query: Any, key: Any, value: Any, *args: Any, out_shape: Any = None, **kwargs: Any) -> int:

@@ -11,7 +11,7 @@ from ftkit.adapted import Adapted
 from ftkit.cost import Cost, flops, measure, saved_bytes
 from ftkit.techniques.bitfit import BitFit
 from ftkit.techniques.freeze import LastBlocks, Only
-from ftkit.techniques.lora import LoRA
+from ftkit.techniques.lora import LoRA, LowRank
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +82,28 @@ def test_fused_attention_is_counted_like_plain_attention(passes: str) -> None:
 
 def test_flops_of_known_products() -> None:
     assert flops(lambda: torch.ones(3, 5) @ torch.ones(5, 7)) == 2 * 3 * 5 * 7
+    assert flops(lambda: torch.ones(3, 7).addmm_(torch.ones(3, 5), torch.ones(5, 7))) == 2 * 3 * 5 * 7
+
+
+def test_loras_own_gradient_is_autograds_and_costs_the_same() -> None:
+    torch.manual_seed(0)
+    layer, x = nn.Linear(6, 5, dtype=torch.float64), torch.randn(2, 3, 6, dtype=torch.float64, requires_grad=True)
+    layer.requires_grad_(False)
+    change = LowRank(layer.weight, rank=2, scale=3.5)
+    nn.init.normal_(change.a)
+    nn.init.normal_(change.b)
+    leaves = (x, change.a, change.b)
+
+    def plain() -> torch.Tensor:
+        return layer(x) + 3.5 * (x @ change.a.T @ change.b.T)
+
+    def ours() -> torch.Tensor:
+        return change.linear(x, layer.weight, layer.bias)
+
+    weights = torch.randn(2, 3, 5, dtype=torch.float64)
+    for one, other in zip(*(torch.autograd.grad((f() * weights).sum(), leaves) for f in (plain, ours)), strict=True):
+        torch.testing.assert_close(one, other)
+    assert flops(lambda: (plain() * weights).sum().backward()) == flops(lambda: (ours() * weights).sum().backward())
 
 
 def test_saved_bytes_of_a_known_graph() -> None:

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -75,8 +76,27 @@ class LowRank(LinearChange):
         return weight + (change.t() if self.transposed else change)
 
     def linear(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        # One fused product adds the low-rank answer to the frozen layer's: W itself needs no gradient and B A is never formed.
-        answer = F.linear(x, weight.t() if self.transposed else weight, bias)
-        inner = F.linear(x, self.a)
-        flat = answer.reshape(-1, answer.shape[-1])
-        return torch.addmm(flat, inner.reshape(-1, inner.shape[-1]), self.b.t(), alpha=self.scale).view(answer.shape)
+        if bias is not None and bias.requires_grad:  # another space moves the bias: leave its gradient to autograd
+            return _Beside.apply(x, weight.t() if self.transposed else weight, None, self.a, self.b, self.scale) + bias
+        return _Beside.apply(x, weight.t() if self.transposed else weight, bias, self.a, self.b, self.scale)
+
+
+class _Beside(torch.autograd.Function):
+    """x W' + bias + scale (x A') B', for W and bias that are frozen: B A is never formed, and every sum happens inside a product."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, a: Tensor, b: Tensor, scale: float) -> Tensor:
+        answer = F.linear(x, weight, bias)
+        inner = F.linear(x, a).view(-1, len(a))
+        answer.view(-1, len(weight)).addmm_(inner, b.t(), alpha=scale)
+        ctx.save_for_backward(x, weight, a, b, inner)
+        ctx.scale = scale
+        return answer
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight, a, b, inner = ctx.saved_tensors
+        g = gradients[0].reshape(-1, len(weight))
+        g_inner = (g @ b).mul_(ctx.scale)
+        g_x = (g @ weight).addmm_(g_inner, a).view(x.shape) if ctx.needs_input_grad[0] else None
+        return g_x, None, None, g_inner.t() @ x.reshape(-1, x.shape[-1]), (g.t() @ inner).mul_(ctx.scale), None
