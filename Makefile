@@ -27,7 +27,7 @@ bench: .venv  ## speeds, as ratios in one run, into benchmarks/results.json
 	$(BIN)/python -m benchmarks.bench
 
 results: .venv  ## make results LESSON=00: the recorded experiments anew, into data/results (about half an hour on two cores)
-	$(BIN)/python -m ftkit.studies.transfer data/results/$(LESSON)_transfer.json
+	$(BIN)/python -m ftkit.studies $(LESSON)
 
 bases: .venv  ## the shipped bases anew, into data/bases (two hours on one core)
 	$(BIN)/pip install --quiet -c constraints.txt -e ".[lab,test,minilm,bases]"

@@ -84,7 +84,10 @@ class Task:
         return torch.tensor([len(text) for text in self.train["text"]])
 
     def batches(self, size: int, generator: torch.Generator) -> Iterator[Batch]:
-        """Training batches of `size` rows without end: every row once an epoch, rows of like length together, batches in random order."""
+        """Training batches of `size` rows without end: rows of like length together, in random order.
+
+        Every row comes once an epoch, but for the few that fill no batch.
+        """
         size = min(size, len(self.train))
         while True:
             order = torch.randperm(len(self.train), generator=generator)

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ftkit.adapted import Adapted
-from ftkit.data import Batch, Task
+from ftkit.data import Batch
 from ftkit.events import Diverged, Event
 from ftkit.objective import Objective, supervised
 
@@ -21,9 +21,12 @@ _features: "WeakKeyDictionary[Any, WeakKeyDictionary[Any, Tensor]]" = WeakKeyDic
 
 
 class Data(Protocol):
-    """What arrives: endless training batches, and the splits."""
+    """What arrives: endless training batches, and the splits that readings read. A `Task` is one."""
 
     def batches(self, size: int, generator: torch.Generator) -> Iterator[Batch]: ...
+    def batch(self, stage: str, rows: Tensor) -> Batch: ...
+    def labels(self, stage: str) -> Tensor: ...
+    def split(self, stage: str) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class Evaluation:
 
 def train(
     model: Adapted,
-    data: Any,
+    data: Data,
     *,
     steps: int = 80,
     lr: float = 1e-3,
@@ -135,7 +138,7 @@ def frozen_features(net: Any, data: Any) -> Tensor:
     return of_body[data]
 
 
-def evaluate(model: Any, data: Task, stage: str = "test", rows: int | None = None) -> Evaluation:
+def evaluate(model: Any, data: Data, stage: str = "test", rows: int | None = None) -> Evaluation:
     """How `model` does on a split, or on its first `rows` rows."""
     split, labels = data.split(stage), data.labels(stage)
     order = model.base.reader.order(split) if isinstance(model, Adapted) else model.reader.order(split)

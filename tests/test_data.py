@@ -19,6 +19,13 @@ def test_every_row_comes_once_an_epoch() -> None:
         assert sorted(rows.tolist()) == list(range(24))
 
 
+def test_rows_that_fill_no_batch_wait_for_another_epoch() -> None:
+    batches = small_task().batches(7, seeded())
+    epochs = [torch.cat([next(batches).rows for _ in range(3)]) for _ in range(8)]
+    assert all(len(rows.unique()) == 21 for rows in epochs)
+    assert len(torch.cat(epochs).unique()) == 24
+
+
 def test_batches_hold_rows_of_like_length(docs: Task) -> None:
     stream = docs.batches(16, seeded())
     lengths = [

@@ -1,5 +1,6 @@
 """Is the transfer real? Pretrained against random weights, frozen head against LoRA against full, all against counting words."""
 
+import html
 import json
 import os
 import platform
@@ -48,6 +49,11 @@ METHODS = (
 )
 
 
+COUNTING = "TF-IDF + logistic regression"
+COLOURS = dict(zip([*(method.name for method in METHODS), COUNTING], ("#999999", "#e69f00", "#0072b2", "#009e73", "#cc79a7"), strict=True))
+"""One colour a method, from the colour-blind-safe palette of Okabe and Ito."""
+
+
 @lru_cache(maxsize=1)
 def _material() -> tuple[Net, Task]:
     torch.set_num_threads(1)
@@ -75,7 +81,7 @@ def counting(seed: int, c: float, words: int) -> dict[str, Any]:
     model = make_pipeline(TfidfVectorizer(ngram_range=(1, words), sublinear_tf=True), LogisticRegression(C=c, max_iter=2000))
     model.fit(data.train["text"][:], data.labels("train").numpy())
     scores = {stage: float(model.score(data.split(stage)["text"][:], data.labels(stage).numpy())) for stage in ("valid", "test")}
-    row = {"method": "TF-IDF + logistic regression", "c": c, "words": words, "seed": seed, "valid": scores["valid"]}
+    row = {"method": COUNTING, "c": c, "words": words, "seed": seed, "valid": scores["valid"]}
     return row | ({"test": scores["test"]} if seed in SEEDS else {})
 
 
@@ -83,6 +89,33 @@ def tune(rows: list[dict[str, Any]], key: Any) -> Any:
     """The setting with the best mean on valid over the tuning seeds."""
     settings = sorted({key(row) for row in rows})
     return max(settings, key=lambda setting: np.mean([row["valid"] for row in rows if key(row) == setting]))
+
+
+def picture(rows: dict[str, dict[str, float]]) -> str:
+    """The table as an SVG: a dot and its interval for each method, over an axis in per cent."""
+    low, high = 10 * int(min(r["low"] for r in rows.values()) * 10), 10 * int(max(r["high"] for r in rows.values()) * 10 + 1)
+    left, width, top, gap = 300, 420, 24, 34
+
+    def x(share: float) -> float:
+        return round(left + width * (100 * share - low) / (high - low), 1)
+
+    bottom = top + gap * len(rows)
+    box = f"0 0 {left + width + 70} {bottom + 48}"
+    parts = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{box}" font-family="sans-serif" font-size="14">']
+    parts.append('<rect width="100%" height="100%" fill="#ffffff"/>')
+    for per_cent in range(low, high + 1, 10):
+        at = x(per_cent / 100)
+        parts.append(f'<path d="M{at} {top - 12}V{bottom - 8}" stroke="#dddddd"/>')
+        parts.append(f'<text x="{at}" y="{bottom + 10}" text-anchor="middle" fill="#444444">{per_cent}</text>')
+    for i, (name, row) in enumerate(sorted(rows.items(), key=lambda item: item[1]["mean"])):
+        y = top + gap * i + 4
+        parts.append(f'<text x="{left - 14}" y="{y + 5}" text-anchor="end" fill="#222222">{html.escape(name)}</text>')
+        parts.append(f'<path d="M{x(row["low"])} {y}H{x(row["high"])}" stroke="{COLOURS[name]}" stroke-width="3"/>')
+        parts.append(f'<circle cx="{x(row["mean"])}" cy="{y}" r="6" fill="{COLOURS[name]}"/>')
+        parts.append(f'<text x="{x(row["high"]) + 10}" y="{y + 5}" fill="#222222">{100 * row["mean"]:.1f}</text>')
+    axis = f"test accuracy, % (chance 12.5), mean and 95 % interval of {len(SEEDS)} seeds"
+    parts.append(f'<text x="{left + width / 2}" y="{bottom + 34}" text-anchor="middle" fill="#444444">{axis}</text></svg>')
+    return "\n".join(parts) + "\n"
 
 
 def main(path: Path, workers: int = 2) -> None:
@@ -109,7 +142,7 @@ def main(path: Path, workers: int = 2) -> None:
         "torch": torch.__version__,
         "fingerprint": _material()[1].fingerprint,
         "seeds": SEEDS,
-        "best_on_valid": {**best, "TF-IDF + logistic regression": {"c": c, "words": words}},
+        "best_on_valid": {**best, COUNTING: {"c": c, "words": words}},
         "best_at_the_edge_of_its_grid": edges,
         "test": table,
         "paired_differences": differences,
@@ -118,6 +151,7 @@ def main(path: Path, workers: int = 2) -> None:
     beside = path.with_suffix(".part")
     beside.write_text(json.dumps(whole, indent=1))
     os.replace(beside, path)
+    path.with_suffix(".svg").write_text(picture(table))
     print(json.dumps({"test": table, "differences": differences, "edges": edges}, indent=1))
 
 

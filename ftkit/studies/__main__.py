@@ -1,0 +1,15 @@
+"""`python -m ftkit.studies 00`: one lesson's recorded experiments anew."""
+
+import sys
+
+from ftkit.bases import shared_folder
+from ftkit.studies import labels, transfer
+
+STUDIES = {"00": (transfer, "00_transfer.json"), "07": (labels, "07_labels.json")}
+
+if __name__ == "__main__":
+    asked = sys.argv[1]
+    if asked not in STUDIES:
+        sys.exit(f"LESSON must be one of {', '.join(STUDIES)}, got {asked}")
+    study, name = STUDIES[asked]
+    study.main(shared_folder("data", "results", name))
