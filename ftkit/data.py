@@ -90,11 +90,11 @@ class Task:
         """
         size = min(size, len(self.train))
         while True:
-            order = torch.randperm(len(self.train), generator=generator)
-            batches = [part for pool in order.split(16 * size) for part in pool[self._lengths[pool].argsort(stable=True)].split(size)]
+            order = torch.randperm(len(self.train), generator=generator)[: len(self.train) // size * size]
+            pools = order.split(16 * size)
+            batches = [part for pool in pools for part in pool[self._lengths[pool].argsort(stable=True)].split(size)]
             for index in torch.randperm(len(batches), generator=generator).tolist():
-                if len(batches[index]) == size:
-                    yield self.batch("train", batches[index])
+                yield self.batch("train", batches[index])
 
     def batch(self, stage: str, rows: Tensor) -> Batch:
         """The named rows of a split, in that order."""
