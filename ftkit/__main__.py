@@ -37,7 +37,10 @@ def _lab() -> int:
     from ftkit.bases import shared_folder
 
     lesson = shared_folder("notebooks", "00_the_picture.ipynb")
-    return subprocess.call([sys.executable, "-m", "jupyterlab", str(lesson)], env={**os.environ, "TOKENIZERS_PARALLELISM": "false"})
+    command = [sys.executable, "-m", "jupyterlab", "--ip=127.0.0.1", str(lesson)]
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        command.append("--allow-root")  # containers run as root; the server listens on this machine alone and asks for its token
+    return subprocess.call(command, env={**os.environ, "TOKENIZERS_PARALLELISM": "false"})
 
 
 if __name__ == "__main__":
