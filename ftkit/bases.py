@@ -81,7 +81,7 @@ class Net(nn.Module):
                 head.bias.zero_()
 
     def features(self, batch: Batch) -> Tensor:
-        """The body's answer, averaged over real tokens (over all patches of an image); shape (n, width)."""
+        """The body's answer, averaged over the real tokens of a text or all tokens of an image; shape (n, width)."""
         if batch.features is not None:
             return batch.features
         inputs = self.reader(batch.data, batch.rows)

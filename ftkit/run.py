@@ -4,8 +4,6 @@ import argparse
 import dataclasses
 import importlib
 import inspect
-import json
-import os
 import pkgutil
 import time
 from collections.abc import Callable
@@ -21,6 +19,7 @@ from ftkit.adapted import Adapted, Space
 from ftkit.bases import Net, load_base
 from ftkit.cost import Cost, measure
 from ftkit.data import Task, load_task
+from ftkit.record import write_json
 from ftkit.stats import interval
 from ftkit.techniques.freeze import Only
 from ftkit.training import HEAD_LR, evaluate, train
@@ -124,9 +123,7 @@ def run(options: argparse.Namespace) -> None:
     if options.json:
         settings = {k: str(v) if isinstance(v, Path) else v for k, v in vars(options).items() if not callable(v)}
         whole = {"settings": settings, "fingerprint": task.fingerprint, "torch": torch.__version__, "runs": rows}
-        beside = options.json.with_name(options.json.name + ".part")
-        beside.write_text(json.dumps(whole, indent=1))
-        os.replace(beside, options.json)
+        write_json(options.json, whole)
 
 
 def _one(arm: Arm, base: Net, task: Task, options: argparse.Namespace, seed: int, tick: Callable[[int], Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import ftkit
 
 ROOT = Path(ftkit.__file__).parent
 FLOORS = [
-    {"docstrings", "delta", "events", "objective", "stats"},
+    {"docstrings", "delta", "events", "objective", "record", "stats"},
     {"data", "docs", "digits", "files", "reader", "bases", "adapted"},
     {"techniques"},
     {"training", "cost", "pretrain"},
@@ -19,7 +19,7 @@ FLOORS = [
     {"run"},
     {"__main__"},
 ]
-LIGHT = {"events", "stats", "docstrings"}
+LIGHT = {"events", "stats", "docstrings", "record"}
 
 
 def modules() -> list[Path]:

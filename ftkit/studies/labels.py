@@ -1,7 +1,6 @@
 """Which other labels of the docs sentences help the docs task, and which conflict with it? Measured on valid, for multi-task lessons."""
 
 import json
-import os
 import re
 import sys
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ import torch
 from ftkit.adapted import Adapted
 from ftkit.bases import load_base
 from ftkit.data import Batch, Task, load_task, table
+from ftkit.record import write_json
 from ftkit.stats import interval
 from ftkit.training import evaluate, train
 
@@ -95,9 +95,7 @@ def main(path: Path, workers: int = 2) -> None:
         "change_by_the_other_label": change,
         "runs": tuning + runs,
     }
-    beside = path.with_suffix(".part")
-    beside.write_text(json.dumps(whole, indent=1))
-    os.replace(beside, path)
+    write_json(path, whole)
     print(json.dumps({key: whole[key] for key in ("alone", "best_lr", "change_by_the_other_label")}, indent=1))
 
 

@@ -2,7 +2,6 @@
 
 import html
 import json
-import os
 import platform
 import sys
 from concurrent.futures import ProcessPoolExecutor
@@ -21,6 +20,7 @@ from sklearn.pipeline import make_pipeline
 from ftkit.adapted import Adapted, Space
 from ftkit.bases import Net, load_base
 from ftkit.data import Task, load_task
+from ftkit.record import write_json
 from ftkit.stats import interval
 from ftkit.techniques.freeze import Only
 from ftkit.techniques.lora import LoRA
@@ -148,9 +148,7 @@ def main(path: Path, workers: int = 2) -> None:
         "paired_differences": differences,
         "runs": tuning + counted + final,
     }
-    beside = path.with_suffix(".part")
-    beside.write_text(json.dumps(whole, indent=1))
-    os.replace(beside, path)
+    write_json(path, whole)
     path.with_suffix(".svg").write_text(picture(table))
     print(json.dumps({"test": table, "differences": differences, "edges": edges}, indent=1))
 
