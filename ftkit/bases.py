@@ -50,6 +50,11 @@ class Net(nn.Module):
         config: Any = self.body.config
         return int(getattr(config, "hidden_size", None) or config.dim)
 
+    @property
+    def device(self) -> torch.device:
+        """Where the body is; `net.to("cuda")` moves body and heads, and batches follow."""
+        return next(self.body.parameters()).device
+
     def train(self, mode: bool = True) -> "Net":
         return super().train(False)
 
@@ -84,7 +89,7 @@ class Net(nn.Module):
         """The body's answer, averaged over the real tokens of a text or all tokens of an image; shape (n, width)."""
         if batch.features is not None:
             return batch.features
-        inputs = self.reader(batch.data, batch.rows)
+        inputs = {name: value.to(self.device) for name, value in self.reader(batch.data, batch.rows).items()}
         hidden = self.body(**inputs).last_hidden_state
         if (mask := inputs.get("attention_mask")) is None:
             return hidden.mean(1)

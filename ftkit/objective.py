@@ -11,4 +11,5 @@ Objective = Callable[[Any, Any], dict[str, Tensor]]
 
 def supervised(model: Any, batch: Any) -> dict[str, Tensor]:
     """The mean cross-entropy of the model's logits (n, classes) with the batch's labels (n,), in nats: one term, `labels`."""
-    return {"labels": F.cross_entropy(model(batch), batch.labels)}
+    logits = model(batch)
+    return {"labels": F.cross_entropy(logits, batch.labels.to(logits.device))}

@@ -130,7 +130,7 @@ def frozen_features(net: Any, data: Any) -> Tensor:
     """The features of every row of a split, (rows, width): computed at first, then kept while the body and the split live."""
     of_body = _features.setdefault(net.body, WeakKeyDictionary())
     if data not in of_body:
-        out = torch.empty(len(data), net.width)
+        out = torch.empty(len(data), net.width, device=net.device)
         with torch.no_grad():
             for rows in net.reader.order(data).split(64):
                 out[rows] = net.features(Batch(data, rows, rows, ""))
@@ -147,7 +147,7 @@ def evaluate(model: Any, data: Data, stage: str = "test", rows: int | None = Non
     with torch.no_grad():
         for part in order.split(64):
             batch = data.batch(stage, part)
-            logits = model(_with_features(model, batch) if isinstance(model, Adapted) else batch)
+            logits = model(_with_features(model, batch) if isinstance(model, Adapted) else batch).cpu()
             losses[part] = F.cross_entropy(logits, labels[part], reduction="none")
             correct[part] = (logits.argmax(-1) == labels[part]).to(torch.uint8)
     read = order.sort().values
