@@ -17,6 +17,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import ViTConfig, ViTForImageClassification
 
+from ftkit.record import write_json
+
 SIZE, PATCH, WIDTH, LAYERS, HEADS, INNER = 8, 2, 72, 3, 4, 288
 GLYPHS = string.ascii_letters + "!#$%&*+<=>?@^~{}[]"
 IMAGES, STEPS, BATCH, LR = 60_000, 5_000, 64, 1e-3
@@ -123,7 +125,7 @@ def build(folder: Path) -> None:
     model.vit.save_pretrained(folder)
     (folder / "preprocessor_config.json").write_text(json.dumps({"image_mean": [MEAN], "image_std": [DEVIATION]}))
     facts = {"images": IMAGES, "glyphs": GLYPHS, "fonts": [path.stem for path in fonts()]}
-    (folder / "pretraining.json").write_text(json.dumps({**facts, "curve": curve}, indent=1))
+    write_json(folder / "pretraining.json", {**facts, "curve": curve})
 
 
 if __name__ == "__main__":
