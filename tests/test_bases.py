@@ -22,6 +22,13 @@ def test_a_shipped_base_is_small_safe_and_described(name: str) -> None:
     assert "make bases" in (folder / "CARD.md").read_text()
 
 
+def test_the_card_of_mini_says_what_was_recorded() -> None:
+    from ftkit.pretrain.mini import card
+
+    folder = shared_folder("data", "bases", "mini")
+    assert (folder / "CARD.md").read_text() == card(json.loads((folder / "pretraining.json").read_text()))
+
+
 def test_mini_knows_english_it_never_read(docs: Task) -> None:
     from transformers import AutoModelForMaskedLM, AutoTokenizer
 

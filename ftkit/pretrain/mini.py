@@ -198,7 +198,8 @@ def card(facts: dict[str, Any]) -> str:
     curve = facts["curve"]
     shown = [curve[0], *curve[3:-1:4], curve[-1]]
     rows = "\n".join(f"| {row['step']:,} | {row['train']:.2f} | {row['held_out']:.2f} |" for row in shown)
-    return CARD.format(**globals(), **facts, millions=facts["characters"] / 1e6, seen=STEPS * BATCH_TOKENS / 1e6, rows=rows)
+    known = {**globals(), **facts, "millions": facts["characters"] / 1e6, "seen": STEPS * BATCH_TOKENS / 1e6, "rows": rows}
+    return CARD.format(**known)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,55 @@
+"""What the recorded results say is recomputed from their runs."""
+
+import json
+
+import numpy as np
+import pytest
+
+from ftkit.bases import shared_folder
+from ftkit.stats import interval
+from ftkit.studies.transfer import COUNTING, METHODS, picture
+
+RESULTS = shared_folder("data", "results")
+
+
+@pytest.fixture(scope="module")
+def transfer() -> dict:  # type: ignore[type-arg]
+    return json.loads((RESULTS / "00_transfer.json").read_text())
+
+
+def tests_of(recorded: dict, method: str) -> np.ndarray:  # type: ignore[type-arg]
+    rows = [run for run in recorded["runs"] if run["method"] == method and "test" in run]
+    assert [run["seed"] for run in rows] == recorded["seeds"]
+    return np.array([run["test"] for run in rows])
+
+
+def test_the_transfer_table_is_that_of_its_runs(transfer: dict) -> None:  # type: ignore[type-arg]
+    for method, row in transfer["test"].items():
+        assert interval(list(tests_of(transfer, method))) == pytest.approx((row["mean"], row["low"], row["high"]))
+    for pair, row in transfer["paired_differences"].items():
+        one, other = pair.split(" - ")
+        difference = tests_of(transfer, one) - tests_of(transfer, other)
+        assert interval(list(difference)) == pytest.approx((row["mean"], row["low"], row["high"]))
+
+
+def test_learning_rates_were_chosen_on_valid_away_from_the_edges(transfer: dict) -> None:  # type: ignore[type-arg]
+    tuning = [run for run in transfer["runs"] if "test" not in run]
+    for method in METHODS:
+        means = {lr: np.mean([r["valid"] for r in tuning if r["method"] == method.name and r["lr"] == lr]) for lr in method.lrs}
+        best = transfer["best_on_valid"][method.name]
+        assert best == max(means, key=lambda lr: means[lr])
+        assert method.lrs[0] < best < method.lrs[-1], method.name
+    assert transfer["best_at_the_edge_of_its_grid"] == []
+
+
+def test_transfer_is_real(transfer: dict) -> None:  # type: ignore[type-arg]
+    random, head, lora, full = (tests_of(transfer, method.name) for method in METHODS)
+    counting = tests_of(transfer, COUNTING)
+    assert len(full) >= 8
+    assert (full - random).mean() >= 0.10
+    assert head.mean() < lora.mean() < full.mean()
+    assert interval(list(full - counting))[1] > 0
+
+
+def test_the_picture_is_that_of_the_table(transfer: dict) -> None:  # type: ignore[type-arg]
+    assert (RESULTS / "00_transfer.svg").read_text() == picture(transfer["test"])
