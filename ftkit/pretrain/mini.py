@@ -139,9 +139,9 @@ def masked_loss(model: BertForMaskedLM, rows: Tensor, generator: torch.Generator
 
 
 def held_out_loss(model: BertForMaskedLM, ids: Tensor) -> float:
-    """`masked_loss` on 64 x 1,024 held-out tokens, the same words hidden every time."""
+    """`masked_loss` on the first 64 x 1,024 of the held-out tokens `ids`, or what there is, the same words hidden every time."""
     generator = torch.Generator().manual_seed(0)
-    rows = ids[: 64 * 1024].view(-1, 64)
+    rows = ids[: min(64 * 1024, len(ids) // 64 * 64)].view(-1, 64)
     with torch.no_grad():
         return sum(masked_loss(model, part, generator).item() for part in rows.split(256)) / len(rows.split(256))
 
