@@ -94,6 +94,6 @@ def test_no_file_names_a_place_on_the_machine_it_was_made_on() -> None:
 
 def test_every_command_of_the_readme_is_a_target() -> None:
     readme, makefile = (ROOT / "README.md").read_text(), (ROOT / "Makefile").read_text()
-    named = set(re.findall(r"`make (\w+)", readme)) | set(re.findall(r"^make (\w+)", readme, re.MULTILINE))
+    named = set(re.findall(r"`make (\w+)", readme)) | set(re.findall(r"^ *make (\w+)", readme, re.MULTILINE))
     assert {"lab", "test"} <= named
     assert all(re.search(rf"^{target}:", makefile, re.MULTILINE) for target in named)
