@@ -91,6 +91,11 @@ def twin(base: Module, requires_grad: bool = False) -> Module:
     return copy.deepcopy(base, memo)
 
 
+def stream(seed: int, name: str) -> torch.Generator:
+    """The random stream that belongs to `name` under `seed`: what else is drawn does not matter to it."""
+    return torch.Generator().manual_seed(seed + int(unit_hash(name) * 2**48))
+
+
 class Adapted(nn.Module):
     """`base` plus the changes of `spaces`. Call it as the base is called.
 
@@ -116,7 +121,7 @@ class Adapted(nn.Module):
         if not spaces:
             self.changes = {name: Dense(weight) for name, weight in base.named_parameters()}
         for name, change in self.changes.items():
-            change.draw(torch.Generator().manual_seed(seed + int(unit_hash(name) * 2**48)))
+            change.draw(stream(seed, name))
         self.phi = _tree(self.changes)
         # In a tuple, so that neither module belongs to this one: state_dict() and parameters() are phi alone.
         self._nets = (base, _changed_twin(base, self.changes))

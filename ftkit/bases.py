@@ -12,9 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ftkit.adapted import twin
+from ftkit.adapted import stream, twin
 from ftkit.data import Batch, Task
-from ftkit.docstrings import unit_hash
 from ftkit.reader import Images, Texts
 
 SHIPPED = ("mini", "mini-vit")
@@ -72,17 +71,16 @@ class Net(nn.Module):
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             body = AutoModel.from_config(self.body.config, **_no_pooler(self.body.config))
-        net = twin(self, requires_grad=True)
+        net = self.fresh_heads(seed)
         net.body = body
-        return net.fresh_heads(seed)
+        return net.eval()
 
     def _draw(self, seed: int) -> None:
         """Small random heads, as BERT draws its classifiers: N(0, 0.02), biases 0."""
         for task, head in self.heads.items():
             assert isinstance(head, nn.Linear)
-            generator = torch.Generator().manual_seed(seed + int(unit_hash(task) * 2**48))
             with torch.no_grad():
-                head.weight.copy_(torch.empty(head.weight.shape).normal_(0, 0.02, generator=generator))
+                head.weight.copy_(torch.empty(head.weight.shape).normal_(0, 0.02, generator=stream(seed, task)))
                 head.bias.zero_()
 
     def features(self, batch: Batch) -> Tensor:

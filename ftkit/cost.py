@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
-from ftkit.adapted import Adapted
+from ftkit.adapted import Adapted, Dense
 from ftkit.data import Batch
 from ftkit.objective import Objective, supervised
 
@@ -43,14 +43,14 @@ def measure(model: Adapted, batch: Batch, objective: Objective = supervised, rep
     optimizer = torch.optim.AdamW(weights, lr=1e-6, weight_decay=0.0, fused=True)
     try:
         with saved_bytes(model) as saved:
-            loss = torch.stack(list(objective(model, batch).values())).sum()
+            loss = _loss(model, batch, objective)
         loss.backward()
         gradients = sum(_bytes(w.grad) for w in weights if w.grad is not None)
         seconds = min(_step(model, batch, objective, optimizer) for _ in range(repeats))
         state = sum(_bytes(v) for s in optimizer.state.values() for v in s.values() if isinstance(v, Tensor) and v.ndim)
         return Cost(
             trainable=sum(w.numel() for w in weights),
-            flops=flops(lambda: _backward(model, batch, objective)),
+            flops=flops(lambda: _loss(model, batch, objective).backward()),
             weights=sum(_bytes(w) for w in {id(w): w for w in (*model.base.parameters(), *_added(model))}.values()),
             gradients=gradients,
             optimizer=state,
@@ -70,19 +70,17 @@ def _bytes(tensor: Tensor) -> int:
 
 def _added(model: Adapted) -> list[Tensor]:
     """The numbers of the change that stand beside the base's weights in memory; a dense change takes its weight's place."""
-    from ftkit.adapted import Dense
-
     return [p for change in model.changes.values() if not isinstance(change, Dense) for p in change.parameters()]
 
 
-def _backward(model: Adapted, batch: Batch, objective: Objective) -> None:
-    torch.stack(list(objective(model, batch).values())).sum().backward()
+def _loss(model: Adapted, batch: Batch, objective: Objective) -> Tensor:
+    return torch.stack(list(objective(model, batch).values())).sum()
 
 
 def _step(model: Adapted, batch: Batch, objective: Objective, optimizer: torch.optim.Optimizer) -> float:
     start = time.perf_counter()
     optimizer.zero_grad()
-    _backward(model, batch, objective)
+    _loss(model, batch, objective).backward()
     optimizer.step()
     return time.perf_counter() - start
 

@@ -45,7 +45,7 @@ class SpaceLaws:
         base = net(name)
         before = {key: value.clone() for key, value in base.state_dict().items()}
         flags = [p.requires_grad for p in base.parameters()]
-        model = Adapted(base, space, *([] if model_has_head(base, space) else [HEAD]))
+        model = with_head(base, space)
         learn(model, name)
         assert all(torch.equal(before[key], value) for key, value in base.state_dict().items())
         assert flags == [p.requires_grad for p in base.parameters()]
@@ -54,7 +54,7 @@ class SpaceLaws:
 
     def test_it_moves_no_more_numbers_than_it_says(self, space: Any, name: str) -> None:
         base = net(name)
-        model = Adapted(base, space, *([] if model_has_head(base, space) else [HEAD]))
+        model = with_head(base, space)
         learn(model, name)
         moved, weights = model.merged(), dict(base.named_parameters())
         for key, now in moved.named_parameters():
@@ -64,7 +64,7 @@ class SpaceLaws:
 
     def test_merged_equals_adapted(self, space: Any, name: str) -> None:
         base, batch = net(name), batch_of(name)
-        model = Adapted(base, space, *([] if model_has_head(base, space) else [HEAD]))
+        model = with_head(base, space)
         learn(model, name)
         with torch.no_grad():
             answer = model(batch)
@@ -76,21 +76,21 @@ class SpaceLaws:
 
     def test_the_same_seed_is_the_same_run(self, space: Any, name: str) -> None:
         base = net(name)
-        others = [] if model_has_head(base, space) else [HEAD]
-        first = learn(Adapted(base, space, *others, seed=3), name)
+        first = learn(with_head(base, space, seed=3), name)
         torch.rand(7)  # a run draws from no random stream but its own
-        assert learn(Adapted(base, space, *others, seed=3), name) == first
+        assert learn(with_head(base, space, seed=3), name) == first
 
     def test_what_was_learned_comes_back_from_its_state(self, space: Any, name: str) -> None:
         base, batch = net(name), batch_of(name)
-        others = [] if model_has_head(base, space) else [HEAD]
-        model = Adapted(base, space, *others)
+        model = with_head(base, space)
         learn(model, name)
-        again = Adapted(base, space, *others, seed=9)
+        again = with_head(base, space, seed=9)
         again.load_state_dict(model.state_dict())
         with torch.no_grad():
             assert torch.equal(again(batch), model(batch))
 
 
-def model_has_head(base: Any, space: Any) -> bool:
-    return any(key.startswith("heads.") for key in space.changes(base))
+def with_head(base: Any, space: Any, seed: int = 0) -> Adapted:
+    """The base with that space, and the head beside it unless the space moves it already."""
+    moves_head = any(key.startswith("heads.") for key in space.changes(base))
+    return Adapted(base, space, *([] if moves_head else [HEAD]), seed=seed)

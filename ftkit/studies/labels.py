@@ -2,7 +2,6 @@
 
 import json
 import re
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -97,7 +96,3 @@ def main(path: Path, workers: int = 2) -> None:
     }
     write_json(path, whole)
     print(json.dumps({key: whole[key] for key in ("alone", "best_lr", "change_by_the_other_label")}, indent=1))
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))
