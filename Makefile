@@ -26,10 +26,10 @@ test: .venv  ## style, types, tests, notebooks
 bench: .venv  ## speeds, as ratios in one run, into benchmarks/results.json
 	$(BIN)/python -m benchmarks.bench
 
-results: .venv  ## make results LESSON=00: the recorded experiments anew, into data/results (about half an hour on two cores)
+results: .venv  ## make results LESSON=00: the recorded experiments anew, into data/results (minutes on two cores)
 	$(BIN)/python -m ftkit.studies $(LESSON)
 
-bases: .venv  ## the shipped bases anew, into data/bases (two hours on one core)
+bases: .venv  ## the shipped bases anew, into data/bases (one to two hours on one core)
 	$(BIN)/pip install --quiet -c constraints.txt -e ".[lab,test,minilm,bases]"
 	$(BIN)/python -m ftkit.pretrain.mini_vit
 	$(BIN)/python -m ftkit.pretrain.mini

@@ -32,10 +32,13 @@ LIBRARIES = {
 SPLITS = {"test": (0.0, 0.15, 200), "valid": (0.15, 0.25, 125), "train": (0.25, 1.0, 1000)}
 """For each split, the range of `unit_hash` its sentences lie in, and how many sentences of each library it takes at most."""
 
-LABELS = {"docs": "library", "docs-kind": "kind", "docs-style": "style"}
-"""The tasks on these sentences and the column that holds their label."""
+LABELS = {"docs": "library", "docs-area": "area", "docs-kind": "kind", "docs-opening": "opening"}
+"""The tasks on these sentences and the column that holds their label. Measured (`ftkit/studies/labels.py`): area helps docs, opening
+conflicts with it."""
 
-_FORMAT = 3
+OPENINGS = ("return", "compute", "test", "the", "a", "get", "check", "create")
+_COMMON_AREA = 40
+_FORMAT = 4
 _BAND = 64
 
 
@@ -126,17 +129,19 @@ def _write_cache(rows: pd.DataFrame, path: Path) -> None:
 
 
 def _build() -> pd.DataFrame:
-    files = {path: library for library, share in LIBRARIES.items() for path in source_files(root_of(library), share)}
+    roots = {library: root_of(library) for library in LIBRARIES}
+    files = {path: library for library, share in LIBRARIES.items() for path in source_files(roots[library], share)}
+    areas = {path: area(path.relative_to(roots[library])) for path, library in files.items()}
     found: dict[str, dict[str, dict[str, str]]] = defaultdict(dict)
     for path, records in tqdm(read(files), total=len(files), desc="reading docstrings", unit="file"):
         for record in records:
             text = first_sentence(str(record["doc"]))
             if text is not None:
-                row = {"text": text, "library": files[path], "kind": str(record["kind"]), "style": style(str(record["doc"]))}
+                row = {"text": text, "library": files[path], "kind": str(record["kind"]), "area": areas[path], "opening": opening(text)}
                 key = f"{unit_hash(text):.17f}"
                 known = found[key].get(files[path])
-                found[key][files[path]] = min(row, known or row, key=lambda r: sorted(r.items()))
-    return _balanced(_alone(found))
+                found[key][files[path]] = min(row, known or row, key=lambda r: (r["text"], sorted(r.items())))
+    return _with_common_areas(_balanced(_alone(found)))
 
 
 def _alone(found: dict[str, dict[str, dict[str, str]]]) -> pd.DataFrame:
@@ -168,10 +173,26 @@ def first_sentence(docstring: str) -> str | None:
     return text if fits and ">>>" not in text else None
 
 
-def style(docstring: str) -> str:
-    """How the rest of a docstring is laid out: "numpydoc" (underlined sections), "google" (Args:), "sphinx" (:param), or "prose"."""
-    if re.search(r"^\s*(Parameters|Returns|Examples|Notes|See Also)\s*\n\s*[-=]{3,}", docstring, re.MULTILINE):
-        return "numpydoc"
-    if re.search(r"^\s*(Args|Returns|Raises|Example|Examples|Arguments|Keyword args|Shape|Parameters):", docstring, re.MULTILINE):
-        return "google"
-    return "sphinx" if re.search(r"^\s*:(param|return|rtype|type)", docstring, re.MULTILINE) else "prose"
+def area(path: Path) -> str:
+    """The first folder of a source file inside its library, or the file itself: `linalg`, `io`, `models`; no word of which library.
+
+    >>> area(Path("_core/numeric.py")), area(Path("turtle.py"))
+    ('core', 'turtle')
+    """
+    return path.with_suffix("").parts[0].strip("_")
+
+
+def opening(text: str) -> str:
+    """Which of `OPENINGS` the first word begins with, else "other".
+
+    >>> opening("Returns the sum."), opening("Sum of all entries.")
+    ('return', 'other')
+    """
+    return next((word for word in OPENINGS if re.match(rf"{word}s?\b", text.lower())), "other")
+
+
+def _with_common_areas(rows: pd.DataFrame) -> pd.DataFrame:
+    """Areas with fewer than `_COMMON_AREA` training sentences become "other"."""
+    sizes = rows.loc[rows["split"] == "train", "area"].value_counts()
+    common = sizes.index[sizes >= _COMMON_AREA]
+    return rows.assign(area=rows["area"].where(rows["area"].isin(common), "other"))

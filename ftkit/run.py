@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--label", help="the column that holds the label")
     parser.add_argument("--technique", default="lora", choices=sorted(spaces()), help="what trains")
     parser.add_argument("--lr", type=float, default=3e-3, help="peak learning rate of the technique")
-    parser.add_argument("--full-lr", type=float, default=1e-3, help="peak learning rate of full fine-tuning")
+    parser.add_argument("--full-lr", type=float, help="peak learning rate of full fine-tuning; a tenth of --lr if not given")
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--size", type=int, default=16, help="examples a step")
     parser.add_argument("--examples", type=int, help="training examples, drawn anew by each seed; all if not given")
@@ -96,6 +96,11 @@ class Arm:
     lr: float
 
 
+def with_head(space: Space, base: Net) -> tuple[Space, ...]:
+    """The space, and the head beside it unless the space moves a head already."""
+    return (space,) if any(name.startswith("heads.") for name in space.changes(base)) else (space, HEAD)
+
+
 def run(options: argparse.Namespace) -> None:
     """Trains, prints the table, and writes the JSON file if one was asked for."""
     if options.seeds < 1:
@@ -108,12 +113,10 @@ def run(options: argparse.Namespace) -> None:
     for line in (repr(task), *task.notes):
         print(line)
     arms = [
-        Arm(str(space), (space, HEAD), options.lr),
-        Arm("full fine-tuning", (), options.full_lr),
+        Arm(str(space), with_head(space, base), options.lr),
+        Arm("full fine-tuning", (), options.lr / 10 if options.full_lr is None else options.full_lr),
         Arm("frozen body", (HEAD,), HEAD_LR),
     ]
-    if options.technique == "only":
-        arms[0] = Arm(str(space), (space,), options.lr)
     rows = []
     with tqdm(total=len(arms) * options.seeds * options.steps, unit="step", desc="training") as bar:
         for arm in arms:

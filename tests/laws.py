@@ -8,6 +8,7 @@ from conftest import NETS, net, task_for
 
 from ftkit.adapted import Adapted
 from ftkit.data import Batch
+from ftkit.run import with_head
 from ftkit.techniques.bitfit import BitFit
 from ftkit.techniques.freeze import LastBlocks, Only
 from ftkit.techniques.lora import LoRA
@@ -45,7 +46,7 @@ class SpaceLaws:
         base = net(name)
         before = {key: value.clone() for key, value in base.state_dict().items()}
         flags = [p.requires_grad for p in base.parameters()]
-        model = with_head(base, space)
+        model = adapted(base, space)
         learn(model, name)
         assert all(torch.equal(before[key], value) for key, value in base.state_dict().items())
         assert flags == [p.requires_grad for p in base.parameters()]
@@ -54,7 +55,7 @@ class SpaceLaws:
 
     def test_it_moves_no_more_numbers_than_it_says(self, space: Any, name: str) -> None:
         base = net(name)
-        model = with_head(base, space)
+        model = adapted(base, space)
         learn(model, name)
         moved, weights = model.merged(), dict(base.named_parameters())
         for key, now in moved.named_parameters():
@@ -64,7 +65,7 @@ class SpaceLaws:
 
     def test_merged_equals_adapted(self, space: Any, name: str) -> None:
         base, batch = net(name), batch_of(name)
-        model = with_head(base, space)
+        model = adapted(base, space)
         learn(model, name)
         with torch.no_grad():
             answer = model(batch)
@@ -76,21 +77,19 @@ class SpaceLaws:
 
     def test_the_same_seed_is_the_same_run(self, space: Any, name: str) -> None:
         base = net(name)
-        first = learn(with_head(base, space, seed=3), name)
+        first = learn(adapted(base, space, seed=3), name)
         torch.rand(7)  # a run draws from no random stream but its own
-        assert learn(with_head(base, space, seed=3), name) == first
+        assert learn(adapted(base, space, seed=3), name) == first
 
     def test_what_was_learned_comes_back_from_its_state(self, space: Any, name: str) -> None:
         base, batch = net(name), batch_of(name)
-        model = with_head(base, space)
+        model = adapted(base, space)
         learn(model, name)
-        again = with_head(base, space, seed=9)
+        again = adapted(base, space, seed=9)
         again.load_state_dict(model.state_dict())
         with torch.no_grad():
             assert torch.equal(again(batch), model(batch))
 
 
-def with_head(base: Any, space: Any, seed: int = 0) -> Adapted:
-    """The base with that space, and the head beside it unless the space moves it already."""
-    moves_head = any(key.startswith("heads.") for key in space.changes(base))
-    return Adapted(base, space, *([] if moves_head else [HEAD]), seed=seed)
+def adapted(base: Any, space: Any, seed: int = 0) -> Adapted:
+    return Adapted(base, *with_head(space, base), seed=seed)

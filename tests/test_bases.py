@@ -32,7 +32,8 @@ def test_the_card_of_mini_says_what_was_recorded() -> None:
 def test_mini_knows_english_it_never_read(docs: Task) -> None:
     from transformers import AutoModelForMaskedLM, AutoTokenizer
 
-    from ftkit.pretrain.mini import held_out_loss, pack
+    from ftkit.pretrain.mini import held_out_loss
+    from ftkit.pretrain.words import pack
 
     folder = shared_folder("data", "bases", "mini")
     model, tokenizer = AutoModelForMaskedLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)

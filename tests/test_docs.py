@@ -51,6 +51,14 @@ def test_other_labels_are_of_the_same_sentences(docs: Task, name: str) -> None:
     assert task.name == name
 
 
+def test_a_named_area_has_enough_sentences_to_learn_from() -> None:
+    task = load_task("docs-area")
+    sizes = Counter(task.train["area"])
+    del sizes["other"]
+    assert len(sizes) == len(task.classes) - 1 >= 10
+    assert min(sizes.values()) >= 40
+
+
 def test_the_cache_is_read_and_a_broken_one_is_rebuilt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     built = []
     rows = pd.DataFrame({"text": ["a b c"]})

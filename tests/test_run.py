@@ -2,9 +2,11 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import SENTENCES
+from conftest import SENTENCES, net
 
 from ftkit.__main__ import main
+from ftkit.run import with_head
+from ftkit.techniques.freeze import Only
 
 ARGUMENTS = ["run", "--base", "mini", "--steps", "3", "--size", "4"]
 
@@ -32,6 +34,11 @@ def test_run_prints_the_technique_beside_full_and_frozen(file: Path, technique: 
     assert "full fine-tuning" in said
     assert "frozen body" in said
     assert "test accuracy, %" in said
+
+
+@pytest.mark.parametrize(("where", "trained"), [("body.*", 2), ("body.*, heads.*", 1), ("heads.*", 1)])
+def test_the_head_trains_beside_a_space_that_leaves_it_out(where: str, trained: int) -> None:
+    assert len(with_head(Only(where), net("mini"))) == trained
 
 
 def test_run_reads_images(capsys: pytest.CaptureFixture[str]) -> None:

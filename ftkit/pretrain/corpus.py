@@ -25,12 +25,15 @@ def prose(docstring: str) -> Iterator[str]:
 
 
 def all_prose() -> list[str]:
-    """The distinct prose paragraphs of every package installed beside the kit, Python's own included, sorted."""
+    """The distinct prose paragraphs of every package installed beside the kit, Python's own first, in the order of their files.
+
+    So neighbours in the list stand near each other in the source.
+    """
     site = Path(sysconfig.get_paths()["purelib"])
     files = source_files(root_of("stdlib"))
     files += [path for path in source_files(site) if path.relative_to(site).parts[0] not in _GENERATED]
-    found = {text for _, records in tqdm(read(files), total=len(files)) for r in records for text in prose(str(r["doc"]))}
-    return sorted(found)
+    records = dict(tqdm(read(files), total=len(files)))
+    return list(dict.fromkeys(text for file in files for r in records[file] for text in prose(str(r["doc"]))))
 
 
 def without(texts: Iterable[str], held_out: Iterable[str]) -> list[str]:

@@ -21,14 +21,12 @@ from ftkit.stats import interval
 from ftkit.training import evaluate, train
 
 FEW, MANY, STEPS, SIZE = 400, 4_000, 150, 16
-LRS, TUNING_SEEDS, SEEDS = (3e-4, 1e-3, 3e-3), (100, 101), tuple(range(8))
-OPENINGS = ("return", "compute", "test", "the", "a", "get", "check", "create")
+LRS, TUNING_SEEDS, SEEDS = (1e-4, 3e-4, 1e-3), (100, 101), tuple(range(8))
 
 CANDIDATES = {
+    "area": lambda row: row["area"],
     "kind": lambda row: row["kind"],
-    "style": lambda row: row["style"],
-    "length": lambda row: str(min(4, len(row["text"].split()) // 4)),
-    "opening": lambda row: next((w for w in OPENINGS if row["text"].lower().startswith(w)), "other"),
+    "opening": lambda row: row["opening"],
     "parity": lambda row: "odd" if len(re.findall(r"\w+", row["text"])) % 2 else "even",
 }
 

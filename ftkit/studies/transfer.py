@@ -43,7 +43,7 @@ class Method:
 METHODS = (
     Method("full fine-tuning of random weights", (), (1e-4, 3e-4, 1e-3, 3e-3, 1e-2), untrained=True),
     Method("frozen body, head alone", (HEAD,), (1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1)),
-    Method("LoRA, rank 4", (LoRA(rank=4), HEAD), (1e-3, 3e-3, 1e-2, 3e-2)),
+    Method("LoRA, rank 4", (LoRA(rank=4), HEAD), (3e-4, 1e-3, 3e-3, 1e-2)),
     Method("full fine-tuning", (), (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)),
 )
 
