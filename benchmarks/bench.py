@@ -19,6 +19,7 @@ from ftkit import Adapted, Batch, LoRA, Net, Only, Task, docs, load_base, load_t
 
 HEAD = Only("heads.*")
 RESULTS = Path(__file__).parent / "results.json"
+LESSON = "from ftkit import Adapted, LoRA, Only, evaluate, load_base, load_task, train"
 Step = Callable[[], object]
 
 
@@ -134,9 +135,9 @@ def live_run(task: Task) -> float:
     return in_turns({"run": lambda: list(train(Adapted(base, LoRA(rank=4), HEAD), small, steps=80, lr=3e-3))}, rounds=5)["run"]
 
 
-def import_seconds() -> float:
-    """`import ftkit` on top of `import torch`, each in a new process."""
-    code = "import torch, time; start = time.perf_counter(); import ftkit; print(time.perf_counter() - start)"
+def import_seconds(line: str) -> float:
+    """The import `line` on top of `import torch`, in a new process each time."""
+    code = f"import torch, time; start = time.perf_counter(); {line}; print(time.perf_counter() - start)"
     return median(float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout) for _ in range(3))
 
 
@@ -177,7 +178,8 @@ def measure_all() -> list[dict[str, Any]]:
         ("mini: head on cached features / full step", head, 0.05, "x"),
         ("mini: live run of 80 x 16, all cores", live_run(task), 2.0, "s"),
         ("mini: live run of 80 x 16, one thread", one_thread, None, "s"),
-        ("import ftkit on top of import torch", import_seconds(), 0.2, "s"),
+        ("import ftkit on top of import torch", import_seconds("import ftkit"), 0.2, "s"),
+        ("the imports of lesson 00 on top of import torch", import_seconds(LESSON), None, "s"),
         ("load_task('docs'), first time", first, 20.0, "s"),
         ("load_task('docs'), cached", cached, 0.3, "s"),
     ]
