@@ -21,7 +21,7 @@ test: .venv  ## style, types, tests, notebooks
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
-	FTKIT_HEADLESS=1 $(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=60 notebooks
+	FTKIT_HEADLESS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=60 notebooks
 
 bench: .venv  ## speeds, as ratios in one run, into benchmarks/results.json
 	$(BIN)/python -m benchmarks.bench
@@ -35,7 +35,7 @@ bases: .venv  ## the shipped bases anew, into data/bases (one to two hours on on
 	$(BIN)/python -m ftkit.pretrain.mini
 
 notebooks: .venv  ## run every notebook from a clean kernel and store it without widget state
-	FTKIT_HEADLESS=1 $(BIN)/python -m ftkit.lesson.store notebooks
+	FTKIT_HEADLESS=1 OMP_NUM_THREADS=1 $(BIN)/python -m ftkit.lesson.store notebooks
 
 wheel: .venv  ## dist/ftkit-*.whl, with bases and lessons inside
 	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .

@@ -40,7 +40,8 @@ def _lab() -> int:
     command = [sys.executable, "-m", "jupyterlab", "--ip=127.0.0.1", str(lesson)]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         command.append("--allow-root")  # containers run as root; the server listens on this machine alone and asks for its token
-    return subprocess.call(command, env={**os.environ, "TOKENIZERS_PARALLELISM": "false"})
+    # One thread a kernel: two that wait for each other on cores that a browser or a second notebook keeps busy are many times slower.
+    return subprocess.call(command, env={"OMP_NUM_THREADS": "1", **os.environ, "TOKENIZERS_PARALLELISM": "false"})
 
 
 if __name__ == "__main__":
