@@ -1,6 +1,6 @@
 """What a run says while it runs: a stream of `Event`."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 
@@ -8,8 +8,9 @@ from dataclasses import dataclass
 class Event:
     """One reading of a run.
 
-    `step` counts from 1; 0 is before the first update. `stage` is "train" or "valid". `values` maps `split/quantity` to a number:
-    losses in nats, accuracies in [0, 1], gradient norms after no clipping.
+    `step` counts from 1; 0 is before the first update. `stage` is "train" or "valid"; "look", a technique's own picture of what it has
+    learned so far; "cost", the bill; or "test", read once at the end. `values` maps `split/quantity` to a number: losses in nats,
+    accuracies in [0, 1], gradient norms after no clipping.
 
     >>> Event(3, "train", {"train/loss": 1.5}).values["train/loss"]
     1.5
@@ -22,3 +23,15 @@ class Event:
 
 class Diverged(RuntimeError):
     """The loss of a run is no longer a finite number."""
+
+
+def watch(events: Iterable[Event], look: Callable[[], Mapping[str, float]]) -> Iterator[Event]:
+    """`events`, and after each reading of valid an event of stage "look" with what `look()` sees then.
+
+    >>> [event.stage for event in watch([Event(1, "train", {}), Event(1, "valid", {})], dict)]
+    ['train', 'valid', 'look']
+    """
+    for event in events:
+        yield event
+        if event.stage == "valid":
+            yield Event(event.step, "look", look())

@@ -15,11 +15,14 @@ FLOORS = [
     {"data", "docs", "digits", "files", "reader", "bases", "adapted"},
     {"techniques"},
     {"training", "cost", "pretrain"},
+    {"sweep", "recorded"},
+    {"figures", "pictures", "session", "view", "explorer", "widgets"},
     {"studies"},
-    {"run"},
+    {"lesson"},
+    {"run", "lab", "copies"},
     {"__main__"},
 ]
-LIGHT = {"events", "stats", "docstrings", "record"}
+LIGHT = {"events", "stats", "docstrings", "record", "sweep", "recorded", "figures", "pictures", "session", "view", "explorer"}
 
 
 def modules() -> list[Path]:

@@ -3,9 +3,9 @@
 import sys
 
 from ftkit.bases import shared_folder
-from ftkit.studies import labels, transfer
+from ftkit.studies import labels, lora, transfer
 
-STUDIES = {"00": (transfer, "00_transfer.json"), "07": (labels, "07_labels.json")}
+STUDIES = {"00": (transfer, "00_transfer.json"), "02": (lora, "02_lora.parquet"), "07": (labels, "07_labels.json")}
 
 if __name__ == "__main__":
     asked = sys.argv[1]

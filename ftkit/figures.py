@@ -1,0 +1,158 @@
+"""Figures: values in, a plotly `Figure` out. One colour a technique, everywhere (Okabe and Ito 2008, safe for colour-blind readers)."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import plotly.graph_objects as go
+
+COLOURS = {
+    "full fine-tuning": "#009e73",
+    "frozen body": "#e69f00",
+    "LoRA": "#0072b2",
+    "BitFit": "#cc79a7",
+    "sparse": "#d55e00",
+    "distillation": "#56b4e9",
+    "random weights": "#999999",
+}
+GREY = "#888888"
+AXES = {
+    "trainable": "numbers that train",
+    "flops": "FLOPs a step",
+    "activations": "bytes of activations",
+}
+"""What the trade-off plot may put on its horizontal axis: names of `Cost`."""
+
+Band = Mapping[str, Sequence[float]]
+"""A curve with its interval: `step`, `mean`, `low` and `high`, equally long."""
+
+
+def faded(colour: str, alpha: float) -> str:
+    """The colour "#rrggbb" with that opacity.
+
+    >>> faded("#0072b2", 0.2)
+    'rgba(0,114,178,0.2)'
+    """
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red},{green},{blue},{alpha:g})"
+
+
+def layout(height: int, **others: Any) -> dict[str, Any]:
+    """What all figures share: little margin, the legend above, no surprise on redrawing."""
+    return {
+        "template": "none",
+        "height": height,
+        "margin": {"l": 52, "r": 14, "t": 34, "b": 40},
+        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "font": {"size": 11}},
+        "font": {"size": 12},
+        "hovermode": "closest",
+        "uirevision": "keep",
+        **others,
+    }
+
+
+def band(curve: Band, name: str, colour: str, axis: str = "y") -> list[Any]:
+    """An interval as a shaded strip and its mean as a dashed line."""
+    steps, low, high = list(curve["step"]), list(curve["low"]), list(curve["high"])
+    strip = go.Scatter(
+        x=steps + steps[::-1],
+        y=high + low[::-1],
+        fill="toself",
+        fillcolor=faded(colour, 0.18),
+        line={"width": 0},
+        mode="lines",
+        hoverinfo="skip",
+        showlegend=False,
+        yaxis=axis,
+    )
+    mean = go.Scatter(
+        x=steps, y=list(curve["mean"]), name=name, mode="lines", line={"color": colour, "width": 1.5, "dash": "dash"}, yaxis=axis
+    )
+    return [strip, mean]
+
+
+Curve = Sequence[tuple[int, float]]
+"""(step, value) pairs."""
+
+
+def learning(
+    accuracy: Sequence[Curve], loss: Curve, recorded: Band | None, colour: str, steps: int | None, chance: float | None = None
+) -> go.Figure:
+    """Accuracy on valid over the steps, a curve a seed, on the recorded band; under it the loss on the training batches."""
+    single, (steps_done, losses) = len(accuracy) == 1, _columns(loss)
+    traces = band(recorded, "recorded, 95 % interval", GREY) if recorded else []
+    for i, (x, y) in enumerate(map(_columns, accuracy)):
+        line = {"color": colour if single else faded(colour, 0.45), "width": 3 if single else 1.5}
+        marker = {"size": 8, "color": colour}
+        name = "this run" if single else f"{len(accuracy)} seeds"
+        traces.append(go.Scatter(x=x, y=y, name=name, mode="lines+markers", line=line, marker=marker, showlegend=i == 0))
+    traces.append(go.Scatter(x=steps_done, y=losses, mode="lines", line={"color": colour, "width": 1.5}, showlegend=False, yaxis="y2"))
+    shapes = [] if chance is None else [_level(chance, "chance")]
+    figure = go.Figure(traces)
+    figure.update_layout(
+        **layout(380, shapes=shapes),
+        xaxis={"title": {"text": "step"}, "range": [0, steps] if steps else None, "rangemode": "tozero", "anchor": "y2"},
+        yaxis={"title": {"text": "accuracy on valid"}, "range": [0, 1], "domain": [0.36, 1], "tickformat": ".0%"},
+        yaxis2={"title": {"text": "loss"}, "rangemode": "tozero", "domain": [0, 0.24], "anchor": "x"},
+    )
+    return figure
+
+
+def _columns(curve: Curve) -> tuple[list[int], list[float]]:
+    return [step for step, _ in curve], [value for _, value in curve]
+
+
+def _level(at: float, name: str) -> dict[str, Any]:
+    label = {"text": name, "font": {"size": 10, "color": GREY}, "textposition": "end"}
+    return {
+        "type": "line",
+        "xref": "paper",
+        "x0": 0,
+        "x1": 1,
+        "y0": at,
+        "y1": at,
+        "line": {"color": GREY, "width": 1, "dash": "dot"},
+        "label": label,
+    }
+
+
+def trade_off(points: Sequence[Mapping[str, Any]], axis: str, here: Mapping[str, float] | None, colour: str) -> go.Figure:
+    """Accuracy against one entry of the bill.
+
+    `points` are recorded: `name` (the method), `label`, `mean`, `low`, `high`, and the bill; `here` is the live run: `accuracy` and the
+    bill.
+    """
+    traces: list[Any] = []
+    for name in dict.fromkeys(point["name"] for point in points):
+        own = [point for point in points if point["name"] == name]
+        shade = COLOURS.get(name, colour)
+        traces.append(
+            go.Scatter(
+                x=[point[axis] for point in own],
+                y=[point["mean"] for point in own],
+                text=[point["label"] for point in own],
+                error_y={
+                    "type": "data",
+                    "symmetric": False,
+                    "array": [point["high"] - point["mean"] for point in own],
+                    "arrayminus": [point["mean"] - point["low"] for point in own],
+                    "thickness": 1.2,
+                    "width": 3,
+                },
+                mode="lines+markers+text" if len(own) > 1 else "markers",
+                textposition="top center",
+                textfont={"size": 10},
+                line={"color": faded(shade, 0.5), "width": 1},
+                marker={"size": 8, "color": shade},
+                name=name,
+            )
+        )
+    if here is not None:
+        marker = {"size": 15, "color": colour, "symbol": "star", "line": {"width": 1, "color": "white"}}
+        traces.append(go.Scatter(x=[here[axis]], y=[here["accuracy"]], mode="markers", marker=marker, name="this run"))
+    figure = go.Figure(traces)
+    figure.update_layout(
+        **layout(340),
+        xaxis={"type": "log", "title": {"text": AXES[axis]}, "exponentformat": "SI", "nticks": 6},
+        yaxis={"title": {"text": "accuracy on valid"}, "tickformat": ".0%"},
+    )
+    return figure

@@ -1,0 +1,79 @@
+"""The techniques' own pictures of what they have learned: readings of stage "look" in, a plotly `Figure` out."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import plotly.graph_objects as go
+
+from ftkit.figures import COLOURS, GREY, layout
+
+
+def spectra(values: Mapping[str, float], most: int = 40) -> go.Figure:
+    """Singular values of a change, from readings named `look/<which>/<weight>/<i>`.
+
+    Left, a row a matrix: how strong the change is in each of its directions, strongest first, as a share of the strongest of all. Right,
+    the matrix that changed most: singular values of its weight before and after, and of the change.
+    """
+    found = _by_matrix(values)
+    change = found.get("change", {})
+    top = max((row[0] for row in change.values()), default=0.0) or 1.0
+    most_changed = next(iter(found.get("after", {})), "")
+    rows = {which: found.get(which, {}).get(most_changed, [])[:most] for which in ("before", "after", "change")}
+    figure = go.Figure([_heat(change, top, most), *_lines(rows, 1e-6 * top)])
+    legend = {"orientation": "h", "x": 1, "xanchor": "right", "y": 1.02, "yanchor": "bottom", "font": {"size": 11}}
+    title = f"direction of {short(most_changed)}, which changed most" if most_changed else ""
+    figure.update_layout(
+        **layout(320, margin={"l": 128, "r": 14, "t": 34, "b": 40}, legend=legend),
+        xaxis={"title": {"text": "direction of the change"}, "domain": [0, 0.46], "range": [0.5, most + 0.5]},
+        yaxis={"autorange": "reversed", "tickfont": {"size": 9}, "dtick": 1},
+        xaxis2={"title": {"text": title}, "domain": [0.58, 1], "range": [0, most + 1], "anchor": "y2"},
+        yaxis2={"title": {"text": "singular value"}, "anchor": "x2", "rangemode": "tozero"},
+    )
+    return figure
+
+
+def _heat(change: Mapping[str, list[float]], top: float, most: int) -> Any:
+    return go.Heatmap(
+        z=[[value / top if value > 1e-6 * top else None for value in row[:most]] for row in change.values()],
+        y=[short(name) for name in change],
+        x=list(range(1, most + 1)),
+        colorscale="Viridis",
+        zmin=0,
+        zmax=1,
+        showscale=False,
+        hovertemplate="%{y}, direction %{x}: %{z:.2f}<extra></extra>",
+    )
+
+
+def _lines(rows: Mapping[str, list[float]], least: float) -> list[Any]:
+    looks = {"before": (GREY, "weight before"), "after": (COLOURS["sparse"], "weight after"), "change": (COLOURS["LoRA"], "change")}
+    traces = []
+    for which, (colour, name) in looks.items():
+        drawn = [value if value > least else None for value in rows[which]]
+        style = {"line": {"color": colour}, "marker": {"size": 4}}
+        traces.append(
+            go.Scatter(x=list(range(1, len(drawn) + 1)), y=drawn, name=name, mode="lines+markers", xaxis="x2", yaxis="y2", **style)
+        )
+    return traces
+
+
+def _by_matrix(values: Mapping[str, float]) -> dict[str, dict[str, list[float]]]:
+    found: dict[str, dict[str, list[float]]] = {}
+    for key, value in values.items():
+        _, which, name, _ = key.split("/")
+        found.setdefault(which, {}).setdefault(name, []).append(value)
+    return found
+
+
+def short(name: str) -> str:
+    """A weight's name as a person would say it: the block's number and the matrix.
+
+    >>> short("body.encoder.layer.0.attention.self.query.weight"), short("body.layers.2.mlp.fc1.weight")
+    ('0 query', '2 fc1')
+    >>> short("body.encoder.layer.1.attention.output.dense.weight"), short("body.encoder.layer.1.output.dense.weight")
+    ('1 attention output', '1 output')
+    """
+    parts = [part for part in name.split(".") if part not in ("body", "encoder", "layer", "layers", "self", "dense", "weight", "mlp")]
+    if len(parts) > 2 and parts[-1] != "output":
+        parts = [parts[0], parts[-1]]
+    return " ".join(parts)

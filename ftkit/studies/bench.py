@@ -1,0 +1,78 @@
+"""What the lessons run on, and the one run that all their trials are made of."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+
+import torch
+
+from ftkit.adapted import Adapted, Space
+from ftkit.bases import Net, load_base
+from ftkit.cost import measure
+from ftkit.data import Task, load_task
+from ftkit.events import Event, watch
+from ftkit.techniques.freeze import Only
+from ftkit.training import HEAD_LR, evaluate, train
+
+HEAD = Only("heads.*")
+STEPS, SIZE, VALID_ROWS = 80, 16, 400
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A base and a task, with `examples` training rows drawn anew by each seed, and where its blocks keep attention and feed-forward."""
+
+    base: str
+    task: str
+    examples: int
+    attention: str
+    feed_forward: str
+
+
+_MINI = ("body.*.attention.*", "body.*.intermediate.*,body.*.layer.?.output.*")
+BENCHES = {
+    "opening": Bench("mini", "docs-opening", 2000, *_MINI),
+    "library": Bench("mini", "docs", 2000, *_MINI),
+    "digits": Bench("mini-vit", "digits", 400, "body.*.attention.*", "body.*.mlp.*"),
+}
+"""Which word opens this sentence? Which library wrote it? (Text, on mini.) Which digit is this? (Real handwriting, on mini-vit.)"""
+
+
+@lru_cache(maxsize=len(BENCHES))
+def load(on: str) -> tuple[Net, Task]:
+    """The base and the task of a bench; loaded once.
+
+    Raises:
+        ValueError: there is no such bench.
+    """
+    if on not in BENCHES:
+        raise ValueError(f"on must be one of {', '.join(BENCHES)}, got {on!r}")
+    task = load_task(BENCHES[on].task)
+    return load_base(BENCHES[on].base, task), task
+
+
+Look = Callable[[Adapted], Mapping[str, float]]
+
+
+def fine_tuning(
+    on: str, *spaces: Space, lr: float, seed: int = 0, head_lr: float = HEAD_LR, look: Look | None = None, test: bool = False
+) -> Iterator[Event]:
+    """One run of 80 steps of 16 rows on a bench. The seed decides the training rows, their order, the head and the starting values.
+
+    Yields what `train` does; after each reading of valid what `look` sees of the model; at the end accuracy on test if `test` (once, for
+    settings that were chosen before), and the bill.
+    """
+    base, task = load(on)
+    data = task.take(BENCHES[on].examples, seed)
+    model = Adapted(base.fresh_heads(seed), *spaces, seed=seed)
+    events = train(model, data, steps=STEPS, size=SIZE, lr=lr, head_lr=head_lr, seed=seed, valid_rows=VALID_ROWS)
+    yield from watch(events, lambda: look(model)) if look else events
+    if test:
+        yield Event(STEPS, "test", {"test/accuracy": evaluate(model, task, "test").accuracy})
+    yield bill(model, data)
+
+
+def bill(model: Adapted, data: Task) -> Event:
+    """What a step of `model` costs, on a batch that is the same for every method."""
+    batch = next(data.batches(SIZE, torch.Generator().manual_seed(0)))
+    return Event(STEPS, "cost", {f"cost/{name}": float(value) for name, value in asdict(measure(model, batch)).items()})

@@ -1,0 +1,109 @@
+"""Lesson 02: LoRA on three benches, over ranks, learning rates, targets and alpha, between full fine-tuning and the frozen body."""
+
+import platform
+from collections.abc import Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from ftkit.adapted import Adapted
+from ftkit.events import Event
+from ftkit.record import write_table
+from ftkit.studies.bench import BENCHES, HEAD, Look, fine_tuning, load
+from ftkit.sweep import grid, sweep, tuned
+from ftkit.techniques.lora import LoRA
+from ftkit.training import HEAD_LR
+
+RANKS = (1, 2, 4, 8, 16, 32)
+LRS = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
+RAIL_LRS = {"full fine-tuning": (1e-4, 3e-4, 1e-3, 3e-3, 1e-2), "frozen body": (1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0)}
+TARGETS = ("all linear", "attention", "feed-forward")
+SEEDS = tuple(range(8))
+EQUAL = {"opening": 7, "library": 7, "digits": 9}
+"""The rank at which LoRA on attention alone has exactly the numbers of rank 4 on every linear layer."""
+
+
+def where(on: str, targets: str) -> str:
+    """The weights of a bench's body that `targets` names."""
+    return {"all linear": "body.*", "attention": BENCHES[on].attention, "feed-forward": BENCHES[on].feed_forward}[targets]
+
+
+def trial(
+    on: str,
+    rank: int,
+    lr: float,
+    targets: str = "all linear",
+    alpha: str = "16",
+    seed: int = 0,
+    test: bool = False,
+    look: Look | None = None,
+) -> Iterator[Event]:
+    """LoRA on a bench: one run. `alpha` is "16", constant over ranks, or "2r", twice the rank."""
+    space = LoRA(rank, 16.0 if alpha == "16" else None, where(on, targets))
+    yield from fine_tuning(on, space, HEAD, lr=lr, seed=seed, look=look, test=test)
+
+
+def rail(on: str, method: str, lr: float, seed: int = 0, test: bool = False) -> Iterator[Event]:
+    """What LoRA stands between: "full fine-tuning", or "frozen body", whose head alone trains, at its own rate."""
+    frozen = method == "frozen body"
+    spaces = (HEAD,) if frozen else ()
+    yield from fine_tuning(on, *spaces, lr=lr, head_lr=lr if frozen else HEAD_LR, seed=seed, test=test)
+
+
+def spectrum(model: Adapted) -> dict[str, float]:
+    """The singular values of each matrix's change, largest first (`look/change/<weight>/<i>`), and of the weight that changed most
+    before and after (`look/before/...`, `look/after/...`)."""
+    matrices = {name: pair for name, *pair in model.changed() if pair[0].ndim == 2 and name.startswith("body.")}
+    found = {("change", name): torch.linalg.svdvals(now - before) for name, (before, now) in matrices.items()}
+    _, most = max(found, key=lambda key: float(found[key].square().sum()))
+    found |= {(which, most): torch.linalg.svdvals(matrix) for which, matrix in zip(("before", "after"), matrices[most], strict=True)}
+    return {f"look/{which}/{name}/{i}": value for (which, name), values in found.items() for i, value in enumerate(values.tolist())}
+
+
+def record(executor: Executor | None, seeds: tuple[int, ...] = SEEDS) -> pd.DataFrame:
+    """The whole study: rates are chosen on valid; test is read once, for what was chosen, where all seeds ran."""
+    few, ons = seeds[: max(1, len(seeds) // 2)], list(BENCHES)
+    beside = [
+        *grid(on=ons, rank=RANKS, targets=TARGETS[1:], alpha=["16"], lr=LRS, seed=few),
+        *grid(on=ons, rank=RANKS, targets=TARGETS[:1], alpha=["2r"], lr=LRS, seed=few),
+    ]
+    main = grid(on=ons, rank=RANKS, targets=TARGETS[:1], alpha=["16"], lr=LRS, seed=seeds)
+    equal = [job for on in ons for job in grid(on=[on], rank=[EQUAL[on]], targets=["attention"], alpha=["16"], lr=LRS, seed=seeds)]
+    rails = [job for method, lrs in RAIL_LRS.items() for job in grid(on=ons, method=[method], lr=lrs, seed=seeds)]
+    tables = []
+    for run, jobs, by in ((rail, rails, ["on", "method"]), (trial, main + equal, ["on", "rank", "targets", "alpha"])):
+        tuning = sweep(run, jobs, executor)
+        best = [{**dict(zip(by, key, strict=True)), "lr": lr} for key, lr in tuned(tuning, by).items()]
+        chosen = [{**settings, "seed": seed, "test": True} for settings in best for seed in seeds]
+        tables += [tuning, sweep(run, chosen, executor, keep=("test",)).drop(columns="test")]
+    tables.append(sweep(trial, beside, executor))
+    whole = pd.concat(tables, ignore_index=True)
+    return whole.fillna({"method": "LoRA", "rank": 0, "targets": "", "alpha": ""}).astype({"rank": int})
+
+
+def about(seeds: tuple[int, ...] = SEEDS) -> dict[str, Any]:
+    """How the table was made."""
+    return {
+        "command": "make results LESSON=02",
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "processor": platform.machine(),
+        "seeds": list(seeds),
+        "fingerprints": {on: load(on)[1].fingerprint for on in BENCHES},
+    }
+
+
+def one_thread() -> None:
+    """One thread a process: two processes with two threads each would wait for each other."""
+    torch.set_num_threads(1)
+
+
+def main(path: Path, workers: int = 2) -> None:
+    """Runs the study in `workers` processes and writes the table to `path`."""
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=one_thread) as pool:
+        table = record(pool)
+    write_table(path, table, about())

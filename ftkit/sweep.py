@@ -1,0 +1,118 @@
+"""Many trials as one long table, and a table as a trial again.
+
+A *trial* is any function from settings to an iterator of `Event`. The table has one row a reading: the settings, `step`, `quantity`
+(such as "valid/accuracy") and `value`.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, as_completed
+from itertools import product
+from typing import Any
+
+import pandas as pd
+from tqdm.auto import tqdm
+
+from ftkit.events import Diverged, Event
+from ftkit.stats import interval
+
+Trial = Callable[..., Iterable[Event]]
+Settings = Mapping[str, Any]
+KEPT = ("valid", "test", "cost")
+READING = ("step", "quantity", "value")
+
+
+def grid(**values: Iterable[Any]) -> list[dict[str, Any]]:
+    """Every combination of the values, the last name fastest.
+
+    >>> grid(rank=[1, 2], seed=[0])
+    [{'rank': 1, 'seed': 0}, {'rank': 2, 'seed': 0}]
+    """
+    return [dict(zip(values, combination, strict=True)) for combination in product(*values.values())]
+
+
+def sweep(trial: Trial, jobs: Sequence[Settings], executor: Executor | None = None, keep: Sequence[str] = KEPT) -> pd.DataFrame:
+    """Runs `trial` once for each of `jobs` and returns the readings of the stages in `keep`, in the order of the jobs.
+
+    Args:
+        trial: must be importable by name if the executor has processes of its own.
+        executor: any `concurrent.futures.Executor`; without one the runs come one after another in this process.
+
+    A run that diverges leaves the readings it had; its last quantity is "diverged".
+    """
+    with tqdm(total=len(jobs), unit="run") as bar:
+        if executor is None:
+            parts = [(_run(trial, job, keep), bar.update())[0] for job in jobs]
+        else:
+            futures = [executor.submit(_run, trial, job, keep) for job in jobs]
+            for _ in as_completed(futures):
+                bar.update()
+            parts = [future.result() for future in futures]
+    return pd.DataFrame([row for part in parts for row in part])
+
+
+def _run(trial: Trial, job: Settings, keep: Sequence[str]) -> list[dict[str, Any]]:
+    rows, step = [], 0
+    try:
+        for event in trial(**job):
+            step = event.step
+            if event.stage in keep:
+                rows += [{**job, "step": step, "quantity": name, "value": value} for name, value in event.values.items()]
+    except Diverged:
+        rows.append({**job, "step": step, "quantity": "diverged", "value": 1.0})
+    return rows
+
+
+def replay(table: pd.DataFrame) -> Trial:
+    """The trial that a table recorded: it yields the readings of the run with the settings it is given.
+
+    Raises:
+        ValueError: from the trial, if no such run was recorded.
+    """
+    names = [name for name in table.columns if name not in READING]
+
+    def recorded(**settings: Any) -> Iterator[Event]:
+        rows = where(table, **settings)
+        if rows.empty:
+            raise ValueError(f"a replayed run must be one that was recorded ({', '.join(names)}), got {settings}; choose other settings")
+        stages = rows["quantity"].str.split("/").str[0]
+        for key, part in rows.groupby(["step", stages], sort=False):
+            step, stage = (str(value) for value in key)  # type: ignore[attr-defined]
+            yield Event(int(step), stage, dict(zip(part["quantity"], part["value"], strict=True)))
+
+    return recorded
+
+
+def where(table: pd.DataFrame, **settings: Any) -> pd.DataFrame:
+    """The rows of `table` with these settings; settings that the table does not have are not asked.
+
+    >>> where(pd.DataFrame({"rank": [1, 2], "value": [0.1, 0.2]}), rank=2)["value"].tolist()
+    [0.2]
+    """
+    chosen = pd.Series(True, index=table.index)
+    for name, value in settings.items():
+        if name in table.columns:
+            chosen &= table[name] == value
+    return table[chosen]
+
+
+def last(table: pd.DataFrame, quantity: str = "valid/accuracy") -> pd.DataFrame:
+    """The last reading of `quantity` of each run."""
+    rows = table[table["quantity"] == quantity]
+    names = [name for name in table.columns if name not in READING]
+    return rows.sort_values("step", kind="stable").drop_duplicates(names, keep="last").sort_index()
+
+
+def summary(table: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """Over the seeds of each group: `mean`, `low` and `high` of the 95 % t-interval, and `runs`, one row a group."""
+    rows = []
+    for key, part in table.groupby(list(by), sort=False):
+        mean, low, high = interval(part["value"].tolist())
+        rows.append({**dict(zip(by, key, strict=True)), "mean": mean, "low": low, "high": high, "runs": len(part)})
+    return pd.DataFrame(rows, columns=[*by, "mean", "low", "high", "runs"])
+
+
+def tuned(table: pd.DataFrame, by: Sequence[str], setting: str = "lr") -> dict[tuple[Any, ...], Any]:
+    """For each group of `by`, the value of `setting` whose mean over the seeds is best: last accuracies on valid, never on test."""
+    means = summary(last(table), [*by, setting])
+    best = means.loc[means.groupby(list(by), sort=False)["mean"].idxmax()]
+    return {tuple(row[name] for name in by): row[setting] for _, row in best.iterrows()}

@@ -1,0 +1,39 @@
+"""Pictures of figures for notebooks that are opened without a kernel: drawn when lessons are stored, not when they are used."""
+
+import base64
+import io
+import os
+from collections.abc import Sequence
+from typing import Any
+
+ASKED = "FTKIT_PICTURES"
+"""The environment variable that asks for pictures; `make notebooks` sets it."""
+
+WIDTH, GAP = 720, 12
+
+
+def png(figures: Sequence[Any]) -> dict[str, str]:
+    """`{"image/png": ...}` of plotly figures under each other, base64; empty unless pictures are asked for.
+
+    Needs kaleido, Pillow and a Chromium or Chrome.
+    """
+    drawn = [figure for figure in figures if figure.data]
+    if os.environ.get(ASKED) != "1" or not drawn:
+        return {}
+    from PIL import Image
+
+    images = [Image.open(io.BytesIO(_light(figure).to_image("png", width=WIDTH, height=figure.layout.height or 300))) for figure in drawn]
+    height = sum(image.height for image in images) + GAP * (len(images) - 1)
+    sheet, top = Image.new("RGB", (WIDTH, height), "white"), 0
+    for image in images:
+        sheet.paste(image, (0, top))
+        top += image.height + GAP
+    packed = io.BytesIO()
+    sheet.convert("P", palette=Image.Palette.ADAPTIVE, colors=128).save(packed, "png", optimize=True)
+    return {"image/png": base64.b64encode(packed.getvalue()).decode()}
+
+
+def _light(figure: Any) -> Any:
+    """The figure with the grid that pages draw in their own colour."""
+    grid = {"gridcolor": "#e4e4e4", "linecolor": "#bbbbbb", "zerolinecolor": "#bbbbbb"}
+    return type(figure)(figure).update_xaxes(**grid).update_yaxes(**grid).update_layout(paper_bgcolor="white", plot_bgcolor="white")

@@ -1,0 +1,60 @@
+"""The live plot: one thin anywidget that repaints a plotly figure.
+
+plotly.js comes out of the installed plotly package, packed, once a page: the first plot of a kernel carries it, and a page that does not
+have it (after a reload, or in Colab, where each cell is a page of its own) asks for it.
+"""
+
+import gzip
+from functools import lru_cache
+from importlib.resources import files
+from typing import Any
+
+import anywidget
+import plotly.graph_objects as go
+import traitlets
+
+_HERE = files("ftkit.widgets")
+
+
+@lru_cache(maxsize=1)
+def _library() -> bytes:
+    return gzip.compress(files("plotly").joinpath("package_data", "plotly.min.js").read_bytes(), 6)
+
+
+class Plot(anywidget.AnyWidget):  # type: ignore[misc]
+    """A plotly figure on the page, repainted whenever `show` is called, from any thread.
+
+    `alt` says in words what is drawn, for readers who do not see it.
+    """
+
+    _esm = _HERE.joinpath("plot.js").read_text(encoding="utf8")
+    _css = _HERE.joinpath("panel.css").read_text(encoding="utf8")
+    library = traitlets.Bytes().tag(sync=True)
+    spec = traitlets.Dict().tag(sync=True)
+    alt = traitlets.Unicode().tag(sync=True)
+    _carried = False
+
+    def __init__(self, alt: str = "") -> None:
+        carries = not Plot._carried
+        Plot._carried = True
+        self.figure = go.Figure()
+        super().__init__(alt=alt, library=_library() if carries else b"")
+        self.on_msg(self._answer)
+
+    def show(self, figure: Any) -> None:
+        """Paints a `plotly.graph_objects.Figure`."""
+        self.figure = figure
+        self.spec = plain(figure.to_plotly_json())
+
+    def _answer(self, _: Any, content: Any, __: Any) -> None:
+        if content == {"plotly": "wanted"}:
+            self.send({"plotly": "here"}, buffers=[_library()])
+
+
+def plain(value: Any) -> Any:
+    """Lists and dictionaries all the way down: numpy arrays in a figure's JSON are packed differently by each plotly."""
+    if isinstance(value, dict):
+        return {key: plain(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(part) for part in value]
+    return value.tolist() if hasattr(value, "tolist") else value

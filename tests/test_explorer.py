@@ -1,0 +1,233 @@
+"""The explorer, with fake trials: headless, on a thread, and as in Colab."""
+
+import sys
+import threading
+import types
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from ftkit import explorer
+from ftkit.events import Event
+from ftkit.explorer import Explorer
+from ftkit.figures import learning, trade_off
+from ftkit.pictures import spectra
+from ftkit.recorded import Recorded
+from ftkit.sweep import grid, sweep
+from ftkit.widgets.plot import Plot, plain
+
+CALLS: list[dict[str, Any]] = []
+
+
+def trial(rank: int, lr: float, on: str = "text", seed: int = 0) -> Iterator[Event]:
+    CALLS.append({"rank": rank, "lr": lr, "on": on, "seed": seed})
+    if lr == 9.0:
+        raise ValueError("the loss is <nan>")
+    for step in range(1, 5):
+        yield Event(step, "train", {"train/loss": 1 / step})
+        if step in (2, 4):
+            yield Event(step, "valid", {"valid/accuracy": min(1.0, 0.1 * step + 0.01 * rank), "valid/loss": 1.0})
+            yield Event(step, "look", {f"look/change/body.0.weight/{i}": 1.0 / (i + 1) for i in range(rank)})
+    costs = ("trainable", "flops", "weights", "gradients", "optimizer", "activations", "disk", "seconds")
+    yield Event(4, "cost", {f"cost/{name}": 100.0 * rank for name in costs})
+
+
+SETTINGS: dict[str, Any] = {"on": ["text", "vision"], "rank": [1, 4, 16], "lr": [0.001, 0.1, 9.0]}
+
+
+def make(**others: Any) -> Explorer:
+    return Explorer(trial, steps=4, picture=spectra, title=others.pop("title", "a panel"), **{**SETTINGS, **others})
+
+
+@pytest.fixture(params=["headless", "thread", "blocking"])
+def panel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Explorer]:
+    CALLS.clear()
+    monkeypatch.setattr(explorer, "mode", lambda: request.param)
+    made = make()
+    made.wait(5)
+    yield made
+    made.close()
+
+
+def test_it_runs_once_when_it_is_made(panel: Explorer) -> None:
+    assert CALLS == [{"on": "text", "rank": 1, "lr": 0.001, "seed": 0}]
+    assert [run.accuracy for run in panel.runs] == [pytest.approx(0.41)]
+    assert panel.runs[0].cost["flops"] == 100.0 and panel.runs[0].losses[-1] == (4, 0.25)
+
+
+def test_a_move_runs_the_new_settings(panel: Explorer) -> None:
+    panel.panel._controls["rank"].value = 16
+    panel.wait(5)
+    assert CALLS[-1]["rank"] == 16 and panel.runs[0].accuracy == pytest.approx(0.56)
+    assert "Done" in panel.panel._status.value and "56.0 %" in panel.panel._status.value
+
+
+def test_set_moves_several_controls_and_runs_once(panel: Explorer) -> None:
+    panel.set(rank=4, on="vision", seed=3)
+    panel.wait(5)
+    assert CALLS[1:] == [{"on": "vision", "rank": 4, "lr": 0.001, "seed": 3}]
+
+
+def test_the_share_text_brings_the_state_back(panel: Explorer) -> None:
+    panel.set(rank=16, lr=0.1, seed=5)
+    text = panel.share
+    panel.set(rank=1, lr=0.001, seed=0)
+    panel.load(text)
+    panel.wait(5)
+    assert panel.settings == {"on": "text", "rank": 16, "lr": 0.1} and panel.panel.seed == 5
+    assert CALLS[-1] == {"on": "text", "rank": 16, "lr": 0.1, "seed": 5}
+    assert panel.panel._share.value == text
+
+
+def test_eight_seeds(panel: Explorer) -> None:
+    panel.panel._many.click()
+    runs = panel.wait(5)
+    assert [run.seed for run in runs] == list(range(8))
+    assert "8 seeds" in panel.panel._status.value
+    assert panel.panel._progress.value == panel.panel._progress.max == 32
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("rank=3", "rank must be one of 1, 4, 16, got '3'"),
+        ("ranks=4", "a setting must be one of on, rank, lr, seed, got 'ranks'"),
+        ("seed=-1", "seed must be a whole number from 0 to 9999"),
+        ("gibberish", "bad query field"),
+    ],
+)
+def test_a_share_text_that_does_not_fit_is_refused_and_moves_nothing(panel: Explorer, text: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        panel.load(text)
+    panel.panel._share.value = f"{text}&on=<b>"
+    assert "Not understood" in panel.panel._status.value and "<b>'" not in panel.panel._status.value
+    assert len(CALLS) == 1 and panel.settings["rank"] == 1
+
+
+def test_an_error_is_said_and_raised_by_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(explorer, "mode", lambda: "thread")
+    panel = make()
+    panel.set(lr=9.0)
+    with pytest.raises(ValueError, match="the loss is <nan>"):
+        panel.wait(5)
+    assert "Failed" in panel.panel._status.value and "&lt;nan&gt;" in panel.panel._status.value
+    panel.set(lr=0.1)
+    assert panel.wait(5)[0].accuracy > 0
+    panel.close()
+
+
+def test_an_error_fails_the_cell_where_there_is_no_front_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(explorer, "mode", lambda: "headless")
+    with pytest.raises(ValueError, match="the loss is <nan>"):
+        make(lr=[9.0])
+
+
+def test_a_panel_of_the_same_cell_replaces_the_one_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(explorer, "mode", lambda: "thread")
+    one = make(title="same")
+    two, other = make(title="same"), make(title="other")
+    with pytest.raises(RuntimeError, match="run its cell again"):
+        one.set(rank=4)
+    two.set(rank=4), other.set(rank=4)
+    assert two.wait(5) and other.wait(5)
+    two.close(), other.close()
+    assert not [thread for thread in threading.enumerate() if thread.name == "ftkit session"]
+
+
+def test_where_panels_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FTKIT_HEADLESS", raising=False)
+    assert explorer.mode() == "headless", "no kernel"
+    monkeypatch.setattr(explorer, "_shell", lambda: types.SimpleNamespace(kernel=object()))
+    assert explorer.mode() == "thread"
+    monkeypatch.setitem(sys.modules, "google.colab", types.ModuleType("google.colab"))
+    assert explorer.mode() == "blocking"
+    monkeypatch.setenv("FTKIT_HEADLESS", "1")
+    assert explorer.mode() == "headless"
+
+
+def test_in_colab_the_panel_says_that_a_run_cannot_be_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(explorer, "mode", lambda: "blocking")
+    body = make().panel._shown.children[1].children[0]
+    assert any(
+        "a run cannot be left" in getattr(child, "value", "") for child in body.children if isinstance(getattr(child, "value", ""), str)
+    )
+
+
+@pytest.mark.parametrize(
+    ("others", "said"),
+    [
+        ({"rank": []}, "must have at least one value, got none for rank"),
+        ({"start": {"rank": 5}}, "start must be among the settings' values, got rank=5"),
+        ({"start": {"ranks": 4}}, "got ranks=4; the settings are on, rank, lr"),
+    ],
+)
+def test_bad_settings_are_refused(others: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        make(**others)
+
+
+def test_a_typed_number_moves_to_the_nearest_stop(panel: Explorer) -> None:
+    stops = panel.panel._controls["rank"]
+    stops.box.value = "11"
+    assert panel.settings["rank"] == 16 and stops.box.value == "16"
+    stops.box.value = "many"
+    assert panel.settings["rank"] == 16 and stops.box.value == "16"
+
+
+def recorded() -> Recorded:
+    table = sweep(trial, grid(on=["text"], rank=[1, 4, 16], lr=[0.1], seed=[0, 1])).assign(method="LoRA")
+    full = sweep(trial, grid(on=["text"], rank=[40], lr=[0.1], seed=[0, 1])).assign(method="full fine-tuning", rank=0)
+    return Recorded(pd.concat([table, full], ignore_index=True), "LoRA", "rank")
+
+
+def test_what_was_recorded_stands_behind_the_live_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(explorer, "mode", lambda: "headless")
+    panel = make(recorded=recorded(), start={"lr": 0.1})
+    assert "Recorded, 2 seeds: 41.0 % [41.0, 41.0]" in panel.panel._status.value
+    names = [trace.name for trace in panel.panel.curves.figure.data]
+    assert "recorded, 95 % interval" in names and "this run" in names
+    assert [trace.name for trace in panel.panel.costs.figure.data] == ["LoRA", "full fine-tuning", "this run"]
+    assert "measured in this run" in panel.panel._bill.value and "2.5 %" in panel.panel._bill.value
+    panel.set(lr=0.001)
+    assert "not recorded" in panel.panel._status.value
+    panel.panel._axis.value = "flops"
+    assert panel.panel.costs.figure.layout.xaxis.title.text == "FLOPs a step"
+    panel.close()
+
+
+def test_the_page_asks_for_plotly_and_gets_it() -> None:
+    sent = []
+    plot = Plot("words")
+    plot.send = lambda content, buffers: sent.append((content, len(buffers[0])))
+    plot._answer(plot, {"plotly": "wanted"}, [])
+    plot._answer(plot, {"other": 1}, [])
+    assert [content for content, _ in sent] == [{"plotly": "here"}] and sent[0][1] > 500_000
+
+
+def test_only_the_first_plot_carries_plotly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Plot, "_carried", False)
+    assert [len(Plot().library) > 500_000 for _ in range(3)] == [True, False, False]
+
+
+def test_a_spec_is_plain_lists() -> None:
+    import numpy as np
+
+    assert plain({"a": (np.arange(2), [np.float64(1.5)])}) == {"a": [[0, 1], [1.5]]}
+
+
+def test_figures_say_what_they_are_given() -> None:
+    figure = learning([[(1, 0.1), (2, 0.3)], [(1, 0.2), (2, 0.4)]], [(1, 2.0)], None, "#0072b2", 10)
+    assert [list(trace.y) for trace in figure.data] == [[0.1, 0.3], [0.2, 0.4], [2.0]]
+    assert list(figure.layout.xaxis.range) == [0, 10]
+    point = {"name": "LoRA", "label": "4", "mean": 0.5, "low": 0.4, "high": 0.7, "trainable": 10.0}
+    trade = trade_off([point], "trainable", {"trainable": 20.0, "accuracy": 0.6}, "#0072b2")
+    assert trade.data[0].error_y.array == pytest.approx([0.2]) and trade.data[0].error_y.arrayminus == pytest.approx([0.1])
+    assert (trade.data[1].x, trade.data[1].y) == ((20.0,), (0.6,))
+
+
+def test_a_spectrum_stops_where_the_rank_does() -> None:
+    values = {f"look/{which}/body.layers.0.mlp.fc1.weight/{i}": v for which in ("change", "after") for i, v in enumerate([2.0, 1.0, 1e-9])}
+    heat = spectra(values).data[0]
+    assert [list(row) for row in heat.z] == [[1.0, 0.5, None]] and heat.y == ("0 fc1",)

@@ -1,0 +1,96 @@
+"""Sweeps and their tables, with fake trials."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from ftkit.events import Diverged, Event
+from ftkit.record import read_table, write_table
+from ftkit.recorded import Recorded
+from ftkit.stats import interval
+from ftkit.sweep import grid, last, replay, summary, sweep, tuned, where
+
+
+def trial(rank: int, lr: float, seed: int = 0, on: str = "here") -> Iterator[Event]:
+    """Best at lr 0.1, better at higher ranks, with a spread over the seeds."""
+    for step in (1, 2):
+        yield Event(step, "train", {"train/loss": 1.0})
+        if lr > 1:
+            raise Diverged("the loss is nan")
+        yield Event(step, "valid", {"valid/accuracy": 0.1 * step + 0.01 * rank - abs(lr - 0.1) + 0.001 * seed, "valid/loss": 1.0})
+    yield Event(2, "cost", {"cost/trainable": 10.0 * rank, "cost/flops": 7.0})
+
+
+JOBS = grid(rank=[1, 4], lr=[0.01, 0.1, 0.3], seed=[0, 1, 2])
+
+
+def test_a_table_plays_back_what_was_recorded() -> None:
+    table = sweep(trial, JOBS)
+    kept = [event for event in trial(rank=4, lr=0.1, seed=2) if event.stage in ("valid", "cost")]
+    assert list(replay(table)(rank=4, lr=0.1, seed=2)) == kept
+
+
+def test_a_run_that_was_not_recorded_is_refused() -> None:
+    with pytest.raises(ValueError, match="must be one that was recorded"):
+        list(replay(sweep(trial, JOBS))(rank=5, lr=0.1, seed=2))
+
+
+def test_an_executor_gives_the_same_table() -> None:
+    with ThreadPoolExecutor(3) as pool:
+        pd.testing.assert_frame_equal(sweep(trial, JOBS, pool), sweep(trial, JOBS))
+
+
+def test_a_diverged_run_is_a_row() -> None:
+    table = sweep(trial, grid(rank=[1], lr=[10.0], seed=[0]))
+    assert table["quantity"].tolist() == ["diverged"] and table["step"].tolist() == [1]
+
+
+def test_the_last_reading_of_each_run() -> None:
+    found = last(sweep(trial, JOBS))
+    assert len(found) == len(JOBS) and set(found["step"]) == {2}
+
+
+def test_tuning_takes_the_best_mean_on_valid() -> None:
+    assert tuned(sweep(trial, JOBS), ["rank"]) == {(1,): 0.1, (4,): 0.1}
+
+
+def test_summary_is_the_interval_over_seeds() -> None:
+    table = where(sweep(trial, JOBS), rank=4, lr=0.1)
+    row = summary(last(table), ["rank"]).iloc[0]
+    assert (row["mean"], row["low"], row["high"]) == pytest.approx(interval([0.24, 0.241, 0.242]))
+
+
+def test_a_table_is_stored_with_how_it_was_made(tmp_path: Path) -> None:
+    table = sweep(trial, JOBS)
+    write_table(tmp_path / "t.parquet", table, {"command": "make it"})
+    again, about = read_table(tmp_path / "t.parquet")
+    pd.testing.assert_frame_equal(again, table)
+    assert about == {"command": "make it"} and [file.name for file in tmp_path.iterdir()] == ["t.parquet"]
+
+
+@pytest.fixture
+def recorded() -> Recorded:
+    own = sweep(trial, [{**job, "on": "here"} for job in JOBS]).assign(method="LoRA")
+    full = sweep(trial, grid(rank=[100], lr=[0.01, 0.1], seed=[0, 1, 2], on=["here"])).assign(method="full fine-tuning", rank=0)
+    return Recorded(pd.concat([own, full], ignore_index=True), "LoRA", "rank")
+
+
+def test_a_recorded_curve_is_the_interval_at_each_reading(recorded: Recorded) -> None:
+    curve = recorded.curve({"on": "here", "rank": 4, "lr": 0.1})
+    assert curve is not None and curve["step"] == [1, 2] and curve["runs"] == [3, 3]
+    assert (curve["mean"][1], curve["low"][1], curve["high"][1]) == pytest.approx(interval([0.24, 0.241, 0.242]))
+    assert recorded.curve({"on": "here", "rank": 5, "lr": 0.1}) is None
+
+
+def test_the_points_are_this_methods_ranks_and_the_tuned_rails(recorded: Recorded) -> None:
+    points = recorded.points({"on": "here", "rank": 1, "lr": 0.01})
+    assert [(point["name"], point["label"], point["trainable"]) for point in points] == [
+        ("LoRA", "1", 10.0),
+        ("LoRA", "4", 40.0),
+        ("full fine-tuning", "", 1000.0),
+    ]
+    assert points[2]["lr"] == 0.1 and points[2]["mean"] == pytest.approx(1.201)
+    assert recorded.points({"on": "elsewhere", "rank": 1, "lr": 0.01}) == []
