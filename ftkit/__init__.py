@@ -31,14 +31,22 @@ if TYPE_CHECKING:
     from ftkit.delta import Delta as Delta
     from ftkit.events import Diverged as Diverged
     from ftkit.events import Event as Event
+    from ftkit.events import watch as watch
+    from ftkit.explorer import Explorer as Explorer
     from ftkit.objective import supervised as supervised
+    from ftkit.recorded import Recorded as Recorded
     from ftkit.stats import interval as interval
+    from ftkit.stats import verdict as verdict
+    from ftkit.sweeps import grid as grid
+    from ftkit.sweeps import replay as replay
+    from ftkit.sweeps import sweep as sweep
     from ftkit.techniques.bitfit import BitFit as BitFit
     from ftkit.techniques.freeze import LastBlocks as LastBlocks
     from ftkit.techniques.freeze import Only as Only
     from ftkit.techniques.lora import LoRA as LoRA
     from ftkit.training import evaluate as evaluate
     from ftkit.training import train as train
+    from ftkit.widgets.plot import draw as draw
 
 __version__ = "0.1.0"
 
@@ -49,13 +57,17 @@ _HOME = {
     "ftkit.cost": ("Cost", "measure"),
     "ftkit.data": ("Batch", "Task", "load_task"),
     "ftkit.delta": ("Delta",),
-    "ftkit.events": ("Diverged", "Event"),
+    "ftkit.events": ("Diverged", "Event", "watch"),
+    "ftkit.explorer": ("Explorer",),
     "ftkit.objective": ("supervised",),
-    "ftkit.stats": ("interval",),
+    "ftkit.recorded": ("Recorded",),
+    "ftkit.stats": ("interval", "verdict"),
+    "ftkit.sweeps": ("grid", "replay", "sweep"),
     "ftkit.techniques.bitfit": ("BitFit",),
     "ftkit.techniques.freeze": ("LastBlocks", "Only"),
     "ftkit.techniques.lora": ("LoRA",),
     "ftkit.training": ("evaluate", "train"),
+    "ftkit.widgets.plot": ("draw",),
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names}
 __all__ = sorted(_MODULE)

@@ -155,7 +155,7 @@ def _load(name: str) -> tuple[Any, Texts | Images]:
     from transformers import AutoConfig, AutoModel, AutoTokenizer
 
     path = base_path(name)
-    with _quiet():
+    with quiet():
         try:
             config = AutoConfig.from_pretrained(path, trust_remote_code=False)
             body = AutoModel.from_pretrained(path, trust_remote_code=False, use_safetensors=True, dtype=torch.float32, **_no_pooler(config))
@@ -190,7 +190,7 @@ def _unreachable(name: str, error: Exception) -> str:
 
 
 @contextlib.contextmanager
-def _quiet():  # type: ignore[no-untyped-def]
+def quiet():  # type: ignore[no-untyped-def]
     """Loading without the library's notes on weights a body does not use, and without progress bars."""
     from transformers.utils import logging
 

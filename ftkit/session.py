@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ftkit.events import Event
-from ftkit.sweep import Trial
+from ftkit.sweeps import Trial
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,7 @@ class View:
             self.runs.append(Run(job.settings, seed))
         run = self.runs[-1]
         run.hear(event)
-        first = event.stage == "valid" and len(run.accuracies) == 1
+        first = len(self.runs) == 1 and len(run.losses) + len(run.accuracies) == 1
         if first or time.perf_counter() - self._painted >= SECONDS_BETWEEN_PAINTS:
             self._paint(job, None)
         if event.stage == "look" and self._picture:

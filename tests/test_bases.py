@@ -9,6 +9,7 @@ from laws import batch_of
 from ftkit import bases
 from ftkit.bases import Net, load_base, shared_folder
 from ftkit.data import Task, load_task
+from ftkit.masked import fill
 from ftkit.pretrain.corpus import HELD_OUT
 
 
@@ -136,3 +137,9 @@ def test_a_changed_minilm_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bases, "MINILM_SHA256", "0" * 64)
     with pytest.raises(ValueError, match=r"the weights of minilm must have the SHA-256 000000000000"):
         bases.base_path("minilm")
+
+
+def test_mini_fills_a_blank_with_a_word_that_fits() -> None:
+    assert "array" in fill("Return the [MASK] of the array along the given axis.") and len(fill("Raise an [MASK].", count=3)) == 3
+    with pytest.raises(ValueError, match="must hold one \\[MASK\\], got 0"):
+        fill("Raise an error.")

@@ -15,7 +15,7 @@ from ftkit.explorer import Explorer
 from ftkit.figures import learning, trade_off
 from ftkit.pictures import spectra
 from ftkit.recorded import Recorded
-from ftkit.sweep import grid, sweep
+from ftkit.sweeps import grid, sweep
 from ftkit.widgets.plot import Plot, plain
 
 CALLS: list[dict[str, Any]] = []

@@ -12,17 +12,30 @@ import ftkit
 ROOT = Path(ftkit.__file__).parent
 FLOORS = [
     {"docstrings", "delta", "events", "objective", "record", "stats"},
-    {"data", "docs", "digits", "files", "reader", "bases", "adapted"},
+    {"data", "docs", "digits", "files", "reader", "bases", "masked", "adapted"},
     {"techniques"},
     {"training", "cost", "pretrain"},
-    {"sweep", "recorded"},
-    {"figures", "pictures", "session", "view", "explorer", "widgets"},
+    {"sweeps", "recorded"},
+    {"figures", "pictures", "comparisons", "session", "view", "explorer", "widgets"},
     {"studies"},
     {"lesson"},
     {"run", "lab", "copies"},
     {"__main__"},
 ]
-LIGHT = {"events", "stats", "docstrings", "record", "sweep", "recorded", "figures", "pictures", "session", "view", "explorer"}
+LIGHT = {
+    "events",
+    "stats",
+    "docstrings",
+    "record",
+    "sweeps",
+    "recorded",
+    "figures",
+    "pictures",
+    "comparisons",
+    "session",
+    "view",
+    "explorer",
+}
 
 
 def modules() -> list[Path]:

@@ -14,13 +14,14 @@ from ftkit.adapted import Adapted
 from ftkit.events import Event
 from ftkit.record import write_table
 from ftkit.studies.bench import BENCHES, HEAD, Look, fine_tuning, load
-from ftkit.sweep import grid, sweep, tuned
+from ftkit.studies.steps import lora_over_full
+from ftkit.sweeps import grid, sweep, tuned
 from ftkit.techniques.lora import LoRA
 from ftkit.training import HEAD_LR
 
 RANKS = (1, 2, 4, 8, 16, 32)
 LRS = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
-RAIL_LRS = {"full fine-tuning": (1e-4, 3e-4, 1e-3, 3e-3, 1e-2), "frozen body": (1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0)}
+RAIL_LRS = {"full fine-tuning": (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2), "frozen body": (1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0)}
 TARGETS = ("all linear", "attention", "feed-forward")
 SEEDS = tuple(range(8))
 EQUAL = {"opening": 7, "library": 7, "digits": 9}
@@ -94,6 +95,7 @@ def about(seeds: tuple[int, ...] = SEEDS) -> dict[str, Any]:
         "processor": platform.machine(),
         "seeds": list(seeds),
         "fingerprints": {on: load(on)[1].fingerprint for on in BENCHES},
+        "lora_step_over_full_step": lora_over_full(),
     }
 
 

@@ -44,7 +44,6 @@ class Stops(ipywidgets.HBox):  # type: ignore[misc]
             layout={"flex": "1 1 auto", "width": "auto", "min_width": "120px"},
         )
         self.box = ipywidgets.Text(value=label(value), continuous_update=False, layout={"width": "66px"})
-        self.box.add_class("ftkit-box")
         super().__init__([self.slider, self.box], layout={"width": "100%", "overflow": "hidden"})
         self.value = value
         self.slider.observe(lambda change: self.set_trait("value", change["new"]), "value")
@@ -70,11 +69,12 @@ def _scale(value: float) -> float:
 
 
 def control(name: str, values: Sequence[Any], value: Any) -> Any:
-    """The control for a setting: `Stops` for numbers, a drop-down for text."""
-    if all(isinstance(v, int | float) for v in values):
-        return Stops(name, values, value)
-    chooser = ipywidgets.Dropdown(
-        description=name, options=[(label(v), v) for v in values], value=value, style=LABEL, layout={"width": "100%"}
-    )
-    chooser.add_class("ftkit-choice")
+    """The control for a setting: `Stops` for numbers, a drop-down for text. Its class on the page is `ftkit-set-<name>`."""
+    if all(isinstance(each, int | float) for each in values):
+        chooser: Any = Stops(name, values, value)
+    else:
+        chooser = ipywidgets.Dropdown(
+            description=name, options=[(label(v), v) for v in values], value=value, style=LABEL, layout={"width": "100%"}
+        )
+    chooser.add_class(f"ftkit-set-{name}")
     return chooser

@@ -5,6 +5,7 @@ have it (after a reload, or in Colab, where each cell is a page of its own) asks
 """
 
 import gzip
+import os
 from functools import lru_cache
 from importlib.resources import files
 from typing import Any
@@ -12,6 +13,9 @@ from typing import Any
 import anywidget
 import plotly.graph_objects as go
 import traitlets
+from IPython.display import display
+
+from ftkit.widgets.picture import png
 
 _HERE = files("ftkit.widgets")
 
@@ -49,6 +53,15 @@ class Plot(anywidget.AnyWidget):  # type: ignore[misc]
     def _answer(self, _: Any, content: Any, __: Any) -> None:
         if content == {"plotly": "wanted"}:
             self.send({"plotly": "here"}, buffers=[_library()])
+
+
+def draw(figure: Any, alt: str) -> None:
+    """Puts a figure on the page; `alt` says in words what it shows. Where there is no front end, the words."""
+    plot = Plot(alt)
+    plot.show(figure)
+    view = {"version_major": 2, "version_minor": 0, "model_id": plot.model_id}
+    shown = {} if os.environ.get("FTKIT_HEADLESS") == "1" else {"application/vnd.jupyter.widget-view+json": view}
+    display({"text/plain": alt, **shown, **png([figure])}, raw=True)
 
 
 def plain(value: Any) -> Any:

@@ -11,7 +11,7 @@ from ftkit.events import Diverged, Event
 from ftkit.record import read_table, write_table
 from ftkit.recorded import Recorded
 from ftkit.stats import interval
-from ftkit.sweep import grid, last, replay, summary, sweep, tuned, where
+from ftkit.sweeps import grid, last, replay, summary, sweep, tuned, where
 
 
 def trial(rank: int, lr: float, seed: int = 0, on: str = "here") -> Iterator[Event]:

@@ -1,0 +1,173 @@
+"""What the papers say of LoRA, and what the recorded runs of lesson 02 say to it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ftkit.lesson.evidence import Claim
+from ftkit.stats import interval, verdict
+from ftkit.sweeps import last, summary, tuned, where
+
+LORA = ("on", "rank", "targets", "alpha")
+MARGIN = 0.01
+REGRET = "Schulman and Thinking Machines 2025, “LoRA Without Regret”"
+HU = "Hu et al. 2022, arXiv:2106.09685"
+
+
+class Evidence:
+    """The recorded table of lesson 02, asked as its claims need it. Rates and ranks are chosen on valid; accuracies are on test."""
+
+    def __init__(self, table: pd.DataFrame, about: Mapping[str, Any]) -> None:
+        self.lora = table[table["method"] == "LoRA"]
+        self.rails = table[table["method"] != "LoRA"]
+        self.steps: dict[str, list[float]] = about["lora_step_over_full_step"]
+        self.ons = list(dict.fromkeys(table["on"]))
+        self.best = tuned(self.lora, LORA)
+        self.rail_best = tuned(self.rails, ["on", "method"])
+
+    def test(self, **settings: Any) -> np.ndarray:
+        """Accuracy on test, one a seed, of LoRA with these settings or of a rail, each at its best rate."""
+        rows = where(self.rails if "method" in settings else self.lora, **settings)
+        found = rows[rows["quantity"] == "test/accuracy"].sort_values("seed")
+        assert len(found) and not found["seed"].duplicated().any(), settings
+        return found["value"].to_numpy()
+
+    def all_linear(self, on: str, rank: int) -> np.ndarray:
+        """Accuracy on test of LoRA on every linear layer, alpha 16."""
+        return self.test(on=on, rank=rank, targets="all linear", alpha="16")
+
+    def best_rank(self, on: str) -> int:
+        """The rank that is best on valid, at its best rate."""
+        rows = where(last(self.lora), on=on, targets="all linear", alpha="16")
+        means = summary(rows, ["rank", "lr"])
+        return int(means["rank"].to_numpy()[means["mean"].to_numpy().argmax()])
+
+    def cost(self, name: str, **settings: Any) -> float:
+        """One entry of the bill, the median over the runs."""
+        rows = where(self.rails if "method" in settings else self.lora, **settings)
+        return float(rows[rows["quantity"] == f"cost/{name}"]["value"].median())
+
+    def best_rates(self, on: str, seed: int) -> tuple[float, float]:
+        """The rates that are best on valid for one seed: of LoRA with rank 8, and of full fine-tuning."""
+        own = where(last(self.lora), on=on, rank=8, targets="all linear", alpha="16", seed=seed)
+        full = where(last(self.rails), on=on, method="full fine-tuning", seed=seed)
+        return _best_rate(own), _best_rate(full)
+
+
+def _best_rate(rows: pd.DataFrame) -> float:
+    return float(rows["lr"].to_numpy()[rows["value"].to_numpy().argmax()])
+
+
+def points(values: Sequence[float] | np.ndarray) -> str:
+    """A mean difference in points with its interval."""
+    mean, low, high = (100 * value for value in interval(list(values)))
+    return f"{mean:+.1f} [{low:+.1f}, {high:+.1f}]"
+
+
+def _by_bench(found: Evidence, difference: Callable[[str], np.ndarray], holds: set[str]) -> tuple[str, str]:
+    """A line of figures over the benches, and whether one of the verdicts in `holds` was seen on all of them, or another on any."""
+    verdicts = {on: verdict(list(difference(on)), MARGIN) for on in found.ons}
+    lines = "; ".join(f"{on} {points(difference(on))}, {verdicts[on]}" for on in found.ons)
+    if all(seen in holds for seen in verdicts.values()):
+        return lines, "holds"
+    if any(seen not in holds and seen != "cannot tell" for seen in verdicts.values()):
+        return lines, "does not hold"
+    return lines, "cannot tell"
+
+
+def matches_full(found: Evidence) -> Claim:
+    """LoRA does as well as full fine-tuning."""
+    ranks = ", ".join(f"{on} {found.best_rank(on)}" for on in found.ons)
+    figures, says = _by_bench(
+        found, lambda on: found.all_linear(on, found.best_rank(on)) - found.test(on=on, method="full fine-tuning"), {"ties", "beats"}
+    )
+    experiment = f"LoRA at the rank that is best on valid ({ranks}) minus full fine-tuning, each at its best rate; test, points"
+    return Claim("LoRA does as well as full fine-tuning.", HU, experiment, figures, says)
+
+
+def small_ranks_do(found: Evidence) -> Claim:
+    """A very small rank is enough."""
+    figures, says = _by_bench(found, lambda on: found.all_linear(on, 1) - found.all_linear(on, 32), {"ties", "beats"})
+    return Claim("A very small rank is enough.", HU, "rank 1 minus rank 32, each at its best rate; test, points", figures, says)
+
+
+def attention_is_worse(found: Evidence, equal: Mapping[str, int]) -> Claim:
+    """LoRA on attention alone is worse than on every linear layer, at equal numbers."""
+    figures, says = _by_bench(
+        found, lambda on: found.test(on=on, rank=equal[on], targets="attention", alpha="16") - found.all_linear(on, 4), {"loses"}
+    )
+    experiment = "attention alone (rank 7; vision 9) minus every linear layer (rank 4): the same count of numbers; test, points"
+    return Claim("On attention alone LoRA is worse, even with as many numbers.", REGRET, experiment, figures, says)
+
+
+def ten_times_the_rate(found: Evidence, seeds: Sequence[int]) -> Claim:
+    """LoRA wants ten times the learning rate of full fine-tuning."""
+    logs = {on: [float(np.log10(np.divide(*found.best_rates(on, seed)))) for seed in seeds] for on in found.ons}
+    spans = {on: interval(values) for on, values in logs.items()}
+    figures = "; ".join(f"{on} {10**m:.1f}x [{10**low:.1f}, {10**high:.1f}]" for on, (m, low, high) in spans.items())
+    if all(low <= 1 <= high and high - low < 1 for _, low, high in spans.values()):
+        says = "holds"
+    else:
+        says = "does not hold" if any(high < 1 or low > 1 for _, low, high in spans.values()) else "cannot tell"
+    experiment = (
+        f"best rate on valid for each seed, rank 8 over full, on a grid by half powers of ten; mean of the logarithms, {len(seeds)} seeds"
+    )
+    return Claim("LoRA wants ten times the learning rate of full fine-tuning.", REGRET, experiment, figures, says)
+
+
+def rate_is_free_of_rank(found: Evidence) -> Claim:
+    """With a constant alpha the best rate hardly depends on the rank."""
+    spreads, parts = [], []
+    for on in found.ons:
+        rates = [
+            rate for (bench, _, targets, alpha), rate in sorted(found.best.items()) if (bench, targets, alpha) == (on, "all linear", "16")
+        ]
+        spreads.append(max(rates) / min(rates))
+        parts.append(f"{on} {min(rates):g} to {max(rates):g}")
+    says = "holds" if max(spreads) < 4 else "does not hold"
+    experiment = "the best rate on valid for ranks 1 to 32; one step of the grid (a factor of about 3) is called the same"
+    return Claim("With a constant alpha the best rate hardly depends on the rank.", REGRET, experiment, "; ".join(parts), says)
+
+
+def share_of_memory(found: Evidence) -> Claim:
+    """A hundredth of the numbers is a hundredth of the memory."""
+    kinds, parts, off = ("weights", "gradients", "optimizer", "activations"), [], []
+    for on in found.ons:
+        own, full = {"on": on, "rank": 1, "targets": "all linear", "alpha": "16"}, {"on": on, "method": "full fine-tuning"}
+        numbers = found.cost("trainable", **own) / found.cost("trainable", **full)
+        memory = sum(found.cost(kind, **own) for kind in kinds) / sum(found.cost(kind, **full) for kind in kinds)
+        parts.append(f"{on} {100 * numbers:.1f} % of the numbers, {100 * memory:.0f} % of the bytes")
+        off.append(memory / numbers)
+    experiment = "rank 1 over full fine-tuning: numbers that train; bytes of weights, gradients, AdamW and activations, measured"
+    says = "does not hold" if min(off) > 2 else "holds"
+    return Claim(
+        "One per cent of the numbers is one per cent of the memory.", "often heard; see peft issue 1514", experiment, "; ".join(parts), says
+    )
+
+
+def faster(found: Evidence) -> Claim:
+    """LoRA trains faster than full fine-tuning."""
+    spans = {base: interval(values) for base, values in found.steps.items()}
+    figures = "; ".join(f"{base} {m:.2f}x [{low:.2f}, {high:.2f}]" for base, (m, low, high) in spans.items())
+    if all(high < 1 for _, _, high in spans.values()):
+        says = "holds"
+    else:
+        says = "does not hold" if any(low > 0.95 for _, low, _ in spans.values()) else "cannot tell"
+    experiment = "seconds of a LoRA step (rank 8) over those of a full step, in turns, 8 blocks; above 0.95 counts as no faster"
+    return Claim("LoRA trains faster than full fine-tuning.", "often heard; see peft issue 925", experiment, figures, says)
+
+
+def lora_claims(table: pd.DataFrame, about: Mapping[str, Any], equal: Mapping[str, int]) -> list[Claim]:
+    """Every claim of lesson 02, judged by the recorded runs."""
+    found = Evidence(table, about)
+    return [
+        matches_full(found),
+        small_ranks_do(found),
+        attention_is_worse(found, equal),
+        ten_times_the_rate(found, about["seeds"]),
+        rate_is_free_of_rank(found),
+        share_of_memory(found),
+        faster(found),
+    ]

@@ -1,0 +1,62 @@
+"""How long a step takes: methods in turns on the same batches, so that noise hits all alike."""
+
+import time
+from collections.abc import Callable
+from statistics import median
+
+import torch
+from torch.nn import functional as F
+
+from ftkit.adapted import Adapted, Space
+from ftkit.bases import Net, load_base
+from ftkit.data import Batch, Task
+from ftkit.studies.bench import HEAD, SIZE, load
+from ftkit.techniques.lora import LoRA
+
+BLOCKS = 8
+
+
+def ratios(base: Net, task: Task, *spaces: Space, steps: int, blocks: int = BLOCKS) -> list[float]:
+    """Seconds of a training step with `spaces` over those of full fine-tuning: the ratio of the medians, one for each block of steps."""
+    stream = task.batches(SIZE, torch.Generator().manual_seed(0))
+    batches = [batch for batch, _ in zip(stream, range(16), strict=False)]
+    steppers = [_stepper(Adapted(base, *spaces), batches), _stepper(Adapted(base), batches)]
+    for step in steppers:
+        step()
+    found = []
+    for _ in range(blocks):
+        seconds = [[step() for step in steppers] for _ in range(steps)]
+        ours, full = (median(each) for each in zip(*seconds, strict=True))
+        found.append(ours / full)
+    return found
+
+
+def _stepper(model: Adapted, batches: list[Batch]) -> Callable[[], float]:
+    """A function that takes one AdamW step on the next batch and returns its seconds."""
+    weights, turn = model.trainable(), iter(range(10**9))
+    optimizer = torch.optim.AdamW(weights, lr=1e-5, weight_decay=0.0, fused=True)
+
+    def step() -> float:
+        batch = batches[next(turn) % len(batches)]
+        start = time.perf_counter()
+        optimizer.zero_grad()
+        F.cross_entropy(model(batch), batch.labels).backward()
+        torch.nn.utils.clip_grad_norm_(weights, 1.0)
+        optimizer.step()
+        return time.perf_counter() - start
+
+    return step
+
+
+def lora_over_full(rank: int = 8) -> dict[str, list[float]]:
+    """LoRA's step over full fine-tuning's, by base; minilm only where it is installed."""
+    found = {}
+    for on, steps in (("library", 40), ("digits", 40)):
+        base, task = load(on)
+        found[base.name] = ratios(base, task, LoRA(rank), HEAD, steps=steps)
+    task = load("library")[1]
+    try:
+        minilm = load_base("minilm", task)
+    except ValueError:
+        return found
+    return {**found, "minilm": ratios(minilm, task, LoRA(rank), HEAD, steps=3)}

@@ -1,0 +1,40 @@
+"""A stand-in for a notebook: it keeps what is shown, and says which cell runs."""
+
+from types import SimpleNamespace
+from typing import Any
+
+from ftkit.lesson.front import VIEW
+
+
+class Notebook:
+    """What `front` needs of an IPython shell with a kernel."""
+
+    def __init__(self) -> None:
+        self.kernel, self.execution_count = object(), 1
+        self.shown: list[dict[str, Any]] = []
+        self.display_pub = SimpleNamespace(publish=self.shown.append)
+
+    def last(self, mime: str = "text/html") -> Any:
+        """What was shown last, in that form; None if it has no such form."""
+        return self.shown[-1].get(mime)
+
+    def box(self) -> Any:
+        """The controls that were shown last."""
+        return widget(self.last(VIEW)["model_id"])
+
+
+def widget(model_id: str) -> Any:
+    """The widget of that id, in ipywidgets 7 and 8."""
+    try:
+        from ipywidgets.widgets.widget import _instances as every
+    except ImportError:
+        from ipywidgets import Widget
+
+        every = Widget.widgets
+    return every[model_id]
+
+
+def parts(box: Any, kind: str) -> list[Any]:
+    """The widgets in `box`, at any depth, whose class is named `kind`."""
+    found = [box] if type(box).__name__ == kind else []
+    return [*found, *(one for child in getattr(box, "children", ()) for one in parts(child, kind))]

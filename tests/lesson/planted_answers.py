@@ -1,0 +1,49 @@
+"""What learners hand in, by exercise: wrong answers with the words that must name the fault, and right ones written differently."""
+
+import operator
+from collections.abc import Iterator
+from functools import reduce
+from typing import Any
+
+from planted_embeddings import right_embedding, wrong_embedding
+from planted_factors import right_count, right_merge, wrong_count, wrong_merge
+from planted_ranks import right_rank, wrong_rank
+from planted_tuned import right_tuned, wrong_tuned
+
+WRONG = {
+    "trainable_numbers": wrong_count(),
+    "merge": wrong_merge(),
+    "best_of_rank": wrong_rank(),
+    "tuned": wrong_tuned(),
+    "lora_embedding": wrong_embedding(),
+}
+RIGHT = {
+    "trainable_numbers": right_count(),
+    "merge": right_merge(),
+    "best_of_rank": right_rank(),
+    "tuned": right_tuned(),
+    "lora_embedding": right_embedding(),
+}
+
+
+def wrong_answers() -> Iterator[tuple[str, str, Any, str]]:
+    """(exercise, name, answer, words) of every planted wrong answer."""
+    return ((exercise, name, *pair) for exercise, answers in WRONG.items() for name, pair in answers.items())
+
+
+def right_answers() -> Iterator[tuple[str, str, Any]]:
+    """(exercise, name, answer) of every right answer."""
+    return ((exercise, name, answer) for exercise, answers in RIGHT.items() for name, answer in answers.items())
+
+
+def tally_of(outcomes: dict[str, dict[str, list[bool]]]) -> str:
+    """The table of tried, caught and accepted answers."""
+    lines = [f"{'exercise':<20}{'wrong tried':>12}{'caught':>8}{'right tried':>13}{'accepted':>10}"]
+    for exercise, seen in [*outcomes.items(), ("all", reduce(_joined, outcomes.values()))]:
+        wrong, right = seen["wrong"], seen["right"]
+        lines.append(f"{exercise:<20}{len(wrong):>12}{sum(wrong):>8}{len(right):>13}{sum(right):>10}")
+    return "\n".join(lines)
+
+
+def _joined(one: dict[str, list[bool]], other: dict[str, list[bool]]) -> dict[str, list[bool]]:
+    return {key: operator.add(one[key], other[key]) for key in one}

@@ -1,0 +1,126 @@
+"""The study of lesson 02: its design with fake trials, and its recorded table."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ftkit.adapted import Adapted
+from ftkit.events import Event
+from ftkit.lesson.evidence_lora import Evidence, lora_claims
+from ftkit.studies import bench, lora
+from ftkit.techniques.lora import LoRA
+
+COSTS = ("trainable", "flops", "weights", "gradients", "optimizer", "activations", "disk", "seconds")
+ABOUT: dict[str, Any] = {"seeds": list(lora.SEEDS), "lora_step_over_full_step": {"mini": [1.0, 1.02] * 4, "digits": [0.5, 0.52] * 4}}
+
+
+def events(accuracy: float, numbers: float, test: bool) -> Iterator[Event]:
+    for step in (5, 80):
+        yield Event(step, "valid", {"valid/accuracy": accuracy * step / 80, "valid/loss": 1.0})
+    if test:
+        yield Event(80, "test", {"test/accuracy": accuracy})
+    yield Event(80, "cost", {f"cost/{name}": numbers for name in COSTS})
+
+
+def fake_trial(
+    on: str, rank: int, lr: float, targets: str = "all linear", alpha: str = "16", seed: int = 0, test: bool = False
+) -> Iterator[Event]:
+    """Best at 3e-3; every rank alike; attention five points worse."""
+    worse = 0.05 * (targets == "attention") + 0.05 * abs(np.log10(lr / 3e-3))
+    yield from events(0.8 - worse + 0.001 * seed, 100.0 * rank, test)
+
+
+def fake_rail(on: str, method: str, lr: float, seed: int = 0, test: bool = False) -> Iterator[Event]:
+    """Full fine-tuning: best at 3e-4, exactly as good as LoRA."""
+    yield from events(0.8 - 0.05 * abs(np.log10(lr / 3e-4)) - 0.3 * (method == "frozen body") + 0.001 * seed, 10_000.0, test)
+
+
+@pytest.fixture(scope="module")
+def table() -> pd.DataFrame:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lora, "trial", fake_trial)
+        patch.setattr(lora, "rail", fake_rail)
+        made = lora.record(None)
+    return made
+
+
+def test_the_design_is_what_the_panel_offers(table: pd.DataFrame) -> None:
+    own = table[table["method"] == "LoRA"]
+    recorded = {tuple(row) for row in own[["on", "rank", "targets", "alpha", "lr"]].drop_duplicates().to_numpy()}
+    for on in bench.BENCHES:
+        for rank in lora.RANKS:
+            for lr in lora.LRS:
+                assert {(on, rank, targets, "16", lr) for targets in lora.TARGETS} <= recorded
+                assert (on, rank, "all linear", "2r", lr) in recorded
+
+
+def test_test_is_read_once_for_what_was_chosen(table: pd.DataFrame) -> None:
+    read = table[table["quantity"] == "test/accuracy"]
+    assert set(read[read["method"] == "LoRA"]["lr"]) == {3e-3}
+    assert set(read[read["method"] == "full fine-tuning"]["lr"]) == {3e-4}
+    counts = read.groupby(["on", "method", "rank", "targets", "alpha"]).size()
+    assert set(counts) == {len(lora.SEEDS)}
+    assert len(counts) == len(bench.BENCHES) * (2 + len(lora.RANKS) + 1)
+
+
+def test_verdicts_follow_the_figures(table: pd.DataFrame) -> None:
+    verdicts = {claim.claim: claim.verdict for claim in lora_claims(table, ABOUT, lora.EQUAL)}
+    assert verdicts == {
+        "LoRA does as well as full fine-tuning.": "holds",
+        "A very small rank is enough.": "holds",
+        "On attention alone LoRA is worse, even with as many numbers.": "holds",
+        "LoRA wants ten times the learning rate of full fine-tuning.": "holds",
+        "With a constant alpha the best rate hardly depends on the rank.": "holds",
+        "One per cent of the numbers is one per cent of the memory.": "holds",
+        "LoRA trains faster than full fine-tuning.": "does not hold",
+    }
+
+
+def test_verdicts_turn_when_the_figures_do(table: pd.DataFrame) -> None:
+    turned = table.copy()
+    read = turned["quantity"] == "test/accuracy"
+    turned.loc[read & (turned["method"] == "full fine-tuning"), "value"] += 0.05
+    turned.loc[read & (turned["rank"] == 32), "value"] += np.where(turned[read & (turned["rank"] == 32)]["seed"] % 2, 0.1, -0.1)
+    turned.loc[read & (turned["targets"] == "attention"), "value"] += 0.05
+    memory = turned["quantity"].isin([f"cost/{name}" for name in ("weights", "activations")])
+    turned.loc[memory, "value"] = 10_000.0
+    verdicts = [claim.verdict for claim in lora_claims(turned, ABOUT, lora.EQUAL)]
+    assert verdicts[:3] == ["does not hold", "cannot tell", "does not hold"] and verdicts[5] == "does not hold"
+
+
+def test_the_best_rank_is_chosen_on_valid(table: pd.DataFrame) -> None:
+    better = table.copy()
+    better.loc[(better["quantity"] == "valid/accuracy") & (better["rank"] == 8), "value"] += 0.01
+    assert Evidence(better, ABOUT).best_rank("digits") == 8
+
+
+@pytest.mark.parametrize("on", list(bench.BENCHES))
+def test_attention_at_the_equal_rank_has_exactly_the_numbers_of_rank_4_everywhere(on: str) -> None:
+    base, _ = bench.load(on)
+
+    def count(rank: int, targets: str) -> int:
+        return sum(p.numel() for p in Adapted(base, LoRA(rank, 16.0, lora.where(on, targets))).parameters())
+
+    assert count(lora.EQUAL[on], "attention") == count(4, "all linear")
+    assert count(1, "attention") + count(1, "feed-forward") == count(1, "all linear")
+
+
+def test_a_trial_is_its_settings() -> None:
+    one, again = (list(lora.trial("digits", 2, 3e-3, seed=1)) for _ in range(2))
+    assert [event for event in one if event.stage != "cost"] == [event for event in again if event.stage != "cost"]
+    assert [event.stage for event in one][-1] == "cost"
+
+
+def test_the_spectrum_has_the_rank_of_the_change() -> None:
+    looks = [event.values for event in lora.trial("digits", 2, 3e-3, look=lora.spectrum) if event.stage == "look"]
+    changes = [value for name, value in looks[-1].items() if name.startswith("look/change/body.layers.0.mlp.fc1.weight/")]
+    assert changes[1] > 1e-3 and changes[2] < 1e-5 * changes[0] and len(changes) == 72
+    assert {name.split("/")[1] for name in looks[-1]} == {"change", "before", "after"}
+
+
+def test_an_unknown_bench_is_refused() -> None:
+    with pytest.raises(ValueError, match="on must be one of opening, library, digits, got 'docs'"):
+        bench.load("docs")
