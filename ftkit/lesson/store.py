@@ -1,10 +1,13 @@
-"""Runs notebooks from a clean kernel and stores them executed, without widget state: `make notebooks`."""
+"""Runs notebooks from a clean kernel and stores them executed, with pictures of their figures and without widget state."""
 
+import os
 import sys
 from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
+
+from ftkit.widgets.picture import ASKED
 
 
 def store(path: Path) -> None:
@@ -25,6 +28,7 @@ def store(path: Path) -> None:
 
 
 if __name__ == "__main__":
+    os.environ[ASKED] = "1"
     for file in sorted(Path(sys.argv[1]).glob("*.ipynb")):
         print(file.name, flush=True)
         store(file)

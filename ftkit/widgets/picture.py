@@ -9,7 +9,7 @@ from typing import Any
 ASKED = "FTKIT_PICTURES"
 """The environment variable that asks for pictures; `make notebooks` sets it."""
 
-WIDTH, GAP = 720, 12
+WIDTH, GAP = 640, 12
 
 
 def png(figures: Sequence[Any]) -> dict[str, str]:
@@ -29,7 +29,7 @@ def png(figures: Sequence[Any]) -> dict[str, str]:
         sheet.paste(image, (0, top))
         top += image.height + GAP
     packed = io.BytesIO()
-    sheet.convert("P", palette=Image.Palette.ADAPTIVE, colors=128).save(packed, "png", optimize=True)
+    sheet.convert("P", palette=Image.Palette.ADAPTIVE, colors=255).save(packed, "png", optimize=True)
     return {"image/png": base64.b64encode(packed.getvalue()).decode()}
 
 

@@ -1,0 +1,89 @@
+"""One browser for all tests of this folder, and each front end started when a test first asks for it.
+
+The fixtures live as long as this package's tests and not as long as the session: Playwright keeps an event loop running in this thread,
+which tests elsewhere must not meet.
+"""
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import pytest
+
+from browser.servers import Server, serve
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+ROOT = Path(__file__).parent.parent.parent
+COLAB_PYTHON = ROOT / ".venv-colab" / "bin" / "python"
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+ARGUMENTS = ("--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync")
+ARGUMENTS += ("--no-first-run", "--disable-quic", "--disable-dev-shm-usage", "--no-sandbox")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker("browser")
+
+
+def lacking(reason: str) -> NoReturn:
+    """Skips, or fails where a browser is required."""
+    if os.environ.get("FTKIT_REQUIRE_BROWSER") == "1":
+        pytest.fail(f"{reason}; FTKIT_REQUIRE_BROWSER=1 forbids to skip")
+    pytest.skip(reason)
+
+
+def find_chromium() -> str | None:
+    """Where Chromium is: `$CHROME`, else the first of its names on the PATH."""
+    return next((found for name in (os.environ.get("CHROME", ""), *NAMES) if name and (found := shutil.which(name))), None)
+
+
+@pytest.fixture(scope="package")
+def chromium() -> Iterator["Browser"]:
+    if (path := find_chromium()) is None:
+        lacking(f"no Chromium: none of $CHROME, {', '.join(NAMES)} is there")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=list(ARGUMENTS))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="package")
+def screenshots(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where pictures go: the folder that `$FTKIT_SCREENSHOTS` names, else a temporary one."""
+    named = os.environ.get("FTKIT_SCREENSHOTS")
+    return Path(named).absolute() if named else tmp_path_factory.mktemp("screenshots")
+
+
+@pytest.fixture(scope="package")
+def lab(chromium: "Browser", tmp_path_factory: pytest.TempPathFactory, screenshots: Path) -> Iterator[Server]:
+    with serve("lab", Path(sys.executable), chromium, tmp_path_factory.mktemp("lab"), screenshots) as server:
+        yield server
+
+
+@pytest.fixture(scope="package")
+def notebook7(chromium: "Browser", tmp_path_factory: pytest.TempPathFactory, screenshots: Path) -> Iterator[Server]:
+    with serve("notebook7", Path(sys.executable), chromium, tmp_path_factory.mktemp("notebook7"), screenshots) as server:
+        yield server
+
+
+@pytest.fixture(scope="package")
+def voila(chromium: "Browser", tmp_path_factory: pytest.TempPathFactory, screenshots: Path) -> Iterator[Server]:
+    with serve("voila", Path(sys.executable), chromium, tmp_path_factory.mktemp("voila"), screenshots) as server:
+        yield server
+
+
+@pytest.fixture(scope="package")
+def classic(chromium: "Browser", tmp_path_factory: pytest.TempPathFactory, screenshots: Path) -> Iterator[Server]:
+    """The classic Notebook on Colab's versions."""
+    if not COLAB_PYTHON.exists():
+        lacking("no .venv-colab: `make .venv-colab` brings Colab's versions")
+    with serve("classic", COLAB_PYTHON, chromium, tmp_path_factory.mktemp("classic"), screenshots) as server:
+        yield server

@@ -1,0 +1,60 @@
+"""An explorer's panel on a page: what a person does with it, and what a test reads off it."""
+
+import time
+from typing import Any
+
+from browser.pages import SECOND, Open
+
+CURVES = ".ftkit-plot[data-how]"
+
+
+class PanelOnPage:
+    """The panel of an open notebook; `data-run`, `data-steps` and `data-how` of its curves say which run they show and how far it is."""
+
+    def __init__(self, notebook: Open) -> None:
+        self.notebook, self.page = notebook, notebook.page
+
+    def wait(self, how: str, after: int = 0, seconds: float = 60) -> int:
+        """Waits until the curves of a run after number `after` say `how` ("running", "finished", "stopped"); the run's number."""
+        self.page.wait_for_function(
+            "([css, how, after]) => { const d = document.querySelector(css)?.dataset; return d && d.how === how && +d.run > after; }",
+            arg=[CURVES, how, after],
+            timeout=seconds * SECOND,
+        )
+        return self.run
+
+    @property
+    def run(self) -> int:
+        """The number of the run that is painted."""
+        return int(self.page.locator(CURVES).get_attribute("data-run") or 0)
+
+    def curve(self) -> str:
+        """The accuracy curve as it is drawn, an SVG path."""
+        return str(self.page.locator(f"{CURVES} .scatterlayer .trace path.js-line").last.get_attribute("d"))
+
+    def value(self, name: str) -> str:
+        """What stands in the number box of a setting."""
+        return self.page.locator(f".ftkit-set-{name} input[type=text]").input_value()
+
+    def press(self, name: str, key: str = "ArrowRight") -> None:
+        """A key on the slider of a setting, until its number box follows: a front end may take the focus back right after a run."""
+        before, handle = self.value(name), self.notebook.slider(f".ftkit-set-{name}")
+        for _ in range(20):
+            handle.press(key)
+            for _ in range(25):
+                if self.value(name) != before:
+                    return
+                time.sleep(0.01)
+        raise AssertionError(f"the slider of {name} must take the key {key}, but its box still says {before}")
+
+    def click(self, button: str) -> None:
+        """A click on "run", "stop" or "many"."""
+        self.page.locator(f"button.ftkit-{button}").click()
+
+    def status(self) -> str:
+        """The line of status."""
+        return self.page.locator(".ftkit-status").inner_text()
+
+    def python(self, expression: str) -> Any:
+        """What an expression about `panel` is in the kernel, as text."""
+        return self.notebook.kernel(f"print({expression})").strip()

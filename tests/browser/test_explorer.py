@@ -1,0 +1,123 @@
+"""The explorer in real front ends: a slider retrains a real network, the newest move wins, nothing is left over."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from browser.panels import PanelOnPage
+from browser.servers import Server
+
+LESSONS = Path(__file__).parent.parent.parent / "notebooks"
+CELLS = (
+    """\
+from functools import partial
+from ftkit import Explorer
+from ftkit.pictures import spectra
+from ftkit.studies.bench import STEPS, load
+from ftkit.studies.lora import LRS, RANKS, spectrum, trial
+load("digits")""",
+    """\
+panel = Explorer(partial(trial, look=spectrum), steps=STEPS, picture=spectra, on=["digits"], rank=RANKS, lr=LRS,
+                 start={"rank": 4, "lr": 3e-3}, title="in a browser")
+panel""",
+)
+THREADS = "sum(t.name == 'ftkit session' for t in __import__('threading').enumerate())"
+ENDS = """
+ends, tell = [], panel._session._ended
+panel._session._ended = lambda end: (ends.append((end.how, end.job.settings["rank"])), tell(end))
+"""
+
+
+@pytest.fixture(params=["lab", "classic"])
+def shown(request: pytest.FixtureRequest) -> Iterator[PanelOnPage]:
+    """A panel whose first run is done, in JupyterLab and on Colab's versions."""
+    server: Server = request.getfixturevalue(request.param)
+    server.write("panel.ipynb", *CELLS)
+    with server.open("panel.ipynb", height=1300) as notebook:
+        notebook.run_all()
+        panel = PanelOnPage(notebook)
+        panel.wait("finished")
+        yield panel
+        assert notebook.console_errors == []
+
+
+def test_a_slider_retrains_and_the_newest_move_wins(shown: PanelOnPage) -> None:
+    first, drawn = shown.run, shown.curve()
+    assert "Done." in shown.status() and "% on valid" in shown.status()
+    shown.press("rank")
+    assert shown.value("rank") == "8"
+    second = shown.wait("finished", first)
+    assert shown.curve() != drawn, "the plot follows"
+    assert shown.python("panel.settings['rank'], panel.runs[0].settings['rank']") == "8 8"
+    shown.notebook.kernel(ENDS)
+    shown.press("rank")
+    shown.wait("running", second)
+    shown.press("rank")
+    shown.wait("finished", second)
+    assert shown.python("ends") == "[('replaced', 16), ('finished', 32)]", "the move before is left in mid-run"
+    assert shown.python(THREADS) == "0"
+
+
+def test_stop_leaves_the_run(shown: PanelOnPage) -> None:
+    first = shown.run
+    shown.click("run")
+    shown.wait("running", first)
+    shown.click("stop")
+    shown.wait("stopped", first)
+    assert "Stopped" in shown.status()
+    assert shown.python("len(panel.runs[0].losses) < 80") == "True"
+    shown.click("run")
+    shown.wait("finished", first)
+
+
+def test_a_hundred_quick_moves_end_in_one_finished_run_of_the_last(shown: PanelOnPage) -> None:
+    shown.notebook.kernel(ENDS)
+    shown.press("rank", "ArrowLeft")
+    for turn in range(99):
+        shown.page.keyboard.press("ArrowRight" if turn % 10 < 5 else "ArrowLeft")
+    last = shown.value("rank")
+    shown.page.wait_for_function(
+        "rank => document.querySelector('.ftkit-share input').value.includes(`rank=${rank}&`)", arg=last, timeout=30_000
+    )
+    shown.wait("finished")
+    shown.notebook.wait_idle()
+    assert shown.python("panel.wait() and [rank for how, rank in ends if how == 'finished']").endswith(f"{last}]")
+    assert shown.python("panel.runs[0].settings['rank']") == last
+    assert shown.python(THREADS) == "0"
+
+
+def test_eight_seeds_draw_eight_curves(shown: PanelOnPage) -> None:
+    shown.click("many")
+    shown.page.wait_for_function("() => document.querySelector('.ftkit-status').innerText.includes('8 seeds')", timeout=90_000)
+    assert shown.page.locator(".ftkit-plot[data-how] .scatterlayer .trace").count() == 9, "eight seeds and the loss"
+
+
+def test_a_page_that_is_loaded_anew_shows_the_panel_again(lab: Server) -> None:
+    lab.write("panel.ipynb", *CELLS)
+    with lab.open("panel.ipynb", height=1300) as notebook:
+        notebook.run_all()
+        PanelOnPage(notebook).wait("finished")
+        notebook.page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
+        notebook.page.wait_for_timeout(1000)
+        notebook.page.reload()
+        notebook.wait_idle(90)
+        PanelOnPage(notebook).wait("finished")
+        assert notebook.page.locator(".ftkit-plot .main-svg").count() > 0, "plotly came again"
+
+
+@pytest.mark.parametrize("name", ["notebook7", "voila"])
+def test_other_front_ends(name: str, request: pytest.FixtureRequest) -> None:
+    server: Server = request.getfixturevalue(name)
+    server.write("panel.ipynb", *CELLS)
+    with server.open("panel.ipynb", height=1300) as notebook:
+        if name != "voila":
+            notebook.run_all()
+        panel = PanelOnPage(notebook)
+        first = panel.wait("finished")
+        box = notebook.page.locator(".ftkit-set-rank input[type=text]")
+        box.fill("16")
+        box.press("Enter")
+        panel.wait("finished", first)
+        assert "rank=16" in notebook.page.locator(".ftkit-share input").input_value()
+        assert notebook.console_errors == []

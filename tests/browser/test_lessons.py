@@ -1,0 +1,46 @@
+"""The lessons as they are shipped, in a real browser: cold, run from top to bottom, and with a hand on the slider."""
+
+from pathlib import Path
+
+import pytest
+
+from browser.pages import Lab
+from browser.panels import PanelOnPage
+from browser.servers import Server
+
+FIND = "() => window.jupyterapp.shell.currentWidget.content.widgets.findIndex(c => c.model.sharedModel.source.includes('= Explorer('))"
+LESSONS = sorted((Path(__file__).parent.parent.parent / "notebooks").glob("*.ipynb"))
+
+
+def reveal_panel(notebook: Lab) -> None:
+    notebook.reveal(int(notebook.page.evaluate(FIND)))
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("name", ["lab", "classic"])
+def test_a_lesson_runs_and_its_slider_moves(path: Path, name: str, request: pytest.FixtureRequest) -> None:
+    server: Server = request.getfixturevalue(name)
+    server.add(path)
+    with server.open(path.name, height=1300) as notebook:
+        notebook.run_all(180)
+        if name == "lab":
+            reveal_panel(notebook)
+        panel = PanelOnPage(notebook)
+        first = panel.wait("finished")
+        notebook.screenshot(f"{path.stem}-{name}.png")
+        panel.press("rank")
+        panel.wait("finished", first)
+        assert panel.python("panel.runs[0].settings['rank'] == panel.settings['rank']") == "True"
+        assert notebook.console_errors == []
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+def test_a_cold_lesson_shows_a_picture_of_its_panel(path: Path, lab: Server) -> None:
+    lab.add(path)
+    with lab.open(path.name, height=1300) as notebook:
+        reveal_panel(notebook)
+        picture = notebook.page.locator(".jp-OutputArea-output img").first
+        picture.wait_for()
+        assert picture.evaluate("image => image.naturalHeight") > 300
+        assert notebook.page.get_by_text("Error displaying widget").count() == 0
+        notebook.screenshot(f"{path.stem}-cold.png")
