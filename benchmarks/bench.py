@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
+from benchmarks import front_ends
 from ftkit import Adapted, Batch, LoRA, Net, Only, Task, docs, load_base, load_task, train
 
 HEAD = Only("heads.*")
@@ -182,6 +183,7 @@ def measure_all() -> list[dict[str, Any]]:
         ("the imports of lesson 00 on top of import torch", import_seconds(LESSON), None, "s"),
         ("load_task('docs'), first time", first, 20.0, "s"),
         ("load_task('docs'), cached", cached, 0.3, "s"),
+        *front_ends.rows(),
     ]
     return [{"name": n, "value": round(v, 4), "target": t, "unit": u, "better": "lower"} for n, v, t, u in rows]
 

@@ -15,17 +15,11 @@ from torch import Tensor, nn
 from ftkit.adapted import stream, twin
 from ftkit.data import Batch, Task
 from ftkit.reader import Images, Texts
+from ftkit.shared import shared_folder
 
 SHIPPED = ("mini", "mini-vit")
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 MINILM_HUB = "sentence-transformers/all-MiniLM-L6-v2"
-
-
-def shared_folder(*parts: str) -> Path:
-    """A folder of the files that come with the kit: in a clone beside the package, in an installed wheel inside it."""
-    package = Path(__file__).parent
-    inside = package / "_share"
-    return (inside if inside.is_dir() else package.parent).joinpath(*parts)
 
 
 class Net(nn.Module):

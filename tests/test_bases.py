@@ -7,10 +7,11 @@ from conftest import NETS, net, small_task
 from laws import batch_of
 
 from ftkit import bases
-from ftkit.bases import Net, load_base, shared_folder
+from ftkit.bases import Net, load_base
 from ftkit.data import Task, load_task
 from ftkit.masked import fill
 from ftkit.pretrain.corpus import HELD_OUT
+from ftkit.shared import shared_folder
 
 
 @pytest.mark.parametrize("name", ["mini", "mini-vit"])

@@ -11,7 +11,7 @@ import ftkit
 
 ROOT = Path(ftkit.__file__).parent
 FLOORS = [
-    {"docstrings", "delta", "events", "objective", "record", "stats"},
+    {"docstrings", "shared", "delta", "events", "objective", "record", "stats"},
     {"data", "docs", "digits", "files", "reader", "bases", "masked", "adapted"},
     {"techniques"},
     {"training", "cost", "pretrain"},

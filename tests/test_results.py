@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from ftkit.bases import shared_folder
 from ftkit.docs import LABELS
+from ftkit.shared import shared_folder
 from ftkit.stats import interval
 from ftkit.studies.labels import CANDIDATES, SEEDS
 from ftkit.studies.transfer import COUNTING, METHODS, picture

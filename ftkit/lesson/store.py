@@ -7,6 +7,7 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 
+from ftkit.lesson.look import STYLE
 from ftkit.widgets.picture import ASKED
 
 
@@ -24,7 +25,17 @@ def store(path: Path) -> None:
         cell.metadata.pop("execution", None)  # times of day, which differ on every run
         for output in cell.get("outputs", []):
             output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
+    _style_once(notebook)
     nbformat.write(notebook, path)
+
+
+def _style_once(notebook: nbformat.NotebookNode) -> None:
+    """Leaves the style sheet of the lesson's cards in its first output alone: stored, they are one page."""
+    pages = [
+        output.data for cell in notebook.cells for output in cell.get("outputs", []) if STYLE in output.get("data", {}).get("text/html", "")
+    ]
+    for page in pages[1:]:
+        page["text/html"] = page["text/html"].replace(STYLE, "")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 import sys
 
-from ftkit.bases import shared_folder
+from ftkit.shared import shared_folder
 from ftkit.studies import labels, lora, transfer
 
 STUDIES = {"00": (transfer, "00_transfer.json"), "02": (lora, "02_lora.parquet"), "07": (labels, "07_labels.json")}

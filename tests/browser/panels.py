@@ -36,6 +36,16 @@ class PanelOnPage:
         """What stands in the number box of a setting."""
         return self.page.locator(f".ftkit-set-{name} input[type=text]").input_value()
 
+    def settled(self, name: str, seconds: float = 1.0) -> str:
+        """The number box of a setting when it has stayed the same for a while: front ends hold back moves that come too fast."""
+        value, since = self.value(name), time.monotonic()
+        while time.monotonic() - since < seconds:
+            self.notebook.wait_idle()
+            if (now := self.value(name)) != value:
+                value, since = now, time.monotonic()
+            time.sleep(0.05)
+        return value
+
     def press(self, name: str, key: str = "ArrowRight") -> None:
         """A key on the slider of a setting, until its number box follows: a front end may take the focus back right after a run."""
         before, handle = self.value(name), self.notebook.slider(f".ftkit-set-{name}")

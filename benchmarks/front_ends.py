@@ -1,0 +1,115 @@
+"""How fast the explorer answers a hand, measured in the page: JupyterLab, and the classic Notebook on Colab's versions."""
+
+import sys
+import tempfile
+from pathlib import Path
+from statistics import median, quantiles
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT / "tests"))
+
+from browser.conftest import ARGUMENTS, COLAB_PYTHON, find_chromium  # noqa: E402
+from browser.pages import Open  # noqa: E402
+from browser.panels import CURVES, PanelOnPage  # noqa: E402
+from browser.servers import serve  # noqa: E402
+
+MOVES = 20
+IMPORTS = """\
+from functools import partial
+from ftkit import Explorer, Recorded
+from ftkit.shared import shared_folder
+from ftkit.pictures import spectra
+from ftkit.record import read_table
+from ftkit.studies.bench import BENCHES, STEPS, load
+from ftkit.studies.lora import LRS, RANKS, TARGETS, spectrum, trial
+load("opening")
+table, _ = read_table(shared_folder("data", "results", "02_lora.parquet"))
+recorded = Recorded(table, method="LoRA", over="rank")"""
+PANEL = """\
+panel = Explorer(partial(trial, look=spectrum), steps=STEPS, recorded=recorded, picture=spectra, start={"rank": 4, "lr": 3e-3},
+                 on=list(BENCHES), rank=RANKS, lr=LRS, targets=TARGETS, alpha=["16", "2r"], title="timed")
+panel"""
+WATCH = """css => {
+    const curves = document.querySelector(css), of = window.ftkitTimes = {};
+    const pressed = () => Object.assign(of, {key: performance.now(), run: +curves.dataset.run, fresh: 0, first: 0, done: 0});
+    document.addEventListener('keydown', pressed, true);
+    new MutationObserver(() => {
+        const now = performance.now() - of.key, {run, steps, how} = curves.dataset;
+        if (!(+run > of.run)) return;
+        of.fresh ||= now;
+        if (+steps > 0) of.first ||= now;
+        if (how === 'finished') of.done ||= now;
+    }).observe(curves, {attributes: true});
+}"""
+
+
+def times(panel: PanelOnPage) -> dict[str, float]:
+    """Seconds from the last key to the new run's first paint ("fresh"), its first point and its end; 0 for what has not come."""
+    found: dict[str, float] = panel.page.evaluate("() => window.ftkitTimes")
+    return {name: found[name] / 1000 for name in ("fresh", "first", "done")}
+
+
+def measure(notebook: Open) -> dict[str, float]:
+    """The explorer of lesson 02 in an open notebook."""
+    notebook.kernel(IMPORTS)
+    start = notebook.page.evaluate("() => performance.now()")
+    notebook.start_all()
+    notebook.page.wait_for_selector(f"{CURVES} .main-svg", timeout=60_000)
+    visible = (notebook.page.evaluate("() => performance.now()") - start) / 1000
+    panel = PanelOnPage(notebook)
+    panel.wait("finished")
+    notebook.wait_idle()
+    received = notebook.bytes_received
+    notebook.page.evaluate(WATCH, CURVES)
+    alone, second = [], []
+    for turn in range(MOVES):
+        before = panel.run
+        panel.press("rank", "ArrowRight" if turn % 2 == 0 else "ArrowLeft")
+        panel.wait("finished", before)
+        alone.append(times(panel))
+    for turn in range(MOVES // 2):
+        before = panel.run
+        panel.press("rank", "ArrowRight" if turn % 2 == 0 else "ArrowLeft")
+        panel.wait("running", before)
+        panel.press("lr", "ArrowLeft" if turn % 2 == 0 else "ArrowRight")
+        panel.wait("finished", before + 1)
+        second.append(times(panel)["fresh"])
+    return {
+        "explorer visible": visible,
+        "move to first point, 95th percentile": quantiles([t["first"] for t in alone], n=20)[-1],
+        "move to finished run, median": median(t["done"] for t in alone),
+        "second move in mid-run to the new run, median": median(second),
+        "megabytes to the page until the first run is done": received / 1e6,
+    }
+
+
+TARGET = {
+    "explorer visible": 2.0,
+    "move to first point, 95th percentile": 0.2,
+    "move to finished run, median": 2.0,
+    "second move in mid-run to the new run, median": 0.2,
+}
+
+
+def rows() -> list[tuple[str, float, float | None, str]]:
+    """Name, value, target and unit, for both front ends; none without a browser."""
+    from playwright.sync_api import sync_playwright
+
+    path, found = find_chromium(), []
+    pythons: dict[str, Any] = {"lab": Path(sys.executable), "classic": COLAB_PYTHON}
+    if path is None:
+        return []
+    with sync_playwright() as playwright, tempfile.TemporaryDirectory() as folder:
+        browser = playwright.chromium.launch(executable_path=path, args=list(ARGUMENTS))
+        for name, python in pythons.items():
+            root = Path(folder) / name
+            root.mkdir()
+            with serve(name, python, browser, root, root) as server:
+                server.write("panel.ipynb", IMPORTS, PANEL)
+                with server.open("panel.ipynb", height=1300) as notebook:
+                    measured = measure(notebook)
+            unit = {"megabytes to the page until the first run is done": "MB"}
+            found += [(f"{name}: {what}", value, TARGET.get(what), unit.get(what, "s")) for what, value in measured.items()]
+        browser.close()
+    return found
