@@ -86,7 +86,10 @@ class Explorer:
         Raises:
             ValueError: the text is none, or names a setting or a value that this panel does not have.
         """
-        self.set(**self.panel.parse(parse_qsl(text.strip(), strict_parsing=True)))
+        pairs = parse_qsl(text.strip()) if isinstance(text, str) else []
+        if not pairs:
+            raise ValueError(f"a share text must look like {self.share}, got {text!r}; copy it from a panel's share field")
+        self.set(**self.panel.parse(pairs))
 
     def set(self, **settings: Any) -> None:
         """Moves controls, `seed` among them, and runs once.

@@ -85,6 +85,7 @@ def learning(
         marker = {"size": 8, "color": colour}
         name = "this run" if single else f"{len(accuracy)} seeds"
         traces.append(go.Scatter(x=x, y=y, name=name, mode="lines+markers", line=line, marker=marker, showlegend=i == 0))
+    steps_done, losses = steps_done or [0], losses or [None]  # without a point the trace would take its axis with it
     traces.append(go.Scatter(x=steps_done, y=losses, mode="lines", line={"color": colour, "width": 1.5}, showlegend=False, yaxis="y2"))
     shapes = [] if chance is None else [_level(chance, "chance")]
     figure = go.Figure(traces)
@@ -97,7 +98,7 @@ def learning(
     return figure
 
 
-def _columns(curve: Curve) -> tuple[list[int], list[float]]:
+def _columns(curve: Curve) -> tuple[list[int], list[float | None]]:
     return [step for step, _ in curve], [value for _, value in curve]
 
 

@@ -95,13 +95,13 @@ def test_eight_seeds(panel: Explorer) -> None:
         ("rank=3", "rank must be one of 1, 4, 16, got '3'"),
         ("ranks=4", "a setting must be one of on, rank, lr, seed, got 'ranks'"),
         ("seed=-1", "seed must be a whole number from 0 to 9999"),
-        ("gibberish", "bad query field"),
+        ("gibberish", "a share text must look like on=text&rank=1&lr=0.001&seed=0, got 'gibberish'"),
     ],
 )
 def test_a_share_text_that_does_not_fit_is_refused_and_moves_nothing(panel: Explorer, text: str, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         panel.load(text)
-    panel.panel._share.value = f"{text}&on=<b>"
+    panel.panel._share.value = f"{text}&on=<b>" if "=" in text else f"<b>{text}"
     assert "Not understood" in panel.panel._status.value and "<b>'" not in panel.panel._status.value
     assert len(CALLS) == 1 and panel.settings["rank"] == 1
 
@@ -221,6 +221,7 @@ def test_figures_say_what_they_are_given() -> None:
     figure = learning([[(1, 0.1), (2, 0.3)], [(1, 0.2), (2, 0.4)]], [(1, 2.0)], None, "#0072b2", 10)
     assert [list(trace.y) for trace in figure.data] == [[0.1, 0.3], [0.2, 0.4], [2.0]]
     assert list(figure.layout.xaxis.range) == [0, 10]
+    assert list(learning([], [], None, "#0072b2", 10).data[-1].y) == [None], "an axis needs a point"
     point = {"name": "LoRA", "label": "4", "mean": 0.5, "low": 0.4, "high": 0.7, "trainable": 10.0}
     trade = trade_off([point], "trainable", {"trainable": 20.0, "accuracy": 0.6}, "#0072b2")
     assert trade.data[0].error_y.array == pytest.approx([0.2]) and trade.data[0].error_y.arrayminus == pytest.approx([0.1])

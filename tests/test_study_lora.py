@@ -70,7 +70,7 @@ def test_verdicts_follow_the_figures(table: pd.DataFrame) -> None:
     verdicts = {claim.claim: claim.verdict for claim in lora_claims(table, ABOUT, lora.EQUAL)}
     assert verdicts == {
         "LoRA does as well as full fine-tuning.": "holds",
-        "A very small rank is enough.": "holds",
+        "Rank 1 is enough.": "holds",
         "On attention alone LoRA is worse, even with as many numbers.": "holds",
         "LoRA wants ten times the learning rate of full fine-tuning.": "holds",
         "With a constant alpha the best rate hardly depends on the rank.": "holds",

@@ -80,7 +80,10 @@ class Number:
         return number
 
     def truth(self, value: Any) -> float:
-        number = float(value)
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            raise ValueError(f"the answer must be a number, got {value!r}; write it without a unit") from None
         if not math.isfinite(number):
             raise ValueError(f"the answer must be a finite number, got {value}; look at the run it came from")
         return number

@@ -87,10 +87,10 @@ def matches_full(found: Evidence) -> Claim:
     return Claim("LoRA does as well as full fine-tuning.", HU, experiment, figures, says)
 
 
-def small_ranks_do(found: Evidence) -> Claim:
-    """A very small rank is enough."""
+def rank_1_is_enough(found: Evidence) -> Claim:
+    """Rank 1 is enough."""
     figures, says = _by_bench(found, lambda on: found.all_linear(on, 1) - found.all_linear(on, 32), {"ties", "beats"})
-    return Claim("A very small rank is enough.", HU, "rank 1 minus rank 32, each at its best rate; test, points", figures, says)
+    return Claim("Rank 1 is enough.", HU, "rank 1 minus rank 32, each at its best rate; test, points", figures, says)
 
 
 def attention_is_worse(found: Evidence, equal: Mapping[str, int]) -> Claim:
@@ -164,7 +164,7 @@ def lora_claims(table: pd.DataFrame, about: Mapping[str, Any], equal: Mapping[st
     found = Evidence(table, about)
     return [
         matches_full(found),
-        small_ranks_do(found),
+        rank_1_is_enough(found),
         attention_is_worse(found, equal),
         ten_times_the_rate(found, about["seeds"]),
         rate_is_free_of_rank(found),

@@ -28,8 +28,8 @@ class Bug(Shown):
             ValueError: the listing has no such line.
         """
         last = len(self.source.splitlines())
-        if not 1 <= line <= last:
-            raise ValueError(f"line must be 1 to {last}, got {line}; take a number from the left of the listing")
+        if not isinstance(line, int) or not 1 <= line <= last:
+            raise ValueError(f"line must be 1 to {last}, got {line!r}; take a number from the left of the listing")
         if line in self.lines:
             result = Result("yes", f"Found: line {line}", self.lines[line])
         else:

@@ -39,6 +39,8 @@ class LoRA:
     def __post_init__(self) -> None:
         if self.rank < 1:
             raise ValueError(f"rank must be at least 1, got {self.rank}; for no change at all, leave LoRA out")
+        if self.rank != int(self.rank):
+            raise ValueError(f"rank must be a whole number, got {self.rank:g}; it counts directions")
         if self.alpha is not None and self.alpha <= 0:
             raise ValueError(f"alpha must be above 0, got {self.alpha:g}; use None for 2 * rank")
 

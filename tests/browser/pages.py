@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import ConsoleMessage, Locator, Page, WebSocket
 
 SECOND = 1000  # Playwright counts in milliseconds
+_MATHJAX = "the classic Notebook's own MathJax asks for a font that its package does not hold, and draws the mathematics with another"
 HARMLESS = {  # a pattern of a console message, and why it is no fault of the kit
     r"cdn\.jsdelivr\.net/npm/@fortawesome": "Voila's own page asks a CDN for icons; without a network it shows none",
     r"(?s)RUNTIME-012.*@jupyterlab/docregistry": "Voila loads Notebook 7's extension for JupyterLab and cannot use it",

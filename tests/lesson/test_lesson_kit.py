@@ -204,6 +204,8 @@ class TestBug:
     def test_a_line_that_is_not_there_is_refused(self) -> None:
         with pytest.raises(ValueError, match="line must be 1 to 12, got 0; take a number"):
             planted().guess(0)
+        with pytest.raises(ValueError, match="line must be 1 to 12, got '5'; take a number"):
+            planted().guess("5")  # type: ignore[arg-type]
 
 
 class TestPlantedBugs:

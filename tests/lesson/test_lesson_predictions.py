@@ -161,6 +161,8 @@ def test_answers_that_cannot_be_are_refused() -> None:
         rank().score("2")
     with pytest.raises(ValueError, match="the answer must be from 0 % to 100 %, got 101"):
         share().write(101)
+    with pytest.raises(ValueError, match="must be a number, got '70%'; write it without a unit"):
+        predict("n", "q", low=0, high=100).write("70%")
     with pytest.raises(ValueError, match="must be a finite number, got nan"):
         share().score(float("nan"))
 

@@ -103,6 +103,7 @@ def test_only_the_targets_change() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
+        (lambda: LoRA(4.5), "rank must be a whole number, got 4.5"),  # type: ignore[arg-type]
         (lambda: LoRA(0), "rank must be at least 1, got 0; for no change at all, leave LoRA out"),
         (lambda: LoRA(4, alpha=0), "alpha must be above 0, got 0"),
         (lambda: LoRA(4, where="*bias").changes(net("bert")), "must fit the weight of a linear layer, got '\\*bias'"),
