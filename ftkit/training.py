@@ -72,13 +72,13 @@ def train(
         `Event(step, "valid", {"valid/accuracy", "valid/loss"})` at each reading.
 
     Raises:
-        ValueError: steps below 1, a rate that is not above 0, or a model in which nothing may move.
+        ValueError: steps below 1, a rate below 0, or a model in which nothing may move.
         Diverged: the loss is no longer finite.
     """
     if steps < 1:
         raise ValueError(f"steps must be at least 1, got {steps}; leave train out to evaluate the base")
-    if min(lr, head_lr) <= 0:
-        raise ValueError(f"lr and head_lr must be above 0, got {lr:g} and {head_lr:g}; leave a part out of the spaces to freeze it")
+    if min(lr, head_lr) < 0:
+        raise ValueError(f"lr and head_lr must be at least 0, got {lr:g} and {head_lr:g}; leave a part out of the spaces to freeze it")
     optimizer, peaks = _optimizer(model, lr, head_lr)
     weights = model.trainable()
     stream = data.batches(size, torch.Generator().manual_seed(seed))
