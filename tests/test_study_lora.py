@@ -10,7 +10,11 @@ import pytest
 from ftkit.adapted import Adapted
 from ftkit.events import Event
 from ftkit.lesson.evidence_lora import Evidence, lora_claims
+from ftkit.record import read_table
+from ftkit.shared import shared_folder
+from ftkit.stats import verdict
 from ftkit.studies import bench, lora
+from ftkit.sweeps import replay, tuned, where
 from ftkit.techniques.lora import LoRA
 
 COSTS = ("trainable", "flops", "weights", "gradients", "optimizer", "activations", "disk", "seconds")
@@ -95,6 +99,35 @@ def test_the_best_rank_is_chosen_on_valid(table: pd.DataFrame) -> None:
     better = table.copy()
     better.loc[(better["quantity"] == "valid/accuracy") & (better["rank"] == 8), "value"] += 0.01
     assert Evidence(better, ABOUT).best_rank("digits") == 8
+
+
+@pytest.fixture(scope="module")
+def recorded() -> tuple[pd.DataFrame, dict[str, Any]]:
+    return read_table(shared_folder("data", "results", "02_lora.parquet"))
+
+
+def test_every_recorded_best_rate_lies_inside_its_grid(recorded: tuple[pd.DataFrame, dict[str, Any]]) -> None:
+    table, about = recorded
+    main = table[(table["alpha"] != "2r") & ~(table["targets"].isin(lora.TARGETS[1:]) & table["rank"].isin(lora.RANKS))]
+    for (on, method, rank, targets), lr in tuned(main, ["on", "method", "rank", "targets"]).items():
+        rates = lora.LRS if method == "LoRA" else lora.RAIL_LRS[method]
+        assert rates[0] < lr < rates[-1], (on, method, rank, targets)
+        read = where(table, on=on, method=method, rank=rank, targets=targets)
+        assert set(read[read["quantity"] == "test/accuracy"]["lr"]) == {lr}, "test was read for the rate chosen on valid alone"
+    assert about["fingerprints"]["digits"] == bench.load("digits")[1].fingerprint
+
+
+def test_what_was_recorded_is_what_a_run_gives(recorded: tuple[pd.DataFrame, dict[str, Any]]) -> None:
+    settings = {"on": "digits", "rank": 4, "lr": 3e-3, "targets": "all linear", "alpha": "16", "seed": 1}
+    then = [event.values["valid/accuracy"] for event in replay(recorded[0])(**settings) if event.stage == "valid"]
+    now = [event.values["valid/accuracy"] for event in lora.trial(**settings) if event.stage == "valid"]  # type: ignore[arg-type]
+    assert now == pytest.approx(then, abs=0.03), "other processors round otherwise; a change of the code moves more"
+
+
+def test_the_recorded_verdicts(recorded: tuple[pd.DataFrame, dict[str, Any]]) -> None:
+    found = Evidence(*recorded)
+    assert verdict(list(found.test(on="opening", method="frozen body") - found.all_linear("opening", 4))) == "loses"
+    assert [claim.verdict for claim in lora_claims(*recorded, lora.EQUAL)].count("cannot tell") < 7
 
 
 @pytest.mark.parametrize("on", list(bench.BENCHES))
