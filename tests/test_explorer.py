@@ -15,6 +15,7 @@ from ftkit.explorer import Explorer
 from ftkit.figures import learning, trade_off
 from ftkit.pictures import spectra
 from ftkit.recorded import Recorded
+from ftkit.session import Ended, Job
 from ftkit.sweeps import grid, sweep
 from ftkit.widgets.plot import Plot, plain
 
@@ -101,9 +102,16 @@ def test_eight_seeds(panel: Explorer) -> None:
 def test_a_share_text_that_does_not_fit_is_refused_and_moves_nothing(panel: Explorer, text: str, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         panel.load(text)
-    panel.panel._share.value = f"{text}&on=<b>" if "=" in text else f"<b>{text}"
-    assert "Not understood" in panel.panel._status.value and "<b>'" not in panel.panel._status.value
+    panel.panel._share.value = f"on=<b>&{text}"
+    assert "Not understood" in panel.panel._status.value and "'<b>'" not in panel.panel._status.value
+    assert "&lt;b&gt;" in panel.panel._status.value
     assert len(CALLS) == 1 and panel.settings["rank"] == 1
+
+
+def test_the_end_of_a_run_that_was_replaced_is_not_painted(panel: Explorer) -> None:
+    said = panel.panel._status.value
+    panel._ended(Ended(Job(7, {"on": "text", "rank": 16, "lr": 0.1}, (0,)), "replaced"))
+    assert panel.panel._status.value == said and panel.runs[0].settings["rank"] == 1
 
 
 def test_an_error_is_said_and_raised_by_wait(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,6 +62,7 @@ def test_the_design_covers_the_panel_and_on_the_first_bench_every_control(table:
 
 
 def test_test_is_read_once_for_what_was_chosen(table: pd.DataFrame) -> None:
+    assert not table.drop(columns="value").duplicated().any(), "a run stands in the table once"
     read = table[table["quantity"] == "test/accuracy"]
     assert set(read[read["method"] == "LoRA"]["lr"]) == {3e-3}
     assert set(read[read["method"] == "full fine-tuning"]["lr"]) == {3e-4}
