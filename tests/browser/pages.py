@@ -13,6 +13,9 @@ _MATHJAX = "the classic Notebook's own MathJax asks for a font that its package 
 HARMLESS = {  # a pattern of a console message, and why it is no fault of the kit
     r"cdn\.jsdelivr\.net/npm/@fortawesome": "Voila's own page asks a CDN for icons; without a network it shows none",
     r"(?s)RUNTIME-012.*@jupyterlab/docregistry": "Voila loads Notebook 7's extension for JupyterLab and cannot use it",
+    r"MathJax_AMS-Regular": _MATHJAX,
+    r"^Access to font at 'about:blank'": _MATHJAX,
+    r"ERR_FAILED \(about:blank\)": _MATHJAX,
     r"(?s)reading 'schema'.*/notebook/notebook_core": "Notebook 7 looks up a setting of its own that it does not have",
 }
 
