@@ -74,9 +74,7 @@ Curve = Sequence[tuple[int, float]]
 """(step, value) pairs."""
 
 
-def learning(
-    accuracy: Sequence[Curve], loss: Curve, recorded: Band | None, colour: str, steps: int | None, chance: float | None = None
-) -> go.Figure:
+def learning(accuracy: Sequence[Curve], loss: Curve, recorded: Band | None, colour: str, steps: int | None) -> go.Figure:
     """Accuracy on valid over the steps, a curve a seed, on the recorded band; under it the loss on the training batches."""
     single, (steps_done, losses) = len(accuracy) == 1, _columns(loss)
     traces = band(recorded, "recorded, 95 % interval", GREY) if recorded else []
@@ -87,10 +85,9 @@ def learning(
         traces.append(go.Scatter(x=x, y=y, name=name, mode="lines+markers", line=line, marker=marker, showlegend=i == 0))
     steps_done, losses = steps_done or [0], losses or [None]  # without a point the trace would take its axis with it
     traces.append(go.Scatter(x=steps_done, y=losses, mode="lines", line={"color": colour, "width": 1.5}, showlegend=False, yaxis="y2"))
-    shapes = [] if chance is None else [_level(chance, "chance")]
     figure = go.Figure(traces)
     figure.update_layout(
-        **layout(380, shapes=shapes),
+        **layout(380),
         xaxis={"title": {"text": "step"}, "range": [0, steps] if steps else None, "rangemode": "tozero", "anchor": "y2"},
         yaxis={"title": {"text": "accuracy on valid"}, "range": [0, 1], "domain": [0.36, 1], "tickformat": ".0%"},
         yaxis2={"title": {"text": "loss"}, "rangemode": "tozero", "domain": [0, 0.24], "anchor": "x"},
@@ -100,20 +97,6 @@ def learning(
 
 def _columns(curve: Curve) -> tuple[list[int], list[float | None]]:
     return [step for step, _ in curve], [value for _, value in curve]
-
-
-def _level(at: float, name: str) -> dict[str, Any]:
-    label = {"text": name, "font": {"size": 10, "color": GREY}, "textposition": "end"}
-    return {
-        "type": "line",
-        "xref": "paper",
-        "x0": 0,
-        "x1": 1,
-        "y0": at,
-        "y1": at,
-        "line": {"color": GREY, "width": 1, "dash": "dot"},
-        "label": label,
-    }
 
 
 def trade_off(points: Sequence[Mapping[str, Any]], axis: str, here: Mapping[str, float] | None, colour: str) -> go.Figure:
