@@ -13,10 +13,10 @@ from statistics import median
 from typing import Any
 
 import torch
-from torch.nn import functional as F
 
 from benchmarks import front_ends
 from ftkit import Adapted, Batch, LoRA, Net, Only, Task, docs, load_base, load_task, train
+from ftkit.studies.steps import stepper
 
 HEAD = Only("heads.*")
 RESULTS = Path(__file__).parent / "results.json"
@@ -39,23 +39,6 @@ def in_turns(steps: dict[str, Step], rounds: int) -> dict[str, float]:
 def batches(task: Task, count: int = 64) -> list[Batch]:
     stream = task.batches(16, torch.Generator().manual_seed(0))
     return [batch for batch, _ in zip(stream, range(count), strict=False)]
-
-
-def stepper(model: torch.nn.Module, some: list[Batch]) -> Step:
-    """One AdamW step with clipping on the next of some batches: what `train` does, for any model that answers a batch."""
-    weights = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(weights, lr=1e-5, weight_decay=0.0, fused=True)
-    turn = iter(range(10**9))
-
-    def step() -> None:
-        batch = some[next(turn) % len(some)]
-        loss = F.cross_entropy(model(batch), batch.labels)
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(weights, 1.0)
-        optimizer.step()
-
-    return step
 
 
 def with_peft(base: Net, rank: int) -> torch.nn.Module:

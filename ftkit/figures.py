@@ -74,8 +74,13 @@ Curve = Sequence[tuple[int, float]]
 """(step, value) pairs."""
 
 
-def learning(accuracy: Sequence[Curve], loss: Curve, recorded: Band | None, colour: str, steps: int | None) -> go.Figure:
-    """Accuracy on valid over the steps, a curve a seed, on the recorded band; under it the loss on the training batches."""
+def learning(
+    accuracy: Sequence[Curve], loss: Curve, recorded: Band | None, colour: str, steps: int | None, floor: float | None = None
+) -> go.Figure:
+    """Accuracy on valid over the steps, a curve a seed, on the recorded band; under it the loss on the training batches.
+
+    `floor` is the accuracy of one answer for all rows, in [0, 1].
+    """
     single, (steps_done, losses) = len(accuracy) == 1, _columns(loss)
     traces = band(recorded, "recorded, 95 % interval", GREY) if recorded else []
     for i, (x, y) in enumerate(map(_columns, accuracy)):
@@ -84,6 +89,8 @@ def learning(accuracy: Sequence[Curve], loss: Curve, recorded: Band | None, colo
         name = "this run" if single else f"{len(accuracy)} seeds"
         traces.append(go.Scatter(x=x, y=y, name=name, mode="lines+markers", line=line, marker=marker, showlegend=i == 0))
     steps_done, losses = steps_done or [0], losses or [None]  # without a point the trace would take its axis with it
+    if floor is not None:
+        traces.append(_floor([0, steps or steps_done[-1]], floor))
     traces.append(go.Scatter(x=steps_done, y=losses, mode="lines", line={"color": colour, "width": 1.5}, showlegend=False, yaxis="y2"))
     figure = go.Figure(traces)
     figure.update_layout(
@@ -93,6 +100,11 @@ def learning(accuracy: Sequence[Curve], loss: Curve, recorded: Band | None, colo
         yaxis2={"title": {"text": "loss"}, "rangemode": "tozero", "domain": [0, 0.24], "anchor": "x"},
     )
     return figure
+
+
+def _floor(ends: Sequence[float], floor: float) -> Any:
+    line = {"color": GREY, "width": 1.5, "dash": "dot"}
+    return go.Scatter(x=list(ends), y=[floor, floor], mode="lines", line=line, name="always the most frequent answer")
 
 
 def _columns(curve: Curve) -> tuple[list[int], list[float | None]]:

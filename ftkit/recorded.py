@@ -20,11 +20,15 @@ class Recorded:
         method: the rows that are the panel's own.
         over: the setting along the trade-off plot.
         scope: the settings that a rail shares with the panel, such as which task it is on.
+        floors: for each value of the first setting of `scope` the share of its most frequent class, in [0, 1]: what one answer for all
+            rows gets right.
     """
 
-    def __init__(self, table: pd.DataFrame, method: str, over: str, scope: Sequence[str] = ("on",)) -> None:
+    def __init__(
+        self, table: pd.DataFrame, method: str, over: str, scope: Sequence[str] = ("on",), floors: Mapping[Any, float] | None = None
+    ) -> None:
         own = table[table["method"] == method] if "method" in table else table
-        self.method, self.over, self.scope = method, over, tuple(scope)
+        self.method, self.over, self.scope, self.floors = method, over, tuple(scope), dict(floors or {})
         self.names = [name for name in own.columns if name not in (*READING, "method", "seed")]
         self.curves = _curves(own, self.names)
         self.costs = _costs(own, self.names)
@@ -41,6 +45,10 @@ class Recorded:
     def cost(self, settings: Mapping[str, Any]) -> dict[str, float] | None:
         """The bill, the median over the runs; None if these settings were not recorded."""
         return self.costs.get(self.key(settings))
+
+    def floor(self, settings: Mapping[str, Any]) -> float | None:
+        """What always the same answer gets right on valid, in [0, 1]; None if that was not recorded."""
+        return self.floors.get(settings.get(self.scope[0])) if self.scope else None
 
     def points(self, settings: Mapping[str, Any]) -> list[dict[str, Any]]:
         """The points of the trade-off plot: every recorded value of `over` with the other settings as they are, then the rails."""

@@ -87,7 +87,8 @@ class View:
         self._painted = time.perf_counter()
         curve = self._recorded.curve(job.settings) if self._recorded else None
         run = self.runs[-1] if self.runs else Run(job.settings, job.seeds[0])
-        figure = learning([each.accuracies for each in self.runs], run.losses, curve, COLOURS[self._name], self._steps)
+        floor = self._recorded.floor(job.settings) if self._recorded else None
+        figure = learning([each.accuracies for each in self.runs], run.losses, curve, COLOURS[self._name], self._steps, floor)
         how = end.how if end else "running"
         figure.layout.meta = {"run": job.number, "readings": len(run.accuracies), "steps": len(run.losses), "how": how}
         self._panel.curves.show(figure)

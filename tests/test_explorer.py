@@ -187,7 +187,7 @@ def test_a_typed_number_moves_to_the_nearest_stop(panel: Explorer) -> None:
 def recorded() -> Recorded:
     table = sweep(trial, grid(on=["text"], rank=[1, 4, 16], lr=[0.1], seed=[0, 1])).assign(method="LoRA")
     full = sweep(trial, grid(on=["text"], rank=[40], lr=[0.1], seed=[0, 1])).assign(method="full fine-tuning", rank=0)
-    return Recorded(pd.concat([table, full], ignore_index=True), "LoRA", "rank")
+    return Recorded(pd.concat([table, full], ignore_index=True), "LoRA", "rank", floors={"text": 0.25})
 
 
 def test_what_was_recorded_stands_behind_the_live_run(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,6 +196,8 @@ def test_what_was_recorded_stands_behind_the_live_run(monkeypatch: pytest.Monkey
     assert "Recorded, 2 seeds: 41.0 % [41.0, 41.0]" in panel.panel._status.value
     names = [trace.name for trace in panel.panel.curves.figure.data]
     assert "recorded, 95 % interval" in names and "this run" in names
+    floor = panel.panel.curves.figure.data[names.index("always the most frequent answer")]
+    assert list(floor.y) == [0.25, 0.25] and floor.x[0] == 0 < floor.x[1]
     assert [trace.name for trace in panel.panel.costs.figure.data] == ["LoRA", "full fine-tuning", "this run"]
     assert "measured in this run" in panel.panel._bill.value and "2.5 %" in panel.panel._bill.value
     panel.set(lr=0.001)
@@ -230,6 +232,7 @@ def test_figures_say_what_they_are_given() -> None:
     assert [list(trace.y) for trace in figure.data] == [[0.1, 0.3], [0.2, 0.4], [2.0]]
     assert list(figure.layout.xaxis.range) == [0, 10]
     assert list(learning([], [], None, "#0072b2", 10).data[-1].y) == [None], "an axis needs a point"
+    assert list(learning([], [], None, "#0072b2", None, 0.5).data[0].x) == [0, 0], "a floor needs no point"
     point = {"name": "LoRA", "label": "4", "mean": 0.5, "low": 0.4, "high": 0.7, "trainable": 10.0}
     trade = trade_off([point], "trainable", {"trainable": 20.0, "accuracy": 0.6}, "#0072b2")
     assert trade.data[0].error_y.array == pytest.approx([0.2]) and trade.data[0].error_y.arrayminus == pytest.approx([0.1])

@@ -75,7 +75,11 @@ def test_a_table_is_stored_with_how_it_was_made(tmp_path: Path) -> None:
 def recorded() -> Recorded:
     own = sweep(trial, [{**job, "on": "here"} for job in JOBS]).assign(method="LoRA")
     full = sweep(trial, grid(rank=[100], lr=[0.01, 0.1], seed=[0, 1, 2], on=["here"])).assign(method="full fine-tuning", rank=0)
-    return Recorded(pd.concat([own, full], ignore_index=True), "LoRA", "rank")
+    return Recorded(pd.concat([own, full], ignore_index=True), "LoRA", "rank", floors={"here": 0.7})
+
+
+def test_the_floor_belongs_to_the_scope(recorded: Recorded) -> None:
+    assert (recorded.floor({"on": "here", "rank": 9}), recorded.floor({"on": "elsewhere"})) == (0.7, None)
 
 
 def test_a_recorded_curve_is_the_interval_at_each_reading(recorded: Recorded) -> None:

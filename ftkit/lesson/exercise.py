@@ -110,7 +110,8 @@ class Exercise:
 
     def _card(self) -> Page:
         label = f'<span role="img" aria-label="difficulty {self.difficulty} of 5">{self._dots()}</span> about {self.minutes} minutes'
-        return Page("ask", [heading(self.title), f'<p class="ftkit-small">{label}</p>'], repr(self))
+        task = [paragraph(f"Wanted: {self.__doc__}")] if self.__doc__ else []
+        return Page("ask", [heading(self.title), *task, f'<p class="ftkit-small">{label}</p>'], repr(self))
 
 
 def _sentence(words: str) -> str:

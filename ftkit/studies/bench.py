@@ -51,6 +51,12 @@ def load(on: str) -> tuple[Net, Task]:
     return load_base(BENCHES[on].base, task), task
 
 
+def most_frequent(on: str) -> float:
+    """The share of the most frequent class in the rows of valid that a run reads, in [0, 1]: what one answer for all gets right."""
+    labels = load(on)[1].labels("valid")[:VALID_ROWS]
+    return float(labels.bincount().max()) / len(labels)
+
+
 Look = Callable[[Adapted], Mapping[str, float]]
 
 

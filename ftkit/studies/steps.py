@@ -2,9 +2,11 @@
 
 import time
 from collections.abc import Callable
+from itertools import count
 from statistics import median
 
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from ftkit.adapted import Adapted, Space
@@ -20,7 +22,7 @@ def ratios(base: Net, task: Task, *spaces: Space, steps: int, blocks: int = BLOC
     """Seconds of a training step with `spaces` over those of full fine-tuning: the ratio of the medians, one for each block of steps."""
     stream = task.batches(SIZE, torch.Generator().manual_seed(0))
     batches = [batch for batch, _ in zip(stream, range(16), strict=False)]
-    steppers = [_stepper(Adapted(base, *spaces), batches), _stepper(Adapted(base), batches)]
+    steppers = [stepper(Adapted(base, *spaces), batches), stepper(Adapted(base), batches)]
     for step in steppers:
         step()
     found = []
@@ -31,9 +33,12 @@ def ratios(base: Net, task: Task, *spaces: Space, steps: int, blocks: int = BLOC
     return found
 
 
-def _stepper(model: Adapted, batches: list[Batch]) -> Callable[[], float]:
-    """A function that takes one AdamW step on the next batch and returns its seconds."""
-    weights, turn = model.trainable(), iter(range(10**9))
+def stepper(model: nn.Module, batches: list[Batch]) -> Callable[[], float]:
+    """A function that takes one AdamW step on the next of some batches, with clipping as `train` does, and returns its seconds.
+
+    For any model that answers a batch with logits.
+    """
+    weights, turn = [weight for weight in model.parameters() if weight.requires_grad], count()
     optimizer = torch.optim.AdamW(weights, lr=1e-5, weight_decay=0.0, fused=True)
 
     def step() -> float:

@@ -9,7 +9,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
@@ -62,22 +62,18 @@ def screenshots(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return Path(named).absolute() if named else tmp_path_factory.mktemp("screenshots")
 
 
-@pytest.fixture(scope="package")
-def lab(chromium: "Browser", tmp_path_factory: pytest.TempPathFactory, screenshots: Path) -> Iterator[Server]:
-    with serve("lab", Path(sys.executable), chromium, tmp_path_factory.mktemp("lab"), screenshots) as server:
-        yield server
+def front_end(name: str) -> Any:
+    """The fixture of a front end that runs in this environment."""
+
+    @pytest.fixture(scope="package", name=name)
+    def started(chromium: "Browser", tmp_path_factory: pytest.TempPathFactory, screenshots: Path) -> Iterator[Server]:
+        with serve(name, Path(sys.executable), chromium, tmp_path_factory.mktemp(name), screenshots) as server:
+            yield server
+
+    return started
 
 
-@pytest.fixture(scope="package")
-def notebook7(chromium: "Browser", tmp_path_factory: pytest.TempPathFactory, screenshots: Path) -> Iterator[Server]:
-    with serve("notebook7", Path(sys.executable), chromium, tmp_path_factory.mktemp("notebook7"), screenshots) as server:
-        yield server
-
-
-@pytest.fixture(scope="package")
-def voila(chromium: "Browser", tmp_path_factory: pytest.TempPathFactory, screenshots: Path) -> Iterator[Server]:
-    with serve("voila", Path(sys.executable), chromium, tmp_path_factory.mktemp("voila"), screenshots) as server:
-        yield server
+lab, notebook7, voila = front_end("lab"), front_end("notebook7"), front_end("voila")
 
 
 @pytest.fixture(scope="package")

@@ -39,7 +39,7 @@ def wrong_count() -> dict[str, tuple[Any, str]]:
         "a float": (lambda shapes, rank: float(sum(rank * (o + i) for o, i in shapes)), "must be a whole number (an int), got a float"),
         "a list": (lambda shapes, rank: [rank * (o + i) for o, i in shapes], "must be a whole number (an int), got a list"),
         "off by one": (lambda shapes, rank: 1 + sum(rank * (o + i) for o, i in shapes), "there are 384 numbers to train, yours says 385"),
-        "empties the list": (empties, "writes into `shapes`"),
+        "empties the list": (empties, "writes into `shapes`, which belongs to the caller; make a new one instead (`sorted(x)`"),
         "forgets the rank": (lambda shapes: sum(map(sum, shapes)), "must take (shapes, rank), in this order; yours takes (shapes)"),
         "called by hand": (384, "without brackets behind its name; this is an int"),
     }
@@ -110,7 +110,7 @@ def wrong_merge() -> dict[str, tuple[Any, str]]:
             "no other factor",
         ),
         "wrong order": (lambda w, a, b, alpha: w + a @ b, "Your code raised RuntimeError"),
-        "in place": (in_place, "writes into `weight`"),
+        "in place": (in_place, "writes into `weight`, which belongs to the caller; make a new one instead (`x + 1`"),
         "writes into b": (writes_b, "writes into `b`"),
         "no return": (no_return, "returns None; is a `return` missing?"),
         "numpy": (lambda w, a, b, alpha: (w + alpha / len(a) * (b @ a)).numpy(), "must be a torch.Tensor, got a numpy.ndarray"),

@@ -76,7 +76,7 @@ def wrong_tuned() -> dict[str, tuple[Any, str]]:
         "lora alone": (only_lora, "must have an entry for every method, got none for 'frozen head'"),
         "lrs as keys": (forgets_methods, "got none for 'frozen head'; its keys are [0.0001, 0.001, 0.01]"),
         "a whole column": (lambda t: {m: rows["test"] for m, rows in t.groupby("method")}, "must be one number, got a pandas.Series"),
-        "writes into the table": (adds_column, "writes into `table`"),
+        "writes into the table": (adds_column, "writes into `table`, which belongs to the caller; make a new one instead (`table.assign("),
     }
 
 

@@ -251,7 +251,11 @@ def test_checks_leave_the_random_numbers_of_the_notebook_alone() -> None:
 
 @pytest.fixture
 def ladder() -> Exercise:
-    return exercise("Say <one>", difficulty=2, minutes=3, hints=["a `b < c`", "second"], solution="x < 1\ny = 2")(lambda yours: "so")
+    def check(yours: Any) -> str:
+        """`yours(x)` is <one>."""
+        return "so"
+
+    return exercise("Say <one>", difficulty=2, minutes=3, hints=["a `b < c`", "second"], solution="x < 1\ny = 2")(check)
 
 
 def test_hints_come_one_by_one_and_then_the_solution_folded(ladder: Exercise, capsys: pytest.CaptureFixture[str]) -> None:
@@ -263,9 +267,10 @@ def test_hints_come_one_by_one_and_then_the_solution_folded(ladder: Exercise, ca
     assert "Hint 1 of 2" in said and "Hint 2 of 2" in said and "x < 1\ny = 2" in said
 
 
-def test_the_card_shows_title_difficulty_and_minutes(ladder: Exercise, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_card_shows_title_task_difficulty_and_minutes(ladder: Exercise, capsys: pytest.CaptureFixture[str]) -> None:
     page = ladder.card().html()
-    assert "Say &lt;one&gt;" in page and "●●○○○" in page and 'aria-label="difficulty 2 of 5"' in page and "about 3 minutes" in page
+    assert "Say &lt;one&gt;" in page and "Wanted: <code>yours(x)</code> is &lt;one&gt;." in page
+    assert "●●○○○" in page and 'aria-label="difficulty 2 of 5"' in page and "about 3 minutes" in page
     assert capsys.readouterr().out.strip() == "Say <one> (●●○○○ difficulty 2 of 5, about 3 minutes)" == repr(ladder)
 
 

@@ -10,21 +10,13 @@ from lesson_stage import Notebook, parts
 from torch import nn
 
 import ftkit.lesson
-from ftkit.lesson import Claim, bug, bugs, claims, front, quiz, show, sources
+from ftkit.lesson import Claim, bug, bugs, claims, quiz, show, sources
 from ftkit.lesson.front import VIEW
 from ftkit.lesson.look import inline
 from ftkit.lesson.planted import Bug
 from ftkit.techniques.lora import LoRA, LowRank
 
 OPTIONS = {"A <b>": "Then B would have to be drawn.", "B": "So that nothing moves at first.", "both": "Then nothing ever learns."}
-
-
-@pytest.fixture
-def notebook(monkeypatch: pytest.MonkeyPatch) -> Notebook:
-    made = Notebook()
-    monkeypatch.delenv("FTKIT_HEADLESS", raising=False)
-    monkeypatch.setattr(front, "shell", lambda: made)
-    return made
 
 
 def test_importing_the_lesson_kit_loads_neither_torch_nor_widgets() -> None:
@@ -35,9 +27,6 @@ def test_importing_the_lesson_kit_loads_neither_torch_nor_widgets() -> None:
 def test_every_public_name_can_be_fetched() -> None:
     assert set(ftkit.lesson.__all__) == {"predict", "tally", "hint", "quiz", "claims", "Claim", "show", "bug"}
     assert all(getattr(ftkit.lesson, name).__doc__ for name in ftkit.lesson.__all__)
-    assert set(ftkit.lesson.__all__) <= set(dir(ftkit.lesson))
-    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
-        ftkit.lesson.nothing  # noqa: B018
 
 
 def test_inline_text_is_safe_and_knows_code() -> None:

@@ -3,7 +3,7 @@
 import pytest
 from lesson_stage import Notebook, parts
 
-from ftkit.lesson import front, predict, predictions, tally
+from ftkit.lesson import predict, predictions, tally
 from ftkit.lesson.answers import Number
 from ftkit.lesson.front import VIEW
 from ftkit.lesson.predictions import Prediction
@@ -14,14 +14,6 @@ def book(monkeypatch: pytest.MonkeyPatch) -> dict[str, Prediction]:
     empty: dict[str, Prediction] = {}
     monkeypatch.setattr(predictions, "_BOOK", empty)
     return empty
-
-
-@pytest.fixture
-def notebook(monkeypatch: pytest.MonkeyPatch) -> Notebook:
-    made = Notebook()
-    monkeypatch.delenv("FTKIT_HEADLESS", raising=False)
-    monkeypatch.setattr(front, "shell", lambda: made)
-    return made
 
 
 def rank() -> Prediction:

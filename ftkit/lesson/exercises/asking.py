@@ -43,10 +43,18 @@ def ask(yours: Callable[..., Any], takes: str, *given: Any) -> Any:
         raise NotAttempted
     for name, before, after in zip(takes.split(", "), given, copies, strict=True):
         if not _equal(before, after):
-            raise Wrong(f"your function writes into `{name}`, which belongs to the caller; make a new one instead (`x + 1`, not `x += 1`)")
+            how = next((how for of, how in _NEW.items() if isinstance(before, of)), "")
+            raise Wrong(f"your function writes into `{name}`, which belongs to the caller; make a new one instead{how}")
     if answer is None:
         raise Wrong("your function returns None; is a `return` missing?")
     return answer
+
+
+_NEW = {
+    Tensor: " (`x + 1`, not `x += 1`)",
+    pd.DataFrame: " (`table.assign(best=...)`, not `table['best'] = ...`)",
+    list: " (`sorted(x)`, not `x.sort()`; `x[1:]`, not `x.pop(0)`)",
+}
 
 
 def _equal(before: Any, after: Any) -> bool:
