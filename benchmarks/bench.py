@@ -119,6 +119,12 @@ def live_run(task: Task) -> float:
     return in_turns({"run": lambda: list(train(Adapted(base, LoRA(rank=4), HEAD), small, steps=80, lr=3e-3))}, rounds=5)["run"]
 
 
+def yardstick() -> float:
+    """Microseconds of a product of the size of mini's, on one thread: what the seconds below are to be read against."""
+    left, right = torch.randn(480, 96), torch.randn(96, 96)
+    return 1e6 * in_turns({"product": lambda: left @ right}, rounds=2000)["product"]
+
+
 def import_seconds(line: str) -> float:
     """The import `line` on top of `import torch`, in a new process each time."""
     code = f"import torch, time; start = time.perf_counter(); {line}; print(time.perf_counter() - start)"
@@ -151,6 +157,7 @@ def measure_all() -> list[dict[str, Any]]:
     first, cached = task_seconds()
     head = cached_head_ratio(task)
     one_thread = live_run(task)
+    product = yardstick()
     torch.set_num_threads(os.cpu_count() or 1)
     rows = [
         ("mini: LoRA step / PEFT's LoRA step", mini["lora / peft"], 1.0, "x"),
@@ -160,6 +167,7 @@ def measure_all() -> list[dict[str, Any]]:
         ("mini: job of 1,280 examples / Trainer + PEFT", job, 0.5, "x"),
         ("mini: valid accuracy of that job, theirs - ours", theirs - ours, None, "share"),
         ("mini: head on cached features / full step", head, 0.05, "x"),
+        ("this machine: (480, 96) @ (96, 96), one thread", product, None, "us"),
         ("mini: live run of 80 x 16, all cores", live_run(task), 2.0, "s"),
         ("mini: live run of 80 x 16, one thread", one_thread, None, "s"),
         ("import ftkit on top of import torch", import_seconds("import ftkit"), 0.2, "s"),

@@ -51,7 +51,7 @@ def times(panel: PanelOnPage) -> dict[str, float]:
 
 
 def measure(notebook: Open) -> dict[str, float]:
-    """The explorer of lesson 02 in an open notebook."""
+    """The explorer of lesson 02 in an open notebook, whose imports are done before."""
     notebook.kernel(IMPORTS)
     start = notebook.page.evaluate("() => performance.now()")
     notebook.start_all()
@@ -106,7 +106,7 @@ def rows() -> list[tuple[str, float, float | None, str]]:
             root = Path(folder) / name
             root.mkdir()
             with serve(name, python, browser, root, root) as server:
-                server.write("panel.ipynb", IMPORTS, PANEL)
+                server.write("panel.ipynb", PANEL)
                 with server.open("panel.ipynb", height=1300) as notebook:
                     measured = measure(notebook)
             unit = {"megabytes to the page until the first run is done": "MB"}

@@ -10,7 +10,7 @@ from base and change at each call.
 
 import copy
 import fnmatch
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from difflib import get_close_matches
 from typing import Any, Protocol, TypeVar
 
@@ -54,8 +54,8 @@ class Dense(Change):
         return self.value
 
 
-class Space(Protocol):
-    """Where a change may live."""
+class Space(Hashable, Protocol):
+    """Where a change may live; a value, such as a frozen dataclass, so that what was measured for it can be kept."""
 
     def changes(self, model: nn.Module) -> dict[str, Change]:
         """A `Change` for each weight of `model` that may move, by the weight's name in `model.named_parameters()`."""

@@ -3,16 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import plotly.graph_objects as go
-
-from ftkit.figures import COLOURS, GREY, Band, faded, layout
+from ftkit.figures import COLOURS, GREY, Band, Spec, faded, layout, scatter
 from ftkit.stats import interval
 
 SHADES = ("#b3cde3", "#8cb4d5", "#5f99c6", "#3580b5", "#0b62a0", "#063c66")
 """Light to dark, for a setting that grows, such as the rank."""
 
 
-def rates(curves: Mapping[str, Band], colours: Sequence[str]) -> go.Figure:
+def rates(curves: Mapping[str, Band], colours: Sequence[str]) -> Spec:
     """Accuracy over the learning rate, a line a method with its colour: `lr`, `mean`, `low` and `high`. The best of each is large."""
     traces: list[Any] = []
     for (name, curve), colour in zip(curves.items(), colours, strict=True):
@@ -21,23 +19,21 @@ def rates(curves: Mapping[str, Band], colours: Sequence[str]) -> go.Figure:
         error = {"array": [high - mean for high, mean in zip(curve["high"], y, strict=True)], "thickness": 1, "width": 2}
         sizes = [12 if i == best else 5 for i in range(len(x))]
         style = {"line": {"color": colour, "width": 2}, "marker": {"size": sizes, "color": colour}}
-        traces.append(go.Scatter(x=x, y=y, name=name, error_y=error, mode="lines+markers", **style))
-    figure = go.Figure(traces)
-    figure.update_layout(
-        **layout(360),
-        xaxis={"type": "log", "title": {"text": "learning rate"}, "exponentformat": "power", "dtick": 1},
-        yaxis={"title": {"text": "accuracy on valid"}, "tickformat": ".0%"},
-    )
-    return figure
+        traces.append(scatter(x=x, y=y, name=name, error_y=error, mode="lines+markers", **style))
+    axes = {
+        "xaxis": {"type": "log", "title": {"text": "learning rate"}, "exponentformat": "power", "dtick": 1},
+        "yaxis": {"title": {"text": "accuracy on valid"}, "tickformat": ".0%"},
+    }
+    return {"data": traces, "layout": layout(360, **axes)}
 
 
-def differences(rows: Mapping[str, Sequence[float]], margin: float, against: str) -> go.Figure:
+def differences(rows: Mapping[str, Sequence[float]], margin: float, against: str) -> Spec:
     """Paired differences in points, a row a comparison: a dot a seed, the mean and its 95 % interval, and the margin as a strip."""
     traces: list[Any] = []
     for name, values in rows.items():
         mean, low, high = interval([100 * value for value in values])
         traces.append(
-            go.Scatter(
+            scatter(
                 x=[100 * value for value in values],
                 y=[name] * len(values),
                 mode="markers",
@@ -46,9 +42,7 @@ def differences(rows: Mapping[str, Sequence[float]], margin: float, against: str
         )
         error = {"type": "data", "symmetric": False, "array": [high - mean], "arrayminus": [mean - low], "thickness": 2.5, "width": 6}
         traces.append(
-            go.Scatter(
-                x=[mean], y=[name], mode="markers", error_x=error, marker={"size": 11, "color": COLOURS["LoRA"], "symbol": "diamond"}
-            )
+            scatter(x=[mean], y=[name], mode="markers", error_x=error, marker={"size": 11, "color": COLOURS["LoRA"], "symbol": "diamond"})
         )
     strip = {
         "type": "rect",
@@ -61,10 +55,6 @@ def differences(rows: Mapping[str, Sequence[float]], margin: float, against: str
         "line": {"width": 0},
     }
     zero = {"type": "line", "yref": "paper", "x0": 0, "x1": 0, "y0": 0, "y1": 1, "line": {"color": GREY, "width": 1}}
-    figure = go.Figure(traces)
-    figure.update_layout(
-        **layout(90 + 46 * len(rows), showlegend=False, shapes=[strip, zero], margin={"l": 190, "r": 14, "t": 14, "b": 44}),
-        xaxis={"title": {"text": f"points of test accuracy, minus {against}"}},
-        yaxis={"autorange": "reversed"},
-    )
-    return figure
+    axes = {"xaxis": {"title": {"text": f"points of test accuracy, minus {against}"}}, "yaxis": {"autorange": "reversed"}}
+    frame = {"l": 190, "r": 14, "t": 14, "b": 44}
+    return {"data": traces, "layout": layout(90 + 46 * len(rows), showlegend=False, shapes=[strip, zero], margin=frame, **axes)}

@@ -56,7 +56,7 @@ class Explorer:
         first = {setting: (start or {}).get(setting, values[0]) for setting, values in settings.items()}
         self.panel = Panel(title, settings, first, self.mode == "blocking", picture is not None)
         self._view = View(self.panel, recorded, picture, name, steps)
-        self._session = Session(trial, self._view.heard, self._ended)
+        self._session = Session(trial, self._view.begin, self._view.heard, self._ended)
         _close_the_one_before(self, title or getattr(trial, "__qualname__", "panel"))
         self.panel.on_move(lambda: self._go((self.panel.seed,)))
         self.panel.on_many(lambda: self._go(MANY))

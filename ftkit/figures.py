@@ -1,9 +1,14 @@
-"""Figures: values in, a plotly `Figure` out. One colour a technique, everywhere (Okabe and Ito 2008, safe for colour-blind readers)."""
+"""Figures: values in, plotly JSON out. One colour a technique, everywhere (Okabe and Ito 2008, safe for colour-blind readers).
+
+A figure is a `Spec`, `{"data": [trace, ...], "layout": {...}}`, and not a `plotly.graph_objects.Figure`: that checks every property, which
+takes too long for a plot that is repainted nine times a second. The tests have plotly check them.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import plotly.graph_objects as go
+Spec = dict[str, Any]
+"""Plotly JSON: `data`, a list of traces, and `layout`."""
 
 COLOURS = {
     "full fine-tuning": "#009e73",
@@ -36,6 +41,11 @@ def faded(colour: str, alpha: float) -> str:
     return f"rgba({red},{green},{blue},{alpha:g})"
 
 
+def scatter(**properties: Any) -> dict[str, Any]:
+    """A trace of points or lines."""
+    return {"type": "scatter", **properties}
+
+
 def layout(height: int, **others: Any) -> dict[str, Any]:
     """What all figures share: little margin, the legend above, no surprise on redrawing."""
     return {
@@ -53,7 +63,7 @@ def layout(height: int, **others: Any) -> dict[str, Any]:
 def band(curve: Band, name: str, colour: str, axis: str = "y") -> list[Any]:
     """An interval as a shaded strip and its mean as a dashed line."""
     steps, low, high = list(curve["step"]), list(curve["low"]), list(curve["high"])
-    strip = go.Scatter(
+    strip = scatter(
         x=steps + steps[::-1],
         y=high + low[::-1],
         fill="toself",
@@ -64,7 +74,7 @@ def band(curve: Band, name: str, colour: str, axis: str = "y") -> list[Any]:
         showlegend=False,
         yaxis=axis,
     )
-    mean = go.Scatter(
+    mean = scatter(
         x=steps, y=list(curve["mean"]), name=name, mode="lines", line={"color": colour, "width": 1.5, "dash": "dash"}, yaxis=axis
     )
     return [strip, mean]
@@ -76,7 +86,7 @@ Curve = Sequence[tuple[int, float]]
 
 def learning(
     accuracy: Sequence[Curve], loss: Curve, recorded: Band | None, colour: str, steps: int | None, floor: float | None = None
-) -> go.Figure:
+) -> Spec:
     """Accuracy on valid over the steps, a curve a seed, on the recorded band; under it the loss on the training batches.
 
     `floor` is the accuracy of one answer for all rows, in [0, 1].
@@ -87,31 +97,29 @@ def learning(
         line = {"color": colour if single else faded(colour, 0.45), "width": 3 if single else 1.5}
         marker = {"size": 8, "color": colour}
         name = "this run" if single else f"{len(accuracy)} seeds"
-        traces.append(go.Scatter(x=x, y=y, name=name, mode="lines+markers", line=line, marker=marker, showlegend=i == 0))
+        traces.append(scatter(x=x, y=y, name=name, mode="lines+markers", line=line, marker=marker, showlegend=i == 0))
     steps_done, losses = steps_done or [0], losses or [None]  # without a point the trace would take its axis with it
     if floor is not None:
         traces.append(_floor([0, steps or steps_done[-1]], floor))
-    traces.append(go.Scatter(x=steps_done, y=losses, mode="lines", line={"color": colour, "width": 1.5}, showlegend=False, yaxis="y2"))
-    figure = go.Figure(traces)
-    figure.update_layout(
-        **layout(380),
-        xaxis={"title": {"text": "step"}, "range": [0, steps] if steps else None, "rangemode": "tozero", "anchor": "y2"},
-        yaxis={"title": {"text": "accuracy on valid"}, "range": [0, 1], "domain": [0.36, 1], "tickformat": ".0%"},
-        yaxis2={"title": {"text": "loss"}, "rangemode": "tozero", "domain": [0, 0.24], "anchor": "x"},
-    )
-    return figure
+    traces.append(scatter(x=steps_done, y=losses, mode="lines", line={"color": colour, "width": 1.5}, showlegend=False, yaxis="y2"))
+    axes = {
+        "xaxis": {"title": {"text": "step"}, "rangemode": "tozero", "anchor": "y2", **({"range": [0, steps]} if steps else {})},
+        "yaxis": {"title": {"text": "accuracy on valid"}, "range": [0, 1], "domain": [0.36, 1], "tickformat": ".0%"},
+        "yaxis2": {"title": {"text": "loss"}, "rangemode": "tozero", "domain": [0, 0.24], "anchor": "x"},
+    }
+    return {"data": traces, "layout": layout(380, **axes)}
 
 
 def _floor(ends: Sequence[float], floor: float) -> Any:
     line = {"color": GREY, "width": 1.5, "dash": "dot"}
-    return go.Scatter(x=list(ends), y=[floor, floor], mode="lines", line=line, name="always the most frequent answer")
+    return scatter(x=list(ends), y=[floor, floor], mode="lines", line=line, name="always the most frequent answer")
 
 
 def _columns(curve: Curve) -> tuple[list[int], list[float | None]]:
     return [step for step, _ in curve], [value for _, value in curve]
 
 
-def trade_off(points: Sequence[Mapping[str, Any]], axis: str, here: Mapping[str, float] | None, colour: str) -> go.Figure:
+def trade_off(points: Sequence[Mapping[str, Any]], axis: str, here: Mapping[str, float] | None, colour: str) -> Spec:
     """Accuracy against one entry of the bill.
 
     `points` are recorded: `name` (the method), `label`, `mean`, `low`, `high`, and the bill; `here` is the live run: `accuracy` and the
@@ -122,7 +130,7 @@ def trade_off(points: Sequence[Mapping[str, Any]], axis: str, here: Mapping[str,
         own = [point for point in points if point["name"] == name]
         shade = COLOURS.get(name, colour)
         traces.append(
-            go.Scatter(
+            scatter(
                 x=[point[axis] for point in own],
                 y=[point["mean"] for point in own],
                 text=[point["label"] for point in own],
@@ -144,11 +152,9 @@ def trade_off(points: Sequence[Mapping[str, Any]], axis: str, here: Mapping[str,
         )
     if here is not None:
         marker = {"size": 15, "color": colour, "symbol": "star", "line": {"width": 1, "color": "white"}}
-        traces.append(go.Scatter(x=[here[axis]], y=[here["accuracy"]], mode="markers", marker=marker, name="this run"))
-    figure = go.Figure(traces)
-    figure.update_layout(
-        **layout(340),
-        xaxis={"type": "log", "title": {"text": AXES[axis]}, "exponentformat": "SI", "nticks": 6},
-        yaxis={"title": {"text": "accuracy on valid"}, "tickformat": ".0%"},
-    )
-    return figure
+        traces.append(scatter(x=[here[axis]], y=[here["accuracy"]], mode="markers", marker=marker, name="this run"))
+    axes = {
+        "xaxis": {"type": "log", "title": {"text": AXES[axis]}, "exponentformat": "SI", "nticks": 6},
+        "yaxis": {"title": {"text": "accuracy on valid"}, "tickformat": ".0%"},
+    }
+    return {"data": traces, "layout": layout(340, **axes)}

@@ -1,14 +1,12 @@
-"""The techniques' own pictures of what they have learned: readings of stage "look" in, a plotly `Figure` out."""
+"""The techniques' own pictures of what they have learned: readings of stage "look" in, plotly JSON out."""
 
 from collections.abc import Mapping
 from typing import Any
 
-import plotly.graph_objects as go
-
-from ftkit.figures import COLOURS, GREY, layout
+from ftkit.figures import COLOURS, GREY, Spec, layout, scatter
 
 
-def spectra(values: Mapping[str, float], most: int = 40) -> go.Figure:
+def spectra(values: Mapping[str, float], most: int = 40) -> Spec:
     """Singular values of a change, from readings named `look/<which>/<weight>/<i>`.
 
     Left, a row a matrix: how strong the change is in each of its directions, strongest first, as a share of the strongest of all. Right,
@@ -19,30 +17,30 @@ def spectra(values: Mapping[str, float], most: int = 40) -> go.Figure:
     top = max((row[0] for row in change.values()), default=0.0) or 1.0
     most_changed = next(iter(found.get("after", {})), "")
     rows = {which: found.get(which, {}).get(most_changed, [])[:most] for which in ("before", "after", "change")}
-    figure = go.Figure([_heat(change, top, most), *_lines(rows, 1e-6 * top)])
     legend = {"orientation": "h", "x": 1, "xanchor": "right", "y": 1.02, "yanchor": "bottom", "font": {"size": 11}}
     title = f"{short(most_changed)}: changed most" if most_changed else ""
-    figure.update_layout(
-        **layout(320, margin={"l": 128, "r": 14, "t": 34, "b": 40}, legend=legend),
-        xaxis={"title": {"text": "direction of the change"}, "domain": [0, 0.46], "range": [0.5, most + 0.5], "showgrid": False},
-        yaxis={"autorange": "reversed", "tickfont": {"size": 9}, "dtick": 1, "showgrid": False},
-        xaxis2={"title": {"text": title}, "domain": [0.58, 1], "range": [0, most + 1], "anchor": "y2"},
-        yaxis2={"title": {"text": "singular value"}, "anchor": "x2", "rangemode": "tozero"},
-    )
-    return figure
+    axes = {
+        "xaxis": {"title": {"text": "direction of the change"}, "domain": [0, 0.46], "range": [0.5, most + 0.5], "showgrid": False},
+        "yaxis": {"autorange": "reversed", "tickfont": {"size": 9}, "dtick": 1, "showgrid": False},
+        "xaxis2": {"title": {"text": title}, "domain": [0.58, 1], "range": [0, most + 1], "anchor": "y2"},
+        "yaxis2": {"title": {"text": "singular value"}, "anchor": "x2", "rangemode": "tozero"},
+    }
+    look = layout(320, margin={"l": 128, "r": 14, "t": 34, "b": 40}, legend=legend, **axes)
+    return {"data": [_heat(change, top, most), *_lines(rows, 1e-6 * top)], "layout": look}
 
 
 def _heat(change: Mapping[str, list[float]], top: float, most: int) -> Any:
-    return go.Heatmap(
-        z=[[value / top if value > 1e-6 * top else None for value in row[:most]] for row in change.values()],
-        y=[short(name) for name in change],
-        x=list(range(1, most + 1)),
-        colorscale="Viridis",
-        zmin=0,
-        zmax=1,
-        showscale=False,
-        hovertemplate="%{y}, direction %{x}: %{z:.2f}<extra></extra>",
-    )
+    return {
+        "type": "heatmap",
+        "z": [[value / top if value > 1e-6 * top else None for value in row[:most]] for row in change.values()],
+        "y": [short(name) for name in change],
+        "x": list(range(1, most + 1)),
+        "colorscale": "Viridis",
+        "zmin": 0,
+        "zmax": 1,
+        "showscale": False,
+        "hovertemplate": "%{y}, direction %{x}: %{z:.2f}<extra></extra>",
+    }
 
 
 def _lines(rows: Mapping[str, list[float]], least: float) -> list[Any]:
@@ -51,9 +49,7 @@ def _lines(rows: Mapping[str, list[float]], least: float) -> list[Any]:
     for which, (colour, name) in looks.items():
         drawn = [value if value > least else None for value in rows[which]]
         style = {"line": {"color": colour}, "marker": {"size": 4}}
-        traces.append(
-            go.Scatter(x=list(range(1, len(drawn) + 1)), y=drawn, name=name, mode="lines+markers", xaxis="x2", yaxis="y2", **style)
-        )
+        traces.append(scatter(x=list(range(1, len(drawn) + 1)), y=drawn, name=name, mode="lines+markers", xaxis="x2", yaxis="y2", **style))
     return traces
 
 

@@ -33,14 +33,15 @@ Listener = Callable[[Job, int, Event], None]
 
 
 class Session:
-    """Runs `trial(**settings, seed=seed)` and tells `heard(job, seed, event)` of every event and `ended(Ended)` of every end.
+    """Runs `trial(**settings, seed=seed)` and tells `began(job)` of every beginning, `heard(job, seed, event)` of every event and
+    `ended(Ended)` of every end.
 
-    Both are called on the worker's thread. After a newer request or a stop, nothing more is heard of the older job but its end. The
+    All are called on the worker's thread. After a newer request or a stop, nothing more is heard of the older job but its end. The
     thread lives while there is work, so a session at rest holds none.
     """
 
-    def __init__(self, trial: Trial, heard: Listener, ended: Callable[[Ended], None]) -> None:
-        self._trial, self._heard, self._ended = trial, heard, ended
+    def __init__(self, trial: Trial, began: Callable[[Job], None], heard: Listener, ended: Callable[[Ended], None]) -> None:
+        self._trial, self._began, self._heard, self._ended = trial, began, heard, ended
         self._lock = threading.Condition()
         self._newest = 0
         self._waiting: Job | None = None
@@ -102,6 +103,7 @@ class Session:
 
     def _do(self, job: Job) -> None:
         try:
+            self._began(job)
             finished = all(self._seed(job, seed) for seed in job.seeds)
             how = "finished" if finished else "stopped" if self._waiting is None else "replaced"
             end = Ended(job, how)

@@ -54,12 +54,10 @@ class View:
     ) -> None:
         self._panel, self._recorded, self._picture, self._name, self._steps = panel, recorded, picture, name, steps
         self.runs: list[Run] = []
-        self._number, self._painted = 0, 0.0
+        self._painted = 0.0
 
     def heard(self, job: Job, seed: int, event: Event) -> None:
         """Takes in an event of the newest job."""
-        if self._number != job.number:
-            self.begin(job)
         if not self.runs or self.runs[-1].seed != seed:
             self.runs.append(Run(job.settings, seed))
         run = self.runs[-1]
@@ -72,14 +70,12 @@ class View:
 
     def begin(self, job: Job) -> None:
         """Clears the runs before, and paints what was recorded of the new settings: the answer that needs no waiting."""
-        self.runs, self._number = [], job.number
+        self.runs = []
         self._paint(job, None)
         self.costs(job.settings)
 
     def ended(self, end: Ended) -> None:
         """Paints the end of the newest job; a failure is said in the line of status."""
-        if self._number != end.job.number:
-            self.begin(end.job)
         self._paint(end.job, end)
         self.costs(end.job.settings)
 
@@ -90,7 +86,7 @@ class View:
         floor = self._recorded.floor(job.settings) if self._recorded else None
         figure = learning([each.accuracies for each in self.runs], run.losses, curve, COLOURS[self._name], self._steps, floor)
         how = end.how if end else "running"
-        figure.layout.meta = {"run": job.number, "readings": len(run.accuracies), "steps": len(run.losses), "how": how}
+        figure["layout"]["meta"] = {"run": job.number, "readings": len(run.accuracies), "steps": len(run.losses), "how": how}
         self._panel.curves.show(figure)
         steps = self._steps or STEPS_UNKNOWN
         self._panel.show_progress(steps * max(0, len(self.runs) - 1) + len(run.losses), steps * len(job.seeds))

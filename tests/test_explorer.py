@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pandas as pd
+import plotly.graph_objects as go
 import pytest
 
 from ftkit import explorer
+from ftkit.comparisons import differences, rates
 from ftkit.events import Event
 from ftkit.explorer import Explorer
 from ftkit.figures import learning, trade_off
@@ -228,18 +230,34 @@ def test_a_spec_is_plain_lists() -> None:
 
 
 def test_figures_say_what_they_are_given() -> None:
-    figure = learning([[(1, 0.1), (2, 0.3)], [(1, 0.2), (2, 0.4)]], [(1, 2.0)], None, "#0072b2", 10)
+    figure = go.Figure(learning([[(1, 0.1), (2, 0.3)], [(1, 0.2), (2, 0.4)]], [(1, 2.0)], None, "#0072b2", 10))
     assert [list(trace.y) for trace in figure.data] == [[0.1, 0.3], [0.2, 0.4], [2.0]]
     assert list(figure.layout.xaxis.range) == [0, 10]
-    assert list(learning([], [], None, "#0072b2", 10).data[-1].y) == [None], "an axis needs a point"
-    assert list(learning([], [], None, "#0072b2", None, 0.5).data[0].x) == [0, 0], "a floor needs no point"
+    assert learning([], [], None, "#0072b2", 10)["data"][-1]["y"] == [None], "an axis needs a point"
+    assert learning([], [], None, "#0072b2", None, 0.5)["data"][0]["x"] == [0, 0], "a floor needs no point"
     point = {"name": "LoRA", "label": "4", "mean": 0.5, "low": 0.4, "high": 0.7, "trainable": 10.0}
-    trade = trade_off([point], "trainable", {"trainable": 20.0, "accuracy": 0.6}, "#0072b2")
+    trade = go.Figure(trade_off([point], "trainable", {"trainable": 20.0, "accuracy": 0.6}, "#0072b2"))
     assert trade.data[0].error_y.array == pytest.approx([0.2]) and trade.data[0].error_y.arrayminus == pytest.approx([0.1])
     assert (trade.data[1].x, trade.data[1].y) == ((20.0,), (0.6,))
 
 
+def test_a_comparison_marks_the_best_rate_and_the_mean_difference() -> None:
+    curve = {"lr": [1e-3, 1e-2, 1e-1], "mean": [0.5, 0.7, 0.6], "low": [0.4, 0.6, 0.5], "high": [0.6, 0.9, 0.7]}
+    line = go.Figure(rates({"rank 1": curve}, ["#0072b2"])).data[0]
+    assert line.marker.size == (5, 12, 5) and line.error_y.array == pytest.approx([0.1, 0.2, 0.1])
+    figure = go.Figure(differences({"full": [0.01, 0.03]}, 0.02, "LoRA"))
+    assert list(figure.data[0].x) == [1.0, 3.0] and list(figure.data[1].x) == [2.0]
+    assert (figure.layout.shapes[0].x0, figure.layout.shapes[0].x1) == (-2.0, 2.0)
+
+
+def test_a_figure_that_plotly_does_not_know_is_refused() -> None:
+    plot = Plot("words")
+    plot.show({"data": [{"type": "scatter", "colour": "red"}], "layout": {}})
+    with pytest.raises(ValueError, match="Invalid property"):
+        plot.figure  # noqa: B018
+
+
 def test_a_spectrum_stops_where_the_rank_does() -> None:
     values = {f"look/{which}/body.layers.0.mlp.fc1.weight/{i}": v for which in ("change", "after") for i, v in enumerate([2.0, 1.0, 1e-9])}
-    heat = spectra(values).data[0]
+    heat = go.Figure(spectra(values)).data[0]
     assert [list(row) for row in heat.z] == [[1.0, 0.5, None]] and heat.y == ("0 fc1",)

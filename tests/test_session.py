@@ -16,9 +16,10 @@ class Book:
     def __init__(self, pause: float = 0.001, steps: int = 30) -> None:
         self.pause, self.steps = pause, steps
         self.begun: list[int] = []
+        self.jobs: list[Job] = []
         self.events: list[tuple[int, int, int]] = []
         self.ends: list[Ended] = []
-        self.session = Session(self.trial, self.heard, self.ends.append)
+        self.session = Session(self.trial, self.jobs.append, self.heard, self.ends.append)
 
     def trial(self, x: int, seed: int) -> Iterator[Event]:
         self.begun.append(x)
@@ -40,7 +41,7 @@ def test_a_request_runs_to_its_end_and_leaves_no_thread() -> None:
     book = Book()
     job = book.session.request({"x": 1}, [7])
     assert book.session.wait(5)
-    assert [end.how for end in book.ends] == ["finished"] and book.ends[0].job == job
+    assert [end.how for end in book.ends] == ["finished"] and book.ends[0].job == job and book.jobs == [job]
     assert book.events == [(1, 7, step) for step in range(1, 31)]
     assert others() == 0
 

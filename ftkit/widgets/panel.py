@@ -162,7 +162,7 @@ class Panel:
         shown = {"text/plain": text}
         if widgets:
             shown["application/vnd.jupyter.widget-view+json"] = {"version_major": 2, "version_minor": 0, "model_id": self._shown.model_id}  # type: ignore[assignment]
-        display({**shown, **png([plot.figure for plot in self._plots])}, raw=True)
+        display({**shown, **png(self._plots)}, raw=True)
 
     def close(self) -> None:
         """Takes all widgets off the page."""

@@ -12,13 +12,12 @@ ASKED = "FTKIT_PICTURES"
 WIDTH, GAP = 640, 12
 
 
-def png(figures: Sequence[Any]) -> dict[str, str]:
-    """`{"image/png": ...}` of plotly figures under each other, base64; empty unless pictures are asked for.
+def png(plots: Sequence[Any]) -> dict[str, str]:
+    """`{"image/png": ...}` of the figures of plots under each other, base64; empty unless pictures are asked for.
 
     Needs kaleido, Pillow and a Chromium or Chrome.
     """
-    drawn = [figure for figure in figures if figure.data]
-    if os.environ.get(ASKED) != "1" or not drawn:
+    if os.environ.get(ASKED) != "1" or not (drawn := [plot.figure for plot in plots if plot.figure.data]):
         return {}
     from PIL import Image
 

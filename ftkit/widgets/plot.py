@@ -15,6 +15,7 @@ import plotly.graph_objects as go
 import traitlets
 from IPython.display import display
 
+from ftkit.figures import Spec
 from ftkit.widgets.picture import png
 
 _HERE = files("ftkit.widgets")
@@ -41,27 +42,34 @@ class Plot(anywidget.AnyWidget):  # type: ignore[misc]
     def __init__(self, alt: str = "") -> None:
         carries = not Plot._carried
         Plot._carried = True
-        self.figure = go.Figure()
         super().__init__(alt=alt, library=_library() if carries else b"")
         self.on_msg(self._answer)
 
-    def show(self, figure: Any) -> None:
-        """Paints a `plotly.graph_objects.Figure`."""
-        self.figure = figure
-        self.spec = plain(figure.to_plotly_json())
+    @property
+    def figure(self) -> go.Figure:
+        """What is painted, checked by plotly.
+
+        Raises:
+            ValueError: plotly knows no such property, or no such value of it.
+        """
+        return go.Figure(self.spec)
+
+    def show(self, figure: Spec | go.Figure) -> None:
+        """Paints plotly JSON, or a `plotly.graph_objects.Figure`."""
+        self.spec = plain(figure if isinstance(figure, dict) else figure.to_plotly_json())
 
     def _answer(self, _: Any, content: Any, __: Any) -> None:
         if content == {"plotly": "wanted"}:
             self.send({"plotly": "here"}, buffers=[_library()])
 
 
-def draw(figure: Any, alt: str) -> None:
+def draw(figure: Spec | go.Figure, alt: str) -> None:
     """Puts a figure on the page; `alt` says in words what it shows. Where there is no front end, the words."""
     plot = Plot(alt)
     plot.show(figure)
     view = {"version_major": 2, "version_minor": 0, "model_id": plot.model_id}
     shown = {} if os.environ.get("FTKIT_HEADLESS") == "1" else {"application/vnd.jupyter.widget-view+json": view}
-    display({"text/plain": alt, **shown, **png([figure])}, raw=True)
+    display({"text/plain": alt, **shown, **png([plot])}, raw=True)
 
 
 def plain(value: Any) -> Any:
