@@ -13,7 +13,7 @@ import torch
 from ftkit.adapted import Adapted
 from ftkit.events import Event
 from ftkit.record import write_table
-from ftkit.studies.bench import BENCHES, HEAD, Look, fine_tuning, load, most_frequent
+from ftkit.studies.bench import BENCHES, HEAD, Look, fine_tuning, load
 from ftkit.studies.steps import lora_over_full
 from ftkit.sweeps import grid, sweep, tuned
 from ftkit.techniques.lora import LoRA
@@ -98,7 +98,6 @@ def about(seeds: tuple[int, ...] = SEEDS) -> dict[str, Any]:
         "processor": platform.machine(),
         "seeds": list(seeds),
         "fingerprints": {on: load(on)[1].fingerprint for on in BENCHES},
-        "most_frequent_class": {on: most_frequent(on) for on in BENCHES},
         "lora_step_over_full_step": lora_over_full(),
     }
 
