@@ -55,6 +55,9 @@ def differences(rows: Mapping[str, Sequence[float]], margin: float, against: str
         "line": {"width": 0},
     }
     zero = {"type": "line", "yref": "paper", "x0": 0, "x1": 0, "y0": 0, "y1": 1, "line": {"color": GREY, "width": 1}}
-    axes = {"xaxis": {"title": {"text": f"points of test accuracy, minus {against}"}}, "yaxis": {"autorange": "reversed"}}
-    frame = {"l": 190, "r": 14, "t": 14, "b": 44}
+    axes = {
+        "xaxis": {"title": {"text": f"points of test accuracy, minus {against}"}},
+        "yaxis": {"autorange": "reversed", "automargin": True},
+    }
+    frame = {"l": 60, "r": 14, "t": 14, "b": 44}
     return {"data": traces, "layout": layout(90 + 46 * len(rows), showlegend=False, shapes=[strip, zero], margin=frame, **axes)}

@@ -154,7 +154,7 @@ def trade_off(points: Sequence[Mapping[str, Any]], axis: str, here: Mapping[str,
         marker = {"size": 15, "color": colour, "symbol": "star", "line": {"width": 1, "color": "white"}}
         traces.append(scatter(x=[here[axis]], y=[here["accuracy"]], mode="markers", marker=marker, name="this run"))
     axes = {
-        "xaxis": {"type": "log", "title": {"text": AXES[axis]}, "exponentformat": "SI", "nticks": 6},
+        "xaxis": {"type": "log", "title": {"text": AXES[axis]}, "exponentformat": "SI", "dtick": 1},
         "yaxis": {"title": {"text": "accuracy on valid"}, "tickformat": ".0%"},
     }
     return {"data": traces, "layout": layout(340, **axes)}

@@ -19,6 +19,7 @@ from ftkit.pictures import spectra
 from ftkit.recorded import Recorded
 from ftkit.session import Ended, Job
 from ftkit.sweeps import grid, sweep
+from ftkit.widgets.bill import ROWS, bill
 from ftkit.widgets.plot import Plot, plain
 
 CALLS: list[dict[str, Any]] = []
@@ -207,6 +208,12 @@ def test_what_was_recorded_stands_behind_the_live_run(monkeypatch: pytest.Monkey
     panel.panel._axis.value = "flops"
     assert panel.panel.costs.figure.layout.xaxis.title.text == "FLOPs a step"
     panel.close()
+
+
+def test_a_bill_compares_no_seconds() -> None:
+    here, full = dict.fromkeys(ROWS, 2.0), dict.fromkeys(ROWS, 4.0)
+    assert bill(here, full, True).count("50 %") == len(ROWS) - 1
+    assert bill(here, full, True).split("time a step")[1].count("<td></td>") == 2 and "%" not in bill(here, None, False)
 
 
 def test_the_page_asks_for_plotly_and_gets_it() -> None:

@@ -29,12 +29,17 @@ def amount(value: float, unit: str) -> str:
 
 
 def bill(here: Mapping[str, float], full: Mapping[str, float] | None, live: bool) -> str:
-    """HTML: each entry of the bill of this run, as a number and as a share of full fine-tuning's."""
+    """HTML: each entry of the bill of this run, as a number and as a share of full fine-tuning's.
+
+    Seconds have no share: those of another machine, or of another hour, do not compare.
+    """
     beside = "<th>full</th><th>share</th>" if full else ""
     lines = [f"<tr><th>{'measured in this run' if live else 'recorded'}</th><th></th>{beside}</tr>"]
     for name, (words, unit) in ROWS.items():
         cells = f"<td>{words}</td><td>{amount(here[name], unit)}</td>"
-        if full:
+        if full and name == "seconds":
+            cells += "<td></td><td></td>"
+        elif full:
             share = here[name] / full[name] if full[name] else 0.0
             bar = f'<span class="ftkit-bar" style="width:{min(36, round(30 * share))}px"></span>'
             cells += f"<td>{amount(full[name], unit)}</td><td>{bar} {100 * share:.3g} %</td>"

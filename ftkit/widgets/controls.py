@@ -44,7 +44,7 @@ class Stops(ipywidgets.HBox):  # type: ignore[misc]
             layout={"flex": "1 1 auto", "width": "auto", "min_width": "120px"},
         )
         self.box = ipywidgets.Text(value=label(value), continuous_update=False, layout={"width": "66px"})
-        super().__init__([self.slider, self.box], layout={"width": "100%", "overflow": "hidden"})
+        super().__init__([self.slider, self.box], layout={"width": "auto", "overflow": "hidden"})
         self.value = value
         self.slider.observe(lambda change: self.set_trait("value", change["new"]), "value")
         self.box.observe(lambda change: self._typed(change["new"]), "value")
@@ -74,7 +74,7 @@ def control(name: str, values: Sequence[Any], value: Any) -> Any:
         chooser: Any = Stops(name, values, value)
     else:
         chooser = ipywidgets.Dropdown(
-            description=name, options=[(label(v), v) for v in values], value=value, style=LABEL, layout={"width": "100%"}
+            description=name, options=[(label(v), v) for v in values], value=value, style=LABEL, layout={"width": "auto"}
         )
     chooser.add_class(f"ftkit-set-{name}")
     return chooser

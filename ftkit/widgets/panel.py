@@ -34,10 +34,10 @@ class Panel:
         for button, mark in ((self._run, "run"), (self._stop, "stop"), (self._many, "many")):
             button.layout.width = "auto"
             button.add_class(f"ftkit-{mark}")
-        self._progress = ipywidgets.IntProgress(min=0, max=1, layout={"width": "100%", "height": "10px"})
+        self._progress = ipywidgets.IntProgress(min=0, max=1, layout={"width": "auto", "height": "10px"})
         self._status = ipywidgets.HTML()
         self._status.add_class("ftkit-status")
-        self._share = ipywidgets.Text(description="share", continuous_update=False, style=LABEL, layout={"width": "100%"})
+        self._share = ipywidgets.Text(description="share", continuous_update=False, style=LABEL, layout={"width": "auto"})
         self._share.add_class("ftkit-share")
         self._axis = ipywidgets.Dropdown(description="against", options=[(words, axis) for axis, words in AXES.items()], style=LABEL)
         self._axis.add_class("ftkit-axis")
