@@ -1,9 +1,10 @@
-"""The techniques' own pictures of what they have learned: readings of stage "look" in, plotly JSON out."""
+"""LoRA's picture: how strong the change is in each of its directions."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from ftkit.figures import COLOURS, GREY, Spec, layout, scatter
+from ftkit.pictures.names import short
 
 
 def spectra(values: Mapping[str, float], most: int = 40) -> Spec:
@@ -59,17 +60,3 @@ def _by_matrix(values: Mapping[str, float]) -> dict[str, dict[str, list[float]]]
         _, which, name, _ = key.split("/")
         found.setdefault(which, {}).setdefault(name, []).append(value)
     return found
-
-
-def short(name: str) -> str:
-    """A weight's name as a person would say it: the block's number and the matrix.
-
-    >>> short("body.encoder.layer.0.attention.self.query.weight"), short("body.layers.2.mlp.fc1.weight")
-    ('0 query', '2 fc1')
-    >>> short("body.encoder.layer.1.attention.output.dense.weight"), short("body.encoder.layer.1.output.dense.weight")
-    ('1 attention output', '1 output')
-    """
-    parts = [part for part in name.split(".") if part not in ("body", "encoder", "layer", "layers", "self", "dense", "weight", "mlp")]
-    if len(parts) > 2 and parts[-1] != "output":
-        parts = [parts[0], parts[-1]]
-    return " ".join(parts)
