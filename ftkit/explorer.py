@@ -10,6 +10,7 @@ from ftkit.recorded import Recorded
 from ftkit.session import Ended, Session
 from ftkit.sweeps import Trial
 from ftkit.view import Run, View
+from ftkit.widgets.controls import Several
 from ftkit.widgets.panel import Panel
 
 MANY = tuple(range(8))
@@ -28,10 +29,11 @@ class Explorer:
         steps: how many updates a run has; scales the plot and the progress bar.
         recorded: what stands behind the live run; without it the live run stands alone.
         picture: from the values of an event of stage "look" to a figure.
-        start: the first value of a setting; the first of its list otherwise.
+        start: the first value of a setting; the first of its list otherwise, and all of `Several`.
         name: the technique's name, as in `figures.COLOURS`.
         title: heads the panel, and tells two panels of a notebook apart.
-        settings: for each setting of the trial the values to choose from: numbers get a slider with a number box, texts a drop-down.
+        settings: for each setting of the trial the values to choose from: numbers get a slider with a number box, texts a drop-down, and
+            `Several` texts a button each.
 
     Raises:
         ValueError: a setting without values, or a start that is none of them.
@@ -53,7 +55,7 @@ class Explorer:
         _check(settings, start or {})
         self.mode = mode()
         self.error: Exception | None = None
-        first = {setting: (start or {}).get(setting, values[0]) for setting, values in settings.items()}
+        first = {name: values.all if isinstance(values, Several) else values[0] for name, values in settings.items()} | dict(start or {})
         self.panel = Panel(title, settings, first, self.mode == "blocking", picture is not None)
         self._view = View(self.panel, recorded, picture, name, steps)
         self._session = Session(trial, self._view.begin, self._view.heard, self._ended)

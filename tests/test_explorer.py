@@ -20,6 +20,7 @@ from ftkit.recorded import Recorded
 from ftkit.session import Ended, Job
 from ftkit.sweeps import grid, sweep
 from ftkit.widgets.bill import ROWS, bill
+from ftkit.widgets.controls import Several
 from ftkit.widgets.plot import Plot, plain
 
 CALLS: list[dict[str, Any]] = []
@@ -214,6 +215,31 @@ def test_a_bill_compares_no_seconds() -> None:
     here, full = dict.fromkeys(ROWS, 2.0), dict.fromkeys(ROWS, 4.0)
     assert bill(here, full, True).count("50 %") == len(ROWS) - 1
     assert bill(here, full, True).split("time a step")[1].count("<td></td>") == 2 and "%" not in bill(here, None, False)
+
+
+def test_several_values_are_one_text_and_never_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(explorer, "mode", lambda: "headless")
+    seen = []
+
+    def heard(of: str, seed: int) -> Iterator[Event]:
+        seen.append(of)
+        yield Event(1, "train", {"train/loss": 1.0})
+
+    panel = Explorer(heard, of=Several(["a", "b", "c"]))
+    first, second, third = panel.panel._controls["of"].buttons
+    first.value = False
+    third.value = False
+    second.value = False
+    assert second.value and seen == ["a+b+c", "b+c", "b"], "one stays pressed, and that is no move"
+    panel.load("of=a%2Bc&seed=0")
+    assert [button.value for button in (first, second, third)] == [True, False, True] and seen[-1] == "a+c"
+    panel.set(of="b")
+    assert [button.value for button in (first, second, third)] == [False, True, False] and seen[-2:] == ["a+c", "b"]
+    with pytest.raises(ValueError, match="of must be one of a, b, c, got 'c\\+a'"):
+        panel.set(of="c+a")
+    with pytest.raises(ValueError, match="start must be among"):
+        Explorer(heard, of=Several(["a", "b"]), start={"of": "z"})
+    panel.close()
 
 
 def test_the_page_asks_for_plotly_and_gets_it() -> None:

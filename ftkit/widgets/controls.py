@@ -1,4 +1,4 @@
-"""Controls for settings: a slider over stops with a number box, and a list to choose from."""
+"""Controls for settings: a slider over stops with a number box, a list to choose from, and buttons of which several may be pressed."""
 
 import math
 from collections.abc import Sequence
@@ -17,6 +17,61 @@ def label(value: Any) -> str:
     ('0.003', '16', 'attention')
     """
     return f"{value:g}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
+
+
+class Several(tuple[str, ...]):
+    """Values of a setting of which several may be chosen at once. What is chosen is one text, joined by "+", in the order of the values.
+
+    >>> several = Several(["query", "key", "value"])
+    >>> "query+value" in several, "value+query" in several, "" in several, several.all
+    (True, False, False, 'query+key+value')
+    """
+
+    def __contains__(self, text: object) -> bool:
+        parts = str(text).split("+")
+        return parts == [value for value in self if value in parts]
+
+    @property
+    def all(self) -> str:
+        """Everything at once."""
+        return "+".join(self)
+
+
+class Toggles(ipywidgets.HBox):  # type: ignore[misc]
+    """A button a value, of which at least one is pressed.
+
+    Raises:
+        ValueError: the first value is no choice of these.
+    """
+
+    value = traitlets.Unicode()
+
+    def __init__(self, name: str, values: Several, value: str) -> None:
+        if value not in values:
+            raise ValueError(f"{name} must start with some of {values.all}, got {value}; join them with +")
+        self.buttons = [ipywidgets.ToggleButton(description=each, tooltip=f"{name}: {each}", layout={"width": "auto"}) for each in values]
+        caption = ipywidgets.Label(name, layout={"width": "80px", "justify_content": "flex-end"})
+        pressed = ipywidgets.HBox(self.buttons, layout={"flex_flow": "row wrap", "flex": "1 1 0"})
+        super().__init__([caption, pressed], layout={"width": "auto"})
+        self._moved(value)
+        self.value = value
+        for button in self.buttons:
+            button.observe(lambda _: self._pressed(), "value")
+        self.observe(lambda change: self._moved(change["new"]), "value")
+
+    def _moved(self, value: str) -> None:
+        self._moving = True  # the buttons follow one by one; none of them is a press
+        for button in self.buttons:
+            button.value = button.description in value.split("+")
+        self._moving = False
+
+    def _pressed(self) -> None:
+        if self._moving:
+            return
+        if chosen := [button.description for button in self.buttons if button.value]:
+            self.value = "+".join(chosen)
+        else:
+            self._moved(self.value)
 
 
 class Stops(ipywidgets.HBox):  # type: ignore[misc]
@@ -69,9 +124,14 @@ def _scale(value: float) -> float:
 
 
 def control(name: str, values: Sequence[Any], value: Any) -> Any:
-    """The control for a setting: `Stops` for numbers, a drop-down for text. Its class on the page is `ftkit-set-<name>`."""
-    if all(isinstance(each, int | float) for each in values):
-        chooser: Any = Stops(name, values, value)
+    """The control for a setting: `Stops` for numbers, `Toggles` for `Several`, a drop-down for other texts.
+
+    Its class on the page is `ftkit-set-<name>`.
+    """
+    if isinstance(values, Several):
+        chooser: Any = Toggles(name, values, value)
+    elif all(isinstance(each, int | float) for each in values):
+        chooser = Stops(name, values, value)
     else:
         chooser = ipywidgets.Dropdown(
             description=name, options=[(label(v), v) for v in values], value=value, style=LABEL, layout={"width": "auto"}

@@ -10,7 +10,7 @@ from IPython.display import display
 
 from ftkit.figures import AXES
 from ftkit.widgets.bill import bill
-from ftkit.widgets.controls import LABEL, control, label
+from ftkit.widgets.controls import LABEL, Several, control, label
 from ftkit.widgets.picture import png
 from ftkit.widgets.plot import Plot
 
@@ -25,7 +25,7 @@ class Panel:
     """Controls for `settings`, at first where `first` says; the plots `curves`, `picture` and `costs`; a bill, progress and status."""
 
     def __init__(self, title: str, settings: Mapping[str, Sequence[Any]], first: Mapping[str, Any], blocking: bool, picture: bool) -> None:
-        self._values = {name: list(values) for name, values in settings.items()}
+        self._values = {name: values if isinstance(values, Several) else list(values) for name, values in settings.items()}
         self._controls = {name: control(name, values, first[name]) for name, values in settings.items()}
         self._seed = ipywidgets.BoundedIntText(description="seed", value=0, min=0, max=9999, style=LABEL, layout={"width": "170px"})
         self._run = ipywidgets.Button(description="Run", button_style="primary", tooltip="Run these settings again")
