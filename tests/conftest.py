@@ -9,10 +9,12 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import pytest
 import torch
+from lesson_stage import Notebook
 from transformers import AutoModel, BertConfig, DistilBertConfig, GPT2Config, RobertaConfig
 
 from ftkit.bases import Net, load_base
 from ftkit.data import Task, load_task, table
+from ftkit.lesson import front
 from ftkit.reader import Texts
 
 torch.set_num_threads(1)
@@ -75,3 +77,12 @@ def make_net() -> Callable[..., Net]:
 @pytest.fixture(scope="session")
 def docs() -> Task:
     return load_task("docs")
+
+
+@pytest.fixture
+def notebook(monkeypatch: pytest.MonkeyPatch) -> Notebook:
+    """A stand-in for the notebook that a lesson runs in."""
+    made = Notebook()
+    monkeypatch.delenv("FTKIT_HEADLESS", raising=False)
+    monkeypatch.setattr(front, "shell", lambda: made)
+    return made
