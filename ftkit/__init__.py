@@ -29,21 +29,47 @@ if TYPE_CHECKING:
     from ftkit.data import Task as Task
     from ftkit.data import load_task as load_task
     from ftkit.delta import Delta as Delta
+    from ftkit.entries import Chosen as Chosen
+    from ftkit.entries import top as top
+    from ftkit.entries import top_each as top_each
     from ftkit.events import Diverged as Diverged
     from ftkit.events import Event as Event
     from ftkit.events import watch as watch
     from ftkit.explorer import Explorer as Explorer
     from ftkit.objective import supervised as supervised
     from ftkit.recorded import Recorded as Recorded
+    from ftkit.scores import fisher as fisher
+    from ftkit.scores import gradient as gradient
+    from ftkit.scores import movement as movement
     from ftkit.stats import interval as interval
     from ftkit.stats import verdict as verdict
     from ftkit.sweeps import grid as grid
     from ftkit.sweeps import replay as replay
     from ftkit.sweeps import sweep as sweep
+    from ftkit.techniques.balance import GradNorm as GradNorm
+    from ftkit.techniques.balance import PCGrad as PCGrad
+    from ftkit.techniques.balance import Uncertainty as Uncertainty
+    from ftkit.techniques.balance import Weighted as Weighted
     from ftkit.techniques.bitfit import BitFit as BitFit
+    from ftkit.techniques.distill import Distillation as Distillation
+    from ftkit.techniques.distill import Teacher as Teacher
+    from ftkit.techniques.distill import agreement as agreement
+    from ftkit.techniques.distill import divergence as divergence
+    from ftkit.techniques.distill import pseudo_labelled as pseudo_labelled
+    from ftkit.techniques.distill import unlabelled as unlabelled
     from ftkit.techniques.freeze import LastBlocks as LastBlocks
     from ftkit.techniques.freeze import Only as Only
     from ftkit.techniques.lora import LoRA as LoRA
+    from ftkit.techniques.multitask import Mixture as Mixture
+    from ftkit.techniques.multitask import Together as Together
+    from ftkit.techniques.multitask import cosines as cosines
+    from ftkit.techniques.multitask import proportional as proportional
+    from ftkit.techniques.sparse import Rows as Rows
+    from ftkit.techniques.sparse import Sparse as Sparse
+    from ftkit.techniques.sparse import SparseEach as SparseEach
+    from ftkit.techniques.sparse import regrown as regrown
+    from ftkit.techniques.stored import Stored as Stored
+    from ftkit.techniques.student import student as student
     from ftkit.training import evaluate as evaluate
     from ftkit.training import train as train
     from ftkit.widgets.plot import draw as draw
@@ -57,15 +83,23 @@ _HOME = {
     "ftkit.cost": ("Cost", "measure"),
     "ftkit.data": ("Batch", "Task", "load_task"),
     "ftkit.delta": ("Delta",),
+    "ftkit.entries": ("Chosen", "top", "top_each"),
     "ftkit.events": ("Diverged", "Event", "watch"),
     "ftkit.explorer": ("Explorer",),
     "ftkit.objective": ("supervised",),
     "ftkit.recorded": ("Recorded",),
+    "ftkit.scores": ("fisher", "gradient", "movement"),
     "ftkit.stats": ("interval", "verdict"),
     "ftkit.sweeps": ("grid", "replay", "sweep"),
+    "ftkit.techniques.balance": ("GradNorm", "PCGrad", "Uncertainty", "Weighted"),
     "ftkit.techniques.bitfit": ("BitFit",),
+    "ftkit.techniques.distill": ("Distillation", "Teacher", "agreement", "divergence", "pseudo_labelled", "unlabelled"),
     "ftkit.techniques.freeze": ("LastBlocks", "Only"),
     "ftkit.techniques.lora": ("LoRA",),
+    "ftkit.techniques.multitask": ("Mixture", "Together", "cosines", "proportional"),
+    "ftkit.techniques.sparse": ("Rows", "Sparse", "SparseEach", "regrown"),
+    "ftkit.techniques.stored": ("Stored",),
+    "ftkit.techniques.student": ("student",),
     "ftkit.training": ("evaluate", "train"),
     "ftkit.widgets.plot": ("draw",),
 }

@@ -203,8 +203,9 @@ def _changed_twin(base: Module, changes: dict[str, Change]) -> Module:
 def _changed_forward(module: nn.Module, changes: dict[str, Change]) -> Callable[..., Any]:
     """The forward of `module` with some of its weights changed: by the short way where the change has one."""
     change = changes.get("weight")
-    if isinstance(module, nn.Linear | Conv1D) and isinstance(change, LinearChange) and len(changes) == 1:
-        return lambda x: change.linear(x, module.weight, module.bias)
+    if isinstance(module, nn.Linear | Conv1D) and isinstance(change, LinearChange):
+        beside = changes.get("bias", lambda bias: bias)
+        return lambda x: change.linear(x, module.weight, beside(module.bias))
     plain = copy.copy(module)
 
     def forward(*args: Any, **kwargs: Any) -> Any:

@@ -70,7 +70,7 @@ def _bytes(tensor: Tensor) -> int:
 
 def _added(model: Adapted) -> list[Tensor]:
     """The numbers of the change that stand beside the base's weights in memory; a dense change takes its weight's place."""
-    return [p for change in model.changes.values() if not isinstance(change, Dense) for p in change.parameters()]
+    return [p for change in model.changes.values() if not isinstance(change, Dense) for p in change.state_dict().values()]
 
 
 def _loss(model: Adapted, batch: Batch, objective: Objective) -> Tensor:
@@ -89,7 +89,7 @@ def _step(model: Adapted, batch: Batch, objective: Objective, optimizer: torch.o
 def saved_bytes(model: torch.nn.Module) -> Iterator[list[int]]:
     """Counts, in the one entry of the list, the bytes that autograd saves in the block; weights of `model` and its base are left out."""
     base = getattr(model, "base", model)
-    known = {w.untyped_storage().data_ptr() for w in (*model.parameters(), *base.parameters(), *base.buffers())}
+    known = {w.untyped_storage().data_ptr() for w in (*model.parameters(), *model.buffers(), *base.parameters(), *base.buffers())}
     total = [0]
 
     def pack(tensor: Tensor) -> Tensor:

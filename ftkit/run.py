@@ -132,7 +132,8 @@ def run(options: argparse.Namespace) -> None:
 def _one(arm: Arm, base: Net, task: Task, options: argparse.Namespace, seed: int, tick: Callable[[int], Any]) -> dict[str, Any]:
     """One run: a seed decides the training examples, their order, the head and the change's starting values together."""
     data = task.take(options.examples, seed) if options.examples else task
-    model = Adapted(base.fresh_heads(seed), *arm.spaces, seed=seed)
+    spaces = [dataclasses.replace(space, seed=seed) if hasattr(space, "seed") else space for space in arm.spaces]
+    model = Adapted(base.fresh_heads(seed), *spaces, seed=seed)
     start = time.perf_counter()
     events = train(model, data, steps=options.steps, lr=arm.lr, size=options.size, seed=seed, readings=0)
     losses = [(event.values["train/loss"], tick(1))[0] for event in events]

@@ -1,18 +1,21 @@
 """`train`: a generator that fine-tunes. It prints, plots and saves nothing; stop it with `break`. And `evaluate`."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ftkit.adapted import Adapted
 from ftkit.data import Batch
 from ftkit.events import Diverged, Event
 from ftkit.objective import Objective, supervised
+
+Rate = float | Callable[[str], float]
+"""A learning rate, or a function from a weight's name to one."""
 
 HEAD_LR = 3e-3
 """The head's own learning rate, the same for every technique."""
@@ -21,9 +24,9 @@ _features: "WeakKeyDictionary[Any, WeakKeyDictionary[Any, Tensor]]" = WeakKeyDic
 
 
 class Data(Protocol):
-    """What arrives: endless training batches, and the splits that readings read. A `Task` is one."""
+    """What arrives: batches without end, of a kind that the objective reads, and the splits that readings read. A `Task` is one."""
 
-    def batches(self, size: int, generator: torch.Generator) -> Iterator[Batch]: ...
+    def batches(self, size: int, generator: torch.Generator) -> Iterator[Any]: ...
     def batch(self, stage: str, rows: Tensor) -> Batch: ...
     def labels(self, stage: str) -> Tensor: ...
     def split(self, stage: str) -> Any: ...
@@ -43,7 +46,7 @@ def train(
     data: Data,
     *,
     steps: int = 80,
-    lr: float = 1e-3,
+    lr: Rate = 1e-3,
     head_lr: float = HEAD_LR,
     size: int = 16,
     objective: Objective = supervised,
@@ -60,9 +63,9 @@ def train(
         model: what trains; only the numbers of its spaces move.
         data: a task, or whatever has `batches` and `batch` as a task does.
         steps: updates, at least 1.
-        lr: the peak learning rate of everything but heads; `head_lr` is that of heads.
+        lr: the peak learning rate of everything but heads, or a function from a weight's name to it; `head_lr` is that of heads.
         size: examples a batch.
-        objective: what is minimised.
+        objective: what is minimised; if it is a module, its own numbers train too, at `head_lr`.
         seed: decides the order of the data.
         readings: how many times the validation split is read, dense at first, the last one after the last step; 0 for never.
         valid_rows: how many validation rows a reading reads, the same every time.
@@ -77,10 +80,9 @@ def train(
     """
     if steps < 1:
         raise ValueError(f"steps must be at least 1, got {steps}; leave train out to evaluate the base")
-    if min(lr, head_lr) < 0:
-        raise ValueError(f"lr and head_lr must be at least 0, got {lr:g} and {head_lr:g}; leave a part out of the spaces to freeze it")
-    optimizer, peaks = _optimizer(model, lr, head_lr)
-    weights = model.trainable()
+    learned = list(objective.parameters()) if isinstance(objective, nn.Module) else []
+    optimizer, peaks = _optimizer(model, learned, lr, head_lr)
+    weights = [*model.trainable(), *learned]
     stream = data.batches(size, torch.Generator().manual_seed(seed))
     marks = {max(1, round(steps * (i / readings) ** 1.5)) for i in range(1, readings + 1)}
     for step, batch in zip(range(1, steps + 1), stream, strict=False):
@@ -91,7 +93,8 @@ def train(
         loss = torch.stack(list(terms.values())).sum() if len(terms) > 1 else next(iter(terms.values()))
         values = {"train/loss": loss.item(), **({f"train/{k}": v.item() for k, v in terms.items()} if len(terms) > 1 else {})}
         if not loss.isfinite():
-            raise Diverged(f"the loss is {values['train/loss']} at step {step}; try a smaller lr than {lr:g}")
+            tried = max(peaks) if callable(lr) else lr
+            raise Diverged(f"the loss is {values['train/loss']} at step {step}; try a smaller lr than {tried:g}")
         optimizer.zero_grad()
         loss.backward()
         values["train/grad_norm"] = torch.nn.utils.clip_grad_norm_(weights, 1.0).item()
@@ -112,11 +115,18 @@ def schedule(step: int, steps: int, warmup: float = 0.06) -> float:
     return step / warm if step <= warm else (steps - step + 1) / (steps - warm + 1)
 
 
-def _optimizer(model: Adapted, lr: float, head_lr: float) -> tuple[torch.optim.AdamW, list[float]]:
-    head = {id(p) for p in model.trainable("heads.")}
-    groups = [([p for p in model.trainable() if id(p) not in head], lr), (model.trainable("heads."), head_lr)]
+def _optimizer(model: Adapted, learned: list[nn.Parameter], lr: Rate, head_lr: float) -> tuple[torch.optim.AdamW, list[float]]:
+    """The optimizer and the peak rate of each of its groups: the space's numbers, the heads', and those `learned` by the objective."""
+    body: dict[float, list[nn.Parameter]] = {}
+    for name, change in model.changes.items():
+        if not name.startswith("heads."):
+            body.setdefault(lr(name) if callable(lr) else lr, []).extend(change.parameters())
+    groups = [*((weights, peak) for peak, weights in body.items()), (model.trainable("heads."), head_lr)]
+    if wrong := [peak for peak in (*body, head_lr, *(() if callable(lr) else (lr,))) if peak < 0]:
+        raise ValueError(f"lr and head_lr must be at least 0, got {wrong[0]:g}; leave a part out of the spaces to freeze it")
     if not (filled := [(weights, peak) for weights, peak in groups if weights]):
         raise ValueError("something must be able to move, got spaces without a single number; add a space, such as Only('heads.*')")
+    filled += [(learned, head_lr)] if learned else []
     optimizer = torch.optim.AdamW([{"params": weights, "lr": peak} for weights, peak in filled], weight_decay=0.0, fused=True)
     return optimizer, [peak for _, peak in filled]
 

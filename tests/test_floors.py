@@ -12,7 +12,7 @@ import ftkit
 ROOT = Path(ftkit.__file__).parent
 FLOORS = [
     {"docstrings", "shared", "delta", "events", "objective", "record", "stats"},
-    {"data", "docs", "digits", "files", "reader", "bases", "masked", "adapted"},
+    {"data", "docs", "digits", "files", "reader", "bases", "masked", "adapted", "entries", "scores"},
     {"techniques"},
     {"training", "cost", "pretrain"},
     {"sweeps", "recorded"},

@@ -25,6 +25,9 @@ def file(tmp_path: Path) -> Path:
         ["bitfit"],
         ["lastblocks", "--count", "1"],
         ["only", "--where", "body.*, heads.*"],
+        ["sparse", "--density", "0.05"],
+        ["sparseeach", "--criterion", "largest"],
+        ["rows"],
     ],
 )
 def test_run_prints_the_technique_beside_full_and_frozen(file: Path, technique: list[str], capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,10 +7,10 @@ from laws import HEAD
 
 from ftkit.adapted import Adapted
 from ftkit.data import Task
-from ftkit.events import Diverged
+from ftkit.events import Diverged, Event
 from ftkit.techniques.freeze import LastBlocks, Only
 from ftkit.techniques.lora import LoRA
-from ftkit.training import evaluate, frozen_features, schedule, train
+from ftkit.training import Rate, evaluate, frozen_features, schedule, train
 
 
 def test_two_runs_may_take_turns() -> None:
@@ -138,3 +138,18 @@ def test_a_task_without_a_head_is_named() -> None:
 def test_a_rate_below_0_is_refused(rates: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="lr and head_lr must be at least 0"):
         next(iter(train(Adapted(net("bert"), HEAD), small_task(), steps=1, **rates)))
+
+
+def test_a_rate_for_each_weight() -> None:
+    base, task = net("bert"), small_task()
+
+    def run(lr: Rate) -> tuple[list[Event], Adapted]:
+        model = Adapted(base, Only("*"))
+        return list(train(model, task, steps=4, lr=lr, size=6)), model
+
+    assert run(lambda name: 1e-3)[0] == run(1e-3)[0], "one rate for all, to the bit"
+    _, model = run(lambda name: 0.0 if ".layer.0." in name else 1e-3)
+    for name, before, now in model.changed():
+        assert torch.equal(before, now) == (".layer.0." in name), name
+    with pytest.raises(ValueError, match="at least 0, got -1;"):
+        run(lambda name: -1.0 if ".layer.1." in name else 1.0)

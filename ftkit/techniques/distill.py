@@ -70,8 +70,7 @@ def divergence(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
 def agreement(student: Tensor, teacher: Tensor) -> float:
     """The share of rows, in [0, 1], for which the same class is the most probable in both logits (rows, classes).
 
-    A student may be as accurate as its teacher and agree with it little: Stanton et al. 2021, arXiv:2106.05945. Raises `ValueError`
-    if the shapes differ.
+    A student may be as accurate as its teacher and agree with it little. Raises `ValueError` if the shapes differ.
 
     >>> agreement(torch.tensor([[2.0, 1.0], [0.0, 3.0]]), torch.tensor([[0.1, 0.0], [1.0, 0.0]]))
     0.5
@@ -134,7 +133,7 @@ def pseudo_labelled(teacher: Teacher, task: Task) -> Task:
 def unlabelled(task: Task, keep: int = 0) -> Task:
     """The task as a transfer set: all a teacher needs is inputs, so the label of each train row is -1, but for the first `keep` rows.
 
-    In `unlabelled(task.take(2000, seed), keep=200)` the rows of `task.take(200, seed)` keep theirs. Turc et al. 2019, arXiv:1908.08962.
+    In `unlabelled(task.take(2000, seed), keep=200)` the rows of `task.take(200, seed)` keep theirs.
 
     Raises:
         ValueError: keep is below 0 or above the number of train rows.
