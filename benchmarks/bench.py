@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from benchmarks import front_ends
+from benchmarks import front_ends, techniques
 from ftkit import Adapted, Batch, LoRA, Net, Only, Task, docs, load_base, load_task, train
 from ftkit.studies.steps import stepper
 
@@ -174,6 +174,7 @@ def measure_all() -> list[dict[str, Any]]:
         ("the imports of lesson 00 on top of import torch", import_seconds(LESSON), None, "s"),
         ("load_task('docs'), first time", first, 20.0, "s"),
         ("load_task('docs'), cached", cached, 0.3, "s"),
+        *(row for name, steps in (("mini", 12), ("minilm", 2)) for row in techniques.rows(name, task, batches(task, 1)[0], steps)),
         *front_ends.rows(),
     ]
     return [{"name": n, "value": round(v, 4), "target": t, "unit": u, "better": "lower"} for n, v, t, u in rows]

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from ftkit.techniques.balance import Uncertainty as Uncertainty
     from ftkit.techniques.balance import Weighted as Weighted
     from ftkit.techniques.bitfit import BitFit as BitFit
+    from ftkit.techniques.bitfit import with_biases as with_biases
     from ftkit.techniques.distill import Distillation as Distillation
     from ftkit.techniques.distill import Teacher as Teacher
     from ftkit.techniques.distill import agreement as agreement
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
     from ftkit.techniques.distill import unlabelled as unlabelled
     from ftkit.techniques.freeze import LastBlocks as LastBlocks
     from ftkit.techniques.freeze import Only as Only
+    from ftkit.techniques.freeze import discriminative as discriminative
     from ftkit.techniques.lora import LoRA as LoRA
     from ftkit.techniques.multitask import Mixture as Mixture
     from ftkit.techniques.multitask import Together as Together
@@ -92,9 +94,9 @@ _HOME = {
     "ftkit.stats": ("interval", "verdict"),
     "ftkit.sweeps": ("grid", "replay", "sweep"),
     "ftkit.techniques.balance": ("GradNorm", "PCGrad", "Uncertainty", "Weighted"),
-    "ftkit.techniques.bitfit": ("BitFit",),
+    "ftkit.techniques.bitfit": ("BitFit", "with_biases"),
     "ftkit.techniques.distill": ("Distillation", "Teacher", "agreement", "divergence", "pseudo_labelled", "unlabelled"),
-    "ftkit.techniques.freeze": ("LastBlocks", "Only"),
+    "ftkit.techniques.freeze": ("LastBlocks", "Only", "discriminative"),
     "ftkit.techniques.lora": ("LoRA",),
     "ftkit.techniques.multitask": ("Mixture", "Together", "cosines", "proportional"),
     "ftkit.techniques.sparse": ("Rows", "Sparse", "SparseEach", "regrown"),

@@ -132,8 +132,7 @@ def run(options: argparse.Namespace) -> None:
 def _one(arm: Arm, base: Net, task: Task, options: argparse.Namespace, seed: int, tick: Callable[[int], Any]) -> dict[str, Any]:
     """One run: a seed decides the training examples, their order, the head and the change's starting values together."""
     data = task.take(options.examples, seed) if options.examples else task
-    spaces = [dataclasses.replace(space, seed=seed) if hasattr(space, "seed") else space for space in arm.spaces]
-    model = Adapted(base.fresh_heads(seed), *spaces, seed=seed)
+    model = Adapted(base.fresh_heads(seed), *(_seeded(space, seed) for space in arm.spaces), seed=seed)
     start = time.perf_counter()
     events = train(model, data, steps=options.steps, lr=arm.lr, size=options.size, seed=seed, readings=0)
     losses = [(event.values["train/loss"], tick(1))[0] for event in events]
@@ -152,6 +151,11 @@ def _one(arm: Arm, base: Net, task: Task, options: argparse.Namespace, seed: int
         "run_seconds": seconds,
         **cost,
     }
+
+
+def _seeded(space: Any, seed: int) -> Any:
+    """The space with this seed, if it draws something of its own, such as a mask."""
+    return dataclasses.replace(space, seed=seed) if hasattr(space, "seed") else space
 
 
 def _summary(arm: Arm, rows: list[dict[str, Any]]) -> dict[str, str]:

@@ -1,17 +1,17 @@
 """What the papers say of LoRA, and what the recorded runs of lesson 02 say to it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from ftkit.lesson.evidence import Claim
-from ftkit.stats import interval, verdict
+from ftkit.lesson.judging import judged
+from ftkit.stats import interval
 from ftkit.sweeps import last, summary, tuned, where
 
 LORA = ("on", "rank", "targets", "alpha")
-MARGIN = 0.01
 REGRET = "Schulman and Thinking Machines 2025, “LoRA Without Regret”"
 HU = "Hu et al. 2022, arXiv:2106.09685"
 
@@ -60,28 +60,12 @@ def _best_rate(rows: pd.DataFrame) -> float:
     return float(rows["lr"].to_numpy()[rows["value"].to_numpy().argmax()])
 
 
-def points(values: Sequence[float] | np.ndarray) -> str:
-    """A mean difference in points with its interval."""
-    mean, low, high = (100 * value for value in interval(list(values)))
-    return f"{mean:+.1f} [{low:+.1f}, {high:+.1f}]"
-
-
-def _by_bench(found: Evidence, difference: Callable[[str], np.ndarray], holds: set[str]) -> tuple[str, str]:
-    """A line of figures over the benches, and whether one of the verdicts in `holds` was seen on all of them, or another on any."""
-    verdicts = {on: verdict(list(difference(on)), MARGIN) for on in found.ons}
-    lines = "; ".join(f"{on} {points(difference(on))}, {verdicts[on]}" for on in found.ons)
-    if all(seen in holds for seen in verdicts.values()):
-        return lines, "holds"
-    if any(seen not in holds and seen != "cannot tell" for seen in verdicts.values()):
-        return lines, "does not hold"
-    return lines, "cannot tell"
-
-
 def matches_full(found: Evidence) -> Claim:
     """LoRA does as well as full fine-tuning."""
     ranks = ", ".join(f"{on} {found.best_rank(on)}" for on in found.ons)
-    figures, says = _by_bench(
-        found, lambda on: found.all_linear(on, found.best_rank(on)) - found.test(on=on, method="full fine-tuning"), {"ties", "beats"}
+    figures, says = judged(
+        {on: found.all_linear(on, found.best_rank(on)) - found.test(on=on, method="full fine-tuning") for on in found.ons},
+        {"ties", "beats"},
     )
     experiment = f"LoRA at the rank that is best on valid ({ranks}) minus full fine-tuning, each at its best rate; test, points"
     return Claim("LoRA does as well as full fine-tuning.", HU, experiment, figures, says)
@@ -89,14 +73,14 @@ def matches_full(found: Evidence) -> Claim:
 
 def rank_1_is_enough(found: Evidence) -> Claim:
     """Rank 1 is enough."""
-    figures, says = _by_bench(found, lambda on: found.all_linear(on, 1) - found.all_linear(on, 32), {"ties", "beats"})
+    figures, says = judged({on: found.all_linear(on, 1) - found.all_linear(on, 32) for on in found.ons}, {"ties", "beats"})
     return Claim("Rank 1 is enough.", HU, "rank 1 minus rank 32, each at its best rate; test, points", figures, says)
 
 
 def attention_is_worse(found: Evidence, equal: Mapping[str, int]) -> Claim:
     """LoRA on attention alone is worse than on every linear layer, at equal numbers."""
-    figures, says = _by_bench(
-        found, lambda on: found.test(on=on, rank=equal[on], targets="attention", alpha="16") - found.all_linear(on, 4), {"loses"}
+    figures, says = judged(
+        {on: found.test(on=on, rank=equal[on], targets="attention", alpha="16") - found.all_linear(on, 4) for on in found.ons}, {"loses"}
     )
     experiment = "attention alone (rank 7; vision 9) minus every linear layer (rank 4): the same count of numbers; test, points"
     return Claim("On attention alone LoRA is worse, even with as many numbers.", REGRET, experiment, figures, says)

@@ -3,9 +3,15 @@
 import sys
 
 from ftkit.shared import shared_folder
-from ftkit.studies import labels, lora, transfer
+from ftkit.studies import bitfit, freezing_record, labels, lora, transfer
 
-STUDIES = {"00": (transfer, "00_transfer.json"), "02": (lora, "02_lora.parquet"), "07": (labels, "07_labels.json")}
+STUDIES = {
+    "00": (transfer, "00_transfer.json"),
+    "01": (freezing_record, "01_freezing.parquet"),
+    "02": (lora, "02_lora.parquet"),
+    "04": (bitfit, "04_bitfit.parquet"),
+    "07": (labels, "07_labels.json"),
+}
 
 if __name__ == "__main__":
     asked = sys.argv[1]

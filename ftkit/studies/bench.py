@@ -61,16 +61,25 @@ Look = Callable[[Adapted], Mapping[str, float]]
 
 
 def fine_tuning(
-    on: str, *spaces: Space, lr: float, seed: int = 0, head_lr: float = HEAD_LR, look: Look | None = None, test: bool = False
+    on: str,
+    *spaces: Space,
+    lr: float,
+    seed: int = 0,
+    head_lr: float = HEAD_LR,
+    look: Look | None = None,
+    test: bool = False,
+    net: Net | None = None,
+    examples: int | None = None,
 ) -> Iterator[Event]:
     """One run of 80 steps of 16 rows on a bench. The seed decides the training rows, their order, the head and the starting values.
 
     Yields what `train` does; after each reading of valid what `look` sees of the model; at the end accuracy on test if `test` (once, for
-    settings that were chosen before), and the bill.
+    settings that were chosen before), and the bill. `net` is what it starts from, the bench's base with a fresh head by default;
+    `examples` are its training rows, as many as the bench says by default.
     """
     base, task = load(on)
-    data = task.take(BENCHES[on].examples, seed)
-    model = Adapted(base.fresh_heads(seed), *spaces, seed=seed)
+    data = task.take(BENCHES[on].examples if examples is None else examples, seed)
+    model = Adapted(net or base.fresh_heads(seed), *spaces, seed=seed)
     events = train(model, data, steps=STEPS, size=SIZE, lr=lr, head_lr=head_lr, seed=seed, valid_rows=VALID_ROWS)
     yield from watch(events, lambda: look(model)) if look else events
     if test:

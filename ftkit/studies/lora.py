@@ -1,19 +1,16 @@
 """Lesson 02: LoRA on three benches, over ranks, learning rates, targets and alpha, between full fine-tuning and the frozen body."""
 
-import platform
 from collections.abc import Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor
-from multiprocessing import get_context
+from concurrent.futures import Executor
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import torch
 
 from ftkit.adapted import Adapted
 from ftkit.events import Event
-from ftkit.record import write_table
-from ftkit.studies.bench import BENCHES, HEAD, Look, fine_tuning, load
+from ftkit.studies.bench import BENCHES, HEAD, Look, fine_tuning
+from ftkit.studies.recording import make
 from ftkit.studies.steps import lora_over_full
 from ftkit.sweeps import grid, sweep, tuned
 from ftkit.techniques.lora import LoRA
@@ -89,26 +86,6 @@ def record(executor: Executor | None, seeds: tuple[int, ...] = SEEDS) -> pd.Data
     return whole.fillna({"method": "LoRA", "rank": 0, "targets": "", "alpha": ""}).astype({"rank": int})
 
 
-def about(seeds: tuple[int, ...] = SEEDS) -> dict[str, Any]:
-    """How the table was made."""
-    return {
-        "command": "make results LESSON=02",
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "processor": platform.machine(),
-        "seeds": list(seeds),
-        "fingerprints": {on: load(on)[1].fingerprint for on in BENCHES},
-        "lora_step_over_full_step": lora_over_full(),
-    }
-
-
-def one_thread() -> None:
-    """One thread a process: two processes with two threads each would wait for each other."""
-    torch.set_num_threads(1)
-
-
-def main(path: Path, workers: int = 2) -> None:
-    """Runs the study in `workers` processes and writes the table to `path`."""
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=one_thread) as pool:
-        table = record(pool)
-    write_table(path, table, about())
+def main(path: Path) -> None:
+    """Runs the study and writes its table to `path`."""
+    make(path, "02", record, SEEDS, more=lambda: {"lora_step_over_full_step": lora_over_full()})

@@ -1,10 +1,13 @@
-"""BitFit: only the bias terms move."""
+"""BitFit: only the bias terms move. And biases for networks that were pretrained without."""
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 from torch import nn
 
-from ftkit.adapted import Change, Dense, select
+from ftkit.adapted import Change, Dense, select, twin
+
+Module = TypeVar("Module", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -17,7 +20,8 @@ class BitFit:
         where: glob patterns over the names of the weights, with commas between; what fits and is no bias is an error.
 
     Raises:
-        ValueError: from `changes`, if a pattern fits no weight (some bodies have no biases), or fits something else than biases.
+        ValueError: from `changes`, if the model has no biases (`with_biases` adds some), a pattern fits no weight, or one fits something
+            else than biases.
 
     >>> list(BitFit("*.bias").changes(nn.Sequential(nn.Linear(2, 2), nn.LayerNorm(2))))
     ['0.bias', '1.bias']
@@ -26,7 +30,25 @@ class BitFit:
     where: str = "body.*.bias"
 
     def changes(self, model: nn.Module) -> dict[str, Change]:
+        if not any(name.endswith(".bias") and not name.startswith("heads.") for name, _ in model.named_parameters()):
+            raise ValueError("BitFit's model must have biases below its heads, got one without any; with_biases(model) adds zeros to learn")
         found = select(model, self.where)
         if others := [name for name in found if not name.endswith(".bias")]:
             raise ValueError(f"BitFit's where must fit biases alone, got {self.where!r}, which fits {others[0]}; end it with .bias")
         return {name: Dense(bias) for name, bias in found.items()}
+
+
+def with_biases(net: Module) -> Module:
+    """`net` with a bias of zeros for every `nn.Linear` that has none: on the memory of `net`, which stays as it is, with its answers.
+
+    What BitFit learns then is no pretrained bias but a new one, so the change cannot be laid on `net` itself, only on this.
+
+    >>> wide = with_biases(nn.Sequential(nn.Linear(2, 3, bias=False)))
+    >>> wide[0].bias.tolist()
+    [0.0, 0.0, 0.0]
+    """
+    net = twin(net, requires_grad=True)
+    for layer in net.modules():
+        if isinstance(layer, nn.Linear) and layer.bias is None:
+            layer.bias = nn.Parameter(layer.weight.detach().new_zeros(layer.out_features))
+    return net

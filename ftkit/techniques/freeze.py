@@ -1,6 +1,7 @@
 """Freezing: the weights that are named may move, all others stay as they were pretrained."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch import nn
@@ -70,3 +71,33 @@ class LastBlocks:
         if not prefixes:
             raise ValueError("the body must have numbered blocks (such as encoder.layer.0), got none; name weights with Only instead")
         return prefixes
+
+
+def discriminative(net: nn.Module, lr: float, decay: float = 2.6) -> Callable[[str], float]:
+    """Peak learning rates that fall from the top of the body to its bottom: from a weight's name to its rate, for `train(lr=...)`.
+
+    The last block, and whatever stands above it, gets `lr`; each block below gets the rate of the one above it divided by `decay`; the
+    embeddings come last. Howard and Ruder 2018, "Universal Language Model Fine-tuning for Text Classification", arXiv:1801.06146.
+
+    Args:
+        net: its blocks are counted.
+        lr: the highest rate.
+        decay: above 0; 1 is one rate for all.
+
+    Raises:
+        ValueError: decay is not above 0, or the body has no numbered blocks.
+
+    >>> rate = discriminative(nn.ModuleDict({"body": nn.ModuleList([nn.Linear(1, 1), nn.Linear(1, 1)])}), lr=1.0, decay=4.0)
+    >>> rate("body.1.weight"), rate("body.0.weight")
+    (1.0, 0.25)
+    """
+    if decay <= 0:
+        raise ValueError(f"decay must be above 0, got {decay:g}; 1 is one rate for all")
+    blocks = LastBlocks.blocks(net)
+    above = LastBlocks(len(blocks)).changes(net)
+
+    def rate(name: str) -> float:
+        block = next((i for i, prefix in enumerate(blocks) if name.startswith(prefix)), len(blocks) - 1 if name in above else -1)
+        return lr / decay ** (len(blocks) - 1 - block)
+
+    return rate

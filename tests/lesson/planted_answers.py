@@ -5,9 +5,13 @@ from collections.abc import Iterator
 from functools import reduce
 from typing import Any
 
+from planted_bitfit import right_biases, right_fold, right_shift, wrong_biases, wrong_fold, wrong_shift
+from planted_bitfit_added import right_added, wrong_added
 from planted_embeddings import right_embedding, wrong_embedding
 from planted_factors import right_count, right_merge, wrong_count, wrong_merge
 from planted_ranks import right_rank, wrong_rank
+from planted_transfer import right_moving, right_share, wrong_moving, wrong_share
+from planted_transfer_schedules import right_mix, right_rates, wrong_mix, wrong_rates
 from planted_tuned import right_tuned, wrong_tuned
 
 WRONG = {
@@ -16,6 +20,14 @@ WRONG = {
     "best_of_rank": wrong_rank(),
     "tuned": wrong_tuned(),
     "lora_embedding": wrong_embedding(),
+    "flops_share": wrong_share(),
+    "rates": wrong_rates(),
+    "interpolate": wrong_mix(),
+    "moving": wrong_moving(),
+    "biases": wrong_biases(),
+    "fold": wrong_fold(),
+    "best_shift": wrong_shift(),
+    "with_bias": wrong_added(),
 }
 RIGHT = {
     "trainable_numbers": right_count(),
@@ -23,6 +35,14 @@ RIGHT = {
     "best_of_rank": right_rank(),
     "tuned": right_tuned(),
     "lora_embedding": right_embedding(),
+    "flops_share": right_share(),
+    "rates": right_rates(),
+    "interpolate": right_mix(),
+    "moving": right_moving(),
+    "biases": right_biases(),
+    "fold": right_fold(),
+    "best_shift": right_shift(),
+    "with_bias": right_added(),
 }
 
 

@@ -17,16 +17,17 @@ import ftkit
 from ftkit.lesson import exercise as exercise_module
 from ftkit.lesson import hint, learner
 from ftkit.lesson.exercise import Exercise, Result, exercise
-from ftkit.lesson.exercises import fair
+from ftkit.lesson.exercises import bitfit, fair, lora, transfer
 from ftkit.lesson.exercises import lora as check
 from ftkit.lesson.learner import is_stub
 
 OURS = str(Path(ftkit.__file__).parent)
-EXERCISES = [getattr(check, name) for name in check.__all__]
+LESSONS = (lora, transfer, bitfit)
+EXERCISES = [getattr(lesson, name) for lesson in LESSONS for name in lesson.__all__]
 
 
 def named(name: str) -> Exercise:
-    return getattr(check, name)
+    return next(of for of in EXERCISES if of.__name__ == name)
 
 
 def first_right(of: Exercise) -> Any:
@@ -56,7 +57,7 @@ def test_tried_and_caught() -> None:
         for name in WRONG
     }
     print("\n" + tally_of(outcomes))
-    assert set(outcomes) == set(check.__all__)
+    assert sorted(outcomes) == sorted(of.__name__ for of in EXERCISES), "every exercise, under a name of its own"
     for seen in outcomes.values():
         assert len(seen["wrong"]) >= 5 and all(seen["wrong"])
         assert len(seen["right"]) >= 2 and all(seen["right"])
@@ -87,6 +88,9 @@ def test_each_exercise_has_a_ladder_and_is_quick(of: Exercise) -> None:
 def test_the_exercises_rise() -> None:
     order = [check.trainable_numbers, check.merge, check.best_of_rank, check.tuned, check.lora_embedding]
     assert [(of.difficulty, of.minutes) for of in order] == [(1, 5), (2, 8), (3, 12), (3, 12), (4, 20)]
+    of_transfer = [transfer.flops_share, transfer.rates, transfer.interpolate, transfer.moving]
+    assert [of.difficulty for of in of_transfer] == [1, 2, 2, 3]
+    assert [of.difficulty for of in (bitfit.biases, bitfit.fold, bitfit.best_shift, bitfit.with_bias)] == [1, 2, 3, 4]
 
 
 def raises(weight: Any, a: Any, b: Any, alpha: Any) -> Any:

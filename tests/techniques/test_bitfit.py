@@ -1,12 +1,32 @@
+import fnmatch
+from copy import deepcopy
+
 import pytest
-from conftest import net, small_task
-from laws import HEAD, SpaceLaws
+import torch
+from conftest import net, small_task, task_for
+from laws import HEAD, SpaceLaws, batch_of
 from torch import nn
+from torch.nn import functional as F
+from transformers import AutoModel, LlamaConfig
 
 from ftkit.adapted import Adapted
-from ftkit.techniques.bitfit import BitFit
+from ftkit.bases import Net
+from ftkit.cost import measure
+from ftkit.techniques.bitfit import BitFit, with_biases
 from ftkit.techniques.freeze import Only
+from ftkit.techniques.lora import LoRA
 from ftkit.training import train
+
+NAMES = {  # query, key, value and output biases of the first block
+    "bert": "body.encoder.layer.0.attention.{}.bias".format,
+    "roberta": "body.encoder.layer.0.attention.{}.bias".format,
+    "distilbert": "body.transformer.layer.0.attention.{}.bias".format,
+}
+PARTS = {
+    "bert": ("self.query", "self.key", "self.value", "output.dense"),
+    "roberta": ("self.query", "self.key", "self.value", "output.dense"),
+    "distilbert": ("q_lin", "k_lin", "v_lin", "out_lin"),
+}
 
 
 class TestLaws(SpaceLaws):
@@ -37,8 +57,137 @@ def test_a_pattern_that_fits_more_than_biases_is_refused() -> None:
         BitFit("body.*").changes(net("bert"))
 
 
+def test_a_pattern_that_fits_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"no weight fits 'body\.\*\.biases'"):
+        BitFit("body.*.biases").changes(net("bert"))
+
+
+def weight_of(base: Net, name: str, part: int) -> nn.Parameter:
+    return base.get_parameter(NAMES[name](PARTS[name][part]))
+
+
+def in_double(name: str) -> Net:
+    return net(name).double()
+
+
+@pytest.mark.parametrize("name", list(NAMES))
+def test_the_gradient_of_a_key_bias_is_zero(name: str) -> None:
+    base, batch = in_double(name), batch_of(name)
+    F.cross_entropy(base(batch), batch.labels).backward()
+    query, key, value, output = (float(weight_of(base, name, part).grad.abs().max()) for part in range(4))  # type: ignore[union-attr]
+    assert key < 1e-10 * min(query, value, output), "softmax does not see what is added to all of its inputs"
+
+
+def test_in_single_precision_the_gradient_of_a_key_bias_is_noise() -> None:
+    base, batch = deepcopy(net("mini-vit")), batch_of("mini-vit")  # the body is shared by all tests
+    F.cross_entropy(base(batch), batch.labels).backward()
+    query, key = (base.get_parameter(f"body.layers.0.attention.{part}_proj.bias").grad for part in "qk")
+    assert query is not None and key is not None
+    assert float(key.norm()) < 1e-4 * float(query.norm())
+
+
+@torch.no_grad()
+def moved_by(base: Net, name: str, part: int, shift: torch.Tensor) -> torch.Tensor:
+    """How the logits move when `shift` is added to a bias, which is put back."""
+    bias, batch = weight_of(base, name, part), batch_of(name)
+    before, kept = base(batch), bias.clone()
+    bias += shift
+    moved = base(batch) - before
+    bias.copy_(kept)
+    return moved
+
+
+@pytest.mark.parametrize("name", list(NAMES))
+def test_no_key_bias_moves_an_answer(name: str) -> None:
+    base = in_double(name)
+    noise = torch.randn(16, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    query, key = (float(moved_by(base, name, part, noise).abs().max()) for part in (0, 1))
+    assert key < 1e-12 and query > 1e-6
+
+
+@pytest.mark.parametrize("name", list(NAMES))
+def test_a_shift_of_the_value_bias_is_a_shift_of_the_output_bias(name: str) -> None:
+    base = in_double(name)
+    shift = torch.randn(16, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    weight = base.get_parameter(NAMES[name](PARTS[name][3]).replace(".bias", ".weight"))
+    by_value, by_output = moved_by(base, name, 2, shift), moved_by(base, name, 3, weight @ shift)
+    torch.testing.assert_close(by_value, by_output, rtol=0, atol=1e-12)
+    assert float(by_value.abs().max()) > 1e-4
+
+
+def test_adam_moves_key_biases_on_rounding_noise_and_the_answers_do_not_care() -> None:
+    base, task = net("mini"), task_for("mini")
+    model = Adapted(base, BitFit(), HEAD)
+    list(train(model, task, steps=12, lr=1e-2, size=6, readings=0))
+    learned = model.delta()
+    answers = {}
+    with torch.no_grad():
+        for left_out in ("nothing", "key", "query"):
+            kept = {name: change for name, change in learned.items() if f".{left_out}." not in name}
+            answers[left_out] = type(learned)(kept).on(base)(batch_of("mini"))
+    far = {name: float((answer - answers["nothing"]).abs().max()) for name, answer in answers.items()}
+    keys = [change for name, change in learned.items() if ".key." in name]
+    assert max(float(change.abs().max()) for change in keys) > 1e-5
+    assert far["key"] < 1e-4 and far["query"] > 100 * far["key"]
+
+
+def test_a_step_saves_the_gradients_of_the_matrices_and_what_they_need() -> None:
+    base, batch = net("mini"), batch_of("mini")
+    full, ours, lora = (measure(Adapted(base, *spaces), batch) for spaces in ((), (BitFit(), HEAD), (LoRA(8, 4.0), HEAD)))
+    assert ours.flops / full.flops == pytest.approx(2 / 3, abs=0.03)
+    assert ours.activations < 0.8 * full.activations and ours.activations < 0.8 * lora.activations
+    assert ours.trainable < 0.01 * full.trainable and ours.weights == full.weights
+
+
+def bare_bert() -> Net:
+    """A small BERT whose linear layers have no biases; its norms have."""
+    base = net("bert")
+    for layer in base.body.modules():
+        if isinstance(layer, nn.Linear):
+            layer.bias = None
+    return base
+
+
+def llama() -> nn.Module:
+    """A small body without a single bias, under the name that bodies have."""
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2, "vocab_size": 64}
+    return nn.ModuleDict({"body": AutoModel.from_config(LlamaConfig(**sizes)).eval()})
+
+
 def test_a_body_without_biases_says_so() -> None:
-    bare = nn.Module()
-    bare.body = nn.Sequential(nn.Linear(2, 2, bias=False))
-    with pytest.raises(ValueError, match=r"no weight fits 'body\.\*\.bias'"):
+    bare = llama()
+    bare["heads"] = nn.ModuleDict({"tiny": nn.Linear(2, 2)})  # type: ignore[operator]
+    with pytest.raises(ValueError, match=r"must have biases below its heads, got one without any; with_biases\(model\) adds zeros"):
         BitFit().changes(bare)
+
+
+def test_added_biases_start_at_zero_and_change_no_answer() -> None:
+    base, batch = bare_bert(), batch_of("bert")
+    wide = with_biases(base)
+    added = {name for name, _ in wide.named_parameters()} - {name for name, _ in base.named_parameters()}
+    assert len(added) == 2 * 6 and all(not wide.get_parameter(name).any() for name in added)
+    with torch.no_grad():
+        assert torch.equal(wide(batch), base(batch))
+        ids = torch.arange(12).view(2, 6)
+        bare = llama()
+        assert torch.equal(with_biases(bare).body(ids).last_hidden_state, bare.body(ids).last_hidden_state)  # type: ignore[operator]
+
+
+def test_bitfit_learns_added_biases_and_the_net_without_them_stays_as_it_was() -> None:
+    base = bare_bert()
+    before = {name: weight.clone() for name, weight in base.state_dict().items()}
+    wide = with_biases(base)
+    model = Adapted(wide, BitFit(), HEAD)
+    list(train(model, small_task(), steps=4, lr=1e-2, size=6, readings=0))
+    moved = [name for name, _, now in model.changed() if fnmatch.fnmatch(name, "body.*.dense.bias") and now.any()]
+    assert len(moved) == 2 * 3
+    assert base.state_dict().keys() == before.keys()
+    assert all(torch.equal(before[name], weight) for name, weight in base.state_dict().items())
+    with pytest.raises(ValueError, match="must fit the weights of its base, got"):
+        model.delta().on(base)
+
+
+def test_biases_that_are_there_stay() -> None:
+    base = net("bert")
+    assert all(torch.equal(weight, base.get_parameter(name)) for name, weight in with_biases(base).named_parameters())

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 import torch
 from conftest import net, small_task
@@ -5,8 +7,8 @@ from laws import SpaceLaws
 from torch import nn
 
 from ftkit.adapted import Adapted
-from ftkit.techniques.freeze import LastBlocks, Only
-from ftkit.training import train
+from ftkit.techniques.freeze import LastBlocks, Only, discriminative
+from ftkit.training import frozen_features, train
 
 
 class TestLaws(SpaceLaws):
@@ -81,3 +83,100 @@ def test_a_body_without_blocks_is_refused() -> None:
 def test_a_pattern_that_fits_nothing_names_its_neighbours() -> None:
     with pytest.raises(ValueError, match=r"no weight fits 'bodyy\.\*'; the nearest names are body\."):
         Only("bodyy.*").changes(net("bert"))
+
+
+HEAD = Only("heads.*")
+
+
+def losses(model: Adapted, lr: Any = 1e-3, steps: int = 6) -> list[float]:
+    events = train(model, small_task(), steps=steps, lr=lr, size=6, readings=0)
+    return [event.values["train/loss"] for event in events]
+
+
+@pytest.mark.parametrize("name", ["bert", "gpt2"])
+def test_no_block_is_the_head_alone_to_the_bit(name: str) -> None:
+    base = net(name)
+    assert losses(Adapted(base, LastBlocks(0), HEAD)) == losses(Adapted(base, HEAD))
+
+
+@pytest.mark.parametrize("name", ["bert", "gpt2"])
+def test_every_block_and_the_embeddings_are_full_fine_tuning_to_the_bit(name: str) -> None:
+    base = net(name)
+    blocks = LastBlocks(2).changes(base)
+    embeddings = [key for key, _ in base.named_parameters() if key.startswith("body.") and key not in blocks]
+    assert embeddings
+    assert losses(Adapted(base, Only(",".join(embeddings)), LastBlocks(2), HEAD)) == losses(Adapted(base))
+
+
+def test_frozen_blocks_do_not_move_by_a_bit_and_the_others_do() -> None:
+    base = net("bert")
+    model = Adapted(base, LastBlocks(1), HEAD)
+    losses(model)
+    before = dict(base.named_parameters())
+    moved = {name for name, now in model.merged().named_parameters() if not torch.equal(now, before[name])}
+    assert moved
+    assert all(name.startswith(("body.encoder.layer.1.", "heads.")) for name in moved)
+
+
+def test_a_probe_leaves_the_body_and_the_next_stage_begins_where_it_ended() -> None:
+    base, task = net("bert"), small_task()
+    probe = Adapted(base, HEAD)
+    losses(probe)
+    merged = probe.merged()
+    for name, now in merged.body.named_parameters():
+        assert torch.equal(now, base.body.get_parameter(name)), name
+    after, batch = Adapted(merged), task.batch("train", torch.arange(6))
+    with torch.no_grad():
+        assert torch.equal(after(batch), probe(batch))
+        drawn = next(task.batches(6, torch.Generator().manual_seed(0)))
+        last = nn.functional.cross_entropy(probe(drawn), drawn.labels).item()
+    assert losses(after, steps=1) == [last]
+
+
+def test_a_share_of_0_is_the_base_and_of_1_what_was_fine_tuned() -> None:
+    base, batch = net("bert"), small_task().batch("train", torch.arange(6))
+    model = Adapted(base)
+    losses(model)
+    delta = model.delta()
+    with torch.no_grad():
+        assert torch.equal((0.0 * delta).on(base)(batch), base(batch))
+        torch.testing.assert_close((1.0 * delta).on(base)(batch), model(batch), atol=1e-5, rtol=1e-5)
+        assert not torch.allclose((0.5 * delta).on(base)(batch), model(batch), atol=1e-3)
+
+
+def test_a_head_on_kept_features_answers_as_without_them() -> None:
+    base, task = net("bert"), small_task()
+    batch = task.batch("train", torch.arange(24))
+    kept = frozen_features(base, task.train)
+    with torch.no_grad():
+        torch.testing.assert_close(kept[batch.rows], base.features(batch), atol=1e-6, rtol=1e-6)
+
+
+def test_rates_fall_by_the_decay_from_the_last_block_to_the_embeddings() -> None:
+    rate = discriminative(net("gpt2"), lr=0.9, decay=3.0)
+    assert rate("body.ln_f.weight") == rate("body.h.1.attn.c_attn.weight") == 0.9
+    assert rate("body.h.0.mlp.c_fc.bias") == pytest.approx(0.3)
+    assert rate("body.wte.weight") == rate("body.wpe.weight") == pytest.approx(0.1)
+
+
+def test_a_decay_of_1_is_one_rate_to_the_bit() -> None:
+    base = net("bert")
+    assert losses(Adapted(base), discriminative(base, 1e-2, 1.0)) == losses(Adapted(base), 1e-2)
+
+
+def test_a_lower_rate_moves_a_lower_block_less() -> None:
+    base = net("bert")
+
+    def moved(lr: Any) -> float:
+        model = Adapted(base)
+        losses(model, lr, steps=1)
+        return max(float(change.abs().max()) for name, change in model.delta().items() if ".layer.0." in name)
+
+    # The first step of AdamW is as long as the rate.
+    assert moved(discriminative(base, 1e-2, 10.0)) == pytest.approx(moved(1e-2) / 10, rel=0.01)
+
+
+@pytest.mark.parametrize("decay", [0.0, -2.6])
+def test_a_decay_that_is_not_above_0_is_refused(decay: float) -> None:
+    with pytest.raises(ValueError, match=f"decay must be above 0, got {decay:g}; 1 is one rate for all"):
+        discriminative(net("bert"), 1e-3, decay)

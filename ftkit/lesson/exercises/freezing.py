@@ -1,0 +1,169 @@
+"""Exercises on frozen blocks: what they save, and which weights are left to move."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ftkit.lesson.exercise import Wrong, exercise
+from ftkit.lesson.exercises.asking import Case, ask, fault, kind, usable
+
+_SHARES = [
+    Case((1, 4), "1 moving block of 4"),
+    Case((3, 12), "3 moving blocks of 12"),
+    Case((0, 6), "no moving block of 6"),
+    Case((5, 5), "5 moving blocks of 5"),
+]
+
+
+def _share(moving: int, blocks: int) -> float:
+    return (1 + 2 * moving / blocks) / 3
+
+
+_MISCOUNTED: dict[str, Callable[[int, int], float]] = {
+    "the forward pass is missing: it goes through every block, frozen or not": lambda k, n: k / n,
+    "that counts the backward pass as one; it costs two forward passes, one for the activations and one for the weights": lambda k, n: (
+        (1 + k / n) / 2
+    ),
+    "that is in units of a forward pass; divide by the three of full fine-tuning": lambda k, n: 1 + 2 * k / n,
+    "that takes the moving blocks for the frozen ones": lambda k, n: (1 + 2 * (n - k) / n) / 3,
+    "that lets frozen blocks skip only the gradient of their weights; below the lowest moving block no gradient is needed at all": (
+        lambda k, n: (2 + k / n) / 3
+    ),
+    "`//` rounds down; use `/`": lambda k, n: (1 + 2 * (k // n)) / 3,
+    "that is the saving, not the cost": lambda k, n: 1 - _share(k, n),
+    "that is in percent; answer with a share": lambda k, n: 100 * _share(k, n),
+    "the number of blocks must not scale the forward pass": lambda k, n: (1 + 2 * k) / (3 * n),
+}
+
+
+@exercise(
+    "What frozen blocks save",
+    difficulty=1,
+    minutes=6,
+    hints=[
+        "Count in forward passes. Full fine-tuning costs three: one forward, one for gradients of activations, one for those of weights.",
+        "The forward pass goes through all blocks. The backward pass stops where nothing below it moves.",
+        "With `moving` of `blocks`: one forward pass, and `2 * moving / blocks` backward. Divide by 3.",
+    ],
+    solution="""
+def flops_share(moving, blocks):
+    return (1 + 2 * moving / blocks) / 3
+""",
+)
+def flops_share(yours: Any) -> str:
+    """`yours(moving, blocks)` is the cost of a step that moves the last `moving` of `blocks` equal blocks, over full fine-tuning's."""
+    yours, answers = usable(yours, "moving, blocks"), []
+    for case in _SHARES:
+        answer = ask(yours, "moving, blocks", *case.given)
+        try:
+            answers.append(float(answer))
+        except (TypeError, ValueError):
+            raise Wrong(f"the answer must be one number, got {kind(answer)}") from None
+    why = fault(answers, _SHARES, _MISCOUNTED, _close)
+    for case, answer in zip(_SHARES, answers, strict=True):
+        if not _close(answer, right := _share(*case.given)):
+            raise Wrong(f"for {case.words} a step costs {right:.3f} of a full one, yours says {answer:.3f}{why}")
+    return "Even with nothing but the head to train a step costs a third: the forward pass. Features that are kept save that too."
+
+
+def _close(one: float, other: float) -> bool:
+    return abs(one - other) < 1e-6
+
+
+def _names(blocks: int, order: Sequence[str] = ("embeddings.", "blocks.", "norm.", "head.")) -> list[str]:
+    """Names as `named_parameters` gives them, of a network with a final norm and a head."""
+    parts = {
+        "embeddings.": ["embeddings.words.weight", "embeddings.positions.weight"],
+        "blocks.": [f"blocks.{i}.{name}" for i in range(blocks) for name in ("attention.weight", "attention.bias", "norm.weight")],
+        "norm.": ["norm.weight", "norm.bias"],
+        "head.": ["head.weight", "head.bias"],
+    }
+    return [name for part in order for name in parts[part]]
+
+
+_CASES = [
+    Case((_names(4), 2), "4 blocks and count 2"),
+    Case((_names(12), 2), "12 blocks and count 2"),
+    Case((_names(12), 11), "12 blocks and count 11"),
+    Case((_names(4), 0), "4 blocks and count 0"),
+    Case((_names(3), 3), "3 blocks and count 3"),
+]
+
+
+def _blocks(names: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys(name.split(".")[1] for name in names if name.startswith("blocks.")))
+
+
+def _which(
+    chosen: Callable[[list[str], int], list[str]], norm: Callable[[int], bool] = bool, head: bool = True
+) -> Callable[[list[str], int], set[str]]:
+    """The names in the chosen blocks, with the final norm if `norm` says so of the count, and the head."""
+
+    def found(names: list[str], count: int) -> set[str]:
+        prefixes = [f"blocks.{i}." for i in chosen(_blocks(names), count)] + ["norm."] * norm(count) + ["head."] * head
+        return {name for name in names if name.startswith(tuple(prefixes))}
+
+    return found
+
+
+def _last(blocks: list[str], count: int) -> list[str]:
+    return blocks[len(blocks) - count :]
+
+
+_MOVING = _which(_last)
+_MISTAKES: dict[str, Callable[[list[str], int], set[str]]] = {
+    "with count 0 that moves every block: `blocks[-0:]` is the whole list": _which(lambda b, n: b[-n:]),
+    "with count 0 that moves every block and the final norm: `blocks[-0:]` is the whole list": _which(lambda b, n: b[-n:], lambda n: True),
+    "those are the first blocks; what is near the head is the most specific, so the last ones move": _which(lambda b, n: b[:n]),
+    "the final norm stands between the last block and the head and must move with it": _which(_last, lambda n: False),
+    "with count 0 nothing but the head moves, not the final norm either": _which(_last, lambda n: True),
+    "the head is new and must always move": _which(_last, head=False),
+    "those are the blocks that stay frozen": _which(lambda b, n: b[: len(b) - n]),
+    "that is a block too many": _which(lambda b, n: b[max(0, len(b) - n - 1) :]),
+    "that leaves the last block frozen": _which(lambda b, n: b[len(b) - n : -1]),
+    "numbers of blocks are text here, and as text 9 comes after 11": _which(lambda b, n: sorted(b)[len(b) - n :]),
+    "that is the whole network: the embeddings stay frozen": lambda names, count: set(names),
+}
+
+
+@exercise(
+    "Which weights may move?",
+    difficulty=3,
+    minutes=12,
+    hints=[
+        "Find the blocks first: the distinct numbers in names that start with `blocks.`, in order. Which of them are the last `count`?",
+        "The head always moves; the final norm does as soon as a block moves. Try count 0 and a network of 12 blocks by hand.",
+        "`blocks[-0:]` is the whole list, so count from the front: `blocks[len(blocks) - count:]`.",
+    ],
+    solution="""
+def moving(names, count):
+    blocks = list(dict.fromkeys(name.split(".")[1] for name in names if name.startswith("blocks.")))
+    last = [f"blocks.{i}." for i in blocks[len(blocks) - count:]]
+    above = ["norm.", "head."] if count else ["head."]
+    return [name for name in names if name.startswith(tuple(last + above))]
+""",
+)
+def moving(yours: Any) -> str:
+    """`yours(names, count)` lists the names that may move: those of the last `count` blocks, of the head, and of the final norm if a
+    block moves. Names look like `blocks.3.attention.weight`, `norm.weight`, `head.bias`, `embeddings.words.weight`."""
+    yours = usable(yours, "names, count")
+    answers = [_listed(ask(yours, "names, count", *case.given), case) for case in _CASES]
+    why = fault(answers, _CASES, _MISTAKES, lambda got, wrong: got == wrong)
+    for case, got in zip(_CASES, answers, strict=True):
+        right = _MOVING(*case.given)
+        if more := [name for name in case.given[0] if name in got - right]:
+            raise Wrong(f"with {case.words} `{more[0]}` must stay frozen, yours lets it move{why}")
+        if missing := [name for name in case.given[0] if name in right - got]:
+            raise Wrong(f"with {case.words} `{missing[0]}` must move, yours freezes it{why}")
+    return "Both ends work: with count 0 the head alone, with every block everything but the embeddings. Both are where code breaks."
+
+
+def _listed(answer: Any, case: Case) -> set[str]:
+    if isinstance(answer, str) or not hasattr(answer, "__iter__"):
+        raise Wrong(f"the answer must be a list of names, got {kind(answer)}")
+    found = list(answer)
+    if strange := [name for name in found if name not in case.given[0]]:
+        raise Wrong(f"with {case.words} every answer must be one of the names, got {strange[0]!r}")
+    if len(set(found)) != len(found):
+        twice = next(name for name in found if found.count(name) > 1)
+        raise Wrong(f"with {case.words} a name must be listed once, got `{twice}` twice; an optimizer would move it twice")
+    return set(found)

@@ -1,0 +1,26 @@
+"""From paired differences to a line of figures and a verdict on a claim."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+from ftkit.stats import interval, verdict
+
+MARGIN = 0.01
+"""Within one point, in [0, 1], two methods tie; agreed on before the runs."""
+
+
+def points(values: Sequence[float] | np.ndarray) -> str:
+    """A mean difference in points with its interval."""
+    mean, low, high = (100 * value for value in interval(list(values)))
+    return f"{mean:+.1f} [{low:+.1f}, {high:+.1f}]"
+
+
+def judged(differences: Mapping[str, np.ndarray], holds: Iterable[str]) -> tuple[str, str]:
+    """A line of figures, and what they say: "holds" if every difference has a verdict in `holds`, "does not hold" if one speaks against."""
+    verdicts = {name: verdict(list(values), MARGIN) for name, values in differences.items()}
+    lines = "; ".join(f"{name} {points(values)}, {verdicts[name]}" for name, values in differences.items())
+    if all(seen in holds for seen in verdicts.values()):
+        return lines, "holds"
+    against = any(seen not in holds and seen != "cannot tell" for seen in verdicts.values())
+    return lines, "does not hold" if against else "cannot tell"

@@ -1,0 +1,165 @@
+"""Lesson 04: BitFit on three benches, over the number of examples, between full fine-tuning and the frozen body; and group by group."""
+
+import re
+from collections.abc import Iterator
+from concurrent.futures import Executor
+from fnmatch import fnmatch
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from ftkit.adapted import Adapted
+from ftkit.events import Event
+from ftkit.studies.bench import BENCHES, HEAD, Look, fine_tuning, load
+from ftkit.studies.recording import make
+from ftkit.sweeps import grid, sweep, tuned
+from ftkit.techniques.bitfit import BitFit
+from ftkit.training import HEAD_LR
+
+GROUPS = {
+    "mini": {
+        "query": "body.*.query.bias",
+        "key": "body.*.key.bias",
+        "value": "body.*.value.bias",
+        "attention output": "body.*.attention.output.dense.bias",
+        "feed-forward in": "body.*.intermediate.dense.bias",
+        "feed-forward out": "body.*.layer.?.output.dense.bias",
+        "norms and embedding": "body.*LayerNorm.bias",
+    },
+    "mini-vit": {
+        "query": "body.*.q_proj.bias",
+        "key": "body.*.k_proj.bias",
+        "value": "body.*.v_proj.bias",
+        "attention output": "body.*.o_proj.bias",
+        "feed-forward in": "body.*.fc1.bias",
+        "feed-forward out": "body.*.fc2.bias",
+        "norms and embedding": "body.*layernorm*.bias,body.embeddings.*.bias",
+    },
+}
+"""For each base its biases by what they are added to; the groups share none, and together they are all that BitFit moves."""
+
+ALL = "+".join(GROUPS["mini"])
+PAIR = "query+feed-forward in"
+"""Half of the numbers; the authors of BitFit found these two groups to do nearly as well as all."""
+
+EXAMPLES = (32, 128, 512, 2000, 8000)
+SIZES = {"opening": EXAMPLES[:-1], "library": EXAMPLES, "digits": (32, 512)}
+"""What is recorded: with 8,000 examples `opening` would be another task, since all rows are not as balanced as some can be drawn."""
+
+LRS: dict[str, tuple[float, ...]] = {
+    "opening": (3e-3, 1e-2, 3e-2, 1e-1, 3e-1),
+    "library": (3e-4, 1e-3, 3e-3, 1e-2, 3e-2),
+    "digits": (1e-4, 3e-4, 1e-3, 3e-3, 1e-2),
+}
+SAME_HEAD = "frozen body, head as with BitFit"
+"""The rail that differs from BitFit in nothing but the biases: its head has the rate that BitFit's has, its own best one or not."""
+
+GROUP_LRS = (1e-2, 3e-2, 1e-1, 3e-1, 1.0)
+GROUPS_ON, GROUPS_AT = "opening", 2000
+RAIL_LRS: dict[str, dict[str, tuple[float, ...]]] = {
+    "full fine-tuning": {
+        "opening": (3e-4, 1e-3, 3e-3, 1e-2, 3e-2),
+        "library": (3e-5, 1e-4, 3e-4, 1e-3, 3e-3),
+        "digits": (3e-4, 1e-3, 3e-3, 1e-2),
+    },
+    "frozen body": {
+        "opening": (1e-2, 3e-2, 1e-1, 3e-1, 1.0, 3.0, 10.0),
+        "library": (1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1),
+        "digits": (1e-2, 3e-2, 1e-1, 3e-1, 1.0),
+    },
+    SAME_HEAD: dict.fromkeys(SIZES, (HEAD_LR,)),
+}
+SEEDS = tuple(range(8))
+
+
+def where(on: str, groups: str) -> str:
+    """The biases of a bench's body that `groups`, joined by "+", name.
+
+    Raises:
+        ValueError: there is no such group.
+    """
+    of = GROUPS[BENCHES[on].base]
+    if unknown := [group for group in groups.split("+") if group not in of]:
+        raise ValueError(f"groups must be some of {', '.join(of)}, joined by +, got {unknown[0]!r}")
+    return ",".join(of[group] for group in groups.split("+"))
+
+
+def rows(on: str, examples: int) -> int:
+    """`examples`, or as many as the bench's task has to train on, if it has fewer."""
+    return min(examples, len(load(on)[1].train))
+
+
+def trial(
+    on: str,
+    groups: str,
+    examples: int,
+    lr: float,
+    seed: int = 0,
+    test: bool = False,
+    look: Look | None = None,
+) -> Iterator[Event]:
+    """BitFit on a bench: one run. `groups`, joined by "+", are those of the body's biases that may move."""
+    space = BitFit(where(on, groups))
+    yield from fine_tuning(on, space, HEAD, lr=lr, seed=seed, look=look, test=test, examples=rows(on, examples))
+
+
+def rail(on: str, method: str, examples: int, lr: float, seed: int = 0, test: bool = False) -> Iterator[Event]:
+    """What BitFit stands between: "full fine-tuning", or a frozen body, whose head alone trains: at the rate `lr`."""
+    frozen = method in ("frozen body", SAME_HEAD)
+    spaces, head_lr = ((HEAD,), lr) if frozen else ((), HEAD_LR)
+    yield from fine_tuning(on, *spaces, lr=lr, head_lr=head_lr, seed=seed, test=test, examples=rows(on, examples))
+
+
+def moved(model: Adapted) -> dict[str, float]:
+    """How far the biases of each group and block have moved, and how strong their last gradient was, as root mean squares over their
+    entries: `look/change/<block>/<group>` and `look/gradient/<block>/<group>`; what lies before or behind the blocks is a block too."""
+    entries: dict[str, list[torch.Tensor]] = {}
+    for name, before, now in model.changed():
+        group = next((group for group, where in GROUPS[model.base.name].items() if any(fnmatch(name, p) for p in where.split(","))), None)
+        if group is not None:
+            gradient = next(model.changes[name].parameters()).grad
+            entries.setdefault(f"look/change/{block(name)}/{group}", []).append(now - before)
+            entries.setdefault(f"look/gradient/{block(name)}/{group}", []).append(torch.zeros(1) if gradient is None else gradient)
+    return {name: float(torch.cat(parts).square().mean().sqrt()) for name, parts in entries.items()}
+
+
+def block(name: str) -> str:
+    """Where in the body a weight stands.
+
+    >>> block("body.encoder.layer.2.output.dense.bias"), block("body.embeddings.LayerNorm.bias"), block("body.layernorm.bias")
+    ('block 2', 'embedding', 'behind')
+    """
+    number = re.search(r"\.(\d+)\.", name)
+    return f"block {number[1]}" if number else "embedding" if "embedding" in name else "behind"
+
+
+def record(executor: Executor | None, seeds: tuple[int, ...] = SEEDS) -> pd.DataFrame:
+    """The whole study: rates are chosen on valid, with half of the seeds; test is read once, with all seeds, for what was chosen.
+
+    Groups one at a time run beside it on one bench, without test: for the panel, not for a verdict.
+    """
+    few, cells = seeds[: max(1, len(seeds) // 2)], [(on, examples) for on, sizes in SIZES.items() for examples in sizes]
+    ours = [job for on, n in cells for job in grid(on=[on], groups=[ALL], examples=[n], lr=LRS[on], seed=few)]
+    ours += grid(on=[GROUPS_ON], groups=[PAIR], examples=[GROUPS_AT], lr=GROUP_LRS, seed=few)
+    single = grid(on=[GROUPS_ON], groups=GROUPS["mini"], examples=[GROUPS_AT], lr=GROUP_LRS[:2], seed=few)
+    rails = [
+        job
+        for method, lrs in RAIL_LRS.items()
+        for on, examples in cells
+        for job in grid(on=[on], method=[method], examples=[examples], lr=lrs[on], seed=few)
+    ]
+    tables = []
+    for run, jobs, by in ((rail, rails, ["on", "method", "examples"]), (trial, ours, ["on", "groups", "examples"])):
+        tuning = sweep(run, jobs, executor)
+        best = [{**dict(zip(by, key, strict=True)), "lr": lr} for key, lr in tuned(tuning, by).items()]
+        chosen = [{**settings, "seed": seed, "test": True} for settings in best for seed in seeds]
+        tables += [tuning, sweep(run, chosen, executor, keep=("test",)).drop(columns="test")]
+    tables.append(sweep(trial, single, executor))
+    whole = pd.concat(tables, ignore_index=True)
+    return whole.fillna({"method": "BitFit", "groups": ""})
+
+
+def main(path: Path) -> None:
+    """Runs the study and writes its table to `path`."""
+    make(path, "04", record, SEEDS)

@@ -1,0 +1,93 @@
+"""The record of lesson 01: every frozen part, random weights, the recipes and the far task, each at its best rate."""
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ftkit.studies import freezing, recipes
+from ftkit.studies.bench import BENCHES
+from ftkit.studies.freezing import ALL, POSITIONS
+from ftkit.studies.lora import RAIL_LRS
+from ftkit.studies.recording import make
+from ftkit.sweeps import KEPT, Settings, Trial, grid, sweep, tuned, where
+
+LRS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
+RATES: Mapping[int, Sequence[float]] = {0: LRS, **dict.fromkeys(POSITIONS[1:-1], LRS[1:]), ALL: RAIL_LRS["frozen body"][1:]}
+"""The rates that were tried, by how many parts are frozen; with everything frozen it is the head's rate, which wants to be larger."""
+RECIPE_RATES = {"LP-FT": LRS[:4], "gradual unfreezing": LRS[1:5], "discriminative rates": LRS[1:5]}
+FAR_RATES = {"frozen body": RATES[ALL][1:-1], "full fine-tuning": LRS[1:], "random weights": LRS[1:]}
+SEEDS = tuple(range(8))
+KEEP = (*KEPT, "shift", "blend")
+FREEZING = "freezing"
+"""The method of the panel's own rows."""
+
+
+def record(executor: Executor | None, seeds: tuple[int, ...] = SEEDS) -> pd.DataFrame:
+    """The whole study. Rates are chosen on valid with half of the seeds; what was chosen runs with all of them, and reads test once."""
+    few, ons = seeds[: max(1, len(seeds) // 2)], list(BENCHES)
+    jobs = [job for k, lrs in RATES.items() for job in grid(on=ons, frozen=[k], body=["pretrained"], lr=lrs, seed=few)]
+    jobs += grid(on=ons, frozen=[0], body=["random"], lr=LRS[1:], seed=few)
+    main = settled(freezing.trial, jobs, ["on", "frozen", "body"], seeds, executor).assign(method=FREEZING)
+    probe = chosen(main, on="library", frozen=ALL)
+    recipe = partial(recipes.recipe, probe=probe)
+    staged = [job for method, lrs in RECIPE_RATES.items() for job in grid(on=["library"], method=[method], lr=lrs, seed=few)]
+    staged += grid(on=["opening"], method=["first block"], lr=LRS[1:], seed=few)
+    full = {"on": "library", "method": "full fine-tuning", "lr": chosen(main, on="library", frozen=0, body="pretrained"), "test": True}
+    distant = [job for method, lrs in FAR_RATES.items() for job in grid(method=[method], lr=lrs, seed=few)]
+    tables = [
+        main,
+        settled(recipe, staged, ["on", "method"], seeds, executor),
+        sweep(recipe, [{**full, "seed": seed} for seed in seeds], executor, keep=("shift",)).drop(columns="test"),
+        settled(recipes.far, distant, ["method"], seeds, executor).assign(on="digits as text"),
+    ]
+    whole = pd.concat(tables, ignore_index=True)
+    return whole.fillna({"frozen": -1, "body": ""}).astype({"frozen": int})
+
+
+def settled(trial: Trial, jobs: Sequence[Settings], by: list[str], seeds: Sequence[int], executor: Executor | None) -> pd.DataFrame:
+    """The runs of `jobs`, and for each group of `by` its best rate on valid again, with all `seeds` and reading test."""
+    tuning = sweep(trial, jobs, executor)
+    best = [{**dict(zip(by, key, strict=True)), "lr": lr} for key, lr in tuned(tuning, by).items()]
+    final = [{**settings, "seed": seed, "test": True} for settings in best for seed in seeds]
+    both = pd.concat([sweep(trial, final, executor, keep=KEEP).drop(columns="test"), tuning], ignore_index=True)
+    return both.drop_duplicates([*by, "lr", "seed", "step", "quantity"], ignore_index=True)
+
+
+def chosen(table: pd.DataFrame, **settings: Any) -> float:
+    """The rate that was chosen for these settings: the one for which test was read."""
+    rows = where(table, **settings)
+    (lr,) = set(rows[rows["quantity"] == "test/accuracy"]["lr"])
+    return float(lr)
+
+
+def choices(table: pd.DataFrame) -> pd.DataFrame:
+    """Every rate that was chosen, one row each, and whether it lies at the edge of those that were tried, so that a better one may lie
+    beyond."""
+    rows, by = [], ["method", "on", "frozen", "body"]
+    for key, part in table.groupby(by, sort=False):
+        tried, settings = sorted(part["lr"].unique()), dict(zip(by, key, strict=True))
+        if "test/accuracy" in set(part["quantity"]):
+            lr = chosen(part)
+            rows.append({**settings, "lr": lr, "edge": not tried[0] < lr < tried[-1]})
+    return pd.DataFrame(rows)
+
+
+def for_the_panel(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows that a panel shows, and beside them both ends of the dial and random weights as what they lie between."""
+    own = table[table["method"] == FREEZING]
+    pretrained = own[own["body"] == "pretrained"]
+    beside = {
+        "frozen body": pretrained[pretrained["frozen"] == ALL],
+        "random weights": own[own["body"] != "pretrained"],
+        "full fine-tuning": pretrained[pretrained["frozen"] == 0],
+    }
+    return pd.concat([own, *(rows.assign(method=method) for method, rows in beside.items())], ignore_index=True)
+
+
+def main(path: Path) -> None:
+    """Runs the study and writes its table to `path`."""
+    make(path, "01", record, SEEDS)

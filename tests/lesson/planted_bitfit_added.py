@@ -1,0 +1,123 @@
+"""Answers to lesson 04's exercise on a layer without a bias: wrong ones with the words that must name the fault, and right ones."""
+
+import copy
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+
+def right(linear: Any) -> Any:
+    new = nn.Linear(linear.in_features, linear.out_features)
+    new.weight = nn.Parameter(linear.weight.detach().clone(), requires_grad=False)
+    nn.init.zeros_(new.bias)
+    return new
+
+
+class Beside(nn.Module):
+    """A right answer that keeps the old layer inside, of which some wrong ones change one part."""
+
+    def __init__(self, linear: Any) -> None:
+        super().__init__()
+        self.inner = copy.deepcopy(linear).requires_grad_(False)
+        self.shift = nn.Parameter(torch.zeros(linear.out_features))
+
+    def forward(self, x: Any) -> Any:
+        return self.inner(x) + self.shift
+
+
+def wrong_added() -> dict[str, tuple[Any, str]]:
+    def random(linear: Any) -> Any:
+        new = right(linear)
+        nn.init.uniform_(new.bias, -0.4, 0.4)
+        return new
+
+    def fresh(linear: Any) -> Any:
+        new = nn.Linear(linear.in_features, linear.out_features)
+        nn.init.zeros_(new.bias)
+        return new
+
+    def trains(linear: Any) -> Any:
+        return right(linear).requires_grad_(True)
+
+    def frozen(linear: Any) -> Any:
+        return right(linear).requires_grad_(False)
+
+    def in_place(linear: Any) -> Any:
+        linear.bias = nn.Parameter(torch.zeros(linear.out_features))
+        return linear
+
+    def no_parameter(linear: Any) -> Any:
+        new = copy.deepcopy(linear).requires_grad_(False)
+        new.shift = torch.zeros(linear.out_features)
+        return new
+
+    def unused(linear: Any) -> Any:
+        new = copy.deepcopy(linear).requires_grad_(False)
+        new.shift = nn.Parameter(torch.zeros(linear.out_features))
+        return new
+
+    def tall(linear: Any) -> Any:
+        return nn.Linear(linear.out_features, linear.in_features)
+
+    class InputSide(Beside):
+        def __init__(self, linear: Any) -> None:
+            super().__init__(linear)
+            self.shift = nn.Parameter(torch.zeros(linear.in_features))
+
+        def forward(self, x: Any) -> Any:
+            return self.inner(x + self.shift)
+
+    class Detached(Beside):
+        def forward(self, x: Any) -> Any:
+            return self.inner(x) + self.shift.detach()
+
+    class Scaled(Beside):
+        def forward(self, x: Any) -> Any:
+            return self.inner(x) * (1 + self.shift)
+
+    def no_return(linear: Any) -> Any:
+        right(linear)
+
+    return {
+        "random start": (random, "the new bias must start at zero, and `nn.Linear` draws one at random"),
+        "another weight": (fresh, "does it have the weight of the old one?"),
+        "the weight trains": (trains, "Only the bias may train, but `weight` of shape (4, 7) does as well"),
+        "nothing trains": (frozen, "what trains is nothing"),
+        "in place": (in_place, "into the layer it was given"),
+        "no parameter": (no_parameter, "what trains is nothing"),
+        "unused": (unused, "must be added to every answer, yours is not"),
+        "turned": (tall, "Your code raised RuntimeError"),
+        "before the layer": (InputSide, "a bias of shape (4,) must train and nothing else; what trains is `shift` (7,)"),
+        "detached": (Detached, "No gradient reaches the bias"),
+        "a scale": (Scaled, "must be added to every answer, yours is not"),
+        "a tensor": (lambda linear: torch.zeros(linear.out_features), "must be an nn.Module, got a torch.Tensor"),
+        "no return": (no_return, "got None; is a `return` missing?"),
+        "arguments": (lambda linear, bias: linear, "must take (linear), in this order"),
+    }
+
+
+def right_added() -> dict[str, Any]:
+    class Plain(nn.Module):
+        def __init__(self, linear: Any) -> None:
+            super().__init__()
+            self.register_buffer("weight", linear.weight.detach())
+            self.bias = nn.Parameter(torch.zeros(len(linear.weight)))
+
+        def forward(self, x: Any) -> Any:
+            return F.linear(x, self.weight, self.bias)
+
+    def copied(linear: Any) -> Any:
+        new = copy.deepcopy(linear)
+        new.weight.requires_grad = False
+        new.bias = nn.Parameter(torch.zeros(linear.out_features))
+        return new
+
+    return {
+        "a new layer": right,
+        "a class": Beside,
+        "an instance": lambda linear: Beside(linear),
+        "a copy": copied,
+        "a buffer": lambda linear: Plain(linear),
+    }

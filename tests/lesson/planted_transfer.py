@@ -1,0 +1,131 @@
+"""Answers to the exercises on frozen blocks: wrong ones with the words that must name the fault, and right ones."""
+
+import re
+from typing import Any
+
+BLOCK = re.compile(r"blocks\.(\d+)\.")
+
+
+def wrong_share() -> dict[str, tuple[Any, str]]:
+    return {
+        "no forward": (lambda moving, blocks: moving / blocks, "the forward pass is missing"),
+        "backward once": (lambda moving, blocks: (1 + moving / blocks) / 2, "it costs two forward passes"),
+        "not over full": (lambda moving, blocks: 1 + 2 * moving / blocks, "divide by the three"),
+        "frozen for moving": (lambda moving, blocks: (1 + 2 * (blocks - moving) / blocks) / 3, "takes the moving blocks for the frozen"),
+        "as LoRA": (lambda moving, blocks: (2 + moving / blocks) / 3, "no gradient is needed at all"),
+        "rounded": (lambda moving, blocks: (1 + 2 * moving // blocks) / 3, "a step costs 0.500 of a full one"),
+        "rounded apart": (lambda moving, blocks: (1 + 2 * (moving // blocks)) / 3, "`//` rounds down"),
+        "saving": (lambda moving, blocks: 2 * (1 - moving / blocks) / 3, "the saving, not the cost"),
+        "percent": (lambda moving, blocks: 100 * (1 + 2 * moving / blocks) / 3, "that is in percent"),
+        "forward by blocks": (lambda moving, blocks: (1 + 2 * moving) / (3 * blocks), "must not scale the forward pass"),
+        "text": (lambda moving, blocks: "a third", "must be one number, got a str"),
+    }
+
+
+def right_share() -> dict[str, Any]:
+    def counted(moving: int, blocks: int) -> float:
+        forward = backward = 0
+        for block in range(blocks):
+            forward += 1
+            backward += 2 if block >= blocks - moving else 0
+        return (forward + backward) / (3 * blocks)
+
+    return {"a formula": lambda moving, blocks: 1 / 3 + 2 / 3 * moving / blocks, "block by block": counted}
+
+
+def _numbers(names: Any) -> list[int]:
+    return sorted({int(match.group(1)) for name in names if (match := BLOCK.match(name))})
+
+
+def _moving(names: Any, blocks: Any, *others: str) -> list[str]:
+    return [name for name in names if name.startswith((*(f"blocks.{i}." for i in blocks), *others))]
+
+
+def wrong_moving() -> dict[str, tuple[Any, str]]:
+    def above(count: int) -> tuple[str, ...]:
+        return ("norm.", "head.") if count else ("head.",)
+
+    def minus_zero(names: Any, count: int) -> Any:
+        return _moving(names, _numbers(names)[-count:], *above(count))
+
+    def minus_zero_and_norm(names: Any, count: int) -> Any:
+        return _moving(names, _numbers(names)[-count:], "norm.", "head.")
+
+    def first(names: Any, count: int) -> Any:
+        return _moving(names, _numbers(names)[:count], *above(count))
+
+    def no_norm(names: Any, count: int) -> Any:
+        return _moving(names, _numbers(names)[len(_numbers(names)) - count :], "head.")
+
+    def always_norm(names: Any, count: int) -> Any:
+        return _moving(names, _numbers(names)[len(_numbers(names)) - count :], "norm.", "head.")
+
+    def no_head(names: Any, count: int) -> Any:
+        return _moving(names, _numbers(names)[len(_numbers(names)) - count :], *above(count)[:-1])
+
+    def the_frozen(names: Any, count: int) -> Any:
+        return _moving(names, _numbers(names)[: len(_numbers(names)) - count], *above(count))
+
+    def one_too_many(names: Any, count: int) -> Any:
+        return _moving(names, range(max(0, len(_numbers(names)) - count - 1), 99), *above(count))
+
+    def as_text(names: Any, count: int) -> Any:
+        blocks = sorted(map(str, _numbers(names)))
+        return _moving(names, blocks[len(blocks) - count :], *above(count))
+
+    def sorts(names: Any, count: int) -> Any:
+        names.sort()
+        return names
+
+    def right_but(names: Any, count: int) -> Any:
+        return _moving(names, range(len(_numbers(names)) - count, 99), *above(count))
+
+    return {
+        "minus zero": (minus_zero, "`blocks[-0:]` is the whole list"),
+        "minus zero and the norm": (minus_zero_and_norm, "every block and the final norm"),
+        "the first": (first, "those are the first blocks"),
+        "no norm": (no_norm, "must move with it"),
+        "always the norm": (always_norm, "not the final norm either"),
+        "no head": (no_head, "the head is new"),
+        "the frozen ones": (the_frozen, "blocks that stay frozen"),
+        "one too many": (one_too_many, "a block too many"),
+        "numbers as text": (as_text, "as text 9 comes after 11"),
+        "everything": (lambda names, count: list(names), "the embeddings stay frozen"),
+        "every norm": (
+            lambda names, count: [name for name in names if name in right_but(names, count) or ".norm." in name],
+            "`blocks.0.norm.weight` must stay frozen",
+        ),
+        "numbers": (lambda names, count: _numbers(names), "must be one of the names, got 0"),
+        "one text": (lambda names, count: ", ".join(names), "must be a list of names, got a str"),
+        "twice": (lambda names, count: [*right_but(names, count), "head.bias"], "got `head.bias` twice"),
+        "sorts the names": (sorts, "writes into `names`"),
+    }
+
+
+def right_moving() -> dict[str, Any]:
+    def by_number(names: Any, count: int) -> Any:
+        first = 1 + max(int(match.group(1)) for name in names if (match := BLOCK.match(name))) - count
+        found = set()
+        for name in names:
+            match = BLOCK.match(name)
+            if (match and int(match.group(1)) >= first) or name.startswith("head.") or (count and name.startswith("norm.")):
+                found.add(name)
+        return found
+
+    def everything_after(names: Any, count: int) -> Any:
+        first = f"blocks.{len(_numbers(names)) - count}." if count else "head."
+        return tuple(names[next(i for i, name in enumerate(names) if name.startswith(first)) :])
+
+    def no_dot(names: Any, count: int) -> Any:
+        blocks = _numbers(names)
+        return [
+            name
+            for name in names
+            if name.startswith((*(f"blocks.{i}" for i in blocks[len(blocks) - count :]), *(("norm.", "head.") if count else ("head.",))))
+        ]
+
+    return {
+        "by number": by_number,
+        "everything behind the first that moves": everything_after,
+        "no dot, which harms only first blocks": no_dot,
+    }

@@ -1,0 +1,109 @@
+"""The claims of lesson 01, judged by made-up figures that turn each verdict."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ftkit.lesson.evidence_transfer import Evidence, transfer_claims
+from ftkit.lesson.judging import judged
+from ftkit.studies.freezing import ALL, POSITIONS
+from ftkit.studies.freezing_record import FREEZING
+from ftkit.studies.recipes import SHARES
+
+ONS, SEEDS = ("opening", "library", "digits"), range(8)
+NAMES = ("pretraining", "one block", "last is best", "gradual", "discriminative", "probe out", "LP-FT", "half-way")
+
+
+def rows_of(method: str, on: str, value: float, quantity: str = "test/accuracy", frozen: int = -1, body: str = "") -> list[dict[str, Any]]:
+    """A quantity on eight seeds, a tenth of a point apart: far less than the margin."""
+    same = {"method": method, "on": on, "frozen": frozen, "body": body, "lr": 1e-3, "step": 80, "quantity": quantity}
+    return [{**same, "seed": seed, "value": value + 0.001 * (seed % 3)} for seed in SEEDS]
+
+
+def figures(**changed: float) -> pd.DataFrame:
+    """A record in which every claim holds; `changed` sets one of its levels."""
+    level = {"full": 0.80, "random": 0.50, "one": 0.78, "first": 0.70, "gradual": 0.83, "discriminative": 0.83, "lp_ft": 0.84}
+    level |= {"out_full": 0.60, "out_probe": 0.63, "out_lp_ft": 0.65, "in_half": 0.84, "out_half": 0.68} | changed
+    rows = []
+    for on in ONS:
+        for count in POSITIONS:
+            value = level["one"] if count == ALL - 1 else level["full"]
+            rows += rows_of(FREEZING, on, value, frozen=count, body="pretrained")
+        rows += rows_of(FREEZING, on, level["random"], frozen=0, body="random")
+    rows += rows_of("first block", "opening", level["first"])
+    rows += rows_of("gradual unfreezing", "library", level["gradual"])
+    rows += rows_of("discriminative rates", "library", level["discriminative"])
+    rows += rows_of("LP-FT", "library", level["lp_ft"])
+    rows += rows_of("LP-FT", "library", level["out_lp_ft"], "shift/accuracy")
+    rows += rows_of("full fine-tuning", "library", level["out_full"], "shift/accuracy")
+    ends = {"in": (level["full"], level["in_half"], level["lp_ft"]), "out": (level["out_probe"], level["out_half"], level["out_lp_ft"])}
+    for side, heights in ends.items():
+        for share, value in zip(SHARES, np.interp(SHARES, (0, 0.5, 1), heights), strict=True):
+            rows += rows_of("LP-FT", "library", float(value), f"blend/{share:g}/{side}")
+    return pd.DataFrame(rows)
+
+
+def verdicts(table: pd.DataFrame) -> dict[str, str]:
+    return dict(zip(NAMES, (claim.verdict for claim in transfer_claims(table)), strict=True))
+
+
+def test_every_claim_holds_where_all_figures_speak_for_it() -> None:
+    assert set(verdicts(figures()).values()) == {"holds"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "turned"),
+    [
+        ({"random": 0.85}, "pretraining"),
+        ({"one": 0.69, "first": 0.60}, "one block"),
+        ({"first": 0.82}, "last is best"),
+        ({"gradual": 0.80}, "gradual"),
+        ({"discriminative": 0.75}, "discriminative"),
+        ({"out_probe": 0.55}, "probe out"),
+        ({"lp_ft": 0.80, "in_half": 0.80}, "LP-FT"),
+        ({"out_lp_ft": 0.60}, "LP-FT"),
+        ({"in_half": 0.80}, "half-way"),
+        ({"out_half": 0.65}, "half-way"),
+    ],
+)
+def test_a_verdict_turns_with_its_figures_and_no_other_does(changed: dict[str, float], turned: str) -> None:
+    found = verdicts(figures(**changed))
+    assert found.pop(turned) == "does not hold"
+    assert set(found.values()) == {"holds"}
+
+
+def test_seven_seeds_tell_nothing() -> None:
+    table = figures()
+    assert set(verdicts(table[table["seed"] < 7]).values()) == {"cannot tell"}
+
+
+def test_luck_larger_than_the_difference_cannot_be_told() -> None:
+    table = figures()
+    noise = np.where(table["seed"] % 2, 0.2, -0.2)
+    for method, name in (("gradual unfreezing", "gradual"), ("discriminative rates", "discriminative")):
+        loud = table.assign(value=table["value"] + noise * (table["method"] == method))
+        assert verdicts(loud)[name] == "cannot tell"
+
+
+def test_one_task_against_a_claim_is_enough_and_one_that_cannot_tell_withholds_it() -> None:
+    good, bad, loud = np.full(8, 0.05), np.full(8, -0.05), np.tile([0.2, -0.2], 4)
+    assert judged({"a": good, "b": good}, {"beats"})[1] == "holds"
+    assert judged({"a": good, "b": loud}, {"beats"})[1] == "cannot tell"
+    assert judged({"a": loud, "b": bad}, {"beats"})[1] == "does not hold"
+    assert judged({"a": good, "b": bad}, {"beats"})[0] == "a +5.0 [+5.0, +5.0], beats; b -5.0 [-5.0, -5.0], loses"
+
+
+def test_accuracy_is_read_seed_by_seed_at_the_rate_that_was_chosen() -> None:
+    table = figures()
+    tuning = table[(table["method"] == FREEZING) & (table["quantity"] == "test/accuracy")].assign(lr=1.0, quantity="valid/accuracy")
+    found = Evidence(pd.concat([tuning, table]).sample(frac=1.0, random_state=0))
+    assert found.frozen("digits", 0) == pytest.approx(0.80 + 0.001 * (np.arange(8) % 3))
+    assert found.rate("digits", 0) == 1e-3 and sorted(found.ons) == sorted(ONS)
+    assert found.outside("frozen body") == pytest.approx(found.blend(0.0, "out"))
+
+
+def test_a_figure_that_was_not_recorded_is_missed() -> None:
+    with pytest.raises(AssertionError, match="gradual"):
+        Evidence(figures()).test(method="gradual unfreezing", on="digits")

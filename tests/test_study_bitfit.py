@@ -1,0 +1,211 @@
+"""The study of lesson 04: its groups, its design with fake trials, its picture, and its recorded table."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+import pytest
+import torch
+
+from ftkit.adapted import Adapted
+from ftkit.events import Event
+from ftkit.pictures import movements
+from ftkit.pictures.bitfit import DECADES
+from ftkit.record import read_table
+from ftkit.recorded import Recorded
+from ftkit.shared import shared_folder
+from ftkit.studies import bench, bitfit
+from ftkit.sweeps import tuned, where
+from ftkit.techniques.bitfit import BitFit
+from ftkit.widgets.controls import Several
+
+COSTS = {
+    "trainable": 2.0,
+    "flops": 60.0,
+    "weights": 10.0,
+    "gradients": 0.1,
+    "optimizer": 0.2,
+    "activations": 60.0,
+    "disk": 1.0,
+    "seconds": 1.0,
+}
+FULL_COSTS = {**COSTS, "trainable": 1000.0, "flops": 90.0, "gradients": 10.0, "optimizer": 20.0, "activations": 100.0}
+
+
+def events(accuracy: float, costs: dict[str, float], test: bool) -> Iterator[Event]:
+    for step in (5, 80):
+        yield Event(step, "valid", {"valid/accuracy": accuracy * step / 80, "valid/loss": 1.0})
+    if test:
+        yield Event(80, "test", {"test/accuracy": accuracy})
+    yield Event(80, "cost", {f"cost/{name}": value for name, value in costs.items()})
+
+
+def off(lr: float, best: float) -> float:
+    return 0.05 * abs(math.log10(lr / best))
+
+
+BEST = {"opening": 3e-2, "library": 3e-3, "digits": 1e-3}
+
+
+def fake_trial(on: str, groups: str, examples: int, lr: float, seed: int = 0, test: bool = False) -> Iterator[Event]:
+    """Best at a rate of the bench; all data alike; one group five points worse, the key's fifteen."""
+    worse = 0.0 if groups in (bitfit.ALL, bitfit.PAIR) else 0.15 if groups == "key" else 0.05
+    yield from events(0.8 - worse - off(lr, BEST[on]) + 0.001 * seed, COSTS, test)
+
+
+def fake_rail(on: str, method: str, examples: int, lr: float, seed: int = 0, test: bool = False) -> Iterator[Event]:
+    """Full fine-tuning: five points worse than BitFit with little data, five better with much."""
+    if method in ("frozen body", bitfit.SAME_HEAD):
+        yield from events(0.6 - off(lr, 1e-1) + 0.001 * seed, COSTS, test)
+    else:
+        yield from events((0.75 if examples < 500 else 0.85) - off(lr, BEST[on] / 10) + 0.001 * seed, FULL_COSTS, test)
+
+
+def made_up() -> pd.DataFrame:
+    """The study's table, as it would be if the runs were those."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bitfit, "trial", fake_trial)
+        patch.setattr(bitfit, "rail", fake_rail)
+        return bitfit.record(None)
+
+
+@pytest.fixture(scope="module")
+def table() -> pd.DataFrame:
+    return made_up()
+
+
+@pytest.mark.parametrize("on", list(bench.BENCHES))
+def test_the_groups_share_no_bias_and_together_are_all_of_bitfit(on: str) -> None:
+    base, _ = bench.load(on)
+    groups = [set(BitFit(bitfit.where(on, group)).changes(base)) for group in bitfit.GROUPS[base.name]]
+    assert sum(map(len, groups)) == len(set.union(*groups))
+    assert set.union(*groups) == set(BitFit().changes(base)) == set(BitFit(bitfit.where(on, bitfit.ALL)).changes(base))
+    assert list(bitfit.GROUPS[base.name]) == list(bitfit.GROUPS["mini"]), "one row of buttons serves every bench"
+
+
+def test_everything_at_once_is_what_the_panel_starts_with() -> None:
+    assert Several(bitfit.GROUPS["mini"]).all == bitfit.ALL
+    assert bitfit.PAIR in Several(bitfit.GROUPS["mini"])
+
+
+def test_an_unknown_group_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"groups must be some of query, key, .*, joined by \+, got 'values'"):
+        bitfit.where("opening", "query+values")
+
+
+def test_a_bench_with_fewer_rows_gives_what_it_has() -> None:
+    assert bitfit.rows("digits", 8000) == 1197 and bitfit.rows("digits", 32) == 32 and bitfit.rows("library", 8000) == 8000
+
+
+def test_the_number_of_examples_reaches_the_run() -> None:
+    def losses(**settings: Any) -> list[float]:
+        return [
+            event.values["train/loss"] for event in bench.fine_tuning("digits", bench.HEAD, lr=1e-3, **settings) if event.stage == "train"
+        ]
+
+    few, usual = losses(examples=16), losses()
+    assert few != usual and usual == losses(examples=bench.BENCHES["digits"].examples)
+    assert few[-1] < 0.5 * usual[-1], "the same sixteen rows eighty times"
+
+
+def test_the_design_covers_every_size_of_every_bench(table: pd.DataFrame) -> None:
+    ours = table[table["method"] == "BitFit"]
+    recorded = {tuple(row) for row in ours[["on", "groups", "examples", "lr"]].drop_duplicates().to_numpy()}
+    for on, sizes in bitfit.SIZES.items():
+        assert {(on, bitfit.ALL, size, lr) for size in sizes for lr in bitfit.LRS[on]} <= recorded
+    single = {(bitfit.GROUPS_ON, group, bitfit.GROUPS_AT, lr) for group in bitfit.GROUPS["mini"] for lr in bitfit.GROUP_LRS[:2]}
+    assert single <= recorded
+
+
+def test_the_record_is_affordable(table: pd.DataFrame) -> None:
+    body = table[~table["method"].isin(["frozen body", bitfit.SAME_HEAD])]
+    tuning, read = (body[body["quantity"] == name] for name in ("cost/trainable", "test/accuracy"))
+    assert len(tuning) + len(read) <= 720, "runs that move a body, of 80 steps each"
+
+
+def test_test_is_read_once_with_every_seed_for_what_was_chosen(table: pd.DataFrame) -> None:
+    assert not table.drop(columns="value").duplicated().any(), "a run stands in the table once"
+    read = table[table["quantity"] == "test/accuracy"]
+    assert set(read.groupby(["on", "method", "groups", "examples"]).size()) == {len(bitfit.SEEDS)}
+    assert set(read.groupby(["on", "method", "groups", "examples"])["lr"].nunique()) == {1}
+    cells = sum(map(len, bitfit.SIZES.values()))
+    assert len(read) == (4 * cells + 1) * len(bitfit.SEEDS)
+    assert {row["lr"] for _, row in where(read, method="BitFit", on="library").iterrows()} == {BEST["library"]}
+
+
+def test_a_panel_can_stand_on_the_table(table: pd.DataFrame) -> None:
+    recorded = Recorded(table, method="BitFit", over="examples", scope=("on", "examples"))
+    settings = {"on": "library", "groups": bitfit.ALL, "examples": 128, "lr": 3e-3}
+    curve = recorded.curve(settings)
+    assert curve is not None and curve["runs"][-1] == len(bitfit.SEEDS) // 2
+    names = [point["name"] for point in recorded.points(settings)]
+    assert names == ["BitFit"] * len(bitfit.EXAMPLES) + ["full fine-tuning", "frozen body", bitfit.SAME_HEAD]
+
+
+@pytest.fixture(scope="module")
+def looks() -> dict[str, float]:
+    events = list(bitfit.trial("digits", bitfit.ALL, 64, 1e-3, look=bitfit.moved))
+    return dict([event for event in events if event.stage == "look"][-1].values)
+
+
+def test_the_look_sees_every_group_move_and_the_key_without_a_gradient(looks: dict[str, float]) -> None:
+    groups = {name.split("/")[3] for name in looks}
+    assert groups == set(bitfit.GROUPS["mini-vit"]) and {name.split("/")[2] for name in looks} >= {"embedding", "block 0", "behind"}
+    for number in range(3):
+        assert looks[f"look/gradient/block {number}/key"] < 1e-3 * looks[f"look/gradient/block {number}/query"]
+        assert looks[f"look/change/block {number}/query"] > 1e-4
+
+
+def test_a_look_measures_the_change_and_not_the_bias() -> None:
+    model = Adapted(bench.load("digits")[0], BitFit())
+    assert set(bitfit.moved(model).values()) == {0.0}
+    with torch.no_grad():
+        model.changes["body.layers.1.attention.v_proj.bias"].value += 2.0  # type: ignore[operator]
+        model.changes["body.layers.2.layernorm_before.bias"].value += 2.0  # type: ignore[operator]
+    far = {name: value for name, value in bitfit.moved(model).items() if value}
+    root = math.sqrt(2.0**2 / 2)  # one of the block's two norms has moved
+    assert far == {"look/change/block 1/value": pytest.approx(2.0), "look/change/block 2/norms and embedding": pytest.approx(root)}
+
+
+def test_a_group_that_may_not_move_is_not_seen() -> None:
+    events = list(bitfit.trial("digits", "query", 64, 1e-3, look=bitfit.moved))
+    assert {name.split("/")[3] for name in [event for event in events if event.stage == "look"][-1].values} == {"query"}
+
+
+def test_the_picture_says_what_the_look_saw(looks: dict[str, float]) -> None:
+    figure = go.Figure(movements(looks))
+    change, gradient = figure.data
+    row, column = list(change.y).index("block 1"), list(change.x).index("value")
+    assert change.z[row][column] == looks["look/change/block 1/value"]
+    assert change.z[list(change.y).index("embedding")][column] is None
+    assert max(value for cells in gradient.z for value in cells if value is not None) == 0
+    assert gradient.z[row][list(gradient.x).index("key")] < -3
+
+
+def test_the_picture_of_a_run_that_has_not_begun_is_empty() -> None:
+    assert go.Figure(movements({})).data[0].z == ()
+    still = movements({"look/change/block 0/query": 0.0, "look/gradient/block 0/query": 0.0})
+    assert still["data"][0]["z"] == [[0.0]] and still["data"][1]["z"] == []
+    pulled = movements({"look/gradient/block 0/query": 2.0, "look/gradient/block 0/value": 0.02, "look/gradient/block 0/key": 0.0})
+    assert pulled["data"][1]["z"] == [[0.0, -2.0, -DECADES]]
+
+
+@pytest.fixture(scope="module")
+def recorded() -> tuple[pd.DataFrame, dict[str, Any]]:
+    return read_table(shared_folder("data", "results", "04_bitfit.parquet"))
+
+
+def test_every_recorded_best_rate_lies_inside_its_grid(recorded: tuple[pd.DataFrame, dict[str, Any]]) -> None:
+    table, about = recorded
+    assert about["seeds"] == list(bitfit.SEEDS) and about["command"] == "make results LESSON=04"
+    read = table[table["quantity"] == "test/accuracy"]
+    chosen = tuned(table[table["quantity"] == "valid/accuracy"], ["on", "method", "groups", "examples"])
+    for on, method, groups, examples in read[["on", "method", "groups", "examples"]].drop_duplicates().itertuples(index=False):
+        lr = chosen[on, method, groups, examples]
+        rates = bitfit.RAIL_LRS[method][on] if method != "BitFit" else bitfit.LRS[on] if groups == bitfit.ALL else bitfit.GROUP_LRS
+        assert len(rates) == 1 or rates[0] < lr < rates[-1], (on, method, groups, examples)
+        own = where(read, on=on, method=method, groups=groups, examples=examples)
+        assert set(own["lr"]) == {lr}, "test was read for the rate chosen on valid alone"
+    assert about["fingerprints"]["digits"] == bench.load("digits")[1].fingerprint
