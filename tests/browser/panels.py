@@ -32,6 +32,14 @@ class PanelOnPage:
         """The accuracy curve as it is drawn, an SVG path."""
         return str(self.page.locator(f"{CURVES} .scatterlayer .trace path.js-line").last.get_attribute("d"))
 
+    def sliders(self) -> list[str]:
+        """The settings that have a slider, from the top."""
+        found: list[str] = self.page.evaluate(
+            "() => [...document.querySelectorAll('[class*=ftkit-set-]')].filter(e => e.querySelector('.noUi-handle, .ui-slider-handle'))"
+            ".map(e => /ftkit-set-(\\w+)/.exec(e.className)[1])"
+        )
+        return found
+
     def value(self, name: str) -> str:
         """What stands in the number box of a setting."""
         return self.page.locator(f".ftkit-set-{name} input[type=text]").input_value()
