@@ -34,6 +34,10 @@ class Evidence:
         """BitFit on all biases minus a rail: accuracy on test, one a seed."""
         return self.test(on, examples) - self.test(on, examples, method)
 
+    def at(self, end: int, method: str) -> dict[str, np.ndarray]:
+        """For each bench BitFit minus a rail with the fewest examples (`end` 0) or the most (-1), which the key names."""
+        return {f"{on} ({n:,})": self.minus(on, n, method) for on in self.ons for n in [self.sizes(on)[end]]}
+
     def rate(self, on: str, examples: int, method: str = BITFIT, groups: str = ALL) -> float:
         """The rate that was chosen on valid."""
         (lr,) = self._read(on, examples, method, groups)["lr"].unique()
@@ -56,16 +60,14 @@ class Evidence:
 
 def little_data(found: Evidence) -> Claim:
     """With little data BitFit does at least as well as full fine-tuning."""
-    least = {on: found.sizes(on)[0] for on in found.ons}
-    figures, says = judged({f"{on} ({n})": found.minus(on, n, FULL) for on, n in least.items()}, {"ties", "beats"})
+    figures, says = judged(found.at(0, FULL), {"ties", "beats"})
     experiment = "BitFit minus full fine-tuning with the fewest examples (in brackets), each at its best rate; test, points"
     return Claim("With little data BitFit does as well as full fine-tuning, or better.", ZAKEN, experiment, figures, says)
 
 
 def much_data(found: Evidence) -> Claim:
     """With much data full fine-tuning does better."""
-    most = {on: found.sizes(on)[-1] for on in found.ons}
-    figures, says = judged({f"{on} ({n:,})": found.minus(on, n, FULL) for on, n in most.items()}, {"loses"})
+    figures, says = judged(found.at(-1, FULL), {"loses"})
     experiment = "BitFit minus full fine-tuning with the most examples (in brackets), each at its best rate; test, points"
     return Claim("With more data it falls behind.", ZAKEN, experiment, figures, says)
 
@@ -81,8 +83,7 @@ def gap_grows(found: Evidence) -> Claim:
 
 def beats_frozen(found: Evidence) -> Claim:
     """Moving the biases brings more than the head alone."""
-    most = {on: found.sizes(on)[-1] for on in found.ons}
-    figures, says = judged({f"{on} ({n:,})": found.minus(on, n, SAME_HEAD) for on, n in most.items()}, {"beats"})
+    figures, says = judged(found.at(-1, SAME_HEAD), {"beats"})
     experiment = "BitFit minus the frozen body, with the most examples; the head's rate is 0.003 for both; test, points"
     return Claim("Moving the biases brings more than a head on the frozen body.", ZAKEN, experiment, figures, says)
 

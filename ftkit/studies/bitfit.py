@@ -12,8 +12,8 @@ import torch
 from ftkit.adapted import Adapted
 from ftkit.events import Event
 from ftkit.studies.bench import BENCHES, HEAD, Look, fine_tuning, load
-from ftkit.studies.recording import make
-from ftkit.sweeps import grid, sweep, tuned
+from ftkit.studies.recording import finals, make
+from ftkit.sweeps import grid, sweep
 from ftkit.techniques.bitfit import BitFit
 from ftkit.training import HEAD_LR
 
@@ -152,9 +152,7 @@ def record(executor: Executor | None, seeds: tuple[int, ...] = SEEDS) -> pd.Data
     tables = []
     for run, jobs, by in ((rail, rails, ["on", "method", "examples"]), (trial, ours, ["on", "groups", "examples"])):
         tuning = sweep(run, jobs, executor)
-        best = [{**dict(zip(by, key, strict=True)), "lr": lr} for key, lr in tuned(tuning, by).items()]
-        chosen = [{**settings, "seed": seed, "test": True} for settings in best for seed in seeds]
-        tables += [tuning, sweep(run, chosen, executor, keep=("test",)).drop(columns="test")]
+        tables += [tuning, sweep(run, finals(tuning, by, seeds), executor, keep=("test",)).drop(columns="test")]
     tables.append(sweep(trial, single, executor))
     whole = pd.concat(tables, ignore_index=True)
     return whole.fillna({"method": "BitFit", "groups": ""})

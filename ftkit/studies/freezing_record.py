@@ -12,8 +12,8 @@ from ftkit.studies import freezing, recipes
 from ftkit.studies.bench import BENCHES
 from ftkit.studies.freezing import ALL, POSITIONS
 from ftkit.studies.lora import RAIL_LRS
-from ftkit.studies.recording import make
-from ftkit.sweeps import KEPT, Settings, Trial, grid, sweep, tuned, where
+from ftkit.studies.recording import finals, make
+from ftkit.sweeps import KEPT, Settings, Trial, grid, sweep, where
 
 LRS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
 RATES: Mapping[int, Sequence[float]] = {0: LRS, **dict.fromkeys(POSITIONS[1:-1], LRS[1:]), ALL: RAIL_LRS["frozen body"][1:]}
@@ -51,9 +51,7 @@ def record(executor: Executor | None, seeds: tuple[int, ...] = SEEDS) -> pd.Data
 def settled(trial: Trial, jobs: Sequence[Settings], by: list[str], seeds: Sequence[int], executor: Executor | None) -> pd.DataFrame:
     """The runs of `jobs`, and for each group of `by` its best rate on valid again, with all `seeds` and reading test."""
     tuning = sweep(trial, jobs, executor)
-    best = [{**dict(zip(by, key, strict=True)), "lr": lr} for key, lr in tuned(tuning, by).items()]
-    final = [{**settings, "seed": seed, "test": True} for settings in best for seed in seeds]
-    both = pd.concat([sweep(trial, final, executor, keep=KEEP).drop(columns="test"), tuning], ignore_index=True)
+    both = pd.concat([sweep(trial, finals(tuning, by, seeds), executor, keep=KEEP).drop(columns="test"), tuning], ignore_index=True)
     return both.drop_duplicates([*by, "lr", "seed", "step", "quantity"], ignore_index=True)
 
 

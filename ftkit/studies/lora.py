@@ -10,9 +10,9 @@ import torch
 from ftkit.adapted import Adapted
 from ftkit.events import Event
 from ftkit.studies.bench import BENCHES, HEAD, Look, fine_tuning
-from ftkit.studies.recording import make
+from ftkit.studies.recording import finals, make
 from ftkit.studies.steps import lora_over_full
-from ftkit.sweeps import grid, sweep, tuned
+from ftkit.sweeps import grid, sweep
 from ftkit.techniques.lora import LoRA
 from ftkit.training import HEAD_LR
 
@@ -78,9 +78,7 @@ def record(executor: Executor | None, seeds: tuple[int, ...] = SEEDS) -> pd.Data
     tables = []
     for run, jobs, by in ((rail, rails, ["on", "method"]), (trial, main + equal, ["on", "rank", "targets", "alpha"])):
         tuning = sweep(run, jobs, executor)
-        best = [{**dict(zip(by, key, strict=True)), "lr": lr} for key, lr in tuned(tuning, by).items()]
-        chosen = [{**settings, "seed": seed, "test": True} for settings in best for seed in seeds]
-        tables += [tuning, sweep(run, chosen, executor, keep=("test",)).drop(columns="test")]
+        tables += [tuning, sweep(run, finals(tuning, by, seeds), executor, keep=("test",)).drop(columns="test")]
     tables.append(sweep(trial, beside, executor))
     whole = pd.concat(tables, ignore_index=True)
     return whole.fillna({"method": "LoRA", "rank": 0, "targets": "", "alpha": ""}).astype({"rank": int})

@@ -12,6 +12,7 @@ import torch
 
 from ftkit.record import write_table
 from ftkit.studies.bench import BENCHES, load
+from ftkit.sweeps import tuned
 
 Record = Callable[[Executor | None], pd.DataFrame]
 More = Callable[[], dict[str, Any]]
@@ -22,6 +23,12 @@ def make(path: Path, lesson: str, record: Record, seeds: Sequence[int], workers:
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=one_thread) as pool:
         table = record(pool)
     write_table(path, table, {**about(lesson, seeds), **more()})
+
+
+def finals(tuning: pd.DataFrame, by: Sequence[str], seeds: Sequence[int]) -> list[dict[str, Any]]:
+    """The jobs that may read test: for each group of `by` the rate that was best on valid, once with each of `seeds`."""
+    best = [{**dict(zip(by, key, strict=True)), "lr": lr} for key, lr in tuned(tuning, by).items()]
+    return [{**settings, "seed": seed, "test": True} for settings in best for seed in seeds]
 
 
 def about(lesson: str, seeds: Sequence[int]) -> dict[str, Any]:
