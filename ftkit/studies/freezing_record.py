@@ -12,8 +12,8 @@ from ftkit.studies import freezing, recipes
 from ftkit.studies.bench import BENCHES
 from ftkit.studies.freezing import ALL, POSITIONS
 from ftkit.studies.lora import RAIL_LRS
-from ftkit.studies.recording import finals, make
-from ftkit.sweeps import KEPT, Settings, Trial, grid, sweep, where
+from ftkit.studies.recording import make, settled
+from ftkit.sweeps import KEPT, grid, sweep, where
 
 LRS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
 RATES: Mapping[int, Sequence[float]] = {0: LRS, **dict.fromkeys(POSITIONS[1:-1], LRS[1:]), ALL: RAIL_LRS["frozen body"][1:]}
@@ -31,7 +31,7 @@ def record(executor: Executor | None, seeds: tuple[int, ...] = SEEDS) -> pd.Data
     few, ons = seeds[: max(1, len(seeds) // 2)], list(BENCHES)
     jobs = [job for k, lrs in RATES.items() for job in grid(on=ons, frozen=[k], body=["pretrained"], lr=lrs, seed=few)]
     jobs += grid(on=ons, frozen=[0], body=["random"], lr=LRS[1:], seed=few)
-    main = settled(freezing.trial, jobs, ["on", "frozen", "body"], seeds, executor).assign(method=FREEZING)
+    main = settled(freezing.trial, jobs, ["on", "frozen", "body"], seeds, executor, KEEP).assign(method=FREEZING)
     probe = chosen(main, on="library", frozen=ALL)
     recipe = partial(recipes.recipe, probe=probe)
     staged = [job for method, lrs in RECIPE_RATES.items() for job in grid(on=["library"], method=[method], lr=lrs, seed=few)]
@@ -40,19 +40,12 @@ def record(executor: Executor | None, seeds: tuple[int, ...] = SEEDS) -> pd.Data
     distant = [job for method, lrs in FAR_RATES.items() for job in grid(method=[method], lr=lrs, seed=few)]
     tables = [
         main,
-        settled(recipe, staged, ["on", "method"], seeds, executor),
+        settled(recipe, staged, ["on", "method"], seeds, executor, KEEP),
         sweep(recipe, [{**full, "seed": seed} for seed in seeds], executor, keep=("shift",)).drop(columns="test"),
-        settled(recipes.far, distant, ["method"], seeds, executor).assign(on="digits as text"),
+        settled(recipes.far, distant, ["method"], seeds, executor, KEEP).assign(on="digits as text"),
     ]
     whole = pd.concat(tables, ignore_index=True)
     return whole.fillna({"frozen": -1, "body": ""}).astype({"frozen": int})
-
-
-def settled(trial: Trial, jobs: Sequence[Settings], by: list[str], seeds: Sequence[int], executor: Executor | None) -> pd.DataFrame:
-    """The runs of `jobs`, and for each group of `by` its best rate on valid again, with all `seeds` and reading test."""
-    tuning = sweep(trial, jobs, executor)
-    both = pd.concat([sweep(trial, finals(tuning, by, seeds), executor, keep=KEEP).drop(columns="test"), tuning], ignore_index=True)
-    return both.drop_duplicates([*by, "lr", "seed", "step", "quantity"], ignore_index=True)
 
 
 def chosen(table: pd.DataFrame, **settings: Any) -> float:
