@@ -143,8 +143,8 @@ def load_task(name: str | Path, *, permute: float = 0.0, text: str | None = None
     Args:
         name: `"docs"` (which library wrote this sentence?) or another label of the same sentences: `"docs-area"` (which part of
             its library), `"docs-kind"` (class, method or function), `"docs-opening"` (the first word); `"digits"` (handwriting
-            as images) or `"digits-as-text"` (the same as words); the path of a CSV, JSONL or Parquet file, or of a folder with
-            files named train, validation and test; or the id of a hub dataset.
+            as images), `"digits-parity"` (the same, even or odd?) or `"digits-as-text"` (the same as words); the path of a CSV,
+            JSONL or Parquet file, or of a folder with files named train, validation and test; or the id of a hub dataset.
         permute: for the docs tasks, the share of the vocabulary that is permuted, from 0 (English) to 1 (gibberish).
         text, label: the columns of a file or hub dataset; guessed from usual names if not given.
         seed: decides the split of data that comes without one.

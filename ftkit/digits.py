@@ -5,13 +5,14 @@ from sklearn.datasets import load_digits
 
 from ftkit.data import Task, table
 
-NAMES = ("digits", "digits-as-text")
+NAMES = ("digits", "digits-parity", "digits-as-text")
 WORDS = "abcdefghijklmnopq"
 """One word for each of the 17 intensities, blank to full ink."""
 
 
 def load(name: str) -> Task:
-    """`"digits"`: images in [0, 1], shape (8, 8). `"digits-as-text"`: 16 words, the ink of each square of 2 x 2 pixels, row by row.
+    """`"digits"`: images in [0, 1], shape (8, 8). `"digits-parity"`: the same images, is the digit even or odd? `"digits-as-text"`: 16
+    words, the ink of each square of 2 x 2 pixels, row by row.
 
     The text is the far task for a base that read English: Lu et al. 2021, "Pretrained Transformers as Universal Computation Engines",
     arXiv:2103.05247. The splits are a seeded shuffle: 1,197 to train, 200 to choose, 400 to test.
@@ -21,6 +22,8 @@ def load(name: str) -> Task:
     images, labels = images[order].reshape(-1, 8, 8), labels[order]
     inputs = [as_words(image) for image in images] if name == "digits-as-text" else (images / 16.0).tolist()
     classes = [str(digit) for digit in range(10)]
+    if name == "digits-parity":
+        labels, classes = labels % 2, ["even", "odd"]
     bounds = {"train": slice(0, 1197), "valid": slice(1197, 1397), "test": slice(1397, None)}
     splits = {stage: table(inputs[rows], labels[rows].tolist(), classes) for stage, rows in bounds.items()}
     return Task(name, tuple(classes), **splits)

@@ -2,9 +2,6 @@
 
 import argparse
 import dataclasses
-import importlib
-import inspect
-import pkgutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,59 +11,50 @@ import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
-from ftkit import techniques
-from ftkit.adapted import Adapted, Space
-from ftkit.bases import Net, load_base
+from ftkit.arms import Arm, Setting
+from ftkit.bases import load_base
+from ftkit.compared import arms, found
 from ftkit.cost import Cost, measure
-from ftkit.data import Task, load_task
+from ftkit.data import load_task
 from ftkit.record import write_json
 from ftkit.stats import interval
-from ftkit.techniques.freeze import Only
-from ftkit.training import HEAD_LR, evaluate, train
-
-HEAD = Only("heads.*")
-
-
-def spaces() -> dict[str, type[Any]]:
-    """Every space that a file of `ftkit.techniques` defines, by its lower-case name."""
-    modules = (importlib.import_module(f"ftkit.techniques.{found.name}") for found in pkgutil.iter_modules(techniques.__path__))
-    classes = (c for module in modules for _, c in inspect.getmembers(module, inspect.isclass) if c.__module__ == module.__name__)
-    return {c.__name__.lower(): c for c in classes if dataclasses.is_dataclass(c) and hasattr(c, "changes")}
+from ftkit.training import evaluate, train
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `ftkit run`; those of a technique are the fields of its class."""
     parser.add_argument("--base", default="mini", help="mini, mini-vit, minilm, a folder, or a hub id")
-    parser.add_argument("--task", default="docs", help="docs, digits, digits-as-text, a CSV, JSONL or Parquet file, a folder, or a hub id")
+    parser.add_argument(
+        "--task", default="docs", help="docs, digits or another of the kit's tasks, a CSV, JSONL or Parquet file, a folder, or a hub id"
+    )
     parser.add_argument("--permute", type=float, default=0.0, help="docs: the share of the vocabulary that is permuted")
     parser.add_argument("--text", help="the column that holds the text")
     parser.add_argument("--label", help="the column that holds the label")
-    parser.add_argument("--technique", default="lora", choices=sorted(spaces()), help="what trains")
-    parser.add_argument("--lr", type=float, default=3e-3, help="peak learning rate of the technique")
-    parser.add_argument("--full-lr", type=float, help="peak learning rate of full fine-tuning; a tenth of --lr if not given")
+    parser.add_argument("--technique", default="lora", choices=sorted(found()), help="what trains")
+    parser.add_argument("--lr", type=float, default=3e-3, help="peak learning rate of the technique's space")
+    parser.add_argument("--full-lr", type=float, help="peak learning rate where all weights move; a tenth of --lr if not given")
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--size", type=int, default=16, help="examples a step")
     parser.add_argument("--examples", type=int, help="training examples, drawn anew by each seed; all if not given")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--json", type=Path, help="write settings and every figure to this file")
-    fields = {field.name for space in spaces().values() for field in dataclasses.fields(space)}
-    for field in sorted(fields):
+    for field in sorted({field.name for kind in found().values() for field in dataclasses.fields(kind)}):
         parser.add_argument(f"--{field}", help=f"of the technique, see its class ({_owners(field)})")
 
 
 def _owners(field: str) -> str:
-    return ", ".join(name for name, space in spaces().items() if field in {f.name for f in dataclasses.fields(space)})
+    return ", ".join(name for name, kind in found().items() if field in {f.name for f in dataclasses.fields(kind)})
 
 
-def build_space(options: argparse.Namespace) -> Space:
-    """The space that the options name.
+def build(options: argparse.Namespace) -> Any:
+    """The technique that the options name.
 
     Raises:
         ValueError: an option that this technique does not have, or a value that is no number where one is due.
     """
-    chosen = spaces()[options.technique]
+    chosen = found()[options.technique]
     fields = {field.name: field for field in dataclasses.fields(chosen)}
-    every = {field.name for space in spaces().values() for field in dataclasses.fields(space)}
+    every = {field.name for kind in found().values() for field in dataclasses.fields(kind)}
     given = {name: getattr(options, name) for name in every if getattr(options, name) is not None}
     if foreign := [name for name in given if name not in fields]:
         raise ValueError(f"--{foreign[0]} must be an option of {options.technique}, whose options are {', '.join(fields)}; leave it out")
@@ -87,41 +75,26 @@ def _value(name: str, kind: Any, text: str) -> Any:
         raise ValueError(f"--{name} must be a number, got {text!r}") from None
 
 
-@dataclasses.dataclass(frozen=True)
-class Arm:
-    """One row of the comparison: a name, the spaces it may move in, and its learning rate."""
-
-    name: str
-    spaces: tuple[Space, ...]
-    lr: float
-
-
-def with_head(space: Space, base: Net) -> tuple[Space, ...]:
-    """The space, and the head beside it unless the space moves a head already."""
-    return (space,) if any(name.startswith("heads.") for name in space.changes(base)) else (space, HEAD)
-
-
 def run(options: argparse.Namespace) -> None:
     """Trains, prints the table, and writes the JSON file if one was asked for."""
     if options.seeds < 1:
         raise ValueError(f"seeds must be at least 1, got {options.seeds}")
     if options.json and not options.json.parent.is_dir():
         raise ValueError(f"the folder of --json must exist, got {options.json.parent}; make it first")
-    space = build_space(options)
+    technique = build(options)
     task = load_task(options.task, permute=options.permute, text=options.text, label=options.label)
-    base = load_base(options.base, task)
-    for line in (repr(task), *task.notes):
-        print(line)
-    arms = [
-        Arm(str(space), with_head(space, base), options.lr),
-        Arm("full fine-tuning", (), options.lr / 10 if options.full_lr is None else options.full_lr),
-        Arm("frozen body", (HEAD,), HEAD_LR),
-    ]
+    beside = [load_task(name.strip(), permute=options.permute) for name in (options.beside or "").split(",") if name]
+    base = load_base(options.base, task, *beside)
+    for each in (task, *beside):
+        for line in (repr(each), *each.notes):
+            print(line)
+    full_lr = options.lr / 10 if options.full_lr is None else options.full_lr
+    compared = arms(technique, Setting(base, (task, *beside), options.examples, options.lr, full_lr, options.steps, options.size))
     rows = []
-    with tqdm(total=len(arms) * options.seeds * options.steps, unit="step", desc="training") as bar:
-        for arm in arms:
-            rows += [_one(arm, base, task, options, seed, bar.update) for seed in range(options.seeds)]
-    summary = pd.DataFrame(_summary(arm, [row for row in rows if row["arm"] == arm.name]) for arm in arms)
+    with tqdm(total=len(compared) * options.seeds * options.steps, unit="step", desc="training") as bar:
+        for arm in compared:
+            rows += [_one(arm, options, seed, bar.update) for seed in range(options.seeds)]
+    summary = pd.DataFrame(_summary(arm, [row for row in rows if row["arm"] == arm.name]) for arm in compared)
     print(summary.to_string(index=False))
     if options.json:
         settings = {k: str(v) if isinstance(v, Path) else v for k, v in vars(options).items() if not callable(v)}
@@ -129,17 +102,16 @@ def run(options: argparse.Namespace) -> None:
         write_json(options.json, whole)
 
 
-def _one(arm: Arm, base: Net, task: Task, options: argparse.Namespace, seed: int, tick: Callable[[int], Any]) -> dict[str, Any]:
+def _one(arm: Arm, options: argparse.Namespace, seed: int, tick: Callable[[int], Any]) -> dict[str, Any]:
     """One run: a seed decides the training examples, their order, the head and the change's starting values together."""
-    data = task.take(options.examples, seed) if options.examples else task
-    model = Adapted(base.fresh_heads(seed), *(_seeded(space, seed) for space in arm.spaces), seed=seed)
+    model, data, objective = arm.slots(seed)
     start = time.perf_counter()
-    events = train(model, data, steps=options.steps, lr=arm.lr, size=options.size, seed=seed, readings=0)
+    events = train(model, data, steps=options.steps, lr=arm.lr, size=options.size, objective=objective, seed=seed, readings=0)
     losses = [(event.values["train/loss"], tick(1))[0] for event in events]
     seconds = time.perf_counter() - start
     test = evaluate(model, data, "test")
-    batch = next(data.batches(options.size, torch.Generator().manual_seed(0)))
-    cost = dataclasses.asdict(measure(model, batch))
+    # Last, since an objective may learn: what it learns here is no more the run's.
+    cost = dataclasses.asdict(measure(model, next(data.batches(options.size, torch.Generator().manual_seed(0))), objective))
     return {
         "arm": arm.name,
         "lr": arm.lr,
@@ -151,11 +123,6 @@ def _one(arm: Arm, base: Net, task: Task, options: argparse.Namespace, seed: int
         "run_seconds": seconds,
         **cost,
     }
-
-
-def _seeded(space: Any, seed: int) -> Any:
-    """The space with this seed, if it draws something of its own, such as a mask."""
-    return dataclasses.replace(space, seed=seed) if hasattr(space, "seed") else space
 
 
 def _summary(arm: Arm, rows: list[dict[str, Any]]) -> dict[str, str]:

@@ -93,3 +93,10 @@ def test_digits_as_text_are_16_words_of_the_same_images() -> None:
 def test_permuting_other_tasks_is_refused() -> None:
     with pytest.raises(ValueError, match="permute must be 0 for other tasks than docs"):
         load_task("digits", permute=0.5)
+
+
+def test_parity_is_another_label_of_the_same_digits() -> None:
+    parity, digits = load_task("digits-parity"), load_task("digits")
+    assert parity.classes == ("even", "odd")
+    assert torch.equal(parity.labels("valid"), digits.labels("valid") % 2)
+    assert parity.test["image"][3] == digits.test["image"][3]

@@ -19,6 +19,7 @@ FLOORS = [
     {"figures", "pictures", "comparisons", "session", "view", "explorer", "widgets"},
     {"studies"},
     {"lesson"},
+    {"arms", "compared"},
     {"run", "lab", "copies"},
     {"__main__"},
 ]
