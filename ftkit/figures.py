@@ -145,6 +145,7 @@ def trade_off(points: Sequence[Mapping[str, Any]], axis: str, here: Mapping[str,
                 mode="lines+markers+text" if len(own) > 1 else "markers",
                 textposition="top center",
                 textfont={"size": 10},
+                cliponaxis=False,  # so that the label of a point at the edge is whole
                 line={"color": faded(shade, 0.5), "width": 1},
                 marker={"size": 8, "color": shade},
                 name=name,

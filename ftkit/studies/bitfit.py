@@ -12,7 +12,7 @@ import torch
 from ftkit.adapted import Adapted
 from ftkit.events import Event
 from ftkit.studies.bench import BENCHES, HEAD, Look, fine_tuning, load
-from ftkit.studies.recording import finals, make
+from ftkit.studies.recording import few, finals, make
 from ftkit.sweeps import grid, sweep
 from ftkit.techniques.bitfit import BitFit
 from ftkit.training import HEAD_LR
@@ -139,15 +139,15 @@ def record(executor: Executor | None, seeds: tuple[int, ...] = SEEDS) -> pd.Data
 
     Groups one at a time run beside it on one bench, without test: for the panel, not for a verdict.
     """
-    few, cells = seeds[: max(1, len(seeds) // 2)], [(on, examples) for on, sizes in SIZES.items() for examples in sizes]
-    ours = [job for on, n in cells for job in grid(on=[on], groups=[ALL], examples=[n], lr=LRS[on], seed=few)]
-    ours += grid(on=[GROUPS_ON], groups=[PAIR], examples=[GROUPS_AT], lr=GROUP_LRS, seed=few)
-    single = grid(on=[GROUPS_ON], groups=GROUPS["mini"], examples=[GROUPS_AT], lr=GROUP_LRS[:2], seed=few)
+    half, cells = few(seeds), [(on, examples) for on, sizes in SIZES.items() for examples in sizes]
+    ours = [job for on, n in cells for job in grid(on=[on], groups=[ALL], examples=[n], lr=LRS[on], seed=half)]
+    ours += grid(on=[GROUPS_ON], groups=[PAIR], examples=[GROUPS_AT], lr=GROUP_LRS, seed=half)
+    single = grid(on=[GROUPS_ON], groups=GROUPS["mini"], examples=[GROUPS_AT], lr=GROUP_LRS[:2], seed=half)
     rails = [
         job
         for method, lrs in RAIL_LRS.items()
         for on, examples in cells
-        for job in grid(on=[on], method=[method], examples=[examples], lr=lrs[on], seed=few)
+        for job in grid(on=[on], method=[method], examples=[examples], lr=lrs[on], seed=half)
     ]
     tables = []
     for run, jobs, by in ((rail, rails, ["on", "method", "examples"]), (trial, ours, ["on", "groups", "examples"])):

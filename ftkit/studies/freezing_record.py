@@ -12,7 +12,7 @@ from ftkit.studies import freezing, recipes
 from ftkit.studies.bench import BENCHES
 from ftkit.studies.freezing import ALL, POSITIONS
 from ftkit.studies.lora import RAIL_LRS
-from ftkit.studies.recording import make, settled
+from ftkit.studies.recording import few, make, settled
 from ftkit.sweeps import KEPT, grid, sweep, where
 
 LRS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
@@ -28,16 +28,16 @@ FREEZING = "freezing"
 
 def record(executor: Executor | None, seeds: tuple[int, ...] = SEEDS) -> pd.DataFrame:
     """The whole study. Rates are chosen on valid with half of the seeds; what was chosen runs with all of them, and reads test once."""
-    few, ons = seeds[: max(1, len(seeds) // 2)], list(BENCHES)
-    jobs = [job for k, lrs in RATES.items() for job in grid(on=ons, frozen=[k], body=["pretrained"], lr=lrs, seed=few)]
-    jobs += grid(on=ons, frozen=[0], body=["random"], lr=LRS[1:], seed=few)
+    half, ons = few(seeds), list(BENCHES)
+    jobs = [job for k, lrs in RATES.items() for job in grid(on=ons, frozen=[k], body=["pretrained"], lr=lrs, seed=half)]
+    jobs += grid(on=ons, frozen=[0], body=["random"], lr=LRS[1:], seed=half)
     main = settled(freezing.trial, jobs, ["on", "frozen", "body"], seeds, executor, KEEP).assign(method=FREEZING)
     probe = chosen(main, on="library", frozen=ALL)
     recipe = partial(recipes.recipe, probe=probe)
-    staged = [job for method, lrs in RECIPE_RATES.items() for job in grid(on=["library"], method=[method], lr=lrs, seed=few)]
-    staged += grid(on=["opening"], method=["first block"], lr=LRS[1:], seed=few)
+    staged = [job for method, lrs in RECIPE_RATES.items() for job in grid(on=["library"], method=[method], lr=lrs, seed=half)]
+    staged += grid(on=["opening"], method=["first block"], lr=LRS[1:], seed=half)
     full = {"on": "library", "method": "full fine-tuning", "lr": chosen(main, on="library", frozen=0, body="pretrained"), "test": True}
-    distant = [job for method, lrs in FAR_RATES.items() for job in grid(method=[method], lr=lrs, seed=few)]
+    distant = [job for method, lrs in FAR_RATES.items() for job in grid(method=[method], lr=lrs, seed=half)]
     tables = [
         main,
         settled(recipe, staged, ["on", "method"], seeds, executor, KEEP),

@@ -10,7 +10,7 @@ import torch
 from ftkit.adapted import Adapted
 from ftkit.events import Event
 from ftkit.studies.bench import BENCHES, HEAD, Look, fine_tuning
-from ftkit.studies.recording import finals, make
+from ftkit.studies.recording import few, finals, make
 from ftkit.studies.steps import lora_over_full
 from ftkit.sweeps import grid, sweep
 from ftkit.techniques.lora import LoRA
@@ -67,10 +67,10 @@ def record(executor: Executor | None, seeds: tuple[int, ...] = SEEDS) -> pd.Data
 
     Other targets and the other alpha run beside it, on the first bench and with half of the seeds: for the panel, not for a verdict.
     """
-    few, ons = seeds[: max(1, len(seeds) // 2)], list(BENCHES)
+    half, ons = few(seeds), list(BENCHES)
     beside = [
-        *grid(on=ons[:1], rank=RANKS, targets=TARGETS[1:], alpha=["16"], lr=LRS, seed=few),
-        *grid(on=ons[:1], rank=RANKS, targets=TARGETS[:1], alpha=["2r"], lr=LRS, seed=few),
+        *grid(on=ons[:1], rank=RANKS, targets=TARGETS[1:], alpha=["16"], lr=LRS, seed=half),
+        *grid(on=ons[:1], rank=RANKS, targets=TARGETS[:1], alpha=["2r"], lr=LRS, seed=half),
     ]
     main = grid(on=ons, rank=RANKS, targets=TARGETS[:1], alpha=["16"], lr=LRS, seed=seeds)
     equal = [job for on in ons for job in grid(on=[on], rank=[EQUAL[on]], targets=["attention"], alpha=["16"], lr=LRS, seed=seeds)]

@@ -28,6 +28,11 @@ def make(path: Path, lesson: str, record: Record, seeds: Sequence[int], workers:
     write_table(path, table, {**about(lesson, seeds), **more()})
 
 
+def few(seeds: Sequence[int]) -> list[int]:
+    """The half of the seeds with which rates are chosen."""
+    return list(seeds[: max(1, len(seeds) // 2)])
+
+
 def finals(tuning: pd.DataFrame, by: Sequence[str], seeds: Sequence[int]) -> list[dict[str, Any]]:
     """The jobs that may read test: for each group of `by` the rate that was best on valid, once with each of `seeds`."""
     best = [{**dict(zip(by, key, strict=True)), "lr": lr} for key, lr in tuned(tuning, by).items()]
