@@ -87,6 +87,18 @@ def test_the_factors_are_not_unique_but_the_change_is() -> None:
     torch.testing.assert_close(change(torch.zeros(6, 5, dtype=torch.float64)), before)
 
 
+def test_at_full_rank_any_change_can_be_written() -> None:
+    torch.manual_seed(0)
+    weight, wanted = torch.zeros(6, 5, dtype=torch.float64), torch.randn(6, 5, dtype=torch.float64)
+    change = LowRank(weight, 5, 2.0)
+    u, s, v = torch.linalg.svd(wanted, full_matrices=False)
+    change.a.data, change.b.data = v, u * s / 2.0
+    torch.testing.assert_close(change(weight), wanted)
+    fewer = LowRank(weight, 4, 2.0)
+    fewer.a.data, fewer.b.data = v[:4], u[:, :4] * s[:4] / 2.0
+    torch.testing.assert_close((fewer(weight) - wanted).norm(), s[4])  # the best of rank 4 lacks the smallest singular value
+
+
 def test_another_seed_is_another_start_and_other_spaces_do_not_matter() -> None:
     base, name = net("bert"), "body.encoder.layer.0.output.dense.weight"
     alone, beside, other = (Adapted(base, LoRA(2), seed=1), Adapted(base, HEAD, LoRA(2), seed=1), Adapted(base, LoRA(2), seed=2))
