@@ -46,7 +46,7 @@ def chain(net: Net, data: Task, stages: list[Stage], seed: int) -> Generator[Eve
 
 
 def stages(net: Net, method: str, lr: float, probe: float) -> list[Stage]:
-    """The stages of a recipe; 80 steps through the body in each. `probe` is the head's rate in a stage of its own.
+    """The stages of a recipe, 80 steps in all; LP-FT has 80 of the head alone before, at the rate `probe`. `()` lets everything move.
 
     Raises:
         ValueError: there is no such recipe.

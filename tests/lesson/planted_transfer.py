@@ -7,30 +7,42 @@ BLOCK = re.compile(r"blocks\.(\d+)\.")
 
 
 def wrong_share() -> dict[str, tuple[Any, str]]:
+    def passed(moving: Any, blocks: int) -> int:
+        return blocks - min(moving, default=blocks)
+
     return {
-        "no forward": (lambda moving, blocks: moving / blocks, "the forward pass is missing"),
-        "backward once": (lambda moving, blocks: (1 + moving / blocks) / 2, "it costs two forward passes"),
-        "not over full": (lambda moving, blocks: 1 + 2 * moving / blocks, "divide by the three"),
-        "frozen for moving": (lambda moving, blocks: (1 + 2 * (blocks - moving) / blocks) / 3, "takes the moving blocks for the frozen"),
-        "as LoRA": (lambda moving, blocks: (2 + moving / blocks) / 3, "no gradient is needed at all"),
-        "rounded": (lambda moving, blocks: (1 + 2 * moving // blocks) / 3, "a step costs 0.500 of a full one"),
-        "rounded apart": (lambda moving, blocks: (1 + 2 * (moving // blocks)) / 3, "`//` rounds down"),
-        "saving": (lambda moving, blocks: 2 * (1 - moving / blocks) / 3, "the saving, not the cost"),
-        "percent": (lambda moving, blocks: 100 * (1 + 2 * moving / blocks) / 3, "that is in percent"),
-        "forward by blocks": (lambda moving, blocks: (1 + 2 * moving) / (3 * blocks), "must not scale the forward pass"),
-        "text": (lambda moving, blocks: "a third", "must be one number, got a str"),
+        "no forward": (lambda m, n: (passed(m, n) + len(m)) / (3 * n), "the forward pass is missing"),
+        "as if the last ones": (lambda m, n: (1 + 2 * len(m) / n) / 3, "the gradient passes the frozen ones above it"),
+        "all the way down": (lambda m, n: (2 * n + len(m)) / (3 * n), "no gradient is needed at all"),
+        "no weights": (lambda m, n: (n + passed(m, n)) / (3 * n), "one more pass for each block that moves"),
+        "weights of all that is passed": (lambda m, n: (n + 2 * passed(m, n)) / (3 * n), "in a frozen block no gradient of a weight"),
+        "the highest": (lambda m, n: (n + n - max(m, default=n) + len(m)) / (3 * n), "the lowest moving block decides"),
+        "the first listed": (lambda m, n: (n + (n - m[0] if m else 0) + len(m)) / (3 * n), "the order of the list means nothing"),
+        "not over full": (lambda m, n: (n + passed(m, n) + len(m)) / n, "divide by the three"),
+        "frozen for moving": (
+            lambda m, n: (n + n - min(set(range(n)) - set(m), default=n) + n - len(m)) / (3 * n),
+            "takes the moving blocks for the frozen",
+        ),
+        "rounded": (lambda m, n: (n + passed(m, n) + len(m)) // (3 * n), "a step costs 0.500 of a full one"),
+        "saving": (lambda m, n: 1 - (n + passed(m, n) + len(m)) / (3 * n), "the saving, not the cost"),
+        "percent": (lambda m, n: 100 * (n + passed(m, n) + len(m)) / (3 * n), "that is in percent"),
+        "nothing moves": (lambda m, n: (n + n - min(m) + len(m)) / (3 * n), "min() arg is an empty sequence"),
+        "text": (lambda m, n: "a third", "must be one number, got a str"),
     }
 
 
 def right_share() -> dict[str, Any]:
-    def counted(moving: int, blocks: int) -> float:
-        forward = backward = 0
+    def counted(moving: Any, blocks: int) -> float:
+        work, below = 0, True
         for block in range(blocks):
-            forward += 1
-            backward += 2 if block >= blocks - moving else 0
-        return (forward + backward) / (3 * blocks)
+            below = below and block not in moving
+            work += 1 + (not below) + (block in moving)
+        return work / (3 * blocks)
 
-    return {"a formula": lambda moving, blocks: 1 / 3 + 2 / 3 * moving / blocks, "block by block": counted}
+    def formula(moving: Any, blocks: int) -> float:
+        return (1 + len(moving) / blocks + (1 - min(moving) / blocks if moving else 0)) / 3
+
+    return {"a formula": formula, "block by block": counted}
 
 
 def _numbers(names: Any) -> list[int]:
@@ -93,7 +105,7 @@ def wrong_moving() -> dict[str, tuple[Any, str]]:
         "everything": (lambda names, count: list(names), "the embeddings stay frozen"),
         "every norm": (
             lambda names, count: [name for name in names if name in right_but(names, count) or ".norm." in name],
-            "`blocks.0.norm.weight` must stay frozen",
+            "a norm of its own, which stays frozen",
         ),
         "numbers": (lambda names, count: _numbers(names), "must be one of the names, got 0"),
         "one text": (lambda names, count: ", ".join(names), "must be a list of names, got a str"),

@@ -7,50 +7,60 @@ from ftkit.lesson.exercise import Wrong, exercise
 from ftkit.lesson.exercises.asking import Case, ask, fault, kind, usable
 
 _SHARES = [
-    Case((1, 4), "1 moving block of 4"),
-    Case((3, 12), "3 moving blocks of 12"),
-    Case((0, 6), "no moving block of 6"),
-    Case((5, 5), "5 moving blocks of 5"),
+    Case(([3], 4), "the last of 4 blocks"),
+    Case(([0], 4), "the first of 4 blocks"),
+    Case(([1, 3], 4), "blocks 1 and 3 of 4"),
+    Case(([], 6), "none of 6 blocks"),
+    Case(([0, 1, 2, 3, 4], 5), "all of 5 blocks"),
+    Case(([4, 2], 12), "blocks 4 and 2 of 12"),
 ]
 
 
-def _share(moving: int, blocks: int) -> float:
-    return (1 + 2 * moving / blocks) / 3
+def _passed(moving: Sequence[int], blocks: int) -> int:
+    """How many blocks the gradient of the activations passes, from the top down to the lowest that moves."""
+    return blocks - min(moving, default=blocks)
 
 
-_MISCOUNTED: dict[str, Callable[[int, int], float]] = {
-    "the forward pass is missing: it goes through every block, frozen or not": lambda k, n: k / n,
-    "that counts the backward pass as one; it costs two forward passes, one for the activations and one for the weights": lambda k, n: (
-        (1 + k / n) / 2
+def _share(moving: Sequence[int], blocks: int) -> float:
+    return (blocks + _passed(moving, blocks) + len(moving)) / (3 * blocks)
+
+
+_MISCOUNTED: dict[str, Callable[[list[int], int], float]] = {
+    "the forward pass is missing: it goes through every block, frozen or not": lambda m, n: (_passed(m, n) + len(m)) / (3 * n),
+    "on its way to the lowest moving block the gradient passes the frozen ones above it, too": lambda m, n: (n + 2 * len(m)) / (3 * n),
+    "below the lowest moving block no gradient is needed at all": lambda m, n: (2 * n + len(m)) / (3 * n),
+    "the gradients of the weights are missing: one more pass for each block that moves": lambda m, n: (n + _passed(m, n)) / (3 * n),
+    "in a frozen block no gradient of a weight is needed": lambda m, n: (n + 2 * _passed(m, n)) / (3 * n),
+    "the lowest moving block decides how far the gradient must go, not the highest": lambda m, n: (
+        (n + n - max(m, default=n) + len(m)) / (3 * n)
     ),
-    "that is in units of a forward pass; divide by the three of full fine-tuning": lambda k, n: 1 + 2 * k / n,
-    "that takes the moving blocks for the frozen ones": lambda k, n: (1 + 2 * (n - k) / n) / 3,
-    "that lets frozen blocks skip only the gradient of their weights; below the lowest moving block no gradient is needed at all": (
-        lambda k, n: (2 + k / n) / 3
-    ),
-    "`//` rounds down; use `/`": lambda k, n: (1 + 2 * (k // n)) / 3,
-    "that is the saving, not the cost": lambda k, n: 1 - _share(k, n),
-    "that is in percent; answer with a share": lambda k, n: 100 * _share(k, n),
-    "the number of blocks must not scale the forward pass": lambda k, n: (1 + 2 * k) / (3 * n),
+    "the order of the list means nothing; the lowest is its minimum": lambda m, n: (n + (n - m[0] if m else 0) + len(m)) / (3 * n),
+    "that is in units of a forward pass; divide by the three of full fine-tuning": lambda m, n: 3 * _share(m, n),
+    "that takes the moving blocks for the frozen ones": lambda m, n: _share([i for i in range(n) if i not in m], n),
+    "that is the saving, not the cost": lambda m, n: 1 - _share(m, n),
+    "that is in percent; answer with a share": lambda m, n: 100 * _share(m, n),
 }
 
 
 @exercise(
     "What frozen blocks save",
     difficulty=1,
-    minutes=6,
+    minutes=8,
     hints=[
-        "Count in forward passes. Full fine-tuning costs three: one forward, one for gradients of activations, one for those of weights.",
-        "The forward pass goes through all blocks. The backward pass stops where nothing below it moves.",
-        "With `moving` of `blocks`: one forward pass, and `2 * moving / blocks` backward. Divide by 3.",
+        "Count in forward passes of one block. Full fine-tuning has three for each: one forward, one for gradients of activations, one for "
+        "those of weights.",
+        "The forward pass goes through all blocks. The gradient of the activations goes from the top down to the lowest block that moves.",
+        "That is `blocks` forward, `blocks - min(moving)` backward, `len(moving)` for weights, over `3 * blocks`; `min` needs a default.",
     ],
     solution="""
 def flops_share(moving, blocks):
-    return (1 + 2 * moving / blocks) / 3
+    passed = blocks - min(moving, default=blocks)
+    return (blocks + passed + len(moving)) / (3 * blocks)
 """,
 )
 def flops_share(yours: Any) -> str:
-    """`yours(moving, blocks)` is the cost of a step that moves the last `moving` of `blocks` equal blocks, over full fine-tuning's."""
+    """`yours(moving, blocks)` is the cost of a step over full fine-tuning's, of `blocks` equal blocks; `moving` lists the numbers of those
+    that may move, 0 the lowest, perhaps none, in any order. Leave out what embeddings and head cost."""
     yours, answers = usable(yours, "moving, blocks"), []
     for case in _SHARES:
         answer = ask(yours, "moving, blocks", *case.given)
@@ -61,8 +71,8 @@ def flops_share(yours: Any) -> str:
     why = fault(answers, _SHARES, _MISCOUNTED, _close)
     for case, answer in zip(_SHARES, answers, strict=True):
         if not _close(answer, right := _share(*case.given)):
-            raise Wrong(f"for {case.words} a step costs {right:.3f} of a full one, yours says {answer:.3f}{why}")
-    return "Even with nothing but the head to train a step costs a third: the forward pass. Features that are kept save that too."
+            raise Wrong(f"if {case.words} may move, a step costs {right:.3f} of a full one, yours says {answer:.3f}{why}")
+    return "One block at the bottom costs more than one at the top: where the change may live decides, and not only how much may change."
 
 
 def _close(one: float, other: float) -> bool:
@@ -121,6 +131,9 @@ _MISTAKES: dict[str, Callable[[list[str], int], set[str]]] = {
     "that is a block too many": _which(lambda b, n: b[max(0, len(b) - n - 1) :]),
     "that leaves the last block frozen": _which(lambda b, n: b[len(b) - n : -1]),
     "numbers of blocks are text here, and as text 9 comes after 11": _which(lambda b, n: sorted(b)[len(b) - n :]),
+    "each block has a norm of its own, which stays frozen with it": lambda names, count: (
+        _MOVING(names, count) | {name for name in names if ".norm." in name and name.startswith("blocks.")}
+    ),
     "that is the whole network: the embeddings stay frozen": lambda names, count: set(names),
 }
 
@@ -144,7 +157,8 @@ def moving(names, count):
 )
 def moving(yours: Any) -> str:
     """`yours(names, count)` lists the names that may move: those of the last `count` blocks, of the head, and of the final norm if a
-    block moves. Names look like `blocks.3.attention.weight`, `norm.weight`, `head.bias`, `embeddings.words.weight`."""
+    block moves, in any order. Names look like `blocks.3.attention.weight`, `norm.weight`, `head.bias`, `embeddings.words.weight`; each
+    block has a norm of its own, `blocks.3.norm.weight`."""
     yours = usable(yours, "names, count")
     answers = [_listed(ask(yours, "names, count", *case.given), case) for case in _CASES]
     why = fault(answers, _CASES, _MISTAKES, lambda got, wrong: got == wrong)
