@@ -17,8 +17,9 @@ from ftkit.objective import Objective, supervised
 Rate = float | Callable[[str], float]
 """A learning rate, or a function from a weight's name to one."""
 
-HEAD_LR = 3e-3
-"""The head's own learning rate, the same for every technique."""
+HEAD_LR = 3e-2
+"""The head's own learning rate, the same for every technique. High, since a head starts from nothing: at a tenth of it a body that moves
+freely makes up for a slow head, and one that can move little does not, so the rate would favour one technique over another."""
 
 _features: "WeakKeyDictionary[Any, WeakKeyDictionary[Any, Tensor]]" = WeakKeyDictionary()
 

@@ -115,14 +115,14 @@ def test_the_design_covers_every_size_of_every_bench(table: pd.DataFrame) -> Non
     recorded = {tuple(row) for row in ours[["on", "groups", "examples", "lr"]].drop_duplicates().to_numpy()}
     for on, sizes in bitfit.SIZES.items():
         assert {(on, bitfit.ALL, size, lr) for size in sizes for lr in bitfit.LRS[on]} <= recorded
-    single = {(bitfit.GROUPS_ON, group, bitfit.GROUPS_AT, lr) for group in bitfit.GROUPS["mini"] for lr in bitfit.GROUP_LRS[:2]}
+    single = {(bitfit.GROUPS_ON, group, bitfit.GROUPS_AT, lr) for group in bitfit.GROUPS["mini"] for lr in bitfit.GROUP_LRS}
     assert single <= recorded
 
 
 def test_the_record_is_affordable(table: pd.DataFrame) -> None:
     body = table[~table["method"].isin(["frozen body", bitfit.SAME_HEAD])]
     tuning, read = (body[body["quantity"] == name] for name in ("cost/trainable", "test/accuracy"))
-    assert len(tuning) + len(read) <= 720, "runs that move a body, of 80 steps each"
+    assert len(tuning) + len(read) <= 900, "runs that move a body, of 80 steps each"
 
 
 def test_test_is_read_once_with_every_seed_for_what_was_chosen(table: pd.DataFrame) -> None:
@@ -131,7 +131,7 @@ def test_test_is_read_once_with_every_seed_for_what_was_chosen(table: pd.DataFra
     assert set(read.groupby(["on", "method", "groups", "examples"]).size()) == {len(bitfit.SEEDS)}
     assert set(read.groupby(["on", "method", "groups", "examples"])["lr"].nunique()) == {1}
     cells = sum(map(len, bitfit.SIZES.values()))
-    assert len(read) == (4 * cells + 1) * len(bitfit.SEEDS)
+    assert len(read) == (4 * cells + 1 + len(bitfit.GROUPS["mini"])) * len(bitfit.SEEDS)
     assert {row["lr"] for _, row in where(read, method="BitFit", on="library").iterrows()} == {BEST["library"]}
 
 
@@ -197,15 +197,14 @@ def recorded() -> tuple[pd.DataFrame, dict[str, Any]]:
     return read_table(shared_folder("data", "results", "04_bitfit.parquet"))
 
 
-def test_every_recorded_best_rate_lies_inside_its_grid(recorded: tuple[pd.DataFrame, dict[str, Any]]) -> None:
+def test_every_recorded_best_rate_lies_inside_what_was_tried(recorded: tuple[pd.DataFrame, dict[str, Any]]) -> None:
     table, about = recorded
     assert about["seeds"] == list(bitfit.SEEDS) and about["command"] == "make results LESSON=04"
-    read = table[table["quantity"] == "test/accuracy"]
-    chosen = tuned(table[table["quantity"] == "valid/accuracy"], ["on", "method", "groups", "examples"])
-    for on, method, groups, examples in read[["on", "method", "groups", "examples"]].drop_duplicates().itertuples(index=False):
-        lr = chosen[on, method, groups, examples]
-        rates = bitfit.RAIL_LRS[method][on] if method != "BitFit" else bitfit.LRS[on] if groups == bitfit.ALL else bitfit.GROUP_LRS
-        assert len(rates) == 1 or rates[0] < lr < rates[-1], (on, method, groups, examples)
-        own = where(read, on=on, method=method, groups=groups, examples=examples)
-        assert set(own["lr"]) == {lr}, "test was read for the rate chosen on valid alone"
+    by = ["on", "method", "groups", "examples"]
+    read, valid = (table[table["quantity"] == f"{stage}/accuracy"] for stage in ("test", "valid"))
+    for key, lr in tuned(valid, by).items():
+        tried = sorted(where(valid, **dict(zip(by, key, strict=True)))["lr"].unique())
+        matters = not {"key", bitfit.SAME_HEAD} & set(key)  # no rate is better than another where nothing can be learned or one is given
+        assert not matters or tried[0] < lr < tried[-1], key
+        assert set(where(read, **dict(zip(by, key, strict=True)))["lr"]) == {lr}, "test was read for the rate chosen on valid alone"
     assert about["fingerprints"]["digits"] == bench.load("digits")[1].fingerprint

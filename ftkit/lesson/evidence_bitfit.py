@@ -6,7 +6,8 @@ import pandas as pd
 from ftkit.lesson.evidence import Claim
 from ftkit.lesson.judging import judged
 from ftkit.studies.bitfit import ALL, GROUPS, GROUPS_AT, GROUPS_ON, PAIR, SAME_HEAD
-from ftkit.sweeps import last, summary, where
+from ftkit.sweeps import where
+from ftkit.training import HEAD_LR
 
 ZAKEN = "Ben Zaken, Ravfogel and Goldberg 2022, arXiv:2106.10199"
 FULL, FROZEN, BITFIT = "full fine-tuning", "frozen body", "BitFit"
@@ -49,10 +50,9 @@ class Evidence:
         return float(rows["value"].median())
 
     def alone(self) -> dict[str, float]:
-        """For each group of biases the mean accuracy on valid if it moves alone, at its best rate, best first."""
-        rows = where(last(self.table), on=GROUPS_ON, method=BITFIT, examples=GROUPS_AT)
-        means = summary(rows, ["groups", "lr"]).groupby("groups")["mean"].max()
-        return {str(group): float(means[group]) for group in means.sort_values(ascending=False).index if group in GROUPS["mini"]}
+        """For each group of biases the mean accuracy on test if it moves alone, at its best rate, best first."""
+        means = {group: float(self.test(GROUPS_ON, GROUPS_AT, groups=group).mean()) for group in GROUPS["mini"]}
+        return dict(sorted(means.items(), key=lambda item: -item[1]))
 
     def _read(self, on: str, examples: int, method: str, groups: str) -> pd.DataFrame:
         return where(self.read, on=on, examples=examples, method=method, groups=groups if method == BITFIT else "")
@@ -84,7 +84,7 @@ def gap_grows(found: Evidence) -> Claim:
 def beats_frozen(found: Evidence) -> Claim:
     """Moving the biases brings more than the head alone."""
     figures, says = judged(found.at(-1, SAME_HEAD), {"beats"})
-    experiment = "BitFit minus the frozen body, with the most examples; the head's rate is 0.003 for both; test, points"
+    experiment = f"BitFit minus the frozen body, with the most examples; the head's rate is {HEAD_LR:g} for both; test, points"
     return Claim("Moving the biases brings more than a head on the frozen body.", ZAKEN, experiment, figures, says)
 
 
@@ -100,7 +100,7 @@ def hundred_times_the_rate(found: Evidence) -> Claim:
     """BitFit wants a hundred times the learning rate of full fine-tuning; within a factor of three, one step of the grid, is the same."""
     ratios = {on: [found.rate(on, n) / found.rate(on, n, FULL) for n in found.sizes(on)] for on in found.ons}
     every = [ratio for values in ratios.values() for ratio in values]
-    figures = "; ".join(f"{on} {', '.join(f'{ratio:.2g}x' for ratio in values)}" for on, values in ratios.items())
+    figures = "; ".join(f"{on} {', '.join(f'{ratio:.1f}x' for ratio in values)}" for on, values in ratios.items())
     says = "holds" if all(30 < ratio < 350 for ratio in every) else "does not hold"
     experiment = (
         "the rate chosen on valid for BitFit over that for full, for each number of examples; one step of the grid counts as the same"

@@ -44,6 +44,13 @@ def wrong_added() -> dict[str, tuple[Any, str]]:
     def frozen(linear: Any) -> Any:
         return right(linear).requires_grad_(False)
 
+    def shared(linear: Any) -> Any:
+        new = nn.Linear(linear.in_features, linear.out_features)
+        new.weight = linear.weight
+        new.weight.requires_grad_(False)
+        nn.init.zeros_(new.bias)
+        return new
+
     def in_place(linear: Any) -> Any:
         linear.bias = nn.Parameter(torch.zeros(linear.out_features))
         return linear
@@ -81,6 +88,7 @@ def wrong_added() -> dict[str, tuple[Any, str]]:
         right(linear)
 
     return {
+        "the same weight, frozen": (shared, "freezes the weight of the layer it was given"),
         "random start": (random, "the new bias must start at zero, and `nn.Linear` draws one at random"),
         "another weight": (fresh, "does it have the weight of the old one?"),
         "the weight trains": (trains, "Only the bias may train, but `weight` of shape (4, 7) does as well"),

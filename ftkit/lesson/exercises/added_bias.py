@@ -60,6 +60,8 @@ def _checked(yours: Any, linear: nn.Linear, x: Tensor) -> None:
         )
     _trains(layer, linear, named)
     _learns(layer, x)
+    if not linear.weight.requires_grad:
+        raise Wrong("yours freezes the weight of the layer it was given; the new layer needs a weight of its own, a copy")
     if not torch.equal(linear.weight, before):
         raise Wrong("yours writes into the weight of the layer it was given; the base must stay as it was")
 

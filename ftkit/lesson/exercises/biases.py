@@ -26,6 +26,7 @@ _TRAPS = [
     "body.layer.0.dense.bias",
     "body.layer.0.dense.bias_scale",
     "body.heads.mix.bias",
+    "body.layer.0.mix.debias",
     "heads.bias_probe.weight",
     "heads.bias_probe.bias",
 ]
@@ -48,6 +49,9 @@ _MISCHOSEN = {
     ),
     "`bias` anywhere in a name is too much: a bias ends with `.bias`, and the head has a space of its own": _those(
         lambda name: "bias" in name
+    ),
+    "a weight may be called `debias`; ask for the dot too, `.bias`": _those(
+        lambda name: name.startswith("body.") and name.endswith("bias")
     ),
     "`heads` occurs inside the body too; the head's names begin with `heads.`": _those(
         lambda name: name.endswith(".bias") and "heads" not in name
@@ -87,7 +91,7 @@ def biases(yours: Any) -> str:
 
 
 def _list(answer: Any) -> list[str]:
-    if isinstance(answer, str) or not hasattr(answer, "__iter__"):
+    if isinstance(answer, str | set) or not hasattr(answer, "__iter__"):
         raise Wrong(f"the answer must be a list of names, got {kind(answer)}")
     return list(answer)
 
@@ -98,7 +102,7 @@ def _attention(out: int, into: int) -> Case:
     return Case((weight, output, value), f"an output layer of shape ({out}, {into})")
 
 
-_OUTPUTS = [_attention(6, 4), _attention(5, 5), _attention(3, 7)]
+_OUTPUTS = [_attention(5, 5), _attention(6, 4), _attention(3, 7)]  # the square one first: there a transposed matrix fits
 
 
 @exercise(
@@ -156,7 +160,9 @@ def _regression(out: int, into: int, count: int) -> Case:
 
 _REGRESSIONS = [_regression(3, 5, 40), _regression(4, 4, 25), _regression(2, 6, 31)]
 _MISSHIFTS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
-    "that is the mean target; the layer answers x W' already, and only what it misses is left to the bias": lambda w, x, y: y.mean(0),
+    "that is the mean target; the layer answers `x @ weight.T` already, and only what it misses is left to the bias": lambda w, x, y: (
+        y.mean(0)
+    ),
     "that has the wrong sign: the bias is what must be added to the answer": lambda w, x, y: (x @ w.t() - y).mean(0),
     "that is the sum over the rows; one bias serves all of them, so take the mean": lambda w, x, y: (y - x @ w.t()).sum(0),
     "that is the median, which minimises the absolute error; the squared error wants the mean": lambda w, x, y: (
@@ -175,7 +181,7 @@ _MISSHIFTS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
     difficulty=3,
     minutes=12,
     hints=[
-        "The layer answers x W' + b. With W fixed, what must b make up for, on one row? And on all rows at once?",
+        "The layer answers `x @ weight.T + bias`. With the weight fixed, what must the bias make up for on one row? And on all rows?",
         "The squared error is a parabola in each entry of b. Where is its gradient zero?",
         "b is the mean over the rows of `targets - x @ weight.T`: one mean for each output.",
     ],
@@ -185,7 +191,7 @@ def best_shift(weight, x, targets):
 """,
 )
 def best_shift(yours: Any) -> str:
-    """`yours(weight, x, targets)` is the bias (out,) for which the squared error of x W' + bias against the targets is smallest."""
+    """`yours(weight, x, targets)` is the bias (out,) that makes the squared error of `x @ weight.T + bias` against the targets smallest."""
     takes = "weight, x, targets"
     yours, answers = usable(yours, takes), []
     for case in _REGRESSIONS:
