@@ -17,6 +17,10 @@ COLOURS = {
     "BitFit": "#cc79a7",
     "sparse": "#d55e00",
     "distillation": "#56b4e9",
+    "multi-task": "#0072b2",
+    "labels alone": "#8c6d31",
+    "pseudo-labels": "#6a51a3",
+    "true labels": "#d55e00",
     "random weights": "#999999",
 }
 GREY = "#888888"

@@ -1,0 +1,87 @@
+"""The record of lesson 05: every criterion at one hundredth of the entries, random masks from a ten-thousandth to a fifth, and rails."""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ftkit.events import Event
+from ftkit.studies.bench import HEAD, fine_tuning
+from ftkit.studies.recording import few, make, settled
+from ftkit.studies.sparse import BODY, CRITERIA, LINEAR, ROWS, SHARES, trial
+from ftkit.sweeps import grid, where
+from ftkit.training import HEAD_LR
+
+AT = 0.01
+"""The density at which the criteria are compared."""
+COMPARED = {"opening": CRITERIA, "digits": ("random", "Fisher", "changed most", *SHARES, ROWS), "library": ("random",)}
+RATES = {"opening": (1e-2, 3e-2, 1e-1, 3e-1), "digits": (3e-3, 1e-2, 3e-2, 1e-1), "library": (1e-3, 3e-3, 1e-2)}
+"""The rates that every criterion is tried at; where the best of one lies at an edge, `settled` tries more."""
+OVER = "opening"
+"""Where the density is varied, and where the whole body may move as well as the linear layers alone."""
+BY_DENSITY = {
+    0.0001: (1e-1, 3e-1, 1.0),
+    0.001: (1e-1, 3e-1, 1.0),
+    0.003: (3e-2, 1e-1, 3e-1),
+    0.03: (1e-2, 3e-2, 1e-1),
+    0.1: (3e-3, 1e-2, 3e-2),
+    0.2: (3e-3, 1e-2, 3e-2),
+}
+INFORMED, INFORMED_AT = "changed most", (0.003, 0.1)
+BODY_RATES = (1e-2, 3e-2, 1e-1)
+RAIL_RATES = {
+    "full fine-tuning": {"opening": (1e-3, 3e-3, 1e-2), "library": (1e-4, 3e-4, 1e-3), "digits": (3e-4, 1e-3, 3e-3)},
+    "frozen body": {"opening": (1e-1, 3e-1, 1.0), "library": (1e-2, 3e-2, 1e-1), "digits": (3e-2, 1e-1, 3e-1)},
+}
+SPARSE = "sparse"
+"""The method of the panel's own rows."""
+SEEDS = tuple(range(8))
+BY = ("on", "criterion", "density", "scope")
+
+
+def rail(on: str, method: str, lr: float, seed: int = 0, test: bool = False) -> Iterator[Event]:
+    """What a mask stands between: "full fine-tuning", or "frozen body", whose head alone trains, at its own rate."""
+    frozen = method == "frozen body"
+    spaces, head_lr = ((HEAD,), lr) if frozen else ((), HEAD_LR)
+    yield from fine_tuning(on, *spaces, lr=lr, head_lr=head_lr, seed=seed, test=test)
+
+
+def jobs(seeds: Sequence[int]) -> list[dict[str, Any]]:
+    """The runs from which the rates are chosen."""
+
+    def some(on: str, criterion: str, density: float, lrs: tuple[float, ...], scope: str = LINEAR) -> list[dict[str, Any]]:
+        return grid(on=[on], criterion=[criterion], density=[density], scope=[scope], lr=lrs, seed=seeds)
+
+    compared = [job for on, criteria in COMPARED.items() for criterion in criteria for job in some(on, criterion, AT, RATES[on])]
+    thinner = [job for density, lrs in BY_DENSITY.items() for job in some(OVER, "random", density, lrs)]
+    informed = [job for density in INFORMED_AT for job in some(OVER, INFORMED, density, BY_DENSITY[density])]
+    everywhere = [job for criterion in ("random", "Fisher") for job in some(OVER, criterion, AT, BODY_RATES, BODY)]
+    return compared + thinner + informed + everywhere
+
+
+def record(executor: Executor | None, seeds: tuple[int, ...] = SEEDS) -> pd.DataFrame:
+    """The whole study. Rates are chosen on valid with half of the seeds; what was chosen runs with all of them, and reads test once."""
+    half = few(seeds)
+    rails = [job for method, lrs in RAIL_RATES.items() for on in lrs for job in grid(on=[on], method=[method], lr=lrs[on], seed=half)]
+    ours = settled(trial, jobs(half), BY, seeds, executor)
+    beside = settled(rail, rails, ["on", "method"], seeds, executor)
+    whole = pd.concat([ours.assign(method=SPARSE), beside], ignore_index=True)
+    return whole.fillna({"criterion": "", "scope": "", "density": 0.0})
+
+
+def choices(table: pd.DataFrame) -> pd.DataFrame:
+    """Every rate that was chosen for a mask, one row each, and whether it lies at the edge of those that were tried, so that a better one
+    may lie beyond."""
+    rows = []
+    for key, part in where(table, method=SPARSE).groupby(list(BY), sort=False):
+        (lr,) = part[part["quantity"] == "test/accuracy"]["lr"].unique()
+        tried = sorted(part["lr"].unique())
+        rows.append({**dict(zip(BY, key, strict=True)), "lr": float(lr), "edge": not tried[0] < lr < tried[-1]})
+    return pd.DataFrame(rows).sort_values(list(BY), ignore_index=True)
+
+
+def main(path: Path) -> None:
+    """Runs the study and writes its table to `path`."""
+    make(path, "05", record, SEEDS)
