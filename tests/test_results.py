@@ -5,10 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from ftkit.docs import LABELS
 from ftkit.shared import shared_folder
 from ftkit.stats import interval
-from ftkit.studies.labels import CANDIDATES, SEEDS
 from ftkit.studies.transfer import COUNTING, METHODS, picture
 
 RESULTS = shared_folder("data", "results")
@@ -60,18 +58,6 @@ def test_pretraining_is_worth_ten_points(transfer: dict) -> None:  # type: ignor
 
 def test_the_picture_is_that_of_the_table(transfer: dict) -> None:  # type: ignore[type-arg]
     assert (RESULTS / "00_transfer.svg").read_text() == picture(transfer["test"])
-
-
-def test_one_label_helps_docs_and_one_conflicts() -> None:
-    recorded = json.loads((RESULTS / "07_labels.json").read_text())
-    finals = [run for run in recorded["runs"] if run["seed"] in SEEDS]
-    valid = {name: np.array([r["valid"] for r in finals if r["other"] == name]) for name in ("alone", *CANDIDATES)}
-    assert all(len(values) == len(SEEDS) == 8 for values in valid.values())
-    change = {name: interval(list(valid[name] - valid["alone"])) for name in CANDIDATES}
-    for name, values in change.items():
-        assert values == pytest.approx(recorded["change_by_the_other_label"][name])
-    assert change["area"][1] > 0 > change["opening"][2]
-    assert {"docs-area", "docs-opening"} <= LABELS.keys()
 
 
 def test_what_the_pretraining_kept_won_against_its_control() -> None:

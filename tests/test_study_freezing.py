@@ -123,6 +123,18 @@ def test_a_chain_counts_its_steps_through_and_each_stage_stands_on_the_one_befor
     assert model.moves("body.")
 
 
+def test_each_stage_of_a_chain_reads_its_rows_in_another_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    seeds = []
+
+    def watched(*args: Any, seed: int, **settings: Any) -> Iterator[Event]:
+        seeds.append(seed)
+        return iter(())
+
+    monkeypatch.setattr(recipes, "train", watched)
+    drained(recipes.chain(net("bert"), small_task(), [recipes.Stage((bench.HEAD,), 3, 1e-3)] * 3, seed=7))
+    assert seeds[0] == 7 and len(set(seeds)) == 3
+
+
 def drained(events: Any) -> tuple[list[Event], Adapted]:
     seen = []
     while True:

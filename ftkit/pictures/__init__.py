@@ -1,7 +1,10 @@
 """The techniques' own pictures of what they have learned: readings of stage "look" in, plotly JSON out."""
 
 from ftkit.pictures.bitfit import movements
+from ftkit.pictures.distill import teaching
 from ftkit.pictures.lora import spectra
+from ftkit.pictures.multitask import conflicts, front
+from ftkit.pictures.sparse import mask
 from ftkit.pictures.transfer import between, network
 
-__all__ = ["between", "movements", "network", "spectra"]
+__all__ = ["between", "conflicts", "front", "mask", "movements", "network", "spectra", "teaching"]

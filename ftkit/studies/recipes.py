@@ -32,12 +32,13 @@ class Stage:
 def chain(net: Net, data: Task, stages: list[Stage], seed: int) -> Generator[Event, None, Adapted]:
     """Stages one after another, each on what the one before it left. Yields the events of all, their steps counted through; returns
     the model of the last stage, whose base is what that stage began with."""
-    done = 0
-    for stage in stages:
+    done, readings = 0, 12 // len(stages)
+    for number, stage in enumerate(stages):
+        order = seed + 1000 * number  # or each stage would read the rows of the first again
         model = Adapted(net, *stage.spaces, seed=seed)
-        lr, head_lr, readings = stage.lr, stage.head_lr, 12 // len(stages)
+        lr, head_lr = stage.lr, stage.head_lr
         events = train(
-            model, data, steps=stage.steps, lr=lr, head_lr=head_lr, size=SIZE, seed=seed, readings=readings, valid_rows=VALID_ROWS
+            model, data, steps=stage.steps, lr=lr, head_lr=head_lr, size=SIZE, seed=order, readings=readings, valid_rows=VALID_ROWS
         )
         for event in events:
             yield replace(event, step=event.step + done)

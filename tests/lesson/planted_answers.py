@@ -7,9 +7,15 @@ from typing import Any
 
 from planted_bitfit import right_biases, right_fold, right_shift, wrong_biases, wrong_fold, wrong_shift
 from planted_bitfit_added import right_added, wrong_added
+from planted_distill import right_loss, right_soften, wrong_loss, wrong_soften
+from planted_distill_students import right_blocks, right_inherited, wrong_blocks, wrong_inherited
 from planted_embeddings import right_embedding, wrong_embedding
 from planted_factors import right_count, right_merge, wrong_count, wrong_merge
+from planted_multitask import right_shares, right_uncertain, wrong_shares, wrong_uncertain
+from planted_multitask_fronts import right_surgery, right_undominated, wrong_surgery, wrong_undominated
 from planted_ranks import right_rank, wrong_rank
+from planted_sparse import right_bytes, right_exactly, wrong_bytes, wrong_exactly
+from planted_sparse_scores import right_fisher, right_regrow, wrong_fisher, wrong_regrow
 from planted_transfer import right_moving, right_share, wrong_moving, wrong_share
 from planted_transfer_schedules import right_mix, right_rates, wrong_mix, wrong_rates
 from planted_tuned import right_tuned, wrong_tuned
@@ -28,6 +34,18 @@ WRONG = {
     "fold": wrong_fold(),
     "best_shift": wrong_shift(),
     "with_bias": wrong_added(),
+    "bytes_of": wrong_bytes(),
+    "exactly": wrong_exactly(),
+    "per_example": wrong_fisher(),
+    "regrow": wrong_regrow(),
+    "shares": wrong_shares(),
+    "uncertain": wrong_uncertain(),
+    "surgery": wrong_surgery(),
+    "undominated": wrong_undominated(),
+    "soften": wrong_soften(),
+    "inherited": wrong_inherited(),
+    "kd_loss": wrong_loss(),
+    "take_blocks": wrong_blocks(),
 }
 RIGHT = {
     "trainable_numbers": right_count(),
@@ -43,6 +61,18 @@ RIGHT = {
     "fold": right_fold(),
     "best_shift": right_shift(),
     "with_bias": right_added(),
+    "bytes_of": right_bytes(),
+    "exactly": right_exactly(),
+    "per_example": right_fisher(),
+    "regrow": right_regrow(),
+    "shares": right_shares(),
+    "uncertain": right_uncertain(),
+    "surgery": right_surgery(),
+    "undominated": right_undominated(),
+    "soften": right_soften(),
+    "inherited": right_inherited(),
+    "kd_loss": right_loss(),
+    "take_blocks": right_blocks(),
 }
 
 

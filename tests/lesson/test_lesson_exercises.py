@@ -17,12 +17,12 @@ import ftkit
 from ftkit.lesson import exercise as exercise_module
 from ftkit.lesson import hint, learner
 from ftkit.lesson.exercise import Exercise, Result, exercise
-from ftkit.lesson.exercises import bitfit, fair, lora, transfer
+from ftkit.lesson.exercises import bitfit, distill, fair, lora, multitask, sparse, transfer
 from ftkit.lesson.exercises import lora as check
 from ftkit.lesson.learner import is_stub
 
 OURS = str(Path(ftkit.__file__).parent)
-LESSONS = (lora, transfer, bitfit)
+LESSONS = (lora, transfer, bitfit, sparse, distill, multitask)
 EXERCISES = [getattr(lesson, name) for lesson in LESSONS for name in lesson.__all__]
 
 
@@ -91,6 +91,9 @@ def test_the_exercises_rise() -> None:
     of_transfer = [transfer.flops_share, transfer.rates, transfer.interpolate, transfer.moving]
     assert [of.difficulty for of in of_transfer] == [1, 2, 2, 3]
     assert [of.difficulty for of in (bitfit.biases, bitfit.fold, bitfit.best_shift, bitfit.with_bias)] == [1, 2, 3, 4]
+    assert [of.difficulty for of in (sparse.bytes_of, sparse.exactly, sparse.per_example, sparse.regrow)] == [1, 2, 3, 4]
+    assert [of.difficulty for of in (distill.soften, distill.inherited, distill.kd_loss, distill.take_blocks)] == [1, 2, 3, 4]
+    assert [of.difficulty for of in (multitask.shares, multitask.uncertain, multitask.surgery, multitask.undominated)] == [1, 2, 3, 3]
 
 
 def raises(weight: Any, a: Any, b: Any, alpha: Any) -> Any:

@@ -1,0 +1,140 @@
+"""Lesson 06: a student of one or two blocks learns from a teacher's answers, with few labels and many rows that have none."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ftkit.adapted import Adapted
+from ftkit.cost import measure
+from ftkit.data import Task
+from ftkit.events import Event, watch
+from ftkit.objective import Objective, supervised
+from ftkit.pictures.distill import Example
+from ftkit.studies import bench
+from ftkit.studies.bench import BENCHES, HEAD, SIZE, STEPS, VALID_ROWS, load
+from ftkit.studies.pupils import BODIES, given, marks, newcomer, shown, teacher
+from ftkit.studies.teachers import SCHOOLING
+from ftkit.techniques.distill import Distillation, Teacher, agreement
+from ftkit.techniques.student import student
+from ftkit.training import HEAD_LR, train
+
+TEMPERATURES = (1.0, 2.0, 4.0, 8.0)
+WEIGHTS = (0.0, 0.5, 0.9, 1.0)
+TRANSFER = (0, 400, 2500)
+"""Rows without a label; `digits` has 423 at most, and gives those."""
+MOST = TRANSFER[-1]
+LABELS, PSEUDO, TRUE, FULL, FROZEN = "labels alone", "pseudo-labels", "true labels", "full fine-tuning", "frozen body"
+ROWS: Mapping[str, tuple[int, str]] = {
+    LABELS: (0, "none"),
+    PSEUDO: (MOST, "teacher"),
+    TRUE: (MOST, "true"),
+    FULL: (0, "none"),
+    FROZEN: (0, "none"),
+}
+"""For each method without a teacher's soft answers how many further rows it has, and what these have for a label."""
+TEXTS, IMAGES = 6, 12
+"""How many rows of valid a look shows."""
+
+Look = Callable[[str, Adapted], Mapping[str, float]]
+
+
+def trial(
+    on: str,
+    temperature: float,
+    weight: float,
+    transfer: int,
+    body: str,
+    lr: float,
+    seed: int = 0,
+    test: bool = False,
+    look: Look | None = None,
+) -> Iterator[Event]:
+    """One student of the teacher `on`: 80 steps of 16 rows, with `transfer` rows that have no label beside the few that have one.
+
+    Raises:
+        ValueError: there is no such teacher or body; a temperature or weight outside its range.
+    """
+    objective, model = Distillation(teacher(on), temperature, weight), Adapted(newcomer(on, body, seed))
+    events = learning(model, given(on, transfer, seed), lr, seed, objective)
+    yield from watch(events, lambda: look(on, model)) if look else events
+    if test:
+        yield tested(on, model)
+    yield bill(SCHOOLING[on].on, len(BODIES[body]))
+
+
+def control(on: str, method: str, lr: float, seed: int = 0, test: bool = False) -> Iterator[Event]:
+    """What a student is compared with, at equal steps.
+
+    The student itself without soft answers: "labels alone" (no teacher, no further rows), "pseudo-labels" (all rows, the teacher's most
+    probable class as their label) and "true labels" (all rows, with the labels that nobody has). And the whole base on the few labels:
+    "full fine-tuning", and "frozen body", whose head trains at the rate `lr`.
+
+    Raises:
+        ValueError: there is no such teacher or method.
+    """
+    if method not in ROWS:
+        raise ValueError(f"method must be one of {', '.join(ROWS)}, got {method!r}")
+    transfer, labels = ROWS[method]
+    data, place = given(on, transfer, seed, labels), SCHOOLING[on].on
+    spaces = (HEAD,) if method == FROZEN else ()
+    is_whole = method in (FULL, FROZEN)
+    model = Adapted(load(place)[0].fresh_heads(seed) if is_whole else newcomer(on, "two blocks", seed), *spaces)
+    yield from learning(model, data, lr, seed, supervised, lr if method == FROZEN else HEAD_LR)
+    if test:
+        yield tested(on, model)
+    yield bench.bill(place, *spaces) if is_whole else bill(place, len(BODIES["two blocks"]))
+
+
+def learning(model: Adapted, data: Task, lr: float, seed: int, objective: Objective, head_lr: float = HEAD_LR) -> Iterator[Event]:
+    """The steps that all of them have in common."""
+    return train(model, data, steps=STEPS, size=SIZE, lr=lr, head_lr=head_lr, seed=seed, objective=objective, valid_rows=VALID_ROWS)
+
+
+def tested(on: str, model: Adapted) -> Event:
+    """Accuracy on test, and agreement with the teacher there: read once, for settings that were chosen before."""
+    return Event(STEPS, "test", {f"test/{name}": value for name, value in marks(on, model.net).items()})
+
+
+@lru_cache(maxsize=2 * len(BENCHES))
+def bill(place: str, blocks: int) -> Event:
+    """What a step of a student of so many blocks costs, on the batch of `bench.bill`; the teacher has answered already. Measured once."""
+    base, task = load(place)
+    batch = next(task.take(BENCHES[place].examples, 0).batches(SIZE, torch.Generator().manual_seed(0)))
+    cost = measure(Adapted(student(base, range(blocks))), batch)
+    return Event(STEPS, "cost", {f"cost/{name}": float(value) for name, value in asdict(cost).items()})
+
+
+def answers(on: str, model: Adapted) -> dict[str, float]:
+    """What teacher and student say to some rows of valid: `look/<who>/<on>/<row>/<class>`, probabilities; and over all rows that a reading
+    reads `look/accuracy/<who>` and `look/agreement/both`."""
+    seen = shown(on)
+    said = {"teacher": seen.said, "student": Teacher(model).logits(seen.data, seen.task.name)}
+    readings = {f"look/accuracy/{who}": float((z.argmax(-1) == seen.labels).float().mean()) for who, z in said.items()}
+    readings["look/agreement/both"] = agreement(said["student"], said["teacher"])
+    rows = worth_showing(on, said["student"])
+    for who, z in said.items():
+        for row in rows:
+            readings |= {f"look/{who}/{on}/{row}/{i}": p for i, p in enumerate(z[row].softmax(-1).tolist())}
+    return readings
+
+
+def worth_showing(on: str, student_said: Tensor) -> list[int]:
+    """Of texts the same rows every time, from the one that the teacher is least sure of to the surest; of images those that the student
+    gets wrong, and others if these are few."""
+    seen = shown(on)
+    if seen.task.kind == "text":
+        surest = seen.said.softmax(-1).amax(-1).argsort(stable=True)
+        return surest[torch.linspace(0, len(surest) - 1, min(TEXTS, len(surest))).long()].tolist()
+    right = (student_said.argmax(-1) == seen.labels).long()
+    return right.argsort(stable=True)[:IMAGES].tolist()
+
+
+def examples(on: str) -> list[Example]:
+    """The rows that `answers` speaks of, as the picture shows them."""
+    seen = shown(on)
+    inputs: list[Any] = seen.data[seen.task.kind][:]
+    return [Example(one, int(label), seen.task.classes) for one, label in zip(inputs, seen.labels, strict=True)]

@@ -1,0 +1,91 @@
+"""The record of lesson 06: students at their best rate and temperature, with one dial moved at a time, and what they are compared with."""
+
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ftkit.studies import teachers
+from ftkit.studies.bench import BENCHES
+from ftkit.studies.distill import FROZEN, FULL, LABELS, MOST, PSEUDO, TEMPERATURES, TRANSFER, TRUE, WEIGHTS, control, trial
+from ftkit.studies.pupils import BODIES, LABELLED, standing
+from ftkit.studies.recording import few, make, settled
+from ftkit.sweeps import grid, last, sweep, where
+
+DISTILLATION = "distillation"
+"""The method of the panel's own rows."""
+MAIN: dict[str, Any] = {"weight": 0.9, "transfer": MOST, "body": "two blocks"}
+"""Where the dials stand, but for the temperature, which is chosen on valid as the rate is."""
+DIALS = ("temperature", *MAIN)
+TRIED = (1.0, 2.0, 4.0)
+MOVED: tuple[dict[str, Any], ...] = ({"transfer": 0}, {"body": "two random blocks"})
+"""What is moved, one at a time, and judged: the best rate is sought for each, and test is read."""
+LRS = (1e-3, 3e-3, 1e-2)
+RATES = {LABELS: LRS, PSEUDO: LRS, TRUE: LRS, FULL: (3e-4, 1e-3, 3e-3), FROZEN: (1e-2, 3e-2, 1e-1)}
+"""Where the search for the best rate begins; a grid is widened until the best lies inside."""
+PANEL_LR = 3e-3
+SEEDS = tuple(range(8))
+
+
+def record(executor: Executor | None, seeds: tuple[int, ...] = SEEDS, ons: Sequence[str] = tuple(LABELLED)) -> pd.DataFrame:
+    """The whole study. Rates are chosen on valid with half of the seeds; what was chosen runs with all of them, and reads test once."""
+    half, places = few(seeds), [on for on in ons if on in BENCHES]
+    warm = [job for on in ons for job in students(on, [{**MAIN, "temperature": t} for t in TRIED], LRS, half)]
+    ours = settled(trial, warm, ["on", *DIALS], seeds, executor)
+    at = {on: {**MAIN, "temperature": best_temperature(ours, on)} for on in ons}
+    moved = [job for on in places for job in students(on, [{**at[on], **move} for move in MOVED], LRS, half)]
+    shown = [job for on in places for job in students(on, only_shown(at[on]), [PANEL_LR], half)]
+    beside = [job for m, lrs in RATES.items() for job in grid(on=places, method=[m], lr=lrs, seed=half)]
+    tables = [
+        ours.assign(method=DISTILLATION),
+        settled(trial, moved, ["on", *DIALS], seeds, executor).assign(method=DISTILLATION),
+        sweep(trial, shown, executor).assign(method=DISTILLATION),
+        settled(control, beside, ["on", "method"], seeds, executor),
+    ]
+    whole = pd.concat(tables, ignore_index=True)
+    return whole.fillna({"temperature": 0.0, "weight": 0.0, "transfer": -1, "body": ""}).astype({"transfer": int})
+
+
+def students(on: str, dials: Sequence[dict[str, Any]], lrs: Sequence[float], seeds: Sequence[int]) -> list[dict[str, Any]]:
+    """The jobs of the students of a teacher with these positions of the dials."""
+    return [job for at in dials for job in grid(on=[on], **{name: [at[name]] for name in DIALS}, lr=lrs, seed=seeds)]
+
+
+def only_shown(at: dict[str, Any]) -> list[dict[str, Any]]:
+    """The positions, one dial away from `at`, that the panel shows and nobody judges."""
+    stops = {"temperature": TEMPERATURES, "weight": WEIGHTS, "transfer": TRANSFER, "body": tuple(BODIES)}
+    judged = [{**at, **move} for move in ({}, *MOVED, *({"temperature": t} for t in TRIED))]
+    every = [{**at, name: value} for name, values in stops.items() for value in values]
+    return [position for position in every if position not in judged]
+
+
+def best_temperature(table: pd.DataFrame, on: str, among: Sequence[float] = TRIED) -> float:
+    """The temperature that is best on valid, over all seeds, each at its best rate, with the other dials as in `MAIN`."""
+    read = where(table, quantity="test/accuracy", on=on, **MAIN)
+    chosen = {float(t): float(lr) for t, lr in zip(read["temperature"], read["lr"], strict=True) if t in among}
+    means = {t: where(last(table), on=on, temperature=t, lr=lr, **MAIN)["value"].mean() for t, lr in chosen.items()}
+    return max(means, key=means.__getitem__)
+
+
+def for_the_panel(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with a row of rails for every teacher: two teachers of one task have in common what needs none.
+
+    Pseudo-labels of the second teacher were not recorded.
+    """
+    ours, beside = table[table["method"] == DISTILLATION], table[table["method"] != DISTILLATION]
+    shared = beside[(beside["on"] == "library") & (beside["method"] != PSEUDO)]
+    return pd.concat([ours, beside, shared.assign(on="library by mini")], ignore_index=True)
+
+
+def about_teachers() -> dict[str, Any]:
+    """How each teacher was made, and how often it is right."""
+    _, made = teachers.read(teachers.shipped())
+    return {"teachers": {name: {**how, **standing(name)} for name, how in made.items()}}
+
+
+def main(path: Path) -> None:
+    """Makes the teachers, whose answers go beside, then runs the study and writes its table to `path`."""
+    teachers.make(teachers.shipped())
+    make(path, "06", record, SEEDS, more=about_teachers)

@@ -1,0 +1,65 @@
+"""How the gradients of two tasks lie to each other while a run goes on, beside those of a task and itself."""
+
+from collections.abc import Iterator
+
+import torch
+
+from ftkit.adapted import Adapted, stream
+from ftkit.data import Batch, Task
+from ftkit.techniques.multitask import Joint, block, cosines
+
+CONTROL = "itself"
+"""The control: the target beside more rows of itself, as many as the other task has, whose labels cannot contradict its own."""
+
+
+class Pulls:
+    """Batches of two tasks, drawn beside those of the run, and the cosines seen so far.
+
+    Args:
+        target: of few rows.
+        more: the same task with many rows: beside the few alone, batches would agree because they share rows.
+        other: the other task.
+        size: rows of a batch; with few, most of what a cosine says is which rows were drawn.
+    """
+
+    def __init__(self, target: Task, more: Task, other: Task, size: int, seed: int) -> None:
+        drawn = {"one": target, "another": more, "other": other}
+        self._streams: dict[str, Iterator[Batch]] = {
+            name: task.batches(size, stream(seed, f"{name} batch to look at")) for name, task in drawn.items()
+        }
+        self._seen: dict[str, float] = {}
+
+    def now(self, model: Adapted, by_block: bool = True) -> dict[str, dict[str, float]]:
+        """`{"pair": cosines, "itself": cosines}` of new batches, by block of the body, or under "body" for all of it as one vector."""
+        one, another, other = (next(self._streams[name]) for name in ("one", "another", "other"))
+        group = short if by_block else _whole
+        return {name: cosines(model, Joint((one, beside)), group) for name, beside in (("pair", other), (CONTROL, another))}
+
+    def look(self, model: Adapted, step: int) -> dict[str, float]:
+        """What was seen up to this step: `look/<pair or itself>/<block>/<step>`, in [-1, 1]."""
+        for name, found in self.now(model).items():
+            self._seen.update({f"look/{name}/{where}/{step}": value for where, value in found.items()})
+        return dict(self._seen)
+
+
+def short(name: str) -> str:
+    """The block of a weight in a word.
+
+    >>> short("body.encoder.layer.2.output.dense.bias"), short("body.embeddings.LayerNorm.bias"), short("body.layernorm.bias")
+    ('block 3', 'embeddings', 'last norm')
+    """
+    last = block(name).split(".")[-1]
+    return f"block {int(last) + 1}" if last.isdigit() else "last norm" if "norm" in last.lower() else last
+
+
+def _whole(name: str) -> str:
+    return "body"
+
+
+def opposed(found: list[float]) -> float:
+    """The share of cosines below 0.
+
+    >>> opposed([0.2, -0.1, 0.3, -0.4])
+    0.5
+    """
+    return float((torch.tensor(found) < 0).double().mean())
