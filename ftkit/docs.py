@@ -33,8 +33,8 @@ SPLITS = {"test": (0.0, 0.15, 200), "valid": (0.15, 0.25, 125), "train": (0.25, 
 """For each split, the range of `unit_hash` its sentences lie in, and how many sentences of each library it takes at most."""
 
 LABELS = {"docs": "library", "docs-area": "area", "docs-kind": "kind", "docs-opening": "opening"}
-"""The tasks on these sentences and the column that holds their label. Measured (`ftkit/studies/labels.py`): area helps docs, opening
-conflicts with it."""
+"""The tasks on these sentences and the column that holds their label. What they do to each other is
+recorded in lesson 07."""
 
 OPENINGS = ("return", "compute", "test", "the", "a", "get", "check", "create")
 _COMMON_AREA = 40

@@ -17,7 +17,7 @@ COLOURS = {
     "BitFit": "#cc79a7",
     "sparse": "#d55e00",
     "distillation": "#56b4e9",
-    "multi-task": "#0072b2",
+    "multi-task": "#7b5ea7",
     "labels alone": "#8c6d31",
     "pseudo-labels": "#6a51a3",
     "true labels": "#d55e00",
