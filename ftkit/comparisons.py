@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ftkit.figures import COLOURS, GREY, Band, Spec, faded, layout, scatter
+from ftkit.figures import COLOURS, GREY, Band, Spec, faded, known, layout, scatter
 from ftkit.stats import interval
 
 SHADES = ("#b3cde3", "#8cb4d5", "#5f99c6", "#3580b5", "#0b62a0", "#063c66")
@@ -16,7 +16,7 @@ def rates(curves: Mapping[str, Band], colours: Sequence[str]) -> Spec:
     for (name, curve), colour in zip(curves.items(), colours, strict=True):
         x, y = list(curve["lr"]), list(curve["mean"])
         best = y.index(max(y))
-        error = {"array": [high - mean for high, mean in zip(curve["high"], y, strict=True)], "thickness": 1, "width": 2}
+        error = {"array": known([high - mean for high, mean in zip(curve["high"], y, strict=True)]), "thickness": 1, "width": 2}
         sizes = [12 if i == best else 5 for i in range(len(x))]
         style = {"line": {"color": colour, "width": 2}, "marker": {"size": sizes, "color": colour}}
         traces.append(scatter(x=x, y=y, name=name, error_y=error, mode="lines+markers", **style))

@@ -64,12 +64,21 @@ def layout(height: int, **others: Any) -> dict[str, Any]:
     }
 
 
+def known(values: Sequence[float]) -> list[float | None]:
+    """The values, with None, which is not drawn, for what is no number: a single run has no interval.
+
+    >>> known([0.5, float("nan")])
+    [0.5, None]
+    """
+    return [value if value == value else None for value in values]
+
+
 def band(curve: Band, name: str, colour: str, axis: str = "y") -> list[Any]:
     """An interval as a shaded strip and its mean as a dashed line."""
     steps, low, high = list(curve["step"]), list(curve["low"]), list(curve["high"])
     strip = scatter(
         x=steps + steps[::-1],
-        y=high + low[::-1],
+        y=known(high + low[::-1]),
         fill="toself",
         fillcolor=faded(colour, 0.18),
         line={"width": 0},
@@ -141,8 +150,8 @@ def trade_off(points: Sequence[Mapping[str, Any]], axis: str, here: Mapping[str,
                 error_y={
                     "type": "data",
                     "symmetric": False,
-                    "array": [point["high"] - point["mean"] for point in own],
-                    "arrayminus": [point["mean"] - point["low"] for point in own],
+                    "array": known([point["high"] - point["mean"] for point in own]),
+                    "arrayminus": known([point["mean"] - point["low"] for point in own]),
                     "thickness": 1.2,
                     "width": 3,
                 },

@@ -7,8 +7,8 @@ import torch
 from conftest import NETS, net, task_for
 
 from ftkit.adapted import Adapted
+from ftkit.arms import with_head
 from ftkit.data import Batch
-from ftkit.run import with_head
 from ftkit.techniques.bitfit import BitFit
 from ftkit.techniques.freeze import LastBlocks, Only
 from ftkit.techniques.lora import LoRA

@@ -90,7 +90,7 @@ def _texts(rows: Sequence[Row], headline: dict[str, Any]) -> Spec:
             look = {"showlegend": not i, "hovertemplate": f"{who} %{{y:.1%}}<extra></extra>"}
             traces.append({**bars, **look, "xaxis": f"x{at}", "yaxis": f"y{at}"})
         ticks = {"tickvals": list(range(len(names))), "ticktext": names, "tickangle": -40, "tickfont": {"size": 10}}
-        axes[f"xaxis{at}"] = {"domain": across, "anchor": f"y{at}", "showgrid": False, **ticks}
+        axes[f"xaxis{at}"] = {"domain": across, "anchor": f"y{at}", "showgrid": False, "zeroline": False, **ticks}
         axes[f"yaxis{at}"] = {"domain": up, "anchor": f"x{at}", "range": [0, 1], "tickformat": ".0%", "nticks": 3}
         titles.append({**_words(plain(str(example.given)), sum(across) / 2, up[1]), "font": {"size": 11}})
     frame = {"l": 44, "r": 10, "t": 62, "b": 92}

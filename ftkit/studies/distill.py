@@ -36,7 +36,7 @@ ROWS: Mapping[str, tuple[int, str]] = {
     FROZEN: (0, "none"),
 }
 """For each method without a teacher's soft answers how many further rows it has, and what these have for a label."""
-TEXTS, IMAGES = 6, 12
+TEXTS, IMAGES = 4, 12
 """How many rows of valid a look shows."""
 
 Look = Callable[[str, Adapted], Mapping[str, float]]
