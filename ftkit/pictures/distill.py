@@ -82,7 +82,7 @@ def _grid(count: int, columns: int, gap: tuple[float, float]) -> list[tuple[list
 def _texts(rows: Sequence[Row], headline: dict[str, Any]) -> Spec:
     traces: list[Any] = []
     titles, axes = [headline], dict[str, Any]()
-    for i, ((example, both), (across, up)) in enumerate(zip(rows, _grid(len(rows), 2, (0.09, 0.16)), strict=True)):
+    for i, ((example, both), (across, up)) in enumerate(zip(rows, _grid(len(rows), 2, (0.09, 0.3)), strict=True)):
         at = str(i + 1) if i else ""
         names = [f"<b>{escape(name)}</b>" if j == example.label else escape(name) for j, name in enumerate(example.classes)]
         for who, colour in WHO.items():
@@ -95,12 +95,12 @@ def _texts(rows: Sequence[Row], headline: dict[str, Any]) -> Spec:
         titles.append({**_words(plain(str(example.given)), sum(across) / 2, up[1]), "font": {"size": 11}})
     frame = {"l": 44, "r": 10, "t": 62, "b": 92}
     legend = {"orientation": "h", "x": 1, "xanchor": "right", "y": 0, "yanchor": "bottom", "yref": "container"}
-    return {"data": traces, "layout": layout(650, margin=frame, annotations=titles, barmode="group", bargap=0.25, legend=legend, **axes)}
+    return {"data": traces, "layout": layout(480, margin=frame, annotations=titles, barmode="group", bargap=0.25, legend=legend, **axes)}
 
 
 def _images(rows: Sequence[Row], headline: dict[str, Any]) -> Spec:
     traces, titles, axes = [], [headline], dict[str, Any]()
-    for i, ((example, both), (across, up)) in enumerate(zip(rows, _grid(len(rows), 6, (0.02, 0.2)), strict=True)):
+    for i, ((example, both), (across, up)) in enumerate(zip(rows, _grid(len(rows), 4, (0.02, 0.13)), strict=True)):
         at, first = str(i + 1) if i else "", {who: max(range(len(p)), key=p.__getitem__) for who, p in both.items()}
         picture = {"type": "heatmap", "z": [list(line) for line in example.given], "colorscale": "Greys", "showscale": False}
         traces.append({**picture, "zmin": 0, "zmax": 1, "xaxis": f"x{at}", "yaxis": f"y{at}", "hoverinfo": "skip"})
@@ -108,7 +108,7 @@ def _images(rows: Sequence[Row], headline: dict[str, Any]) -> Spec:
         titles.append({**_words(words, sum(across) / 2, up[1]), "font": {"size": 11}})
         axes[f"xaxis{at}"] = {"domain": across, "anchor": f"y{at}", "visible": False}
         axes[f"yaxis{at}"] = {"domain": up, "anchor": f"x{at}", "visible": False, "autorange": "reversed", "scaleanchor": f"x{at}"}
-    return {"data": traces, "layout": layout(400, margin={"l": 10, "r": 10, "t": 76, "b": 10}, annotations=titles, **axes)}
+    return {"data": traces, "layout": layout(560, margin={"l": 10, "r": 10, "t": 76, "b": 10}, annotations=titles, **axes)}
 
 
 def _verdict(who: str, example: Example, answer: int, probability: float) -> str:
