@@ -6,11 +6,12 @@ import numpy as np
 import pandas as pd
 
 from ftkit.lesson.evidence import Claim
-from ftkit.lesson.judging import judged
+from ftkit.lesson.judging import by_seed, judged
 from ftkit.studies.bench import SIZE
 from ftkit.studies.multitask import ALTERNATING, FIXED, FULL, HALF, HELPS, HURTS, OWN
 from ftkit.studies.multitask_pulls import CONTROL
-from ftkit.studies.multitask_record import BALANCE, CONFLICT, DELTAS, JUDGED, TRANSFER, by_size, chosen
+from ftkit.studies.multitask_record import BALANCE, CONFLICT, DELTAS, JUDGED, TRANSFER, by_size
+from ftkit.studies.recording import chosen
 from ftkit.sweeps import last, summary, where
 
 MTDNN = "Liu et al. 2019, arXiv:1901.11504"
@@ -29,10 +30,7 @@ class Evidence:
 
     def test(self, quantity: str = "test/accuracy", **settings: Any) -> np.ndarray:
         """A quantity that is read once, for the rate that was chosen."""
-        rows = where(self.table, **settings)
-        found = rows[rows["quantity"] == quantity].sort_values("seed")
-        assert len(found) and not found["seed"].duplicated().any(), (quantity, settings)
-        return found["value"].to_numpy()
+        return by_seed(self.table, quantity, **settings)
 
     def sharing(self, pair: str, way: str = FIXED, share: float = 0.5) -> np.ndarray:
         """The target's accuracy beside the other task, at the rate that is best for the target; by default on the plain sum."""

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from ftkit.lesson.evidence import Claim
-from ftkit.lesson.judging import judged
+from ftkit.lesson.judging import by_seed, judged
 from ftkit.studies.sparse import BODY, LINEAR, ROWS
 from ftkit.studies.sparse_record import AT, OVER, SPARSE
 from ftkit.sweeps import last, summary, where
@@ -31,11 +31,11 @@ class Evidence:
 
     def test(self, on: str, criterion: str, density: float = AT, scope: str = LINEAR) -> np.ndarray:
         """Accuracy on test of a mask, at the rate that was chosen for it."""
-        return self._once(self.ours, on=on, criterion=criterion, density=density, scope=scope)
+        return by_seed(self.ours, on=on, criterion=criterion, density=density, scope=scope)
 
     def rail(self, on: str, method: str) -> np.ndarray:
         """Accuracy on test of full fine-tuning or the frozen body."""
-        return self._once(self.table, on=on, method=method)
+        return by_seed(self.table, on=on, method=method)
 
     def rate(self, on: str, criterion: str, density: float = AT, scope: str = LINEAR) -> float:
         """The rate that was chosen for a mask."""
@@ -64,11 +64,6 @@ class Evidence:
             ranked = row.sort_values(ascending=False)
             found[float(str(lr))] = {str(name): float(value) for name, value in ranked.items()}
         return found
-
-    def _once(self, table: pd.DataFrame, **settings: Any) -> np.ndarray:
-        found = where(table, quantity="test/accuracy", **settings).sort_values("seed")
-        assert len(found) and not found["seed"].duplicated().any(), settings
-        return found["value"].to_numpy()
 
 
 def gaps(found: Evidence, criterion: str, other: str, ons: tuple[str, ...] = ("opening", "digits")) -> dict[str, np.ndarray]:

@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 
 from ftkit.lesson.evidence import Claim
-from ftkit.lesson.judging import judged
+from ftkit.lesson.judging import by_seed, judged
 from ftkit.stats import interval
 from ftkit.studies.freezing import ALL
-from ftkit.studies.freezing_record import FREEZING, chosen
+from ftkit.studies.freezing_record import FREEZING
+from ftkit.studies.recording import chosen
 from ftkit.sweeps import where
 
 ULMFIT = "Howard and Ruder 2018, arXiv:1801.06146"
@@ -28,10 +29,7 @@ class Evidence:
 
     def test(self, quantity: str = "test/accuracy", **settings: Any) -> np.ndarray:
         """A quantity that is read once, for the rate that was chosen."""
-        rows = where(self.table, **settings)
-        found = rows[rows["quantity"] == quantity].sort_values("seed")
-        assert len(found) and not found["seed"].duplicated().any(), (quantity, settings)
-        return found["value"].to_numpy()
+        return by_seed(self.table, quantity, **settings)
 
     def frozen(self, on: str, count: int, body: str = "pretrained") -> np.ndarray:
         """Accuracy on test with `count` parts frozen."""

@@ -1,13 +1,24 @@
 """From paired differences to a line of figures and a verdict on a claim."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from ftkit.stats import interval, verdict
+from ftkit.sweeps import where
 
 MARGIN = 0.01
 """Within one point, in [0, 1], two methods tie; agreed on before the runs."""
+
+
+def by_seed(table: pd.DataFrame, quantity: str = "test/accuracy", **settings: Any) -> np.ndarray:
+    """A quantity that is read once a run, for the rate that was chosen: a value a seed, the seeds rising."""
+    rows = where(table, **settings)
+    found = rows[rows["quantity"] == quantity].sort_values("seed")
+    assert len(found) and not found["seed"].duplicated().any(), (quantity, settings)
+    return found["value"].to_numpy()
 
 
 def points(values: Sequence[float] | np.ndarray) -> str:

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -12,8 +11,8 @@ from ftkit.studies import freezing, recipes
 from ftkit.studies.bench import BENCHES
 from ftkit.studies.freezing import ALL, POSITIONS
 from ftkit.studies.lora import RAIL_LRS
-from ftkit.studies.recording import few, make, settled
-from ftkit.sweeps import KEPT, grid, sweep, where
+from ftkit.studies.recording import chosen, few, make, settled
+from ftkit.sweeps import KEPT, grid, sweep
 
 LRS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
 RATES: Mapping[int, Sequence[float]] = {0: LRS, **dict.fromkeys(POSITIONS[1:-1], LRS[1:]), ALL: RAIL_LRS["frozen body"][1:]}
@@ -46,13 +45,6 @@ def record(executor: Executor | None, seeds: tuple[int, ...] = SEEDS) -> pd.Data
     ]
     whole = pd.concat(tables, ignore_index=True)
     return whole.fillna({"frozen": -1, "body": ""}).astype({"frozen": int})
-
-
-def chosen(table: pd.DataFrame, **settings: Any) -> float:
-    """The rate that was chosen for these settings: the one for which test was read."""
-    rows = where(table, **settings)
-    (lr,) = set(rows[rows["quantity"] == "test/accuracy"]["lr"])
-    return float(lr)
 
 
 def choices(table: pd.DataFrame) -> pd.DataFrame:

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from concurrent.futures import Executor
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -11,8 +10,8 @@ from ftkit.events import Event
 from ftkit.studies import multitask, multitask_deltas
 from ftkit.studies.bench import STEPS
 from ftkit.studies.multitask import ALTERNATING, EXAMPLES, FIXED, FROZEN, FULL, HELPS, HURTS, IMAGES, LEARNED, OWN, SHARES, WAYS, drawn
-from ftkit.studies.recording import few, make, settled
-from ftkit.sweeps import grid, sweep, where
+from ftkit.studies.recording import chosen, few, make, settled
+from ftkit.sweeps import grid, sweep
 from ftkit.techniques.multitask import proportional
 
 LRS = (3e-4, 1e-3, 3e-3)
@@ -77,13 +76,6 @@ def by_size(pair: str) -> float:
 def for_every_pair(controls: pd.DataFrame) -> pd.DataFrame:
     """The controls of the target alone, which know of no other task, under the names of all pairs with that target."""
     return pd.concat([controls, controls[controls["pair"] == HELPS].assign(pair=HURTS)], ignore_index=True)
-
-
-def chosen(table: pd.DataFrame, **settings: Any) -> float:
-    """The rate that was chosen for these settings: the one for which test was read."""
-    rows = where(table, **settings)
-    (lr,) = set(rows[rows["quantity"] == "test/accuracy"]["lr"])
-    return float(lr)
 
 
 def for_the_panel(table: pd.DataFrame) -> pd.DataFrame:

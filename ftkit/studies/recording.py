@@ -85,6 +85,13 @@ def next_rate(lr: float, up: bool) -> float:
     return float(f"3e{decade - 1}" if is_one else f"1e{decade}")
 
 
+def chosen(table: pd.DataFrame, **settings: Any) -> float:
+    """The rate that was chosen for these settings: the one for which test was read."""
+    rows = where(table, **settings)
+    (lr,) = set(rows[rows["quantity"] == "test/accuracy"]["lr"])
+    return float(lr)
+
+
 def about(lesson: str, seeds: Sequence[int]) -> dict[str, Any]:
     """How the table of a lesson was made."""
     return {
