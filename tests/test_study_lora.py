@@ -37,8 +37,9 @@ def fake_trial(
     yield from events(0.8 - worse + 0.001 * seed, 100.0 * rank, test)
 
 
-def fake_rail(on: str, method: str, lr: float, seed: int = 0, test: bool = False) -> Iterator[Event]:
+def fake_rail(on: str, method: str, lr: float, seed: int = 0, test: bool = False, head_lr: float = 0.0) -> Iterator[Event]:
     """Full fine-tuning: best at 3e-4, exactly as good as LoRA."""
+    assert head_lr == lora.HEAD_LR
     yield from events(0.8 - 0.05 * abs(np.log10(lr / 3e-4)) - 0.3 * (method == "frozen body") + 0.001 * seed, 10_000.0, test)
 
 
@@ -109,12 +110,14 @@ def recorded() -> tuple[pd.DataFrame, dict[str, Any]]:
 
 def test_every_recorded_best_rate_lies_inside_its_grid(recorded: tuple[pd.DataFrame, dict[str, Any]]) -> None:
     table, about = recorded
-    main = table[(table["alpha"] != "2r") & ~(table["targets"].isin(lora.TARGETS[1:]) & table["rank"].isin(lora.RANKS))]
-    for (on, method, rank, targets), lr in tuned(main, ["on", "method", "rank", "targets"]).items():
-        rates = lora.LRS if method == "LoRA" else lora.RAIL_LRS[method]
-        assert rates[0] < lr < rates[-1], (on, method, rank, targets)
-        read = where(table, on=on, method=method, rank=rank, targets=targets)
-        assert set(read[read["quantity"] == "test/accuracy"]["lr"]) == {lr}, "test was read for the rate chosen on valid alone"
+    by = ["on", "method", "rank", "targets", "alpha"]
+    read = table[table["quantity"] == "test/accuracy"]
+    chosen = {key: set(part["lr"]) for key, part in read.groupby(by)}
+    assert len(chosen) == len(bench.BENCHES) * (2 + len(lora.RANKS) + 1)
+    for key, lrs in chosen.items():
+        part = where(table, **dict(zip(by, key, strict=True)))
+        assert lrs == set(tuned(part, by).values()), "test was read for the rate chosen on valid alone"
+        assert part["lr"].min() < min(lrs) and max(lrs) < part["lr"].max(), key
     assert about["fingerprints"]["digits"] == bench.load("digits")[1].fingerprint
 
 

@@ -18,8 +18,8 @@ from ftkit.record import read_table
 from ftkit.recorded import Recorded
 from ftkit.shared import shared_folder
 from ftkit.studies import multitask, multitask_deltas, multitask_record
-from ftkit.studies.bench import SIZE, STEPS
-from ftkit.studies.multitask import ALTERNATING, EXAMPLES, FIXED, FROZEN, FULL, HALF, HELPS, HURTS, IMAGES, LEARNED, OWN, SHARES, WAYS
+from ftkit.studies.bench import FROZEN, FULL, SIZE, STEPS
+from ftkit.studies.multitask import ALTERNATING, EXAMPLES, FIXED, HALF, HELPS, HURTS, IMAGES, LEARNED, OWN, SHARES, WAYS
 from ftkit.studies.multitask_pulls import CONTROL, Pulls, opposed
 from ftkit.studies.multitask_record import BALANCE, CONFLICT, DELTAS, JUDGED, LRS, SEEDS, TRANSFER, by_size, for_the_panel
 from ftkit.sweeps import where

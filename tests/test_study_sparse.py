@@ -61,11 +61,11 @@ def fake_rail(on: str, method: str, lr: float, seed: int = 0, test: bool = False
 def test_the_rails_have_the_head_rate_of_every_mask_and_the_frozen_body_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[Any, ...]] = []
 
-    def noted(on: str, *spaces: Any, lr: float, head_lr: float = HEAD_LR, seed: int, test: bool, look: Any = None) -> Iterator[Event]:
+    def noted(on: str, *spaces: Any, lr: float, head_lr: float = HEAD_LR, seed: int, test: bool, **_: Any) -> Iterator[Event]:
         asked.append((len(spaces), head_lr, seed, test))
         return iter(())
 
-    monkeypatch.setattr(sparse_record, "fine_tuning", noted)
+    monkeypatch.setattr(bench, "fine_tuning", noted)
     monkeypatch.setattr(sparse, "fine_tuning", noted)
     list(sparse_record.rail("digits", "full fine-tuning", 1e-3, 5, True))
     list(sparse_record.rail("digits", "frozen body", 0.3, 5))

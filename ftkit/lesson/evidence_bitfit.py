@@ -5,12 +5,13 @@ import pandas as pd
 
 from ftkit.lesson.evidence import Claim
 from ftkit.lesson.judging import judged
+from ftkit.studies.bench import FULL
 from ftkit.studies.bitfit import ALL, GROUPS, GROUPS_AT, GROUPS_ON, PAIR, SAME_HEAD
 from ftkit.sweeps import where
 from ftkit.training import HEAD_LR
 
 ZAKEN = "Ben Zaken, Ravfogel and Goldberg 2022, arXiv:2106.10199"
-FULL, FROZEN, BITFIT = "full fine-tuning", "frozen body", "BitFit"
+BITFIT = "BitFit"
 
 
 class Evidence:

@@ -7,8 +7,8 @@ import pandas as pd
 
 from ftkit.lesson.evidence import Claim
 from ftkit.lesson.judging import by_seed, judged
-from ftkit.studies.bench import SIZE
-from ftkit.studies.multitask import ALTERNATING, FIXED, FULL, HALF, HELPS, HURTS, OWN
+from ftkit.studies.bench import FULL, SIZE
+from ftkit.studies.multitask import ALTERNATING, FIXED, HALF, HELPS, HURTS, OWN
 from ftkit.studies.multitask_pulls import CONTROL
 from ftkit.studies.multitask_record import BALANCE, CONFLICT, DELTAS, JUDGED, TRANSFER, by_size
 from ftkit.studies.recording import chosen

@@ -8,6 +8,7 @@ import pandas as pd
 
 from ftkit.lesson.evidence import Claim
 from ftkit.lesson.judging import by_seed, judged
+from ftkit.studies.bench import FULL
 from ftkit.studies.sparse import BODY, LINEAR, ROWS
 from ftkit.studies.sparse_record import AT, OVER, SPARSE
 from ftkit.sweeps import last, summary, where
@@ -18,7 +19,6 @@ SPIEL = "Ansell et al. 2024 (SpIEL), arXiv:2401.16405"
 XU = "Xu and Zhang 2024, “Random Masking Finds Winning Tickets”"
 SUPER = "Super-Tuning 2026, arXiv:2607.09287"
 S2FT = "Yang et al. 2024 (S²FT), arXiv:2412.06289"
-FULL, FROZEN = "full fine-tuning", "frozen body"
 TUNED = f"{AT:.0%} of the entries of the linear layers (or, where it says so, of the whole body), each at its best rate; test, points"
 
 

@@ -16,6 +16,8 @@ from ftkit.training import HEAD_LR, evaluate, train
 
 HEAD = Only("heads.*")
 STEPS, SIZE, VALID_ROWS = 80, 16, 400
+FULL, FROZEN = "full fine-tuning", "frozen body"
+"""What a technique stands between."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,20 @@ def fine_tuning(
     if test:
         yield Event(STEPS, "test", {"test/accuracy": evaluate(model, task, "test").accuracy})
     yield bill(on, *spaces)
+
+
+def rail(
+    on: str, method: str, lr: float, seed: int = 0, test: bool = False, examples: int | None = None, head_lr: float = HEAD_LR
+) -> Iterator[Event]:
+    """What a technique stands between: "full fine-tuning", or "frozen body", whose head alone trains, at the rate `lr`.
+
+    Raises:
+        ValueError: there is no such bench or method.
+    """
+    if method not in (FULL, FROZEN):
+        raise ValueError(f"method must be {FULL} or {FROZEN}, got {method!r}")
+    spaces, of_head = ((HEAD,), lr) if method == FROZEN else ((), head_lr)
+    yield from fine_tuning(on, *spaces, lr=lr, head_lr=of_head, seed=seed, test=test, examples=examples)
 
 
 @lru_cache(maxsize=1024)

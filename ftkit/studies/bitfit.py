@@ -11,7 +11,8 @@ import torch
 
 from ftkit.adapted import Adapted
 from ftkit.events import Event
-from ftkit.studies.bench import BENCHES, HEAD, Look, fine_tuning, load
+from ftkit.studies import bench
+from ftkit.studies.bench import BENCHES, FROZEN, FULL, HEAD, Look, fine_tuning, load
 from ftkit.studies.recording import few, make, settled
 from ftkit.sweeps import grid
 from ftkit.techniques.bitfit import BitFit
@@ -59,8 +60,8 @@ SAME_HEAD = "frozen body, head as with BitFit"
 GROUP_LRS = (3e-2, 1e-1, 3e-1, 1.0)
 GROUPS_ON, GROUPS_AT = "opening", 2000
 RAIL_LRS: dict[str, dict[str, tuple[float, ...]]] = {
-    "full fine-tuning": {"opening": (1e-3, 3e-3, 1e-2), "library": (1e-4, 3e-4, 1e-3, 3e-3), "digits": (3e-4, 1e-3, 3e-3)},
-    "frozen body": {
+    FULL: {"opening": (1e-3, 3e-3, 1e-2), "library": (1e-4, 3e-4, 1e-3, 3e-3), "digits": (3e-4, 1e-3, 3e-3)},
+    FROZEN: {
         "opening": (3e-2, 1e-1, 3e-1, 1.0, 3.0),
         "library": (1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1),
         "digits": (1e-2, 3e-2, 1e-1, 3e-1),
@@ -103,9 +104,7 @@ def trial(
 
 def rail(on: str, method: str, examples: int, lr: float, seed: int = 0, test: bool = False) -> Iterator[Event]:
     """What BitFit stands between: "full fine-tuning", or a frozen body, whose head alone trains: at the rate `lr`."""
-    frozen = method in ("frozen body", SAME_HEAD)
-    spaces, head_lr = ((HEAD,), lr) if frozen else ((), HEAD_LR)
-    yield from fine_tuning(on, *spaces, lr=lr, head_lr=head_lr, seed=seed, test=test, examples=rows(on, examples))
+    yield from bench.rail(on, FROZEN if method == SAME_HEAD else method, lr, seed, test, rows(on, examples))
 
 
 def moved(model: Adapted) -> dict[str, float]:

@@ -15,7 +15,7 @@ from ftkit.events import Event, watch
 from ftkit.objective import Objective, supervised
 from ftkit.pictures.distill import Example
 from ftkit.studies import bench
-from ftkit.studies.bench import BENCHES, HEAD, SIZE, STEPS, VALID_ROWS, load
+from ftkit.studies.bench import BENCHES, FROZEN, FULL, HEAD, SIZE, STEPS, VALID_ROWS, load
 from ftkit.studies.pupils import BODIES, given, marks, newcomer, shown, teacher
 from ftkit.studies.teachers import SCHOOLING
 from ftkit.techniques.distill import Distillation, Teacher, agreement
@@ -27,7 +27,7 @@ WEIGHTS = (0.0, 0.5, 0.9, 1.0)
 TRANSFER = (0, 400, 2500)
 """Rows without a label; `digits` has 423 at most, and gives those."""
 MOST = TRANSFER[-1]
-LABELS, PSEUDO, TRUE, FULL, FROZEN = "labels alone", "pseudo-labels", "true labels", "full fine-tuning", "frozen body"
+LABELS, PSEUDO, TRUE = "labels alone", "pseudo-labels", "true labels"
 ROWS: Mapping[str, tuple[int, str]] = {
     LABELS: (0, "none"),
     PSEUDO: (MOST, "teacher"),

@@ -8,8 +8,8 @@ from typing import Any
 import pandas as pd
 
 from ftkit.studies import teachers
-from ftkit.studies.bench import BENCHES
-from ftkit.studies.distill import FROZEN, FULL, LABELS, MOST, PSEUDO, TEMPERATURES, TRANSFER, TRUE, WEIGHTS, control, trial
+from ftkit.studies.bench import BENCHES, FROZEN, FULL
+from ftkit.studies.distill import LABELS, MOST, PSEUDO, TEMPERATURES, TRANSFER, TRUE, WEIGHTS, control, trial
 from ftkit.studies.pupils import BODIES, LABELLED, standing
 from ftkit.studies.recording import few, make, settled
 from ftkit.sweeps import grid, last, sweep, where

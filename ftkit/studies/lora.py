@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import Executor
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -9,15 +10,15 @@ import torch
 
 from ftkit.adapted import Adapted
 from ftkit.events import Event
-from ftkit.studies.bench import BENCHES, HEAD, Look, fine_tuning
-from ftkit.studies.recording import few, finals, make
+from ftkit.studies.bench import BENCHES, FROZEN, FULL, HEAD, Look, fine_tuning, rail
+from ftkit.studies.recording import few, make, settled
 from ftkit.studies.steps import lora_over_full
 from ftkit.sweeps import grid, sweep
 from ftkit.techniques.lora import LoRA
 
 RANKS = (1, 2, 4, 8, 16, 32)
 LRS = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
-RAIL_LRS = {"full fine-tuning": (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2), "frozen body": (1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0)}
+RAIL_LRS = {FULL: (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2), FROZEN: (1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0)}
 TARGETS = ("all linear", "attention", "feed-forward")
 SEEDS = tuple(range(8))
 HEAD_LR = 3e-3
@@ -46,13 +47,6 @@ def trial(
     yield from fine_tuning(on, space, HEAD, lr=lr, head_lr=HEAD_LR, seed=seed, look=look, test=test)
 
 
-def rail(on: str, method: str, lr: float, seed: int = 0, test: bool = False) -> Iterator[Event]:
-    """What LoRA stands between: "full fine-tuning", or "frozen body", whose head alone trains, at its own rate."""
-    frozen = method == "frozen body"
-    spaces = (HEAD,) if frozen else ()
-    yield from fine_tuning(on, *spaces, lr=lr, head_lr=lr if frozen else HEAD_LR, seed=seed, test=test)
-
-
 def spectrum(model: Adapted) -> dict[str, float]:
     """The singular values of each matrix's change, largest first (`look/change/<weight>/<i>`), and of the weight that changed most
     before and after (`look/before/...`, `look/after/...`)."""
@@ -69,18 +63,18 @@ def record(executor: Executor | None, seeds: tuple[int, ...] = SEEDS) -> pd.Data
     Other targets and the other alpha run beside it, on the first bench and with half of the seeds: for the panel, not for a verdict.
     """
     half, ons = few(seeds), list(BENCHES)
+    main = grid(on=ons, rank=RANKS, targets=TARGETS[:1], alpha=["16"], lr=LRS, seed=seeds)
+    equal = [job for on in ons for job in grid(on=[on], rank=[EQUAL[on]], targets=["attention"], alpha=["16"], lr=LRS, seed=seeds)]
+    rails = [job for method, lrs in RAIL_LRS.items() for job in grid(on=ons, method=[method], lr=lrs, seed=seeds)]
     beside = [
         *grid(on=ons[:1], rank=RANKS, targets=TARGETS[1:], alpha=["16"], lr=LRS, seed=half),
         *grid(on=ons[:1], rank=RANKS, targets=TARGETS[:1], alpha=["2r"], lr=LRS, seed=half),
     ]
-    main = grid(on=ons, rank=RANKS, targets=TARGETS[:1], alpha=["16"], lr=LRS, seed=seeds)
-    equal = [job for on in ons for job in grid(on=[on], rank=[EQUAL[on]], targets=["attention"], alpha=["16"], lr=LRS, seed=seeds)]
-    rails = [job for method, lrs in RAIL_LRS.items() for job in grid(on=ons, method=[method], lr=lrs, seed=seeds)]
-    tables = []
-    for run, jobs, by in ((rail, rails, ["on", "method"]), (trial, main + equal, ["on", "rank", "targets", "alpha"])):
-        tuning = sweep(run, jobs, executor)
-        tables += [tuning, sweep(run, finals(tuning, by, seeds), executor, keep=("test",)).drop(columns="test")]
-    tables.append(sweep(trial, beside, executor))
+    tables = [
+        settled(partial(rail, head_lr=HEAD_LR), rails, ["on", "method"], seeds, executor),
+        settled(trial, main + equal, ["on", "rank", "targets", "alpha"], seeds, executor),
+        sweep(trial, beside, executor),
+    ]
     whole = pd.concat(tables, ignore_index=True)
     return whole.fillna({"method": "LoRA", "rank": 0, "targets": "", "alpha": ""}).astype({"rank": int})
 

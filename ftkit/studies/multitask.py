@@ -13,7 +13,7 @@ from ftkit.cost import measure
 from ftkit.data import Task, load_task
 from ftkit.events import Event
 from ftkit.objective import supervised
-from ftkit.studies.bench import HEAD, SIZE, STEPS, VALID_ROWS
+from ftkit.studies.bench import FROZEN, FULL, HEAD, SIZE, STEPS, VALID_ROWS
 from ftkit.studies.multitask_pulls import Pulls
 from ftkit.techniques.balance import GradNorm, PCGrad, Uncertainty, Weighted
 from ftkit.techniques.multitask import Mixture, Together
@@ -49,8 +49,8 @@ EXAMPLES, MANY = 32, 4000
 HALF = SIZE // 2
 """The rows of each task in a joint step: a step reads 16 rows, however they are divided."""
 
-OWN, FULL, FROZEN = "multi-task", "full fine-tuning", "frozen body"
-"""What the record calls a run on two tasks; and the controls: the target alone, 16 of its rows a step."""
+OWN = "multi-task"
+"""What the record calls a run on two tasks."""
 
 
 @lru_cache(maxsize=len(PAIRS))
@@ -144,7 +144,7 @@ def trial(
 
 
 def alone(pair: str, method: str, lr: float, examples: int = EXAMPLES, seed: int = 0, test: bool = False) -> Iterator[Event]:
-    """The target alone, 80 steps of 16 of its rows: everything moves, or only the head of a frozen body, at the rate `lr`."""
+    """A control: the target alone, 80 steps of 16 of its rows; everything moves, or only the head of a frozen body, at the rate `lr`."""
     task, _ = drawn(pair, examples, seed)
     spaces, head_lr = ((HEAD,), lr) if method == FROZEN else ((), HEAD_LR)
     model = Adapted(load_base(PAIRS[pair].base, task, seed=seed), *spaces, seed=seed)

@@ -8,8 +8,8 @@ import pandas as pd
 
 from ftkit.events import Event
 from ftkit.studies import multitask, multitask_deltas
-from ftkit.studies.bench import STEPS
-from ftkit.studies.multitask import ALTERNATING, EXAMPLES, FIXED, FROZEN, FULL, HELPS, HURTS, IMAGES, LEARNED, OWN, SHARES, WAYS, drawn
+from ftkit.studies.bench import FROZEN, FULL, STEPS
+from ftkit.studies.multitask import ALTERNATING, EXAMPLES, FIXED, HELPS, HURTS, IMAGES, LEARNED, OWN, SHARES, WAYS, drawn
 from ftkit.studies.recording import chosen, few, make, settled
 from ftkit.sweeps import grid, sweep
 from ftkit.techniques.multitask import proportional

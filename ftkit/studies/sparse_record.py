@@ -1,18 +1,16 @@
 """The record of lesson 05: every criterion at one hundredth of the entries, random masks from a ten-thousandth to a fifth, and rails."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from ftkit.events import Event
-from ftkit.studies.bench import HEAD, fine_tuning
+from ftkit.studies.bench import FROZEN, FULL, rail
 from ftkit.studies.recording import few, make, settled
 from ftkit.studies.sparse import BODY, CRITERIA, LINEAR, ROWS, SHARES, trial
 from ftkit.sweeps import grid, where
-from ftkit.training import HEAD_LR
 
 AT = 0.01
 """The density at which the criteria are compared."""
@@ -32,20 +30,13 @@ BY_DENSITY = {
 INFORMED, INFORMED_AT = "changed most", (0.003, 0.1)
 BODY_RATES = (1e-2, 3e-2, 1e-1)
 RAIL_RATES = {
-    "full fine-tuning": {"opening": (1e-3, 3e-3, 1e-2), "library": (1e-4, 3e-4, 1e-3), "digits": (3e-4, 1e-3, 3e-3)},
-    "frozen body": {"opening": (1e-1, 3e-1, 1.0), "library": (1e-2, 3e-2, 1e-1), "digits": (3e-2, 1e-1, 3e-1)},
+    FULL: {"opening": (1e-3, 3e-3, 1e-2), "library": (1e-4, 3e-4, 1e-3), "digits": (3e-4, 1e-3, 3e-3)},
+    FROZEN: {"opening": (1e-1, 3e-1, 1.0), "library": (1e-2, 3e-2, 1e-1), "digits": (3e-2, 1e-1, 3e-1)},
 }
 SPARSE = "sparse"
 """The method of the panel's own rows."""
 SEEDS = tuple(range(8))
 BY = ("on", "criterion", "density", "scope")
-
-
-def rail(on: str, method: str, lr: float, seed: int = 0, test: bool = False) -> Iterator[Event]:
-    """What a mask stands between: "full fine-tuning", or "frozen body", whose head alone trains, at its own rate."""
-    frozen = method == "frozen body"
-    spaces, head_lr = ((HEAD,), lr) if frozen else ((), HEAD_LR)
-    yield from fine_tuning(on, *spaces, lr=lr, head_lr=head_lr, seed=seed, test=test)
 
 
 def jobs(seeds: Sequence[int]) -> list[dict[str, Any]]:
