@@ -14,26 +14,14 @@ from typing import Any
 
 import torch
 
-from benchmarks import front_ends, techniques
+from benchmarks import front_ends, live, techniques
+from benchmarks.timing import Step, in_turns
 from ftkit import Adapted, Batch, LoRA, Net, Only, Task, docs, load_base, load_task, train
 from ftkit.studies.steps import stepper
 
 HEAD = Only("heads.*")
 RESULTS = Path(__file__).parent / "results.json"
 LESSON = "from ftkit import Adapted, LoRA, Only, evaluate, load_base, load_task, train"
-Step = Callable[[], object]
-
-
-def in_turns(steps: dict[str, Step], rounds: int) -> dict[str, float]:
-    """Seconds a call of each step, the median of `rounds` after two to warm up; the steps take turns, so that noise hits all alike."""
-    times: dict[str, list[float]] = {name: [] for name in steps}
-    for turn in range(rounds + 2):
-        for name, step in steps.items():
-            start = time.perf_counter()
-            step()
-            if turn >= 2:
-                times[name].append(time.perf_counter() - start)
-    return {name: median(values) for name, values in times.items()}
 
 
 def batches(task: Task, count: int = 64) -> list[Batch]:
@@ -157,7 +145,7 @@ def measure_all() -> list[dict[str, Any]]:
     first, cached = task_seconds()
     head = cached_head_ratio(task)
     one_thread = live_run(task)
-    product = yardstick()
+    product, explorers = yardstick(), live.rows()
     torch.set_num_threads(os.cpu_count() or 1)
     rows = [
         ("mini: LoRA step / PEFT's LoRA step", mini["lora / peft"], 1.0, "x"),
@@ -174,6 +162,7 @@ def measure_all() -> list[dict[str, Any]]:
         ("the imports of lesson 00 on top of import torch", import_seconds(LESSON), None, "s"),
         ("load_task('docs'), first time", first, 20.0, "s"),
         ("load_task('docs'), cached", cached, 0.3, "s"),
+        *explorers,
         *(row for name, steps in (("mini", 12), ("minilm", 2)) for row in techniques.rows(name, task, batches(task, 1)[0], steps)),
         *front_ends.rows(),
     ]

@@ -1,0 +1,25 @@
+"""How long a run takes where each lesson's explorer opens: 80 steps, the readings of valid and what the picture looks at."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+
+from benchmarks.timing import in_turns
+from ftkit.events import Event
+from ftkit.studies import bitfit, distill, freezing, lora, multitask, sparse, sparse_look
+
+RUNS: dict[str, Callable[[], Iterator[Event]]] = {
+    "01": partial(freezing.trial, "opening", 3, 3e-3, look=freezing.moved),
+    "02": partial(lora.trial, "opening", 4, 3e-3, look=lora.spectrum),
+    "04": partial(bitfit.trial, "opening", bitfit.ALL, 2000, 3e-2, look=bitfit.moved),
+    "05": partial(sparse.trial, "opening", "random", 0.01, 0.1, look=sparse_look.seen),
+    "06": partial(distill.trial, "library", 2.0, 0.9, distill.MOST, "two blocks", 3e-3, look=distill.answers),
+    "07": partial(multitask.trial, multitask.HELPS, multitask.FIXED, 0.5, 1e-3, look=True),
+}
+"""The settings at which the explorers open; the temperature of lesson 06 does not matter to the time."""
+BUDGET = 2.0
+
+
+def rows(rounds: int = 5) -> list[tuple[str, float, float | None, str]]:
+    """Name, value, target and unit: seconds of a run, the median of `rounds` in turns, on the thread count that is set."""
+    seconds = in_turns({lesson: lambda run=run: list(run()) for lesson, run in RUNS.items()}, rounds)  # type: ignore[misc]
+    return [(f"lesson {lesson}: live run where the panel opens, one thread", value, BUDGET, "s") for lesson, value in seconds.items()]
