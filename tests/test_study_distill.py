@@ -20,7 +20,8 @@ from ftkit.record import read_table
 from ftkit.recorded import Recorded
 from ftkit.shared import shared_folder
 from ftkit.studies import bench, distill, distill_record, pupils, teachers
-from ftkit.studies.distill import FROZEN, FULL, LABELS, MOST, PSEUDO, ROWS, TRUE
+from ftkit.studies.bench import FROZEN, FULL
+from ftkit.studies.distill import LABELS, MOST, PSEUDO, ROWS, TRUE
 from ftkit.studies.distill_record import DIALS, DISTILLATION, MAIN, MOVED, TRIED, best_temperature
 from ftkit.sweeps import where
 from ftkit.techniques.distill import Teacher
@@ -364,7 +365,6 @@ class TestShipped:
         right: Tensor = said.logits(task.train, task.name).argmax(-1) == task.labels("train")
         assert right.float().mean() > 0.8
 
-    @pytest.mark.xfail(strict=True, reason="the record is a stand-in of two seeds, and the lesson says so")
     def test_every_recorded_rate_lies_inside_its_grid(self) -> None:
         table, about = read_table(shared_folder("data", "results", "06_distillation.parquet"))
         assert about["seeds"] == list(distill_record.SEEDS) and about["command"] == "make results LESSON=06"
@@ -374,6 +374,10 @@ class TestShipped:
             (lr,) = set(own[own["quantity"] == "test/accuracy"]["lr"])
             assert own["lr"].min() < lr < own["lr"].max(), (on, method, dials)
         assert about["fingerprints"]["digits"] == bench.load("digits")[1].fingerprint and about["teachers"].keys() == set(ONS)
+
+    def test_every_teachers_rate_lies_inside_its_grid(self) -> None:
+        for name, how in teachers.read(teachers.shipped())[1].items():
+            assert min(how["lrs"]) < how["lr"] < max(how["lrs"]), name
 
 
 def test_a_student_of_the_kit_agrees_with_the_run_it_came_from() -> None:

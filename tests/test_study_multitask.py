@@ -326,6 +326,13 @@ def test_the_front_is_a_line_of_weights_and_a_point_a_method_with_names_escaped(
     assert spec["layout"]["yaxis"]["title"]["text"].startswith("&lt;i&gt;area")
 
 
+def test_a_front_opens_where_no_task_is_left_out() -> None:
+    target, other = [(0.05, 0.0, 0.1), (0.5, 0.4, 0.6), (0.7, 0.7, 0.7)], [(0.9, 0.9, 0.9), (0.6, 0.5, 0.7), (0.0, 0.0, 0.0)]
+    seen = front([0.0, 0.5, 1.0], target, other, {"PCGrad": ([(0.65, 0.6, 0.68)], [(0.5, 0.5, 0.5)])}, ("docs", "area"))["layout"]
+    (left, right), (bottom, top) = seen["xaxis"]["range"], seen["yaxis"]["range"]
+    assert 0.1 < left < 0.4 and 0.68 < right < 0.75 and 0.4 < bottom < 0.5 and 0.7 < top < 0.8
+
+
 @pytest.fixture(scope="module")
 def recorded() -> tuple[pd.DataFrame, dict[str, Any]]:
     return read_table(shared_folder("data", "results", "07_multitask.parquet"))

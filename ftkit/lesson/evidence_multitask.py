@@ -7,8 +7,9 @@ import pandas as pd
 
 from ftkit.lesson.evidence import Claim
 from ftkit.lesson.judging import by_seed, judged
-from ftkit.studies.bench import FULL, SIZE
+from ftkit.studies.bench import FULL, SIZE, STEPS
 from ftkit.studies.multitask import ALTERNATING, FIXED, HALF, HELPS, HURTS, OWN
+from ftkit.studies.multitask_deltas import EVERY
 from ftkit.studies.multitask_pulls import CONTROL
 from ftkit.studies.multitask_record import BALANCE, CONFLICT, DELTAS, JUDGED, TRANSFER, by_size
 from ftkit.studies.recording import chosen
@@ -19,6 +20,7 @@ KENDALL = "Kendall, Gal and Cipolla 2018, arXiv:1705.07115"
 GRADNORM = "Chen et al. 2018, arXiv:1711.02257"
 PCGRAD = "Yu et al. 2020, arXiv:2001.06782"
 ARITHMETIC = "Ilharco et al. 2023, arXiv:2212.04089"
+LOOKS = STEPS // EVERY
 PLAIN = "Kurin et al. 2022, arXiv:2201.04122; Xin et al. 2022, arXiv:2209.11379"
 
 
@@ -65,6 +67,11 @@ class Evidence:
         """How often gradients opposed each other, in [0, 1]: those of the "pair", or of the target and more of "itself"."""
         return self.test(f"pull/{beside}", part=CONFLICT, pair=pair)
 
+    def looked_at(self) -> dict[str, float]:
+        """The rates of the runs whose gradients were looked at, by pair."""
+        rows = where(self.table, part=CONFLICT)
+        return {pair: float(rates.iloc[0]) for pair, rates in rows.groupby("pair")["lr"]}
+
     def mixed(self, task: str) -> tuple[np.ndarray, np.ndarray]:
         """A task's accuracy, "accuracy" for the target or "other", with both tasks' LoRAs on one base, and with its own alone."""
         names = {"accuracy": "test/mixed", "other": "test/mixed other"}
@@ -105,15 +112,20 @@ def cosines_foretell(found: Evidence) -> Claim:
         f"than in {HELPS}": hurting - found.opposed(HELPS),
         "than a task and more of itself": hurting - found.opposed(HURTS, CONTROL),
     }
-    experiment = f"how often, in hundredths, the two gradients of a run on {HURTS} are at more than a right angle; {HALF} rows each"
-    claim = "Opposed gradients are the sign of tasks that hurt each other."
+    rates = ", ".join(f"{pair} {lr:g}" for pair, lr in found.looked_at().items())
+    experiment = (
+        f"how often, in hundredths, the two gradients of a run on {HURTS} are at more than a right angle: whole body, {LOOKS} looks a run, "
+        f"{HALF} rows each; every pair at its own rate ({rates})"
+    )
+    claim = "Gradients are opposed more often where tasks hurt each other."
     return Claim(claim, PCGRAD, experiment, *judged(gaps, {"beats"}))
 
 
 def by_size_is_best(found: Evidence) -> Claim:
     """Tasks should take turns in proportion to their rows, rather than evenly."""
     gap = {HELPS: found.sharing(HELPS, ALTERNATING, by_size(HELPS)) - found.sharing(HELPS, ALTERNATING)}
-    experiment = "the target, tasks in turns: as often as they have rows, minus evenly, each at its best rate; test, points"
+    turns = f"as often as they have rows, which leaves the target {STEPS * by_size(HELPS):.1f} of {STEPS} steps, minus evenly"
+    experiment = f"the target, tasks in turns: {turns}, each at its best rate; test, points"
     return Claim("Draw from each task as often as it has rows.", "often heard", experiment, *judged(gap, {"beats", "ties"}))
 
 

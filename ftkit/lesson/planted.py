@@ -47,7 +47,7 @@ class Bug(Shown):
 
     def text(self) -> str:
         numbered = "\n".join(f"{n:>3}  {line}".rstrip() for n, line in enumerate(self.source.splitlines(), 1))
-        return f"Find the bug. {self.story}\n\n{numbered}\n\nGuess a line with .guess(7)"
+        return f"Find the bug. {self.story}\n\n{numbered}\n\nGuess a line with .guess(1)"
 
     def __repr__(self) -> str:
         return f"Bug in {len(self.source.splitlines())} lines, {len(self.missed)} missed"

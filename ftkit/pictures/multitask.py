@@ -63,6 +63,8 @@ def front(
 ) -> Spec:
     """The accuracy of the other task over that of the target: a line through fixed weights of the target, and a point a method.
 
+    What is seen at first is where no task is left out; weights 0 and 1 lie far off, at the ends of the line.
+
     Args:
         weights: the target's part of each point of the line, in [0, 1].
         methods: the points beside it, four at most.
@@ -74,10 +76,11 @@ def front(
     traces = [{**points, "mode": "lines+markers+text", "text": text, "textposition": "top right", "line": line, "textfont": {"size": 11}}]
     for (name, (its_target, its_other)), colour, symbol in zip(methods.items(), SHADES, SYMBOLS, strict=False):
         traces.append({**_points(name, its_target, its_other, colour, symbol), "mode": "markers"})
-    axes = {
-        "xaxis": {"title": {"text": f"{escape(names[0])}: accuracy on test"}, "tickformat": ".0%"},
-        "yaxis": {"title": {"text": f"{escape(names[1])}: accuracy on test"}, "tickformat": ".0%"},
-    }
+    inside = [i for i, weight in enumerate(weights) if 0 < weight < 1] or list(range(len(weights)))
+    axes = {}
+    for axis, name, on_line, i in (("xaxis", names[0], target, 0), ("yaxis", names[1], other, 1)):
+        near = [on_line[at] for at in inside] + [span for spans in methods.values() for span in spans[i]]
+        axes[axis] = {"title": {"text": f"{escape(name)}: accuracy on test"}, "tickformat": ".0%", "range": _around(near)}
     return {"data": traces, "layout": layout(420, **axes)}
 
 
@@ -91,6 +94,13 @@ def _points(name: str, target: Spans, other: Spans, colour: str, symbol: str) ->
         name=escape(name),
         marker=marker,
     )
+
+
+def _around(spans: Spans) -> list[float]:
+    """The range of an axis that holds all intervals, with some room."""
+    low, high = min(low for _, low, _ in spans), max(high for _, _, high in spans)
+    room = 0.12 * max(high - low, 0.01)
+    return [low - room, high + room]
 
 
 def _whiskers(spans: Spans) -> dict[str, Any]:

@@ -66,7 +66,10 @@ def undominated(points):
 """,
 )
 def undominated(yours: Any) -> str:
-    """`yours(points)`: of accuracies on two tasks, [(target, other), ...], the indices, rising, of those that no other point beats."""
+    """`yours(points)`: of accuracies on two tasks, [(target, other), ...], the indices, rising, of those that no other point dominates.
+
+    A point dominates another if it is at least as good on both tasks and better on one.
+    """
     yours = usable(yours, "points")
     answers = [_indices(ask(yours, "points", *case.given)) for case in _FRONTS]
     why = fault(answers, _FRONTS, _FAULTS, lambda one, other: one == other)

@@ -136,7 +136,7 @@ def uncertain(yours: Any) -> str:
         if not torch.allclose(got, right, atol=1e-5):
             raise Wrong(f"for {case.words} the loss must be {float(right):.4f}, yours is {float(got):.4f}{why}")
     _flows(yours)
-    return "At its best s, log(2 L), every task's exp(-s) L is a half, whatever L is. So a task that is hard to learn counts for little."
+    return "At its best s, log(2 L), every task's exp(-s) L is a half, whatever L is. So a task with a large loss gets a small weight."
 
 
 def _flows(yours: Callable[..., Any]) -> None:
