@@ -70,7 +70,7 @@ class Evidence:
     def looked_at(self) -> dict[str, float]:
         """The rates of the runs whose gradients were looked at, by pair."""
         rows = where(self.table, part=CONFLICT)
-        return {pair: float(rates.iloc[0]) for pair, rates in rows.groupby("pair")["lr"]}
+        return {str(pair): float(rates.iloc[0]) for pair, rates in rows.groupby("pair")["lr"]}
 
     def mixed(self, task: str) -> tuple[np.ndarray, np.ndarray]:
         """A task's accuracy, "accuracy" for the target or "other", with both tasks' LoRAs on one base, and with its own alone."""

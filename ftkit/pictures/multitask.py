@@ -80,7 +80,7 @@ def front(
     axes = {}
     for axis, name, on_line, i in (("xaxis", names[0], target, 0), ("yaxis", names[1], other, 1)):
         near = [on_line[at] for at in inside] + [span for spans in methods.values() for span in spans[i]]
-        axes[axis] = {"title": {"text": f"{escape(name)}: accuracy on test"}, "tickformat": ".0%", "range": _around(near)}
+        axes[axis] = {"title": {"text": f"{escape(name)}: accuracy on test"}, "tickformat": ".1~%", "range": _around(near)}
     return {"data": traces, "layout": layout(420, **axes)}
 
 

@@ -93,6 +93,7 @@ _SCORES = [
     Case((torch.tensor([[1.0, 2.0, -1.0, 1.0], [0.0, 1.0, 1.0, -3.0]]), 4), "scores of which five are 1 in size, 4 of 8"),
     Case((torch.tensor([[0.0, 0.0, 0.0], [0.0, 0.0, 5.0], [0.0, 0.0, 0.0]]), 3), "scores that are zero but for one, 3 of 9"),
     Case((torch.tensor([[2.0, 2.0], [-2.0, 2.0]]), 4), "four equal scores, all of them"),
+    Case((torch.zeros(300, 300), 500), "90,000 equal scores (is your sort stable?), 500 of them"),
 ]
 
 
