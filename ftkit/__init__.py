@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from ftkit.entries import top_each as top_each
     from ftkit.events import Diverged as Diverged
     from ftkit.events import Event as Event
-    from ftkit.events import watch as watch
     from ftkit.explorer import Explorer as Explorer
     from ftkit.objective import supervised as supervised
     from ftkit.recorded import Recorded as Recorded
@@ -86,7 +85,7 @@ _HOME = {
     "ftkit.data": ("Batch", "Task", "load_task"),
     "ftkit.delta": ("Delta",),
     "ftkit.entries": ("Chosen", "top", "top_each"),
-    "ftkit.events": ("Diverged", "Event", "watch"),
+    "ftkit.events": ("Diverged", "Event"),
     "ftkit.explorer": ("Explorer",),
     "ftkit.objective": ("supervised",),
     "ftkit.recorded": ("Recorded",),

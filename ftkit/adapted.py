@@ -111,7 +111,7 @@ class Adapted(nn.Module):
     def __init__(self, base: nn.Module, *spaces: Space, seed: int = 0) -> None:
         super().__init__()
         self.changes: dict[str, Change] = {}
-        self.spaces = spaces
+        self.spaces, self.seed = spaces, seed
         owner: dict[str, Space] = {}
         for space in spaces:
             for name, change in space.changes(base).items():

@@ -1,6 +1,6 @@
 """What a run says while it runs: a stream of `Event`."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -23,15 +23,3 @@ class Event:
 
 class Diverged(RuntimeError):
     """The loss of a run is no longer a finite number."""
-
-
-def watch(events: Iterable[Event], look: Callable[[], Mapping[str, float]]) -> Iterator[Event]:
-    """`events`, and after each reading of valid an event of stage "look" with what `look()` sees then.
-
-    >>> [event.stage for event in watch([Event(1, "train", {}), Event(1, "valid", {})], dict)]
-    ['train', 'valid', 'look']
-    """
-    for event in events:
-        yield event
-        if event.stage == "valid":
-            yield Event(event.step, "look", look())

@@ -1,4 +1,4 @@
-"""The worker behind a panel: runs trials on a thread of its own. The newest request wins, and a run can be left at every step."""
+"""The worker behind a panel: runs trials on a thread of its own and reads them on another. The newest request wins, at every step."""
 
 import os
 import sys
@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ftkit import readings
 from ftkit.events import Event
 from ftkit.sweeps import Trial
 
@@ -104,7 +105,8 @@ class Session:
     def _do(self, job: Job) -> None:
         try:
             self._began(job)
-            finished = all(self._seed(job, seed) for seed in job.seeds)
+            with readings.beside():
+                finished = all(self._seed(job, seed) for seed in job.seeds)
             how = "finished" if finished else "stopped" if self._waiting is None else "replaced"
             end = Ended(job, how)
         except Exception as error:

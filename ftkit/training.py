@@ -1,6 +1,6 @@
 """`train`: a generator that fine-tunes. It prints, plots and saves nothing; stop it with `break`. And `evaluate`."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
@@ -13,9 +13,13 @@ from ftkit.adapted import Adapted
 from ftkit.data import Batch
 from ftkit.events import Diverged, Event
 from ftkit.objective import Objective, supervised
+from ftkit.readings import Readings
 
 Rate = float | Callable[[str], float]
 """A learning rate, or a function from a weight's name to one."""
+
+Look = Callable[[Adapted], Mapping[str, float]]
+"""What a technique's picture sees of a model: numbers by name, `look/...`."""
 
 HEAD_LR = 3e-2
 """The head's own learning rate, the same for every technique. High, since a head starts from nothing: at a tenth of it a body that moves
@@ -54,6 +58,7 @@ def train(
     seed: int = 0,
     readings: int = 6,
     valid_rows: int = 200,
+    look: Look | None = None,
 ) -> Iterator[Event]:
     """Fine-tunes `model` in place, one step between two `next()`.
 
@@ -70,10 +75,11 @@ def train(
         seed: decides the order of the data.
         readings: how many times the validation split is read, dense at first, the last one after the last step; 0 for never.
         valid_rows: how many validation rows a reading reads, the same every time.
+        look: what else a reading says of the model, for a picture.
 
     Yields:
         `Event(step, "train", {"train/loss", "train/grad_norm", "train/<term>" ...})` each step, and
-        `Event(step, "valid", {"valid/accuracy", "valid/loss"})` at each reading.
+        `Event(step, "valid", {"valid/accuracy", "valid/loss"})` at each reading; then with `look` an `Event(step, "look", ...)`.
 
     Raises:
         ValueError: steps below 1, a rate below 0, or a model in which nothing may move.
@@ -84,6 +90,7 @@ def train(
     learned = list(objective.parameters()) if isinstance(objective, nn.Module) else []
     optimizer, peaks = _optimizer(model, learned, lr, head_lr)
     weights = [*model.trainable(), *learned]
+    taken = Readings(lambda model, step: _read(model, data, step, valid_rows, look))
     stream = data.batches(size, torch.Generator().manual_seed(seed))
     marks = {max(1, round(steps * (i / readings) ** 1.5)) for i in range(1, readings + 1)}
     for step, batch in zip(range(1, steps + 1), stream, strict=False):
@@ -102,8 +109,15 @@ def train(
         optimizer.step()
         yield Event(step, "train", values)
         if step in marks:
-            reading = evaluate(model, data, "valid", rows=valid_rows)
-            yield Event(step, "valid", {"valid/accuracy": reading.accuracy, "valid/loss": reading.loss})
+            yield from taken.take(model, step)
+        yield from taken.ready()
+    yield from taken.rest()
+
+
+def _read(model: Adapted, data: Data, step: int, rows: int, look: Look | None) -> list[Event]:
+    reading = evaluate(model, data, "valid", rows=rows)
+    said = Event(step, "valid", {"valid/accuracy": reading.accuracy, "valid/loss": reading.loss})
+    return [said, Event(step, "look", look(model))] if look else [said]
 
 
 def schedule(step: int, steps: int, warmup: float = 0.06) -> float:

@@ -11,7 +11,7 @@ import ftkit
 
 ROOT = Path(ftkit.__file__).parent
 FLOORS = [
-    {"docstrings", "shared", "delta", "events", "objective", "record", "stats"},
+    {"docstrings", "shared", "delta", "events", "objective", "readings", "record", "stats"},
     {"data", "docs", "digits", "files", "reader", "bases", "masked", "adapted", "entries", "scores"},
     {"techniques"},
     {"training", "cost", "pretrain"},
@@ -25,6 +25,7 @@ FLOORS = [
 ]
 LIGHT = {
     "events",
+    "readings",
     "stats",
     "docstrings",
     "record",

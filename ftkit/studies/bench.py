@@ -1,6 +1,6 @@
 """What the lessons run on, and the one run that all their trials are made of."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 
@@ -10,9 +10,9 @@ from ftkit.adapted import Adapted, Space
 from ftkit.bases import Net, load_base
 from ftkit.cost import measure
 from ftkit.data import Task, load_task
-from ftkit.events import Event, watch
+from ftkit.events import Event
 from ftkit.techniques.freeze import Only
-from ftkit.training import HEAD_LR, evaluate, train
+from ftkit.training import HEAD_LR, Look, evaluate, train
 
 HEAD = Only("heads.*")
 STEPS, SIZE, VALID_ROWS = 80, 16, 400
@@ -59,9 +59,6 @@ def most_frequent(on: str) -> float:
     return float(labels.bincount().max()) / len(labels)
 
 
-Look = Callable[[Adapted], Mapping[str, float]]
-
-
 def fine_tuning(
     on: str,
     *spaces: Space,
@@ -82,8 +79,7 @@ def fine_tuning(
     base, task = load(on)
     data = task.take(BENCHES[on].examples if examples is None else examples, seed)
     model = Adapted(net or base.fresh_heads(seed), *spaces, seed=seed)
-    events = train(model, data, steps=STEPS, size=SIZE, lr=lr, head_lr=head_lr, seed=seed, valid_rows=VALID_ROWS)
-    yield from watch(events, lambda: look(model)) if look else events
+    yield from train(model, data, steps=STEPS, size=SIZE, lr=lr, head_lr=head_lr, seed=seed, valid_rows=VALID_ROWS, look=look)
     if test:
         yield Event(STEPS, "test", {"test/accuracy": evaluate(model, task, "test").accuracy})
     yield bill(on, *spaces)

@@ -12,11 +12,11 @@ import torch
 from ftkit.adapted import Adapted
 from ftkit.events import Event
 from ftkit.studies import bench
-from ftkit.studies.bench import BENCHES, FROZEN, FULL, HEAD, Look, fine_tuning, load
+from ftkit.studies.bench import BENCHES, FROZEN, FULL, HEAD, fine_tuning, load
 from ftkit.studies.recording import few, make, settled
 from ftkit.sweeps import grid
 from ftkit.techniques.bitfit import BitFit
-from ftkit.training import HEAD_LR
+from ftkit.training import HEAD_LR, Look
 
 GROUPS = {
     "mini": {

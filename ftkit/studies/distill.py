@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 from ftkit.adapted import Adapted
 from ftkit.cost import measure
 from ftkit.data import Task
-from ftkit.events import Event, watch
+from ftkit.events import Event
 from ftkit.objective import Objective, supervised
 from ftkit.pictures.distill import Example
 from ftkit.studies import bench
@@ -20,7 +20,7 @@ from ftkit.studies.pupils import BODIES, given, marks, newcomer, shown, teacher
 from ftkit.studies.teachers import SCHOOLING
 from ftkit.techniques.distill import Distillation, Teacher, agreement
 from ftkit.techniques.student import student
-from ftkit.training import HEAD_LR, train
+from ftkit.training import HEAD_LR, Look, train
 
 TEMPERATURES = (1.0, 2.0, 4.0, 8.0)
 WEIGHTS = (0.0, 0.5, 0.9, 1.0)
@@ -39,8 +39,6 @@ ROWS: Mapping[str, tuple[int, str]] = {
 TEXTS, IMAGES = 4, 12
 """How many rows of valid a look shows."""
 
-Look = Callable[[str, Adapted], Mapping[str, float]]
-
 
 def trial(
     on: str,
@@ -51,7 +49,7 @@ def trial(
     lr: float,
     seed: int = 0,
     test: bool = False,
-    look: Look | None = None,
+    look: Callable[[str, Adapted], Mapping[str, float]] | None = None,
 ) -> Iterator[Event]:
     """One student of the teacher `on`: 80 steps of 16 rows, with `transfer` rows that have no label beside the few that have one.
 
@@ -59,8 +57,7 @@ def trial(
         ValueError: there is no such teacher or body; a temperature or weight outside its range.
     """
     objective, model = Distillation(teacher(on), temperature, weight), Adapted(newcomer(on, body, seed))
-    events = learning(model, given(on, transfer, seed), lr, seed, objective)
-    yield from watch(events, lambda: look(on, model)) if look else events
+    yield from learning(model, given(on, transfer, seed), lr, seed, objective, look=partial(look, on) if look else None)
     if test:
         yield tested(on, model)
     yield bill(SCHOOLING[on].on, len(BODIES[body]))
@@ -89,9 +86,28 @@ def control(on: str, method: str, lr: float, seed: int = 0, test: bool = False) 
     yield bench.bill(place, *spaces) if is_whole else bill(place, len(BODIES["two blocks"]))
 
 
-def learning(model: Adapted, data: Task, lr: float, seed: int, objective: Objective, head_lr: float = HEAD_LR) -> Iterator[Event]:
+def learning(
+    model: Adapted,
+    data: Task,
+    lr: float,
+    seed: int,
+    objective: Objective,
+    head_lr: float = HEAD_LR,
+    look: Look | None = None,
+) -> Iterator[Event]:
     """The steps that all of them have in common."""
-    return train(model, data, steps=STEPS, size=SIZE, lr=lr, head_lr=head_lr, seed=seed, objective=objective, valid_rows=VALID_ROWS)
+    return train(
+        model,
+        data,
+        steps=STEPS,
+        size=SIZE,
+        lr=lr,
+        head_lr=head_lr,
+        seed=seed,
+        objective=objective,
+        valid_rows=VALID_ROWS,
+        look=look,
+    )
 
 
 def tested(on: str, model: Adapted) -> Event:

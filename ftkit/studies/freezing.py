@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from ftkit.adapted import Adapted, Space
 from ftkit.bases import Net
 from ftkit.events import Event
-from ftkit.studies.bench import HEAD, Look, fine_tuning, load
+from ftkit.studies.bench import HEAD, fine_tuning, load
 from ftkit.techniques.freeze import LastBlocks
-from ftkit.training import HEAD_LR
+from ftkit.training import HEAD_LR, Look
 
 BLOCKS = 3
 """The blocks of either shipped body."""

@@ -1,7 +1,7 @@
 """Lesson 07: two tasks on one body. The first, the target, has few examples; the other has many."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -123,20 +123,20 @@ def trial(
     weigh for themselves ignore.
 
     `valid/accuracy` is the target's; the last reading has `valid/other` too. With `look`, events of stage "look" tell how the tasks'
-    gradients lie to each other; with `test`, both tasks' accuracies on test come once.
+    gradients lay to each other up to that step, `look/<pair or itself>/<block>/<step>`; with `test`, both tasks' accuracies on test come
+    once.
     """
     tasks = drawn(pair, examples, seed)
     model = Adapted(load(pair)[0].fresh_heads(seed), seed=seed)
     aim, (data, size) = objective(way, share, tasks), arriving(way, share, tasks)
-    pulls = looking(pair, examples, seed) if look else None
-    for event in train(model, data, steps=STEPS, size=size, lr=lr, objective=aim, seed=seed, valid_rows=VALID_ROWS):
-        if event.stage != "valid":
-            yield event
-            continue
-        both = {"valid/other": evaluate(model, tasks[1], "valid", VALID_ROWS).accuracy} if event.step == STEPS else {}
-        yield Event(event.step, "valid", {**event.values, **both})
-        if pulls:
-            yield Event(event.step, "look", pulls.look(model, event.step))
+    pulls, seen = looking(pair, examples, seed).look if look else None, {}
+    for event in train(model, data, steps=STEPS, size=size, lr=lr, objective=aim, seed=seed, valid_rows=VALID_ROWS, look=pulls):
+        if event.stage == "look":
+            seen.update({f"{name}/{event.step}": value for name, value in event.values.items()})
+            event = replace(event, values=dict(seen))
+        if event.stage == "valid" and event.step == STEPS:
+            event = replace(event, values={**event.values, "valid/other": evaluate(model, tasks[1], "valid", VALID_ROWS).accuracy})
+        yield event
     if test:
         accuracies = [evaluate(model, task, "test").accuracy for task in tasks]
         yield Event(STEPS, "test", {"test/accuracy": accuracies[0], "test/other": accuracies[1]})

@@ -6,14 +6,14 @@ import torch
 
 from ftkit.adapted import Adapted, stream
 from ftkit.data import Batch, Task
-from ftkit.techniques.multitask import Joint, block, cosines
+from ftkit.techniques.multitask import block, body_gradient, cosines_between
 
 CONTROL = "itself"
 """The control: the target beside more rows of itself, as many as the other task has, whose labels cannot contradict its own."""
 
 
 class Pulls:
-    """Batches of two tasks, drawn beside those of the run, and the cosines seen so far.
+    """Batches of two tasks, drawn beside those of the run.
 
     Args:
         target: of few rows.
@@ -27,19 +27,16 @@ class Pulls:
         self._streams: dict[str, Iterator[Batch]] = {
             name: task.batches(size, stream(seed, f"{name} batch to look at")) for name, task in drawn.items()
         }
-        self._seen: dict[str, float] = {}
 
     def now(self, model: Adapted, by_block: bool = True) -> dict[str, dict[str, float]]:
         """`{"pair": cosines, "itself": cosines}` of new batches, by block of the body, or under "body" for all of it as one vector."""
-        one, another, other = (next(self._streams[name]) for name in ("one", "another", "other"))
+        one, another, other = (body_gradient(model, next(self._streams[name])) for name in ("one", "another", "other"))
         group = short if by_block else _whole
-        return {name: cosines(model, Joint((one, beside)), group) for name, beside in (("pair", other), (CONTROL, another))}
+        return {"pair": cosines_between(one, other, group), CONTROL: cosines_between(one, another, group)}
 
-    def look(self, model: Adapted, step: int) -> dict[str, float]:
-        """What was seen up to this step: `look/<pair or itself>/<block>/<step>`, in [-1, 1]."""
-        for name, found in self.now(model).items():
-            self._seen.update({f"look/{name}/{where}/{step}": value for where, value in found.items()})
-        return dict(self._seen)
+    def look(self, model: Adapted) -> dict[str, float]:
+        """The same by block, in one mapping: `look/<pair or itself>/<block>`, in [-1, 1]."""
+        return {f"look/{name}/{where}": value for name, found in self.now(model).items() for where, value in found.items()}
 
 
 def short(name: str) -> str:

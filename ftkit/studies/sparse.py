@@ -1,6 +1,6 @@
 """Lesson 05: which entries of the weights move, chosen by one of nine criteria, and how few are enough."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache
 
@@ -10,12 +10,12 @@ from torch import Tensor
 from ftkit.adapted import Adapted, Space, linear_layers, select
 from ftkit.data import Task
 from ftkit.entries import exact_count, top
-from ftkit.events import Event, watch
+from ftkit.events import Event
 from ftkit.scores import fisher, gradient, movement
-from ftkit.studies.bench import BENCHES, HEAD, SIZE, STEPS, VALID_ROWS, Look, bill, fine_tuning, load
+from ftkit.studies.bench import BENCHES, HEAD, SIZE, STEPS, VALID_ROWS, bill, fine_tuning, load
 from ftkit.techniques.sparse import CRITERIA as WITHOUT_DATA
 from ftkit.techniques.sparse import Rows, Sparse, regrown
-from ftkit.training import evaluate, train
+from ftkit.training import Look, evaluate, train
 
 WITH_DATA = ("gradient", "Fisher", "changed most")
 ROWS = "whole rows"
@@ -115,13 +115,8 @@ def in_parts(
         if part:
             batches = data.batches(SIZE, torch.Generator().manual_seed(order))
             model = regrown(model, gradient(model.merged(), [next(batches) for _ in range(SCORED // SIZE)], among), share)
-        events = train(model, data, steps=steps, size=SIZE, lr=lr, seed=order, readings=2, valid_rows=VALID_ROWS)
-        counted = (replace(event, step=event.step + part * steps) for event in events)
-        yield from watch(counted, _looking(look, model)) if look else counted
+        events = train(model, data, steps=steps, size=SIZE, lr=lr, seed=order, readings=2, valid_rows=VALID_ROWS, look=look)
+        yield from (replace(event, step=event.step + part * steps) for event in events)
     if test:
         yield Event(STEPS, "test", {"test/accuracy": evaluate(model, task).accuracy})
     yield bill(on, start, HEAD)
-
-
-def _looking(look: Look, model: Adapted) -> Callable[[], dict[str, float]]:
-    return lambda: dict(look(model))

@@ -188,12 +188,26 @@ def cosines(model: Adapted, joint: Joint, group: Callable[[str], str] = block) -
     """
     if len(joint.parts) != 2:
         raise ValueError(f"a cosine must be of two tasks, got {len(joint.parts)}; draw the batch from Together with two")
+    one, other = (body_gradient(model, part) for part in joint)
+    return cosines_between(one, other, group)
+
+
+Gradient = list[tuple[str, Tensor]]
+"""The gradient of a loss at the numbers of the body that train, each with the name of its weight."""
+
+
+def body_gradient(model: Adapted, batch: Batch) -> Gradient:
+    """The gradient of the loss of one batch at the body."""
     named = [(name, p) for name, change in model.changes.items() if name.startswith("body.") for p in change.parameters()]
     if not named:
-        return {}
-    losses = (supervised(model, part)["labels"] for part in joint)
-    gradients = [torch.autograd.grad(loss, [p for _, p in named], materialize_grads=True) for loss in losses]
+        return []
+    found = torch.autograd.grad(supervised(model, batch)["labels"], [p for _, p in named], materialize_grads=True)
+    return [(name, gradient) for (name, _), gradient in zip(named, found, strict=True)]
+
+
+def cosines_between(one: Gradient, other: Gradient, group: Callable[[str], str] = block) -> dict[str, float]:
+    """The cosine between two gradients of one model, in [-1, 1], for each group of weights, as in `cosines`."""
     sums: dict[str, Tensor] = defaultdict(lambda: torch.zeros(3, dtype=torch.float64))
-    for (name, _), a, b in zip(named, *gradients, strict=True):
+    for (name, a), (_, b) in zip(one, other, strict=True):
         sums[group(name)] += torch.stack([(a * b).sum(), a.square().sum(), b.square().sum()]).double().cpu()
     return {key: (dot / (aa * bb).sqrt()).item() for key, (dot, aa, bb) in sums.items() if aa * bb > 0}
