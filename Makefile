@@ -8,7 +8,7 @@ PIP := pip install --quiet --disable-pip-version-check
 NBVAL := pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=60
 HEADLESS := FTKIT_HEADLESS=1 OMP_NUM_THREADS=1 PYDEVD_DISABLE_FILE_VALIDATION=1
 
-.PHONY: .venv .venv-colab lab test browser colab bench results bases notebooks wheel clean
+.PHONY: .venv .venv-colab lab test lessons lessons-colab browser colab bench results bases notebooks wheel clean
 
 .venv: .venv/installed
 
@@ -35,7 +35,13 @@ test: .venv .venv-colab  ## style, types, tests (in a browser too), notebooks, a
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
+	$(MAKE) --jobs=2 --output-sync lessons lessons-colab
+
+# Each is one process that trains on one thread, so the two run at once.
+lessons: .venv
 	$(HEADLESS) $(BIN)/python -m $(NBVAL) notebooks
+
+lessons-colab: .venv-colab
 	$(HEADLESS) $(COLAB)/python -m $(NBVAL) notebooks
 
 browser: .venv .venv-colab  ## only the tests that drive Chromium
