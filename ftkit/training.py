@@ -101,6 +101,7 @@ def train(
         loss = torch.stack(list(terms.values())).sum() if len(terms) > 1 else next(iter(terms.values()))
         values = {"train/loss": loss.item(), **({f"train/{k}": v.item() for k, v in terms.items()} if len(terms) > 1 else {})}
         if not loss.isfinite():
+            yield from taken.rest()
             tried = max(peaks) if callable(lr) else lr
             raise Diverged(f"the loss is {values['train/loss']} at step {step}; try a smaller lr than {tried:g}")
         optimizer.zero_grad()

@@ -9,7 +9,8 @@ import torch
 from conftest import net, task_for
 
 from ftkit.adapted import Adapted, Change
-from ftkit.events import Event
+from ftkit.events import Diverged, Event
+from ftkit.objective import supervised
 from ftkit.readings import Readings, beside
 from ftkit.studies import lora, multitask
 from ftkit.techniques.lora import LoRA
@@ -97,6 +98,18 @@ def test_a_reading_that_fails_ends_the_run_with_its_error() -> None:
 
     with beside(), pytest.raises(ZeroDivisionError, match="in a look"):
         list(run(look=fails))
+
+
+def test_a_run_that_diverges_says_what_was_read_before() -> None:
+    calls = iter(range(99))
+
+    def objective(model: Any, batch: Any) -> dict[str, torch.Tensor]:
+        return {"labels": supervised(model, batch)["labels"] * (float("nan") if next(calls) == 5 else 1.0)}
+
+    heard: list[Event] = []
+    with beside(), pytest.raises(Diverged, match="at step 6"):
+        heard.extend(run(objective=objective))  # what came before the error stays in the list
+    assert [event.step for event in heard if event.stage == "valid"] == [1, 3, 5]
 
 
 def test_outside_readings_come_at_once_again() -> None:

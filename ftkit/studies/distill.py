@@ -20,7 +20,7 @@ from ftkit.studies.pupils import BODIES, given, marks, newcomer, shown, teacher
 from ftkit.studies.teachers import SCHOOLING
 from ftkit.techniques.distill import Distillation, Teacher, agreement
 from ftkit.techniques.student import student
-from ftkit.training import HEAD_LR, Look, train
+from ftkit.training import HEAD_LR, train
 
 TEMPERATURES = (1.0, 2.0, 4.0, 8.0)
 WEIGHTS = (0.0, 0.5, 0.9, 1.0)
@@ -80,34 +80,15 @@ def control(on: str, method: str, lr: float, seed: int = 0, test: bool = False) 
     spaces = (HEAD,) if method == FROZEN else ()
     is_whole = method in (FULL, FROZEN)
     model = Adapted(load(place)[0].fresh_heads(seed) if is_whole else newcomer(on, "two blocks", seed), *spaces)
-    yield from learning(model, data, lr, seed, supervised, lr if method == FROZEN else HEAD_LR)
+    yield from learning(model, data, lr, seed, supervised, head_lr=lr if method == FROZEN else HEAD_LR)
     if test:
         yield tested(on, model)
     yield bench.bill(place, *spaces) if is_whole else bill(place, len(BODIES["two blocks"]))
 
 
-def learning(
-    model: Adapted,
-    data: Task,
-    lr: float,
-    seed: int,
-    objective: Objective,
-    head_lr: float = HEAD_LR,
-    look: Look | None = None,
-) -> Iterator[Event]:
-    """The steps that all of them have in common."""
-    return train(
-        model,
-        data,
-        steps=STEPS,
-        size=SIZE,
-        lr=lr,
-        head_lr=head_lr,
-        seed=seed,
-        objective=objective,
-        valid_rows=VALID_ROWS,
-        look=look,
-    )
+def learning(model: Adapted, data: Task, lr: float, seed: int, objective: Objective, **more: Any) -> Iterator[Event]:
+    """The steps that all of them have in common; `more` is for `train`."""
+    return train(model, data, steps=STEPS, size=SIZE, lr=lr, seed=seed, objective=objective, valid_rows=VALID_ROWS, **more)
 
 
 def tested(on: str, model: Adapted) -> Event:
