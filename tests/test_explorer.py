@@ -278,6 +278,8 @@ def test_a_comparison_marks_the_best_rate_and_the_mean_difference() -> None:
     curve = {"lr": [1e-3, 1e-2, 1e-1], "mean": [0.5, 0.7, 0.6], "low": [0.4, 0.6, 0.5], "high": [0.6, 0.9, 0.7]}
     line = go.Figure(rates({"rank 1": curve}, ["#0072b2"])).data[0]
     assert line.marker.size == (5, 12, 5) and line.error_y.array == pytest.approx([0.1, 0.2, 0.1])
+    wide = go.Figure(rates({"rank 1": {**curve, "low": [-0.2, 0.6, 0.5], "high": [1.2, 0.9, 0.7]}}, ["#0072b2"])).data[0]
+    assert (wide.error_y.array[0], wide.error_y.arrayminus[0]) == (0.5, 0.5), "no accuracy is below 0 or above 1"
     figure = go.Figure(differences({"full": [0.01, 0.03]}, 0.02, "LoRA"))
     assert list(figure.data[0].x) == [1.0, 3.0] and list(figure.data[1].x) == [2.0]
     assert (figure.layout.shapes[0].x0, figure.layout.shapes[0].x1) == (-2.0, 2.0)

@@ -37,9 +37,8 @@ def fake_trial(
     yield from events(0.8 - worse + 0.001 * seed, 100.0 * rank, test)
 
 
-def fake_rail(on: str, method: str, lr: float, seed: int = 0, test: bool = False, head_lr: float = 0.0) -> Iterator[Event]:
+def fake_rail(on: str, method: str, lr: float, seed: int = 0, test: bool = False) -> Iterator[Event]:
     """Full fine-tuning: best at 3e-4, exactly as good as LoRA."""
-    assert head_lr == lora.HEAD_LR
     yield from events(0.8 - 0.05 * abs(np.log10(lr / 3e-4)) - 0.3 * (method == "frozen body") + 0.001 * seed, 10_000.0, test)
 
 

@@ -85,6 +85,7 @@ def is_wavering() -> Bug:
             2: "Right: the student's numbers alone are trained.",
             6: "Right: nothing of the teacher needs a gradient. But that does not say which mode it answers in.",
             7: "The temperature is right. Ask the teacher the same thing twice: what does it say?",
+            8: "Right: the student's own answers, as logarithms, at the teacher's temperature; its dropout may be on while it learns.",
             9: "Right: 16 is T^2, the student comes first, and the mean is over rows.",
         },
         story="A student with dropout learns from a large network with dropout. The loss falls and stops falling far too early.",

@@ -73,6 +73,13 @@ def beats_labels(found: Evidence) -> Claim:
     return Claim("A student learns more from a teacher than from the labels alone.", HINTON, experiment, figures, says)
 
 
+def same_rows(found: Evidence) -> Claim:
+    """A teacher's probabilities teach more than the labels of the very same few rows."""
+    figures, says = judged({on: found.read(on, transfer=0) - found.read(on, LABELS) for on in found.ons}, {"beats"})
+    experiment = "distillation without transfer rows minus the same student on the labels of the same few rows, equal steps; test, points"
+    return Claim("On the same few rows soft answers teach more than labels.", HINTON, experiment, figures, says)
+
+
 def soft_beats_hard(found: Evidence) -> Claim:
     """A teacher's probabilities teach more than its decisions."""
     figures, says = judged(found.over(PSEUDO), {"beats"})
@@ -130,6 +137,6 @@ def most_of_the_teacher(found: Evidence) -> Claim:
 def distill_claims(table: pd.DataFrame, about: Mapping[str, Any]) -> list[Claim]:
     """Every claim of lesson 06, judged by the recorded runs."""
     found = Evidence(table, about)
-    answers = (beats_labels, soft_beats_hard, soft_beats_true)
+    answers = (beats_labels, same_rows, soft_beats_hard, soft_beats_true)
     dials = (transfer_set, temperature, inherited_layers, better_teacher, most_of_the_teacher)
     return [judge(found) for judge in (*answers, *dials)]

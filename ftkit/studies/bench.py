@@ -85,9 +85,7 @@ def fine_tuning(
     yield bill(on, *spaces)
 
 
-def rail(
-    on: str, method: str, lr: float, seed: int = 0, test: bool = False, examples: int | None = None, head_lr: float = HEAD_LR
-) -> Iterator[Event]:
+def rail(on: str, method: str, lr: float, seed: int = 0, test: bool = False, examples: int | None = None) -> Iterator[Event]:
     """What a technique stands between: "full fine-tuning", or "frozen body", whose head alone trains, at the rate `lr`.
 
     Raises:
@@ -95,8 +93,8 @@ def rail(
     """
     if method not in (FULL, FROZEN):
         raise ValueError(f"method must be {FULL} or {FROZEN}, got {method!r}")
-    spaces, of_head = ((HEAD,), lr) if method == FROZEN else ((), head_lr)
-    yield from fine_tuning(on, *spaces, lr=lr, head_lr=of_head, seed=seed, test=test, examples=examples)
+    spaces, head_lr = ((HEAD,), lr) if method == FROZEN else ((), HEAD_LR)
+    yield from fine_tuning(on, *spaces, lr=lr, head_lr=head_lr, seed=seed, test=test, examples=examples)
 
 
 @lru_cache(maxsize=1024)

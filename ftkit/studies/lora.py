@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from concurrent.futures import Executor
-from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -22,8 +21,6 @@ LRS = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
 RAIL_LRS = {FULL: (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2), FROZEN: (1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0)}
 TARGETS = ("all linear", "attention", "feed-forward")
 SEEDS = tuple(range(8))
-HEAD_LR = 3e-3
-"""The head's rate in these runs, a tenth of what `train` now takes if it is not told."""
 EQUAL = {"opening": 7, "library": 7, "digits": 9}
 """The rank at which LoRA on attention alone has exactly the numbers of rank 4 on every linear layer."""
 
@@ -45,7 +42,7 @@ def trial(
 ) -> Iterator[Event]:
     """LoRA on a bench: one run. `alpha` is "16", constant over ranks, or "2r", twice the rank."""
     space = LoRA(rank, 16.0 if alpha == "16" else None, where(on, targets))
-    yield from fine_tuning(on, space, HEAD, lr=lr, head_lr=HEAD_LR, seed=seed, look=look, test=test)
+    yield from fine_tuning(on, space, HEAD, lr=lr, seed=seed, look=look, test=test)
 
 
 def spectrum(model: Adapted) -> dict[str, float]:
@@ -72,7 +69,7 @@ def record(executor: Executor | None, seeds: tuple[int, ...] = SEEDS) -> pd.Data
         *grid(on=ons[:1], rank=RANKS, targets=TARGETS[:1], alpha=["2r"], lr=LRS, seed=half),
     ]
     tables = [
-        settled(partial(rail, head_lr=HEAD_LR), rails, ["on", "method"], seeds, executor),
+        settled(rail, rails, ["on", "method"], seeds, executor),
         settled(trial, main + equal, ["on", "rank", "targets", "alpha"], seeds, executor),
         sweep(trial, beside, executor),
     ]

@@ -23,13 +23,11 @@ from ftkit.record import write_json
 from ftkit.stats import interval
 from ftkit.techniques.freeze import Only
 from ftkit.techniques.lora import LoRA
-from ftkit.training import evaluate, train
+from ftkit.training import HEAD_LR, evaluate, train
 
 EXAMPLES, STEPS, SIZE = 2_000, 400, 16
 TUNING_SEEDS, SEEDS = (100, 101), tuple(range(8))
 HEAD = Only("heads.*")
-HEAD_LR = 3e-3
-"""The head's rate beside a body that moves; in 400 steps a slow head gets there too."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from planted_distill import right_loss, right_soften, wrong_loss, wrong_soften
 from planted_distill_students import right_blocks, right_inherited, wrong_blocks, wrong_inherited
 from planted_embeddings import right_embedding, wrong_embedding
 from planted_factors import right_count, right_merge, wrong_count, wrong_merge
-from planted_multitask import right_shares, right_uncertain, wrong_shares, wrong_uncertain
+from planted_multitask import right_at_rest, right_shares, wrong_at_rest, wrong_shares
 from planted_multitask_fronts import right_surgery, right_undominated, wrong_surgery, wrong_undominated
 from planted_ranks import right_rank, wrong_rank
 from planted_sparse import right_bytes, right_exactly, wrong_bytes, wrong_exactly
@@ -39,7 +39,7 @@ WRONG = {
     "per_example": wrong_fisher(),
     "regrow": wrong_regrow(),
     "shares": wrong_shares(),
-    "uncertain": wrong_uncertain(),
+    "at_rest": wrong_at_rest(),
     "surgery": wrong_surgery(),
     "undominated": wrong_undominated(),
     "soften": wrong_soften(),
@@ -66,7 +66,7 @@ RIGHT = {
     "per_example": right_fisher(),
     "regrow": right_regrow(),
     "shares": right_shares(),
-    "uncertain": right_uncertain(),
+    "at_rest": right_at_rest(),
     "surgery": right_surgery(),
     "undominated": right_undominated(),
     "soften": right_soften(),

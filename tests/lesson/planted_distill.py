@@ -24,7 +24,7 @@ def wrong_soften() -> dict[str, tuple[Any, str]]:
         "down the rows": (lambda z, t: (z / t).softmax(0), "down each column"),
         "logarithms": (lambda z, t: (z / t).log_softmax(-1), "the logarithm of what is asked for"),
         "t squared": (lambda z, t: (z / t**2).softmax(-1), "divides by T twice"),
-        "exp overflows": (by_hand, "logits as large as 900 at T = 2 the answer holds nan or inf"),
+        "exp overflows": (by_hand, "logits as large as 900 at T = 2 the answer holds nan or inf: exp overflows"),
         "off by a little": (lambda z, t: (z / (t + 1)).softmax(-1), "a probability is off by up to"),
         "the answer alone": (lambda z, t: (z / t).argmax(-1), "must have the shape (rows, classes) = (4, 3), got (4,)"),
         "a list": (lambda z, t: (z / t).softmax(-1).tolist(), "must be a torch.Tensor, got a list"),
@@ -88,7 +88,14 @@ def wrong_loss() -> dict[str, tuple[Any, str]]:
         "labels alone": (with_(lambda hard, soft, t, w, z: (1 - w) * hard), "the teacher's part is missing"),
         "unweighted": (with_(lambda hard, soft, t, w, z: hard + t * t * soft), "without their weights"),
         "no logarithm": (no_logarithm, "the loss is"),
-        "ignores no -1": (lambda z, of, y, t, w: F.cross_entropy(z, y), "Your code raised"),
+        "ignores no -1": (lambda z, of, y, t, w: F.cross_entropy(z, y), "a row with the label -1 must be left out"),
+        "a float": (lambda z, of, y, t, w: float(kit(z, of, y, t, w)), "a tensor without dimensions, got a float"),
+        "detached": (lambda z, of, y, t, w: kit(z, of, y, t, w).detach(), "no gradient reaches the student"),
+        "a detached student": (lambda z, of, y, t, w: kit(z.detach(), of, y, t, w), "no gradient reaches the student"),
+        "half of it detached": (
+            with_(lambda hard, soft, t, w, z: (1 - w) * hard + w * t * t * soft.detach()),
+            "the gradient at the student is not",
+        ),
         "a loss a row": (lambda z, of, y, t, w: (z - of).square().mean(-1), "must have the shape () = (), got (6,)"),
         "both parts": (lambda z, of, y, t, w: {"labels": 0.0}, "must be a number, a tensor without dimensions, got a dict"),
         "in place": (in_place, "writes into `labels`"),
@@ -96,18 +103,19 @@ def wrong_loss() -> dict[str, tuple[Any, str]]:
     }
 
 
+def kit(student: Any, teacher: Any, labels: Any, temperature: Any, weight: Any) -> Any:
+    from ftkit import divergence
+
+    hard = F.cross_entropy(student, labels, ignore_index=-1, reduction="none").mean()
+    return (1 - weight) * hard + weight * divergence(student, teacher, temperature)
+
+
 def right_loss() -> dict[str, Any]:
-    def kit(student: Any, teacher: Any, labels: Any, temperature: Any, weight: Any) -> Any:
-        from ftkit import divergence
-
-        hard = F.cross_entropy(student, labels, ignore_index=-1, reduction="none").mean()
-        return (1 - weight) * hard + weight * divergence(student, teacher, temperature)
-
     def by_hand(student: Any, teacher: Any, labels: Any, temperature: Any, weight: Any) -> Any:
         known = labels >= 0
         picked = student.log_softmax(-1)[known, labels[known]].sum() / len(labels)
         p, q = ((z.double() / temperature).softmax(-1) for z in (teacher, student))
-        return float(-(1 - weight) * picked + weight * temperature**2 * (p * (p / q).log()).sum(-1).mean())
+        return -(1 - weight) * picked + weight * temperature**2 * (p * (p / q).log()).sum(-1).mean()
 
     def logarithms(student: Any, teacher: Any, labels: Any, temperature: Any, weight: Any) -> Any:
         log_q, log_p = ((z / temperature).log_softmax(-1) for z in (student, teacher))

@@ -77,6 +77,14 @@ def wrong_blocks() -> dict[str, tuple[Any, str]]:
             taken |= {f"{stack}{new}.{n.split('.', 4)[-1]}": v for n, v in state.items() if n.startswith(f"{stack}{block}")}
         return taken
 
+    def every_number(state: Any, stack: str, blocks: Any) -> Any:
+        """Changes whatever number in a name is that of the block."""
+        taken = {name: value for name, value in state.items() if not name.startswith(stack)}
+        for new, block in enumerate(blocks):
+            own = {name: value for name, value in state.items() if name.startswith(f"{stack}{block}.")}
+            taken |= {name.replace(f".{block}.", f".{new}."): value for name, value in own.items()}
+        return taken
+
     def in_place(state: Any, stack: str, blocks: Any) -> Any:
         for name in list(state):
             if name.startswith(stack) and number(name, stack) not in blocks:
@@ -94,6 +102,8 @@ def wrong_blocks() -> dict[str, tuple[Any, str]]:
         "everything": (lambda state, stack, blocks: dict(state), "that is everything as it was"),
         "from one": (moved(lambda b, blocks, *_: blocks.index(b) + 1 if b in blocks else None), "count from 1"),
         "changed places": (moved(lambda b, blocks, *_: blocks[::-1].index(b) if b in blocks else None), "have changed places"),
+        "every such number": (every_number, "body.layer.1.mlp.2.bias is missing"),
+        "as they stood": (moved(lambda b, blocks, *_: sorted(blocks).index(b) if b in blocks else None), "in the order that is asked for"),
         "how a name begins": (begins, "yours is not right"),
         "only the first": (moved(lambda b, blocks, *_: 0 if b == blocks[0] else None), "body.layer.1.dense.weight is missing"),
         "a list": (lambda state, stack, blocks: list(state), "must be a dictionary of names and tensors, got a list"),

@@ -1,4 +1,4 @@
-"""Answers to the exercises on shares and learned weights: wrong ones with the words that name the fault, and right ones."""
+"""Answers to the exercises on shares and on learned weights at rest: wrong ones with the words that name the fault, and right ones."""
 
 import math
 from typing import Any
@@ -43,43 +43,40 @@ def right_shares() -> dict[str, Any]:
     }
 
 
-def wrong_uncertain() -> dict[str, tuple[Any, str]]:
-    def detached(losses: Any, s: Any) -> Any:
-        return (torch.exp(-s.detach()) * losses + s / 2).sum()
+def wrong_at_rest() -> dict[str, tuple[Any, str]]:
+    def writes(losses: Any) -> Any:
+        losses *= 2
+        return losses.log(), 1 / losses
 
     return {
-        "no second term": (lambda losses, s: (torch.exp(-s) * losses).sum(), "without `+ s / 2`"),
-        "sign": (lambda losses, s: (torch.exp(s) * losses + s / 2).sum(), "the sign of s"),
-        "all of s": (lambda losses, s: (torch.exp(-s) * losses + s).sum(), "must be half of s"),
-        "over s": (lambda losses, s: (losses / s + s / 2).sum(), "divide by exp(s)"),
-        "a mean": (lambda losses, s: (torch.exp(-s) * losses + s / 2).mean(), "the tasks are summed"),
-        "regression": (lambda losses, s: (losses / (2 * torch.exp(s)) + s / 2).sum(), "the form for regression"),
-        "the plain sum": (lambda losses, s: losses.sum(), "s is not used"),
-        "deviations": (lambda losses, s: (losses / torch.exp(s) ** 2 + s).sum(), "not of the deviation"),
-        "minus": (lambda losses, s: (torch.exp(-s) * losses - s / 2).sum(), "is subtracted"),
-        "each task": (lambda losses, s: torch.exp(-s) * losses + s / 2, "must have the shape no dimension"),
-        "a float": (lambda losses, s: float((torch.exp(-s) * losses + s / 2).sum()), "must be a torch.Tensor, got a float"),
-        "s without gradient": (detached, "the gradient at `s` is not"),
-        "losses without gradient": (
-            lambda losses, s: (torch.exp(-s) * losses.detach() + s / 2).sum(),
-            "No gradient reaches `losses`",
-        ),
-        "a new tensor": (
-            lambda losses, s: torch.tensor((torch.exp(-s) * losses + s / 2).sum().item()),
-            "No gradient leaves your answer",
-        ),
-        "softmax": (lambda losses, s: (torch.softmax(-s, 0) * losses + s / 2).sum(), "the loss must be"),
+        "no half": (lambda losses: (torch.log(losses), 1 / losses), "forgets the half"),
+        "the other half": (lambda losses: (torch.log(losses / 2), 2 / losses), "on the wrong side"),
+        "sign": (lambda losses: (-torch.log(2 * losses), 2 * losses), "the sign of s is wrong"),
+        "weights of exp(s)": (lambda losses: (torch.log(2 * losses), 2 * losses), "yours is exp(s)"),
+        "weighted losses": (lambda losses: (torch.log(2 * losses), 0 * losses + 0.5), "those are the weighted losses"),
+        "the variance": (lambda losses: (2 * losses, 0.5 / losses), "the first must be s, the logarithm"),
+        "swapped": (lambda losses: (0.5 / losses, torch.log(2 * losses)), "the other way round"),
+        "shares": (lambda losses: (torch.log(2 * losses), torch.softmax(-losses.log(), 0)), "need not sum to 1"),
+        "regression": (lambda losses: (losses.log(), 0.5 / losses), "the form for regression"),
+        "the start": (lambda losses: (torch.zeros(len(losses)), torch.ones(len(losses))), "those of a start"),
+        "s alone": (lambda losses: torch.log(2 * losses), "must be a pair, (s, weights), got a torch.Tensor"),
+        "a dict": (lambda losses: {"s": torch.log(2 * losses), "weights": 0.5 / losses}, "must be a pair, (s, weights), got a dict"),
+        "the sum": (lambda losses: (torch.log(2 * losses).sum(), 0.5 / losses), "s must have the shape (tasks,)"),
+        "lists": (lambda losses: ([0.0] * len(losses), [1.0] * len(losses)), "s must be a torch.Tensor, got a list"),
+        "in place": (writes, "writes into `losses`"),
+        "softmax": (lambda losses: (losses, torch.softmax(-losses, 0)), "s must be"),
     }
 
 
-def right_uncertain() -> dict[str, Any]:
-    def one_by_one(losses: Any, s: Any) -> Any:
-        total = torch.zeros(())
-        for loss, one in zip(losses, s, strict=True):
-            total = total + loss / one.exp() + 0.5 * one
-        return total
+def right_at_rest() -> dict[str, Any]:
+    def by_descent(losses: Any) -> Any:
+        s = torch.zeros(len(losses), dtype=torch.float64, requires_grad=True)
+        for _ in range(400):
+            (slope,) = torch.autograd.grad((torch.exp(-s) * losses + s / 2).sum(), s)
+            s = (s - 0.5 * slope).detach().requires_grad_()
+        return s.detach(), torch.exp(-s).detach()
 
     return {
-        "one by one": one_by_one,
-        "a product": lambda losses, s: (-s).exp() @ losses + s.sum() / 2,
+        "by descent": by_descent,
+        "one by one": lambda losses: [torch.stack([f(2 * loss) for loss in losses]) for f in (torch.log, torch.reciprocal)],
     }

@@ -6,68 +6,95 @@ import torch
 
 
 def wrong_surgery() -> dict[str, tuple[Any, str]]:
-    def part(a: Any, b: Any) -> Any:
-        return (a @ b) / (b @ b) * b
+    def part(row: Any, other: Any) -> Any:
+        return (row @ other) / (other @ other) * other
 
-    def one_after_the_other(a: Any, b: Any) -> Any:
-        a = a - part(a, b) if a @ b < 0 else a
-        return a, b - part(b, a) if a @ b < 0 else b
+    def each(step: Any, others: Any = None, asked: Any = lambda row, other: row @ other < 0) -> Any:
+        """Loops over rows and over the others, with a fault in `step`, in the order of the `others`, or in what is `asked`."""
 
-    def where(mend: Any) -> Any:
-        return lambda a, b: mend(a, b) if a @ b < 0 else (a, b)
+        def answer(gradients: Any) -> Any:
+            new = gradients.clone()
+            for i in range(len(new)):
+                for j in others(len(new)) if others else range(len(new)):
+                    if i != j and asked(new[i], gradients[j]):
+                        new[i] = step(new[i], gradients[j])
+            return new
 
-    def in_place(a: Any, b: Any) -> Any:
-        if a @ b < 0:
-            a -= part(a, b)
-        return a, b
+        return answer
 
-    def summed(a: Any, b: Any) -> Any:
-        return a + b
+    def one_after_the_other(gradients: Any) -> Any:
+        new = gradients.clone()
+        for i in range(len(new)):
+            for j in range(len(new)):
+                if i != j and new[i] @ new[j] < 0:
+                    new[i] -= part(new[i], new[j])
+        return new
 
-    def as_floats(a: Any, b: Any) -> Any:
-        return a.float(), b.float()
+    def at_once(gradients: Any) -> Any:
+        products = (gradients @ gradients.T).clamp(max=0).fill_diagonal_(0)
+        return gradients - products / gradients.square().sum(1) @ gradients
 
+    def shown(a: Any, b: Any) -> Any:
+        return (a, b) if a @ b >= 0 else (a - part(a, b), b - part(b, a))
+
+    def pairs_only(gradients: Any) -> Any:
+        return torch.stack(shown(gradients[0], gradients[1]))
+
+    def in_place(gradients: Any) -> Any:
+        gradients[0] -= part(gradients[0], gradients[1])
+        return gradients
+
+    off = each(lambda row, other: row - part(row, other))
     return {
-        "one after the other": (one_after_the_other, "to the first as it was"),
-        "always": (lambda a, b: (a - part(a, b), b - part(b, a)), "where the two agree as well"),
+        "one after the other": (one_after_the_other, "take them as they were"),
+        "backwards": (each(lambda row, other: row - part(row, other), lambda n: reversed(range(n))), "from first to last"),
+        "at once": (at_once, "all parts are taken off at once"),
+        "always": (each(lambda row, other: row - part(row, other), asked=lambda *_: True), "where two agree as well"),
         "the wrong way round": (
-            lambda a, b: (a - part(a, b), b - part(b, a)) if a @ b > 0 else (a, b),
+            each(lambda row, other: row - part(row, other), asked=lambda row, other: row @ other > 0),
             "where they agree, and not where they oppose",
         ),
         "by the length": (
-            where(lambda a, b: (a - (a @ b) * b / b.norm(), b - (a @ b) * a / a.norm())),
-            "by the length of the other, not by its square",
+            each(lambda row, other: row - (row @ other) * other / other.norm()),
+            "by the length of the other",
         ),
-        "by its own square": (where(lambda a, b: (a - (a @ b) * b / (a @ a), b - (a @ b) * a / (b @ b))), "by its own square"),
-        "along itself": (where(lambda a, b: (a - (a @ b) * a / (b @ b), b - (a @ b) * b / (a @ a))), "along itself, not along the other"),
-        "added": (where(lambda a, b: (a + part(a, b), b + part(b, a))), "must be taken away"),
-        "the first alone": (where(lambda a, b: (a - part(a, b), b)), "only the first gives way"),
-        "the second alone": (where(lambda a, b: (a, b - part(b, a))), "only the second gives way"),
-        "the part": (where(lambda a, b: (part(a, b), part(b, a))), "not what is left"),
-        "nothing": (lambda a, b: (a.clone(), b.clone()), "nothing is taken away"),
-        "swapped": (where(lambda a, b: (b - part(b, a), a - part(a, b))), "a must become"),
-        "dropped": (where(lambda a, b: (0 * a, 0 * b)), "only its opposed part should go"),
-        "no square": (where(lambda a, b: (a - (a @ b) * b, b - (a @ b) * a)), "a must become"),
-        "the sum": (summed, "must be the two new gradients, got a torch.Tensor"),
-        "in place": (in_place, "writes into `a`"),
-        "rounded": (as_floats, "the dtype of what it was made from"),
-        "a number": (lambda a, b: (a @ b, b @ b), "must have the shape that of the old"),
+        "by its own square": (each(lambda row, other: row - (row @ other) * other / (row @ row)), "by its own square"),
+        "along itself": (each(lambda row, other: row - (row @ other) * row / (other @ other)), "along itself, not along the other"),
+        "added": (each(lambda row, other: row + part(row, other)), "must be taken away"),
+        "the part": (each(part), "not what is left"),
+        "dropped": (each(lambda row, other: 0 * row), "only its opposed part should go"),
+        "the first alone": (lambda gradients: torch.stack([off(gradients)[0], *gradients[1:]]), "only the first gives way"),
+        "nothing": (lambda gradients: gradients.clone(), "nothing is taken away"),
+        "length 1": (lambda gradients: torch.nn.functional.normalize(off(gradients)), "scaled to length 1"),
+        "no square": (each(lambda row, other: row - (row @ other) * other), "row 0 must become"),
+        "the sum": (lambda gradients: off(gradients).sum(0), "must have the shape (tasks, numbers) = (2, 3)"),
+        "as in the lesson": (shown, "must take (gradients)"),
+        "two tasks alone": (pairs_only, "must have the shape (tasks, numbers) = (3, 2)"),
+        "in place": (in_place, "writes into `gradients`"),
+        "rounded": (lambda gradients: off(gradients).float(), "the dtype of what it was made from"),
+        "a list of one": (lambda gradients: [off(gradients)], "as many new gradients, a row each, got a list"),
     }
 
 
 def right_surgery() -> dict[str, Any]:
-    def as_rows(a: Any, b: Any) -> Any:
-        rows, dot = torch.stack([a, b]), (a @ b).clamp(max=0)
-        return rows - dot * rows.flip(0) / rows.flip(0).square().sum(1, keepdim=True)
-
-    def by_units(a: Any, b: Any) -> list[Any]:
+    def by_units(gradients: Any) -> list[Any]:
         made = []
-        for one, other in ((a, b), (b, a)):
-            unit = other / other.norm()
-            made.append(one - min(0.0, float(one @ unit)) * unit)
+        for i, row in enumerate(gradients):
+            for j, other in enumerate(gradients):
+                unit = other / other.norm()
+                row = row - min(0.0, float(row @ unit)) * unit if i != j else row
+            made.append(row)
         return made
 
-    return {"as rows": as_rows, "by unit vectors": by_units}
+    def all_rows_together(gradients: Any) -> Any:
+        new = gradients.clone()
+        for j, other in enumerate(gradients):
+            dots = (new @ other).clamp(max=0)
+            dots[j] = 0
+            new = new - dots[:, None] * other / (other @ other)
+        return new
+
+    return {"by unit vectors": by_units, "all rows together": all_rows_together}
 
 
 def wrong_undominated() -> dict[str, tuple[Any, str]]:

@@ -25,7 +25,12 @@ def wrong_fisher() -> dict[str, tuple[Any, str]]:
     def likeliest(weight: Any, x: Any, labels: Any) -> Any:
         return _rows(weight, x, (x @ weight.T).argmax(-1)).square().mean(0)
 
+    def expected(weight: Any, x: Any, labels: Any) -> Any:
+        p = torch.softmax(x @ weight.T, -1)
+        return (p * (1 - p)).T @ x**2 / len(x)
+
     return {
+        "of the model's own labels": (expected, "what the model itself expects of labels"),
         "square of the mean": (backward_once, "that is the square of the mean gradient"),
         "square of the sum": (lambda weight, x, labels: _rows(weight, x, labels).sum(0) ** 2, "the square of the summed gradient"),
         "sum": (lambda weight, x, labels: (_rows(weight, x, labels) ** 2).sum(0), "that is the sum over the rows"),

@@ -11,7 +11,7 @@ from ftkit.lesson.evidence_distill import Evidence, distill_claims
 from ftkit.studies.distill import LABELS, PSEUDO, TRUE
 from ftkit.studies.distill_record import DISTILLATION
 
-CLAIMS = ["labels", "soft", "true", "transfer", "temperature", "layers", "better teacher", "97 %"]
+CLAIMS = ["labels", "same rows", "soft", "true", "transfer", "temperature", "layers", "better teacher", "97 %"]
 ABOUT = {"teachers": {on: {"test": 0.75} for on in ("opening", "digits")} | {"library": {"test": 0.75}, "library by mini": {"test": 0.7}}}
 
 
@@ -51,6 +51,10 @@ def wavering(seed: Any) -> Any:
         ("labels", 0.2, {"method": TRUE, "on": "digits"}, "holds"),
         ("labels", wavering, {"method": LABELS, "on": "library"}, "cannot tell"),
         ("labels", 0.1, {"method": LABELS, "on": "library"}, "does not hold"),
+        ("same rows", 0.2, {"method": LABELS, "on": "digits"}, "does not hold"),
+        ("same rows", -0.2, {"method": DISTILLATION, "on": "opening", "transfer": 0}, "does not hold"),
+        ("same rows", wavering, {"method": DISTILLATION, "transfer": 0}, "cannot tell"),
+        ("same rows", 0.2, {"method": TRUE}, "holds"),
         ("soft", 0.04, {"method": PSEUDO, "on": "opening"}, "does not hold"),
         ("soft", 0.3, {"method": LABELS}, "holds"),
         ("soft", wavering, {"method": PSEUDO}, "cannot tell"),

@@ -93,7 +93,7 @@ def test_the_exercises_rise() -> None:
     assert [of.difficulty for of in (bitfit.biases, bitfit.fold, bitfit.best_shift, bitfit.with_bias)] == [1, 2, 3, 4]
     assert [of.difficulty for of in (sparse.bytes_of, sparse.exactly, sparse.per_example, sparse.regrow)] == [1, 2, 3, 4]
     assert [of.difficulty for of in (distill.soften, distill.inherited, distill.kd_loss, distill.take_blocks)] == [1, 2, 3, 4]
-    assert [of.difficulty for of in (multitask.shares, multitask.uncertain, multitask.surgery, multitask.undominated)] == [1, 2, 3, 3]
+    assert [of.difficulty for of in (multitask.shares, multitask.at_rest, multitask.surgery, multitask.undominated)] == [1, 2, 3, 3]
 
 
 def raises(weight: Any, a: Any, b: Any, alpha: Any) -> Any:

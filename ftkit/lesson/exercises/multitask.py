@@ -2,6 +2,6 @@
 
 from ftkit.lesson.exercises.surgery import surgery
 from ftkit.lesson.exercises.undominated import undominated
-from ftkit.lesson.exercises.weighing import shares, uncertain
+from ftkit.lesson.exercises.weighing import at_rest, shares
 
-__all__ = ["shares", "surgery", "uncertain", "undominated"]
+__all__ = ["at_rest", "shares", "surgery", "undominated"]

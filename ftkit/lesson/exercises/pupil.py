@@ -103,7 +103,7 @@ def _number(said: Any, case: Case) -> float:
 
 
 def _network(blocks: int, stack: str) -> dict[str, Tensor]:
-    names = ["body.embeddings.weight", *(f"{stack}{i}.{part}" for i in range(blocks) for part in ("dense.weight", "dense.bias"))]
+    names = ["body.embeddings.weight", *(f"{stack}{i}.{part}" for i in range(blocks) for part in ("dense.weight", "mlp.2.bias"))]
     names += ["heads.layer.1.weight", "heads.layer.1.bias"]
     return {name: torch.full((1,), float(i)) for i, name in enumerate(names)}
 
@@ -111,6 +111,7 @@ def _network(blocks: int, stack: str) -> dict[str, Tensor]:
 _STATES = [
     Case((_network(3, "body.layer."), "body.layer.", (0, 2)), "blocks 0 and 2 of three"),
     Case((_network(12, "body.encoder.layer."), "body.encoder.layer.", (1, 10)), "blocks 1 and 10 of twelve"),
+    Case((_network(4, "body.layer."), "body.layer.", (3, 2)), "blocks 3 and 2 of four, in this order"),
 ]
 State = Mapping[str, Tensor]
 
@@ -136,6 +137,9 @@ _MISTAKEN: dict[str, Callable[..., dict[str, Tensor]]] = {
         s, at, sorted({int(n[len(at) :].split(".")[0]) for n in s if n.startswith(at)})[-len(b) :]
     ),
     "that is everything as it was": lambda s, at, b: dict(s),
+    "the blocks stand as they stood in the teacher; they must stand in the order that is asked for": lambda s, at, b: _taken(
+        s, at, sorted(b)
+    ),
     "the numbers of the blocks count from 1; they must count from 0": lambda s, at, b: _taken(
         s, at, b, numbers=lambda block: list(b).index(block) + 1
     ),
@@ -166,8 +170,8 @@ def take_blocks(state, stack, blocks):
 """,
 )
 def take_blocks(yours: Any) -> str:
-    """`yours(state, stack, blocks)` are the weights {name: tensor} of a student that has only these blocks, numbered anew from 0, and all
-    that lies outside the stack; a block's weights are called `stack`, its number, a dot and the rest."""
+    """`yours(state, stack, blocks)` are the weights {name: tensor} of a student that has only these blocks, in this order and numbered anew
+    from 0, and all that lies outside the stack; a block's weights are called `stack`, its number, a dot and the rest."""
     takes = "state, stack, blocks"
     yours, answers = usable(yours, takes), []
     for case in _STATES:

@@ -26,6 +26,11 @@ def _gradients(weight: Tensor, x: Tensor, labels: Tensor) -> Tensor:
     return error.unsqueeze(2) * x.unsqueeze(1)
 
 
+def _expected(p: Tensor, x: Tensor) -> Tensor:
+    """The diagonal of the Fisher information proper: labels drawn from the model's own probabilities."""
+    return (p * (1 - p)).t() @ x.square() / len(x)
+
+
 _MISSCORED: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
     "that is the square of the mean gradient; rows that disagree cancel in it. Square each row's gradient first": lambda w, x, y: (
         _gradients(w, x, y).mean(0).square()
@@ -43,6 +48,9 @@ _MISSCORED: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
     "that is the root; Fisher information is the mean square": lambda w, x, y: _gradients(w, x, y).square().mean(0).sqrt(),
     "each row is scored by its likeliest class; the empirical Fisher takes the labels": lambda w, x, y: (
         _gradients(w, x, (x @ w.t()).argmax(-1)).square().mean(0)
+    ),
+    "those are p (1 - p) times x squared, what the model itself expects of labels; the empirical Fisher takes the labels that are there": (
+        lambda w, x, y: _expected((x @ w.t()).softmax(-1), x)
     ),
     "a row's loss is divided by the number of rows before it is squared; each row counts as a batch of one": lambda w, x, y: (
         _gradients(w, x, y).square().mean(0) / len(x) ** 2
@@ -70,7 +78,8 @@ def per_example(weight, x, labels):
 """,
 )
 def per_example(yours: Any) -> str:
-    """`yours(weight, x, labels)` is the mean over rows of the squared gradient by weight of a row's cross-entropy; logits x @ weight.T."""
+    """`yours(weight, x, labels)` is the mean over rows of the squared gradient by weight of a row's cross-entropy with its
+    label; logits x @ weight.T."""
     takes, answers = "weight, x, labels", []
     yours = usable(yours, takes)
     for case in _CLASSIFIERS:

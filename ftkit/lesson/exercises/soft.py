@@ -51,7 +51,11 @@ def soften(yours: Any) -> str:
     """`yours(logits, temperature)` are the probabilities (rows, classes) that logits (rows, classes) mean at a temperature above 0."""
     takes = "logits, temperature"
     yours = usable(yours, takes)
-    answers = [_softened(yours, takes, case) for case in (*_SOFTENED, _HUGE)]
+    answers = [_softened(yours, takes, case) for case in _SOFTENED]
+    said = ask(yours, takes, *_HUGE.given)
+    if isinstance(said, Tensor) and not bool(torch.isfinite(said).all()):
+        raise Wrong(f"for {_HUGE.words} the answer holds nan or inf: exp overflows; use softmax, or subtract each row's largest first")
+    answers.append(_softened(yours, takes, _HUGE))
     why = fault(answers[:-1], _SOFTENED, _MISSOFTENED, lambda got, wrong: torch.allclose(got, wrong, atol=1e-5))
     for case, got in zip((*_SOFTENED, _HUGE), answers, strict=True):
         right = (case.given[0] / case.given[1]).softmax(-1)
@@ -140,11 +144,29 @@ def kd_loss(yours: Any) -> str:
         right, got = _kd(*case.given), _loss(yours, takes, case)
         if not torch.allclose(got, right, rtol=1e-4, atol=1e-5):
             raise Wrong(f"for {case.words} the loss is {float(right):.4f}, yours is {float(got):.4f}{why}")
+    _trains(yours, _TAUGHT[1])
     return "The same loss as ftkit's Distillation, in five lines; each of its usual faults still trains, only worse."
 
 
 def _loss(yours: Callable[..., Any], takes: str, case: Case) -> Tensor:
-    said = ask(yours, takes, *case.given)
-    if not isinstance(said, Tensor | float):
+    try:
+        said = ask(yours, takes, *case.given)
+    except IndexError as error:
+        if "Target -1" in str(error):
+            raise Wrong(f"for {case.words} your code asks for class -1; a row with the label -1 must be left out there") from None
+        raise
+    if not isinstance(said, Tensor):
         raise Wrong(f"for {case.words} the loss must be a number, a tensor without dimensions, got {kind(said)}")
-    return tensor(torch.as_tensor(said), f"for {case.words} the loss", (), "()").float()
+    return tensor(said, f"for {case.words} the loss", (), "()").float()
+
+
+def _trains(yours: Callable[..., Any], case: Case) -> None:
+    """Words, if the student would not learn from a loss whose value is right."""
+    student, *others = case.given
+    student = student.clone().requires_grad_()
+    said, right = yours(student, *others), _kd(student, *others)
+    found = torch.autograd.grad(said, student, allow_unused=True)[0] if said.requires_grad else None
+    if found is None:
+        raise Wrong("the value is right, but no gradient reaches the student, so it would never learn; is there a `detach` or an `item`?")
+    if not torch.allclose(found, torch.autograd.grad(right, student)[0], rtol=1e-3, atol=1e-5):
+        raise Wrong("the value is right and the gradient at the student is not; is a part of it detached?")

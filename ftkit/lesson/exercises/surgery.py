@@ -1,4 +1,4 @@
-"""An exercise on gradient surgery: two gradients, each without what opposes the other."""
+"""An exercise on gradient surgery of any number of tasks: each gradient without what opposes the others."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -9,120 +9,126 @@ from torch import Tensor
 from ftkit.lesson.exercise import Wrong, exercise
 from ftkit.lesson.exercises.asking import Case, ask, fault, kind, tensor, usable
 
-Two = tuple[Tensor, Tensor]
+Give = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""What is left of a row beside one other: of (the row as it is by now, as it was, the other as it was)."""
 
 
-def _opposed(seed: int, numbers: int, towards: float) -> Case:
-    """A pair of gradients whose product has the sign of `towards`."""
+def _drawn(seed: int, tasks: int, numbers: int, apart: float = 0.0) -> Case:
+    """Random gradients of each length; `apart` turns every second one against the first."""
     generator = torch.Generator().manual_seed(seed)
-    one, other = torch.randn(2, numbers, generator=generator, dtype=torch.float64)
-    other = other + (towards * 2 - float(one @ other) / float(one @ one)) * one
-    return Case((one, other), f"a = {_words(one)} and b = {_words(other)}, whose product is {float(one @ other):+.2f},")
+    rows = torch.randn(tasks, numbers, generator=generator, dtype=torch.float64) * torch.tensor([[1.0], [2.0], [0.5], [1.5]])[:tasks]
+    rows[1::2] -= apart * rows[0]
+    return Case((rows,), f"{tasks} gradients of {numbers} numbers")
+
+
+_CASES = [_drawn(1, 2, 3, 3.0), _drawn(6, 2, 4, -3.0), _drawn(0, 3, 2, 1.0), _drawn(8, 4, 3, 1.0)]
+
+
+def _part(row: Tensor, other: Tensor) -> Tensor:
+    return (row @ other) / (other @ other) * other
+
+
+def _each(gradients: Tensor, give: Give, backwards: bool = False, changed: bool = False) -> Tensor:
+    """Every row, after it has met every other: from first to last, and as they were, unless told otherwise."""
+    new, order = gradients.clone(), range(len(gradients))
+    for i in order:
+        for j in reversed(order) if backwards else order:
+            if i != j:
+                new[i] = give(new[i], gradients[i], new[j] if changed else gradients[j])
+    return new
+
+
+def _free(row: Tensor, _: Tensor, other: Tensor) -> Tensor:
+    return row - _part(row, other) if row @ other < 0 else row
+
+
+def _right(gradients: Tensor) -> Tensor:
+    return _each(gradients, _free)
+
+
+def _if_opposed(mend: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    return lambda g: _each(g, lambda row, _, other: mend(row, other) if row @ other < 0 else row)
+
+
+def _first_alone(gradients: Tensor) -> Tensor:
+    return torch.cat([_right(gradients)[:1], gradients[1:]])
+
+
+def _parts_at_once(gradients: Tensor) -> Tensor:
+    return gradients - (_each(gradients, lambda row, was, other: row + _part(was, other).mul(was @ other < 0)) - gradients)
+
+
+_FAULTS: dict[str, Callable[[Tensor], Tensor]] = {
+    "it is projected against what the others have become; take them as they were": lambda g: _each(g, _free, changed=True),
+    "the others come from last to first; take them from first to last": lambda g: _each(g, _free, backwards=True),
+    "all parts are taken off at once; after each, ask again whether what is left opposes the next": _parts_at_once,
+    "it projects where two agree as well; a part that helps the other must stay": lambda g: _each(
+        g, lambda row, _, other: row - _part(row, other)
+    ),
+    "it projects where they agree, and not where they oppose each other": lambda g: _each(
+        g, lambda row, _, other: row - _part(row, other) if row @ other > 0 else row
+    ),
+    "it divides by the length of the other, not by its square": _if_opposed(lambda a, b: a - (a @ b) / b.norm() * b),
+    "it divides by its own square, not by that of the other": _if_opposed(lambda a, b: a - (a @ b) / (a @ a) * b),
+    "it takes away a part along itself, not along the other": _if_opposed(lambda a, b: a - (a @ b) / (b @ b) * a),
+    "the part along the other is added where it must be taken away": _if_opposed(lambda a, b: a + _part(a, b)),
+    "that is the part that is kept away from: what must be taken off, not what is left": _if_opposed(_part),
+    "a gradient that opposes another is dropped; only its opposed part should go": _if_opposed(lambda a, _: torch.zeros_like(a)),
+    "only the first gives way; all must": _first_alone,
+    "nothing is taken away at all": lambda g: g,
+    "the results are scaled to length 1": lambda g: _right(g) / _right(g).norm(dim=1, keepdim=True),
+}
+
+
+@exercise(
+    "Gradient surgery for any number of tasks",
+    difficulty=3,
+    minutes=15,
+    hints=[
+        "Two loops: over the rows, and for each over the others. What must a row be compared with, what others are, or what they were?",
+        "Start from a copy, `new = gradients.clone()`. Is `new[i] @ gradients[j]` below 0? Then what part of new[i] must go?",
+        "`dot = new[i] @ gradients[j]`; where it is negative: `new[i] -= dot / gradients[j].square().sum() * gradients[j]`.",
+    ],
+    solution="""
+def surgery(gradients):
+    new = gradients.clone()
+    for i in range(len(gradients)):
+        for j in range(len(gradients)):
+            dot = new[i] @ gradients[j]
+            if i != j and dot < 0:
+                new[i] -= dot / gradients[j].square().sum() * gradients[j]
+    return new
+""",
+)
+def surgery(yours: Any) -> str:
+    """`yours(gradients)`: (tasks, numbers), a row a task, any number of tasks; of the same shape, each row without what opposes the others.
+    A row meets the others from first to last, each *as it was*; where the product is below 0 by then, it gives up its part along it."""
+    yours = usable(yours, "gradients")
+    answers = [_rows(ask(yours, "gradients", *case.given), case) for case in _CASES]
+    why = fault(answers, _CASES, _FAULTS, _same)
+    for case, got in zip(_CASES, answers, strict=True):
+        for i, (row, wanted) in enumerate(zip(got, _right(*case.given), strict=True)):
+            if not _same(row, wanted):
+                raise Wrong(f"for {_given(case)} row {i} must become {_words(wanted)}, yours becomes {_words(row)}{why}")
+    return "Of two tasks neither opposes the other now. Of three that is not certain: the second projection may bring the first back."
+
+
+def _rows(answer: Any, case: Case) -> Tensor:
+    (gradients,) = case.given
+    if isinstance(answer, Sequence) and len(answer) == len(gradients) and all(isinstance(row, Tensor) for row in answer):
+        answer = torch.stack([tensor(row, "a new gradient", gradients.shape[1:], "(numbers,)", like=gradients) for row in answer])
+    if not isinstance(answer, Tensor):
+        raise Wrong(f"for {case.words} the answer must be as many new gradients, a row each, got {kind(answer)}")
+    return tensor(answer, f"for {case.words} the answer", gradients.shape, "(tasks, numbers)", like=gradients)
+
+
+def _given(case: Case) -> str:
+    return f"gradients {', '.join(_words(row) for row in case.given[0])}"
 
 
 def _words(values: Tensor) -> str:
     return f"[{', '.join(f'{value:.2f}' for value in values.tolist())}]"
 
 
-_CASES = [_opposed(1, 3, -0.4), _opposed(2, 4, 0.3), _opposed(3, 3, -1.0), _opposed(4, 2, -0.2)]
-
-
-def _free(one: Tensor, of: Tensor) -> Tensor:
-    """`one` without its part along `of`, where the two oppose each other."""
-    dot = one @ of
-    return one - dot / (of @ of) * of if dot < 0 else one
-
-
-def _right(a: Tensor, b: Tensor) -> Two:
-    return _free(a, b), _free(b, a)
-
-
-def _if_opposed(mend: Callable[[Tensor, Tensor], Two]) -> Callable[[Tensor, Tensor], Two]:
-    return lambda a, b: mend(a, b) if a @ b < 0 else (a, b)
-
-
-def _unit(a: Tensor) -> Tensor:
-    return a / a.norm()
-
-
-_FAULTS: dict[str, Callable[[Tensor, Tensor], Two]] = {
-    "only the first gives way; the second must too, to the first as it was, since after its own step nothing opposes": lambda a, b: (
-        _free(a, b),
-        b,
-    ),
-    "it projects where the two agree as well; a part that helps the other must stay": lambda a, b: (
-        a - (a @ b) / (b @ b) * b,
-        b - (a @ b) / (a @ a) * a,
-    ),
-    "it projects where they agree, and not where they oppose each other": lambda a, b: (
-        (a, b) if a @ b < 0 else (a - (a @ b) / (b @ b) * b, b - (a @ b) / (a @ a) * a)
-    ),
-    "it divides by the length of the other, not by its square": _if_opposed(
-        lambda a, b: (a - (a @ b) / b.norm() * b, b - (a @ b) / a.norm() * a)
-    ),
-    "it divides by its own square, not by that of the other": _if_opposed(
-        lambda a, b: (a - (a @ b) / (a @ a) * b, b - (a @ b) / (b @ b) * a)
-    ),
-    "it takes away a part along itself, not along the other": _if_opposed(
-        lambda a, b: (a - (a @ b) / (b @ b) * a, b - (a @ b) / (a @ a) * b)
-    ),
-    "the part along the other is added where it must be taken away": _if_opposed(
-        lambda a, b: (a + (a @ b) / (b @ b) * b, b + (a @ b) / (a @ a) * a)
-    ),
-    "only the second gives way; both must": lambda a, b: (a, _free(b, a)),
-    "that is the part that is kept away from: what must be taken off, not what is left": _if_opposed(
-        lambda a, b: ((a @ b) / (b @ b) * b, (a @ b) / (a @ a) * a)
-    ),
-    "nothing is taken away at all": lambda a, b: (a, b),
-    "the two are handed back in the other order": lambda a, b: _right(a, b)[::-1],
-    "a gradient that opposes the other is dropped; only its opposed part should go": _if_opposed(
-        lambda a, b: (torch.zeros_like(a), torch.zeros_like(b))
-    ),
-    "the results are scaled to length 1": lambda a, b: (_unit(_free(a, b)), _unit(_free(b, a))),
-}
-
-
-@exercise(
-    "Gradient surgery",
-    difficulty=3,
-    minutes=12,
-    hints=[
-        "Two gradients oppose each other where `a @ b` is negative. What part of a points against b?",
-        "The part of a along b is `(a @ b) / (b @ b) * b`. Take it off where the product is negative, and leave a alone where it is not.",
-        "Then b in the same way, along a as it *was*. With `a @ b < 0`: `a - (a @ b) / (b @ b) * b, b - (a @ b) / (a @ a) * a`.",
-    ],
-    solution="""
-def surgery(a, b):
-    dot = a @ b
-    if dot >= 0:
-        return a, b
-    return a - dot / (b @ b) * b, b - dot / (a @ a) * a
-""",
-)
-def surgery(yours: Any) -> str:
-    """`yours(a, b)`: two gradients (numbers,), each without what opposes the other, as a pair; where they agree, as they are."""
-    yours = usable(yours, "a, b")
-    answers = [_pair(ask(yours, "a, b", *case.given), case) for case in _CASES]
-    why = fault(answers, _CASES, _FAULTS, _same)
-    for case, got in zip(_CASES, answers, strict=True):
-        right = _right(*case.given)
-        for name, one, wanted in zip("ab", got, right, strict=True):
-            if not torch.allclose(one, wanted, atol=1e-6):
-                raise Wrong(f"for {case.words} {name} must become {_words(wanted)}, yours becomes {_words(one)}{why}")
-    return "Now neither step undoes the other's at first order. Whether that helps is another question: two batches of one task oppose too."
-
-
-def _pair(answer: Any, case: Case) -> Two:
-    if isinstance(answer, Tensor) and answer.shape == (2, len(case.given[0])):
-        answer = tuple(answer)  # two rows are two gradients
-    if not isinstance(answer, Sequence) or len(answer) != 2:
-        raise Wrong(f"the answer must be the two new gradients, got {kind(answer)}; return a, b, and not their sum")
-    a, b = (
-        tensor(new, f"the new {name}", old.shape, "that of the old", like=old)
-        for name, new, old in zip("ab", answer, case.given, strict=True)
-    )
-    return a, b
-
-
-def _same(got: Two, wrong: Two) -> bool:
-    return all(torch.allclose(one, other, atol=1e-6) for one, other in zip(got, wrong, strict=True))
+def _same(got: Tensor, wrong: Tensor) -> bool:
+    return torch.allclose(got, wrong, atol=1e-6)
