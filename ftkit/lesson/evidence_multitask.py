@@ -63,14 +63,15 @@ class Evidence:
         """The rate that was chosen on valid."""
         return chosen(self.table, **settings)
 
-    def opposed(self, pair: str, beside: str = "pair") -> np.ndarray:
-        """How often gradients opposed each other, in [0, 1]: those of the "pair", or of the target and more of "itself"."""
-        return self.test(f"pull/{beside}", part=CONFLICT, pair=pair)
+    def opposed(self, pair: str, beside: str = "pair", lr: float | None = None) -> np.ndarray:
+        """How often gradients opposed each other, in [0, 1]: those of the "pair", or of the target and more of "itself"; by default at the
+        rate that is best for the target beside the other task."""
+        lr = self.rate(part=TRANSFER, method=OWN, pair=pair, way=FIXED, share=0.5) if lr is None else lr
+        return self.test(f"pull/{beside}", part=CONFLICT, pair=pair, lr=lr)
 
-    def looked_at(self) -> dict[str, float]:
-        """The rates of the runs whose gradients were looked at, by pair."""
-        rows = where(self.table, part=CONFLICT)
-        return {str(pair): float(rates.iloc[0]) for pair, rates in rows.groupby("pair")["lr"]}
+    def looked_at(self) -> list[float]:
+        """The rates of the runs whose gradients were looked at, rising; each pair ran at all of them."""
+        return sorted(where(self.table, part=CONFLICT)["lr"].unique().tolist())
 
     def mixed(self, task: str) -> tuple[np.ndarray, np.ndarray]:
         """A task's accuracy, "accuracy" for the target or "other", with both tasks' LoRAs on one base, and with its own alone."""
@@ -107,15 +108,14 @@ def weights_are_enough(found: Evidence) -> list[Claim]:
 
 def cosines_foretell(found: Evidence) -> Claim:
     """Tasks that hurt each other have opposed gradients more often: than tasks that help, and than a task and itself."""
-    hurting = found.opposed(HURTS)
-    gaps = {
-        f"than in {HELPS}": hurting - found.opposed(HELPS),
-        "than a task and more of itself": hurting - found.opposed(HURTS, CONTROL),
-    }
-    rates = ", ".join(f"{pair} {lr:g}" for pair, lr in found.looked_at().items())
+    gaps = {}
+    for lr in found.looked_at():
+        hurting = found.opposed(HURTS, lr=lr)
+        gaps[f"than in {HELPS}, rate {lr:g}"] = hurting - found.opposed(HELPS, lr=lr)
+        gaps[f"than a task and more of itself, rate {lr:g}"] = hurting - found.opposed(HURTS, CONTROL, lr)
     experiment = (
         f"how often, in hundredths, the two gradients of a run on {HURTS} are at more than a right angle: whole body, {LOOKS} looks a run, "
-        f"{HALF} rows each; every pair at its own rate ({rates})"
+        f"{HALF} rows each; both at the rate that is best for either"
     )
     claim = "Gradients are opposed more often where tasks hurt each other."
     return Claim(claim, PCGRAD, experiment, *judged(gaps, {"beats"}))

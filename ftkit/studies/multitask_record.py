@@ -62,7 +62,8 @@ def record(executor: Executor | None, seeds: tuple[int, ...] = SEEDS) -> pd.Data
         for_every_pair(settled(multitask.alone, controls, ["pair", "method"], seeds, executor)).assign(part=TRANSFER),
         settled(multitask_deltas.mixing, loras, ["pair"], seeds, executor).assign(part=DELTAS, method="LoRA"),
     ]
-    looked = [{"pair": pair, "lr": chosen(mine[1], pair=pair, way=FIXED, share=0.5), "seed": seed} for pair in JUDGED for seed in seeds]
+    rates = sorted({chosen(mine[1], pair=pair, way=FIXED, share=0.5) for pair in JUDGED})
+    looked = grid(pair=JUDGED, lr=rates, seed=seeds)  # every pair at the rates of all: what is compared may not differ in its rate
     opposed = sweep(multitask_deltas.conflict, looked, executor, keep=("pull",)).assign(part=CONFLICT, way=FIXED, examples=EXAMPLES)
     whole = pd.concat([*(table.assign(method=OWN) for table in [*mine, opposed]), *beside], ignore_index=True)
     return whole.fillna({"way": "", "share": 0.5})

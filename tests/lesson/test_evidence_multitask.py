@@ -99,6 +99,15 @@ def test_the_verdict_on_cosines_turns_with_either_comparison(table: pd.DataFrame
     assert verdicts(turned(table, by, quantity, part=CONFLICT, pair=pair))["cosines"] == says
 
 
+def test_gradients_are_compared_at_equal_rates_and_at_each_of_them(table: pd.DataFrame) -> None:
+    other = table[table["part"] == CONFLICT].assign(lr=1e-4)
+    both = pd.concat([table, other], ignore_index=True)
+    assert Evidence(both).looked_at() == [1e-4, 3e-4] and verdicts(both)["cosines"] == "holds"
+    assert verdicts(turned(both, 0.5, "pull/pair", part=CONFLICT, pair=HELPS, lr=1e-4))["cosines"] == "does not hold"
+    assert verdicts(turned(both, 0.5, "pull/itself", part=CONFLICT, pair=HURTS, lr=3e-4))["cosines"] == "does not hold"
+    assert Evidence(turned(both, 0.1, "pull/pair", lr=1e-4)).opposed(HURTS) == pytest.approx(Evidence(table).opposed(HURTS)), "its own rate"
+
+
 def test_fixed_weights_are_chosen_on_valid_among_those_that_leave_no_task_out(table: pd.DataFrame) -> None:
     found = Evidence(table)
     assert found.weight(HURTS) not in (0.0, 1.0)
