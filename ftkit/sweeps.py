@@ -4,6 +4,8 @@ A *trial* is any function from settings to an iterator of `Event`. The table has
 (such as "valid/accuracy") and `value`.
 """
 
+import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, as_completed
 from itertools import product
@@ -18,7 +20,7 @@ from ftkit.stats import interval
 Trial = Callable[..., Iterable[Event]]
 Settings = Mapping[str, Any]
 KEPT = ("valid", "test", "cost")
-READING = ("step", "quantity", "value")
+READING = ("step", "quantity", "value", "error")
 
 
 def grid(**values: Iterable[Any]) -> list[dict[str, Any]]:
@@ -37,28 +39,48 @@ def sweep(trial: Trial, jobs: Sequence[Settings], executor: Executor | None = No
         trial: must be importable by name if the executor has processes of its own.
         executor: any `concurrent.futures.Executor`; without one the runs come one after another in this process.
 
-    A run that diverges leaves the readings it had; its last quantity is "diverged".
+    A run that diverges leaves the readings it had; its last quantity is "diverged". One that fails otherwise does too: its last quantity is
+    "failed", its error stands in the column `error`, and the sweep goes on. A warning says how many failed.
     """
     with tqdm(total=len(jobs), unit="run") as bar:
         if executor is None:
-            parts = [(_run(trial, job, keep), bar.update())[0] for job in jobs]
+            answers = [(run(trial, job, keep), bar.update())[0] for job in jobs]
         else:
-            futures = [executor.submit(_run, trial, job, keep) for job in jobs]
-            for _ in as_completed(futures):
-                bar.update()
-            parts = [future.result() for future in futures]
-    return pd.DataFrame([row for part in parts for row in part])
+            futures = [executor.submit(run, trial, job, keep) for job in jobs]
+            try:
+                for _ in as_completed(futures):
+                    bar.update()
+                answers = [future.result() for future in futures]
+            except BaseException:
+                for future in futures:
+                    future.cancel()
+                raise
+    if failed := [answer["error"] for answer in answers if answer["error"]]:
+        warnings.warn(f"{len(failed)} of {len(jobs)} runs failed; the first: {failed[0]}", stacklevel=2)
+    return pd.DataFrame([row for job, answer in zip(jobs, answers, strict=True) for row in _rows(job, answer)])
 
 
-def _run(trial: Trial, job: Settings, keep: Sequence[str]) -> list[dict[str, Any]]:
-    rows, step = [], 0
+def run(trial: Trial, job: Settings, keep: Sequence[str] = KEPT) -> dict[str, Any]:
+    """One run: its `readings`, [step, quantity, value] each, its `error`, "" if there was none, and its `seconds`."""
+    readings: list[list[Any]] = []
+    step, error, start = 0, "", time.perf_counter()
     try:
         for event in trial(**job):
             step = event.step
             if event.stage in keep:
-                rows += [{**job, "step": step, "quantity": name, "value": value} for name, value in event.values.items()]
+                readings += [[step, name, float(value)] for name, value in event.values.items()]
     except Diverged:
-        rows.append({**job, "step": step, "quantity": "diverged", "value": 1.0})
+        readings.append([step, "diverged", 1.0])
+    except Exception as wrong:
+        readings.append([step, "failed", 1.0])
+        error = f"{type(wrong).__name__}: {wrong}"
+    return {"readings": readings, "error": error, "seconds": time.perf_counter() - start}
+
+
+def _rows(job: Settings, answer: Mapping[str, Any]) -> list[dict[str, Any]]:
+    rows = [{**job, **dict(zip(READING, reading, strict=False))} for reading in answer["readings"]]
+    if answer["error"]:
+        rows[-1]["error"] = answer["error"]
     return rows
 
 

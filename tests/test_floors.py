@@ -11,7 +11,7 @@ import ftkit
 
 ROOT = Path(ftkit.__file__).parent
 FLOORS = [
-    {"docstrings", "shared", "delta", "events", "objective", "readings", "record", "stats"},
+    {"docstrings", "shared", "delta", "events", "objective", "lineage", "readings", "record", "remembering", "stats"},
     {"data", "docs", "digits", "files", "reader", "bases", "masked", "adapted", "entries", "scores"},
     {"techniques"},
     {"training", "cost", "pretrain"},

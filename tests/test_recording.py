@@ -1,13 +1,21 @@
-"""A study's rates: widened until the best lies inside, and test read once for what was chosen."""
+"""A study's rates, widened until the best lies inside, test read once for what was chosen; and how a study is made into a file."""
 
 import math
 from collections.abc import Iterator
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import pytest
+from kept_trials import LOG, begun, counted
 
 from ftkit.events import Event
-from ftkit.studies.recording import WIDER, beyond, next_rate, settled
-from ftkit.sweeps import grid, last, where
+from ftkit.record import read_table
+from ftkit.studies import __main__ as studies
+from ftkit.studies import lora
+from ftkit.studies.recording import WIDER, beyond, content, make, next_rate, settled
+from ftkit.sweeps import grid, last, sweep, where
 
 SEEDS = (0, 1, 2, 3)
 
@@ -60,3 +68,50 @@ def test_only_the_jobs_of_a_group_at_its_edge_are_moved() -> None:
 @pytest.mark.parametrize("lr", [1e-4, 3e-4, 1e-3, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0])
 def test_up_and_down_again_is_where_one_was(lr: float) -> None:
     assert next_rate(next_rate(lr, up=True), up=False) == lr == next_rate(next_rate(lr, up=False), up=True)
+
+
+def three_runs(executor: Executor | None, seeds: tuple[int, ...]) -> pd.DataFrame:
+    return sweep(counted, grid(rank=[1], lr=[0.1], seed=seeds), executor)
+
+
+def test_a_study_is_written_and_made_again_without_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log, path = tmp_path / "log", tmp_path / "results" / "99_none.parquet"
+    monkeypatch.setenv(LOG, str(log))
+    make(path, "99", three_runs, range(2))
+    assert len(begun(log)) == 2
+    make(path, "99", three_runs, range(3), more=lambda: {"measured": 7})
+    assert len(begun(log)) == 3, "the first two are kept"
+    table, about = read_table(path)
+    pd.testing.assert_frame_equal(table, three_runs(None, (0, 1, 2)))
+    assert about["command"] == "make results LESSON=99" and about["seeds"] == [0, 1, 2] and about["measured"] == 7
+
+
+def test_what_runs_read_is_told_apart(tmp_path: Path) -> None:
+    file = tmp_path / "answers"
+    file.write_text("one")
+    before = content([file])
+    assert content([file]) == before != content()
+    file.write_text("two")
+    assert content([file]) != before
+
+
+def test_a_part_of_a_study_leaves_the_record_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[tuple[str, Any]] = []
+    monkeypatch.setattr(lora, "main", lambda path, seeds=None: called.append((path.name, seeds)))
+    studies.main(["02", "--seeds", "2"])
+    studies.main(["02"])
+    assert called == [("02_lora.first-2-seeds.parquet", range(2)), ("02_lora.parquet", None)]
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        (["02", "--seeds", "1"], "SEEDS must be from 2 to 8, got 1"),
+        (["00", "--seeds", "2"], "lesson 00 is recorded with all of its seeds"),
+        (["99"], "LESSON must be one of 00, 01, 02, 04, 05, 06, 07, got 99"),
+    ],
+)
+def test_a_study_that_cannot_be_made_is_refused(asked: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        studies.main(asked)
+    assert words in capsys.readouterr().err

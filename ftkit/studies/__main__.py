@@ -1,6 +1,7 @@
-"""`python -m ftkit.studies 00`: one lesson's recorded experiments anew."""
+"""`python -m ftkit.studies 02`: one lesson's recorded experiments anew; with `--seeds 2` a part of them, beside the record."""
 
-import sys
+import argparse
+from pathlib import Path
 
 from ftkit.shared import shared_folder
 from ftkit.studies import bitfit, distill_record, freezing_record, lora, multitask_record, sparse_record, transfer
@@ -15,9 +16,32 @@ STUDIES = {
     "07": (multitask_record, "07_multitask.parquet"),
 }
 
+
+def main(asked: list[str] | None = None) -> None:
+    """Runs what the command line asks for."""
+    parser = argparse.ArgumentParser(prog="make results", description="The recorded experiments anew; no run is made twice.")
+    parser.add_argument("lessons", nargs="*", metavar="LESSON", help=f"{', '.join(STUDIES)}; all by default")
+    parser.add_argument("--seeds", type=int, metavar="N", help="only the first N seeds, written beside the record")
+    given = parser.parse_args(asked)
+    if unknown := set(given.lessons) - set(STUDIES):
+        parser.error(f"LESSON must be one of {', '.join(STUDIES)}, got {min(unknown)}")
+    if given.seeds is not None and not 2 <= given.seeds <= len(lora.SEEDS):
+        parser.error(f"SEEDS must be from 2 to {len(lora.SEEDS)}, got {given.seeds}; without it all are run")
+    for lesson in given.lessons or STUDIES:
+        study, name = STUDIES[lesson]
+        path = shared_folder("data", "results", name)
+        if given.seeds is None:
+            study.main(path)
+        elif lesson == "00":
+            parser.error("lesson 00 is recorded with all of its seeds; leave SEEDS out")
+        else:
+            study.main(part(path, given.seeds), seeds=range(given.seeds))
+
+
+def part(path: Path, seeds: int) -> Path:
+    """Where a record of the first seeds goes: beside the whole one, which stays as it is."""
+    return path.with_name(f"{path.stem}.first-{seeds}-seeds{path.suffix}")
+
+
 if __name__ == "__main__":
-    asked = sys.argv[1]
-    if asked not in STUDIES:
-        sys.exit(f"LESSON must be one of {', '.join(STUDIES)}, got {asked}")
-    study, name = STUDIES[asked]
-    study.main(shared_folder("data", "results", name))
+    main()

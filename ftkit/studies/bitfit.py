@@ -1,7 +1,7 @@
 """Lesson 04: BitFit on three benches, over the number of examples, between full fine-tuning and the frozen body; and group by group."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from fnmatch import fnmatch
 from pathlib import Path
@@ -148,6 +148,6 @@ def record(executor: Executor | None, seeds: tuple[int, ...] = SEEDS) -> pd.Data
     return pd.concat(tables, ignore_index=True).fillna({"method": "BitFit", "groups": ""})
 
 
-def main(path: Path) -> None:
+def main(path: Path, seeds: Sequence[int] = SEEDS) -> None:
     """Runs the study and writes its table to `path`."""
-    make(path, "04", record, SEEDS)
+    make(path, "04", record, seeds)

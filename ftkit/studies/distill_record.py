@@ -85,7 +85,7 @@ def about_teachers() -> dict[str, Any]:
     return {"teachers": {name: {**how, **standing(name)} for name, how in made.items()}}
 
 
-def main(path: Path) -> None:
+def main(path: Path, seeds: Sequence[int] = SEEDS) -> None:
     """Makes the teachers, whose answers go beside, then runs the study and writes its table to `path`."""
     teachers.make(teachers.shipped())
-    make(path, "06", record, SEEDS, more=about_teachers)
+    make(path, "06", record, seeds, more=about_teachers, reads=[teachers.shipped()])

@@ -71,6 +71,6 @@ def for_the_panel(table: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([own, *(rows.assign(method=method) for method, rows in beside.items())], ignore_index=True)
 
 
-def main(path: Path) -> None:
+def main(path: Path, seeds: Sequence[int] = SEEDS) -> None:
     """Runs the study and writes its table to `path`."""
-    make(path, "01", record, SEEDS)
+    make(path, "01", record, seeds)

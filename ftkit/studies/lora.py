@@ -1,6 +1,6 @@
 """Lesson 02: LoRA on three benches, over ranks, learning rates, targets and alpha, between full fine-tuning and the frozen body."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 
@@ -77,6 +77,6 @@ def record(executor: Executor | None, seeds: tuple[int, ...] = SEEDS) -> pd.Data
     return whole.fillna({"method": "LoRA", "rank": 0, "targets": "", "alpha": ""}).astype({"rank": int})
 
 
-def main(path: Path) -> None:
+def main(path: Path, seeds: Sequence[int] = SEEDS) -> None:
     """Runs the study and writes its table to `path`."""
-    make(path, "02", record, SEEDS, more=lambda: {"lora_step_over_full_step": lora_over_full()})
+    make(path, "02", record, seeds, more=lambda: {"lora_step_over_full_step": lora_over_full()})

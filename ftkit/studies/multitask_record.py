@@ -1,6 +1,6 @@
 """The record of lesson 07: the front of fixed weights and the methods beside it, and what the other task does to the target."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 
@@ -88,6 +88,6 @@ def for_the_panel(table: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([runs[~learned], *(runs[learned].assign(share=share) for share in SHARES)], ignore_index=True)
 
 
-def main(path: Path) -> None:
+def main(path: Path, seeds: Sequence[int] = SEEDS) -> None:
     """Runs the study and writes its table to `path`."""
-    make(path, "07", record, SEEDS)
+    make(path, "07", record, seeds)

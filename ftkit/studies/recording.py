@@ -1,5 +1,6 @@
 """A study made into a file: run in processes, and written with how it was made."""
 
+import hashlib
 import math
 import platform
 from collections.abc import Callable, Sequence
@@ -12,20 +13,52 @@ import pandas as pd
 import torch
 
 from ftkit.record import write_table
+from ftkit.remembering import Remembering
 from ftkit.studies.bench import BENCHES, load
 from ftkit.sweeps import KEPT, Settings, Trial, sweep, tuned, where
 
-Record = Callable[[Executor | None], pd.DataFrame]
+Record = Callable[[Executor | None, tuple[int, ...]], pd.DataFrame]
 More = Callable[[], dict[str, Any]]
 WIDER = 4
 """How often a grid of learning rates is widened, at most."""
 
 
-def make(path: Path, lesson: str, record: Record, seeds: Sequence[int], workers: int = 2, more: More = dict) -> None:
-    """Runs `record` in `workers` processes of one thread each and writes its table to `path`, with what `more` measures afterwards."""
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=one_thread) as pool:
-        table = record(pool)
+def make(
+    path: Path,
+    lesson: str,
+    record: Record,
+    seeds: Sequence[int],
+    workers: int = 2,
+    more: More = dict,
+    reads: Sequence[Path] = (),
+) -> None:
+    """Runs `record` in `workers` processes of one thread each and writes its table to `path`, with what `more` measures afterwards.
+
+    Every run is kept in `.runs/<lesson>.sqlite` beside it: called again, after whatever ended it, it makes those that are missing.
+
+    Args:
+        reads: files that runs read, beside the data and bases of the benches: if they change, runs are made anew.
+    """
+    kept = path.parent / ".runs" / f"{lesson}.sqlite"
+    with (
+        ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=one_thread) as pool,
+        Remembering(kept, pool, content(reads)) as executor,
+    ):
+        table = record(executor, tuple(seeds))
     write_table(path, table, {**about(lesson, seeds), **more()})
+
+
+def content(files: Sequence[Path] = ()) -> str:
+    """Sixteen hexadecimal digits that say what the runs of a study read: the data and the base of every bench, and these files."""
+    digest = hashlib.blake2b(digest_size=8)
+    for on in BENCHES:
+        net, task = load(on)
+        digest.update(task.fingerprint.encode())
+        for name, value in net.body.state_dict().items():
+            digest.update(name.encode() + value.contiguous().numpy().tobytes())
+    for file in files:
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
 
 
 def few(seeds: Sequence[int]) -> list[int]:

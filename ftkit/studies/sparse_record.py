@@ -73,6 +73,6 @@ def choices(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows).sort_values(list(BY), ignore_index=True)
 
 
-def main(path: Path) -> None:
+def main(path: Path, seeds: Sequence[int] = SEEDS) -> None:
     """Runs the study and writes its table to `path`."""
-    make(path, "05", record, SEEDS)
+    make(path, "05", record, seeds)
