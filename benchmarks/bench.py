@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from benchmarks import front_ends, live, techniques
+from benchmarks import front_ends, live, sweeping, techniques
 from benchmarks.timing import Step, in_turns
 from ftkit import Adapted, Batch, LoRA, Net, Only, Task, docs, load_base, load_task, train
 from ftkit.studies.steps import stepper
@@ -164,6 +164,7 @@ def measure_all() -> list[dict[str, Any]]:
         ("load_task('docs'), cached", cached, 0.3, "s"),
         *explorers,
         *(row for name, steps in (("mini", 12), ("minilm", 2)) for row in techniques.rows(name, task, batches(task, 1)[0], steps)),
+        *sweeping.rows(),
         *front_ends.rows(),
     ]
     return [{"name": n, "value": round(v, 4), "target": t, "unit": u, "better": "lower"} for n, v, t, u in rows]

@@ -1,0 +1,25 @@
+"""A sweep in two processes beside the same sweep in one, both warm."""
+
+import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+
+from ftkit.studies.bench import FULL, rail
+from ftkit.studies.recording import one_thread
+from ftkit.sweeps import grid, sweep
+
+JOBS = grid(on=["opening"], method=[FULL], lr=[1e-3], seed=range(12))
+
+
+def seconds(processes: int) -> float:
+    """How long the sweep takes in so many processes that have loaded base and task."""
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=one_thread) as pool:
+        sweep(rail, JOBS[: 2 * processes], pool)
+        start = time.perf_counter()
+        sweep(rail, JOBS, pool)
+        return time.perf_counter() - start
+
+
+def rows() -> list[tuple[str, float, float | None, str]]:
+    """Name, value, target and unit."""
+    return [("sweep of 12 runs: two processes / one", seconds(2) / seconds(1), 0.59, "x")]
