@@ -51,11 +51,7 @@ def soften(yours: Any) -> str:
     """`yours(logits, temperature)` are the probabilities (rows, classes) that logits (rows, classes) mean at a temperature above 0."""
     takes = "logits, temperature"
     yours = usable(yours, takes)
-    answers = [_softened(yours, takes, case) for case in _SOFTENED]
-    said = ask(yours, takes, *_HUGE.given)
-    if isinstance(said, Tensor) and not bool(torch.isfinite(said).all()):
-        raise Wrong(f"for {_HUGE.words} the answer holds nan or inf: exp overflows; use softmax, or subtract each row's largest first")
-    answers.append(_softened(yours, takes, _HUGE))
+    answers = [_softened(yours, takes, case) for case in (*_SOFTENED, _HUGE)]
     why = fault(answers[:-1], _SOFTENED, _MISSOFTENED, lambda got, wrong: torch.allclose(got, wrong, atol=1e-5))
     for case, got in zip((*_SOFTENED, _HUGE), answers, strict=True):
         right = (case.given[0] / case.given[1]).softmax(-1)
@@ -65,7 +61,10 @@ def soften(yours: Any) -> str:
 
 
 def _softened(yours: Callable[..., Any], takes: str, case: Case) -> Tensor:
-    return tensor(ask(yours, takes, *case.given), f"for {case.words} the answer", case.given[0].shape, "(rows, classes)").float()
+    said = ask(yours, takes, *case.given)
+    if case is _HUGE and isinstance(said, Tensor) and not bool(torch.isfinite(said).all()):
+        raise Wrong(f"for {case.words} the answer holds nan or inf: exp overflows; use softmax, or subtract each row's largest first")
+    return tensor(said, f"for {case.words} the answer", case.given[0].shape, "(rows, classes)").float()
 
 
 def _hard(z: Tensor, labels: Tensor) -> Tensor:

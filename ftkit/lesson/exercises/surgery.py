@@ -54,14 +54,12 @@ def _first_alone(gradients: Tensor) -> Tensor:
     return torch.cat([_right(gradients)[:1], gradients[1:]])
 
 
-def _parts_at_once(gradients: Tensor) -> Tensor:
-    return gradients - (_each(gradients, lambda row, was, other: row + _part(was, other).mul(was @ other < 0)) - gradients)
-
-
 _FAULTS: dict[str, Callable[[Tensor], Tensor]] = {
     "it is projected against what the others have become; take them as they were": lambda g: _each(g, _free, changed=True),
     "the others come from last to first; take them from first to last": lambda g: _each(g, _free, backwards=True),
-    "all parts are taken off at once; after each, ask again whether what is left opposes the next": _parts_at_once,
+    "all parts are taken off at once; after each, ask again whether what is left opposes the next": lambda g: _each(
+        g, lambda row, was, other: row - _part(was, other) if was @ other < 0 else row
+    ),
     "it projects where two agree as well; a part that helps the other must stay": lambda g: _each(
         g, lambda row, _, other: row - _part(row, other)
     ),

@@ -143,7 +143,7 @@ def at_rest(yours: Any) -> str:
     why = fault(answers, _HELD, _REST_FAULTS, _alike)
     for case, got in zip(_HELD, answers, strict=True):
         for name, one, right in zip(("s", "the weights"), got, _at_rest(*case.given), strict=True):
-            if not torch.allclose(one, right, atol=2e-3, rtol=2e-3):
+            if not _close(one, right):
                 raise Wrong(f"for {case.words} {name} must be {_words(right.tolist())}, yours: {_words(one.tolist())}{why}")
     return "At rest every task's exp(-s) loss is a half. So a task with a large loss gets a small weight, be it noisy or only hard."
 
@@ -160,4 +160,9 @@ def _pair(answer: Any, case: Case) -> Rest:
 
 
 def _alike(one: Rest, other: Rest) -> bool:
-    return all(torch.allclose(a, b, atol=2e-3, rtol=2e-3) for a, b in zip(one, other, strict=True))
+    return all(map(_close, one, other))
+
+
+def _close(one: Tensor, other: Tensor) -> bool:
+    """Near enough for an answer that was found by descent."""
+    return torch.allclose(one, other, atol=2e-3, rtol=2e-3)
