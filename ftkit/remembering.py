@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future
 from pathlib import Path
-from threading import Lock
+from threading import Condition
 from typing import Any
 
 import pandas as pd
@@ -45,8 +45,8 @@ class Remembering(Executor):
         self._file = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._file.execute("PRAGMA journal_mode=WAL")
         self._file.execute(TABLE)
-        self._turn, self._under_way = Lock(), dict[str, Future[Any]]()
-        self._codes = dict[Any, str]()
+        self._turn, self._under_way = Condition(), dict[str, Future[Any]]()
+        self._codes, self._made = dict[Any, str](), dict[Future[Any], Future[Any]]()
 
     def submit(self, run: Callable[..., Any], trial: Any, settings: Mapping[str, Any], /, *more: Any) -> Future[Any]:  # type: ignore[override]
         """The answer of `run(trial, settings, *more)`: a dictionary by text, of numbers, texts, and lists and dictionaries of such.
@@ -63,8 +63,9 @@ class Remembering(Executor):
             row = self._file.execute("SELECT answer FROM runs WHERE key = ?", (key,)).fetchone()
         if row:
             answer.set_result(json.loads(row[0]))
-        elif answer.set_running_or_notify_cancel():
+        else:
             made = self._executor.submit(run, trial, settings, *more) if self._executor else _here(run, trial, settings, *more)
+            self._made[made] = answer
             made.add_done_callback(lambda done: self._write(done, answer, key, about))
         return answer
 
@@ -82,13 +83,23 @@ class Remembering(Executor):
             with self._turn:
                 self._file.execute("INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, ?)", (key, *about, text))
         except BaseException as error:  # whatever it is, whoever waits for the answer must hear of it
-            answer.set_exception(error)
+            if answer.set_running_or_notify_cancel():
+                answer.set_exception(error)
         else:
-            answer.set_result(json.loads(text))
+            if answer.set_running_or_notify_cancel():
+                answer.set_result(json.loads(text))
+        with self._turn:
+            del self._made[done]  # a cluster makes again what it has lost and somebody still holds
+            self._turn.notify_all()
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Closes the file. The other executor is its owner's."""
+        """Waits for what is under way, writes it and closes the file; what nobody waits for any more is left undone. The other executor is
+        its owner's."""
+        for made, answer in list(self._made.items()):
+            if cancel_futures or answer.cancelled():
+                made.cancel()
         with self._turn:
+            self._turn.wait_for(lambda: not (wait and self._made))
             self._file.close()
         self._alone.release()
 

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
 from multiprocessing import get_context
@@ -111,6 +112,19 @@ def test_an_executor_that_breaks_is_heard_of(log: Path, path: Path) -> None:
         with pytest.raises(TypeError, match="not JSON serializable"):
             executor.submit(lambda *_: {"answer": object()}, counted, {"rank": 2}).result(10)
     assert len(runs(path)) == 0
+
+
+def test_a_sweep_that_is_left_makes_no_more_runs_and_keeps_those_under_way(log: Path, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(futures: object) -> Iterator[object]:
+        while len(begun(log)) < 3:
+            time.sleep(0.01)
+        raise KeyboardInterrupt
+        yield
+
+    monkeypatch.setattr("ftkit.sweeps.as_completed", interrupted)
+    with pytest.raises(KeyboardInterrupt), ThreadPoolExecutor(2) as pool, Remembering(path, pool) as executor:
+        sweep(counted, JOBS, executor)
+    assert 3 <= len(runs(path)) == len(begun(log)) < len(JOBS) - 4
 
 
 SWEEP = dedent("""
