@@ -77,11 +77,15 @@ class Net(nn.Module):
                 head.weight.copy_(torch.empty(head.weight.shape).normal_(0, 0.02, generator=stream(seed, task)))
                 head.bias.zero_()
 
-    def features(self, batch: Batch) -> Tensor:
-        """The body's answer, averaged over the real tokens of a text or all tokens of an image; shape (n, width)."""
+    def features(self, batch: Batch, *others: Batch) -> Tensor:
+        """The body's answer, averaged over the real tokens of a text or all tokens of an image; shape (n, width).
+
+        The rows of several batches, of whatever tasks, are read in one pass: one answer after the other.
+        """
         if batch.features is not None:
             return batch.features
-        inputs = {name: value.to(self.device) for name, value in self.reader(batch.data, batch.rows).items()}
+        read = [self.reader(each.data, each.rows) for each in (batch, *others)]
+        inputs = {name: value.to(self.device) for name, value in (self.reader.join(read) if others else read[0]).items()}
         hidden = self.body(**inputs).last_hidden_state
         if (mask := inputs.get("attention_mask")) is None:
             return hidden.mean(1)

@@ -1,6 +1,7 @@
 """How a base reads a task: texts as token ids, images as pixels. Each split is read once and kept for as long as the split lives."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -18,6 +19,7 @@ class Texts:
 
     def __init__(self, tokenizer: Any, longest: int) -> None:
         self.tokenizer, self.longest = tokenizer, longest
+        self._pad = int(tokenizer.pad_token_id or 0)
         self._read: WeakKeyDictionary[Dataset, tuple[Tensor, Tensor]] = WeakKeyDictionary()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Texts":
@@ -28,8 +30,7 @@ class Texts:
         if data not in self._read:
             rows = self.tokenizer(data["text"][:], truncation=True, max_length=self.longest)["input_ids"]
             lengths = torch.tensor([len(row) for row in rows])
-            pad = self.tokenizer.pad_token_id or 0
-            ids = torch.full((len(rows), max(1, int(lengths.max()))), pad, dtype=torch.int64)
+            ids = torch.full((len(rows), max(1, int(lengths.max()))), self._pad, dtype=torch.int64)
             for i, row in enumerate(rows):
                 ids[i, : len(row)] = torch.tensor(row, dtype=torch.int64)
             self._read[data] = ids, lengths
@@ -42,6 +43,15 @@ class Texts:
         longest = max(1, int(chosen.max()))
         mask = torch.arange(longest) < chosen.unsqueeze(1)
         return {"input_ids": ids[rows, :longest], "attention_mask": mask.to(torch.int64)}
+
+    def join(self, inputs: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+        """The inputs of several batches as those of one, padded to the longest row of all."""
+        longest = max(each["input_ids"].shape[1] for each in inputs)
+        fill = {"input_ids": self._pad, "attention_mask": 0}
+        return {
+            name: torch.cat([F.pad(each[name], (0, longest - each[name].shape[1]), value=value) for each in inputs])
+            for name, value in fill.items()
+        }
 
     def order(self, data: Dataset) -> Tensor:
         """The rows of a split from short to long, so that batches need little padding."""
@@ -76,6 +86,10 @@ class Images:
         if pixels.shape[-1] != self.size:
             pixels = F.interpolate(pixels, self.size, mode="bilinear", align_corners=False)
         return {"pixel_values": ((pixels - self.mean) / self.deviation).expand(-1, self.channels, -1, -1)}
+
+    def join(self, inputs: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+        """The inputs of several batches as those of one."""
+        return {"pixel_values": torch.cat([each["pixel_values"] for each in inputs])}
 
     def order(self, data: Dataset) -> Tensor:
         """The rows of a split; images are all alike in size."""

@@ -87,10 +87,10 @@ class View:
         figure = learning([each.accuracies for each in self.runs], run.losses, curve, COLOURS[self._name], self._steps, floor)
         how = end.how if end else "running"
         figure["layout"]["meta"] = {"run": job.number, "readings": len(run.accuracies), "steps": len(run.losses), "how": how}
-        self._panel.curves.show(figure)
         steps = self._steps or STEPS_UNKNOWN
         self._panel.show_progress(steps * max(0, len(self.runs) - 1) + len(run.losses), steps * len(job.seeds))
         self._panel.say(self._status(job, run, end, curve))
+        self._panel.curves.show(figure)  # last: whoever sees the end of a run in the curves finds it in the words too
 
     def costs(self, settings: Mapping[str, Any]) -> None:
         """Paints the trade-off plot and the bill."""

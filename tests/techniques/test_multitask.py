@@ -207,16 +207,37 @@ class TestWeighted:
         for objective in (Weighted(), Weighted({"tiny": 1.0, "third": 1.0})):
             terms = objective(adapted, batch)
             assert list(terms) == ["tiny", "third"]
-            assert [term.item() for term in terms.values()] == [loss.item() for loss in plain]
-        assert torch.equal(gradients(adapted, terms, ""), gradients(adapted, dict(zip("ab", plain, strict=True)), ""))
+            torch.testing.assert_close(list(terms.values()), plain)
+        torch.testing.assert_close(gradients(adapted, terms, ""), gradients(adapted, dict(zip("ab", plain, strict=True)), ""))
+
+    def test_the_body_reads_the_rows_of_all_tasks_in_one_pass(self) -> None:
+        base = net("bert", tiny(), third())
+        read: list[tuple[int, ...]] = []
+        base.body.register_forward_pre_hook(lambda _, __, given: read.append(tuple(given["input_ids"].shape)), with_kwargs=True)
+        short = Task("short", ("no", "yes"), *[table(["no", "so"] * 3, [0, 1] * 3, ["no", "yes"])] * 3)
+        adapted, batch = Adapted(net("bert", tiny(), short)), joint(tiny(), short)
+        wide = Adapted(base)
+        Weighted()(wide, joint())
+        assert len(read) == 1 and read[0][0] == 12
+        own = {part.task: supervised(adapted, part)["labels"] for part in batch}
+        terms = Weighted()(adapted, batch)
+        torch.testing.assert_close(terms, own)
+        torch.testing.assert_close(gradients(adapted, terms, ""), gradients(adapted, own, ""))
+
+    def test_images_of_all_tasks_are_read_in_one_pass(self) -> None:
+        copy = replace(digits(), name="copy")
+        adapted = Adapted(net("mini-vit", digits(), copy))
+        batch = Joint((digits().batch("train", torch.arange(6)), copy.batch("train", torch.arange(6, 12))))
+        own = {part.task: supervised(adapted, part)["labels"] for part in batch}
+        torch.testing.assert_close(Weighted()(adapted, batch), own)
 
     @pytest.mark.parametrize("c", [0.0, 0.5, 4.0])
     def test_a_weight_scales_the_gradient_of_its_task(self, c: float) -> None:
         adapted, batch = model(Only("*")), joint()
         terms = Weighted({"tiny": 1.0, "third": c})(adapted, batch)
         own = each(adapted, batch, "")
-        assert torch.equal(gradients(adapted, {"third": terms["third"]}, ""), c * own[1])
-        assert torch.equal(gradients(adapted, {"tiny": terms["tiny"]}, ""), own[0])
+        torch.testing.assert_close(gradients(adapted, {"third": terms["third"]}, ""), c * own[1])
+        torch.testing.assert_close(gradients(adapted, {"tiny": terms["tiny"]}, ""), own[0])
 
     @pytest.mark.parametrize("objective", [supervised, Weighted(), PCGrad(), GradNorm()])
     def test_the_head_of_one_task_has_no_gradient_on_a_batch_of_another(self, objective: Any) -> None:
@@ -302,7 +323,7 @@ class TestSteered:
     def test_it_costs_no_more_than_the_plain_sum(self) -> None:
         adapted, batch = model(LORA, HEAD), joint()
         plain, steered = (measure(adapted, batch, objective, repeats=1).flops for objective in (Weighted(), PCGrad()))
-        assert plain <= steered < 1.1 * plain
+        assert 0.9 * plain < steered < 1.1 * plain  # one pass for both tasks is padded a little more than two
 
     @pytest.mark.parametrize("make", [PCGrad, GradNorm])
     def test_the_same_seed_is_the_same_run(self, make: Callable[[], Any]) -> None:
