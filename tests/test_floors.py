@@ -11,7 +11,7 @@ import ftkit
 
 ROOT = Path(ftkit.__file__).parent
 FLOORS = [
-    {"docstrings", "shared", "delta", "events", "objective", "lineage", "readings", "record", "remembering", "stats"},
+    {"docstrings", "shared", "delta", "events", "objective", "lineage", "readings", "record", "remembering", "stats", "worth"},
     {"data", "docs", "digits", "files", "reader", "bases", "masked", "adapted", "entries", "scores"},
     {"techniques"},
     {"training", "cost", "pretrain"},
@@ -27,6 +27,7 @@ LIGHT = {
     "events",
     "readings",
     "stats",
+    "worth",
     "docstrings",
     "record",
     "sweeps",

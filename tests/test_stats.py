@@ -1,9 +1,14 @@
 import math
+from itertools import product
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from ftkit.stats import interval, verdict
+from ftkit.stats import bootstrap, crossed, equivalence, family, holm, interval, mcnemar, proportion, sign_flip, verdict
+from ftkit.worth import expected_best, front, improvement, share_of_gain
+
+GAINS = [0.031, 0.024, -0.009, 0.035, 0.022, 0.027, 0.03, 0.006]
 
 
 def test_the_interval_is_scipys() -> None:
@@ -40,3 +45,192 @@ def test_a_95_per_cent_interval_covers_95_per_cent() -> None:
 )
 def test_verdicts(differences: list[float], says: str) -> None:
     assert verdict(differences) == says
+
+
+class TestProportion:
+    @pytest.mark.parametrize(("right", "of"), [(0, 10), (3, 10), (55, 100), (700, 1319)])
+    def test_it_is_statsmodels_wilson_interval(self, right: int, of: int) -> None:
+        from statsmodels.stats.proportion import proportion_confint
+
+        assert proportion(right, of)[1:] == pytest.approx(proportion_confint(right, of, method="wilson"))
+
+
+def differences(random: np.random.Generator, seeds: int, items: int, of_seed: float, of_item: float) -> NDArray[np.float64]:
+    """Two methods that are equally good, item by item and seed by seed: 0 or 1 of one less that of the other."""
+    hard, apart = random.normal(1, 2, items), random.normal(0, of_item, items)
+    shared = random.normal(0, 1, (seeds, items))
+    right = [
+        hard + sign * apart / 2 + random.normal(0, of_seed, (seeds, 1)) + shared + random.normal(0, 0.5, (seeds, items)) > 0
+        for sign in (1, -1)
+    ]
+    return right[0].astype(float) - right[1]
+
+
+def covers(how, runs: int, **of) -> float:  # type: ignore[no-untyped-def]
+    random = np.random.default_rng(0)
+    return float(np.mean([low <= 0 <= high for _, low, high in (how(differences(random, **of)) for _ in range(runs))]))
+
+
+CASES = [
+    {"seeds": 8, "items": 400, "of_seed": 0.1, "of_item": 0.0},
+    {"seeds": 8, "items": 400, "of_seed": 0.1, "of_item": 0.7},
+    {"seeds": 8, "items": 400, "of_seed": 0.4, "of_item": 0.3},
+    {"seeds": 16, "items": 400, "of_seed": 0.1, "of_item": 0.5},
+]
+
+
+class TestSeedsAndItems:
+    @pytest.mark.parametrize("case", CASES, ids=str)
+    def test_the_crossed_interval_covers_95_per_cent(self, case: dict[str, float]) -> None:
+        assert 0.93 <= covers(crossed, 1500, **case) <= 0.97
+
+    def test_an_interval_on_seeds_alone_does_not_where_items_are_a_sample_too(self) -> None:
+        assert covers(lambda table: interval(table.mean(1)), 600, **CASES[1]) < 0.93
+
+    def test_the_bootstrap_is_too_narrow_or_too_wide_with_eight_seeds(self) -> None:
+        few = {"seeds": 8, "items": 100, "of_seed": 0.0, "of_item": 0.0}
+        narrow, wide = (covers(lambda table: bootstrap(table, draws=400), 200, **case) for case in (CASES[2], few))
+        assert narrow < 0.93 and wide > 0.97
+
+    def test_the_bootstrap_has_the_variance_of_all_its_redrawn_tables(self) -> None:
+        table = differences(np.random.default_rng(1), 3, 4, 0.5, 0.5)
+        means = [table[np.ix_(s, i)].mean() for s in product(range(3), repeat=3) for i in product(range(4), repeat=4)]
+        mean, low, high = bootstrap(table, draws=200_000)
+        assert mean == table.mean()
+        assert (low, high) == pytest.approx(tuple(np.quantile(means, [0.025, 0.975])), abs=0.01)
+
+    def test_with_items_alike_it_is_the_interval_of_the_seeds(self) -> None:
+        table = np.repeat(np.array(GAINS)[:, None], 50, axis=1)
+        assert crossed(table) == pytest.approx(interval(GAINS))
+
+    def test_with_seeds_alike_it_is_the_interval_of_the_items(self) -> None:
+        items = np.random.default_rng(0).normal(size=30)
+        assert crossed(np.repeat(items[None], 4, axis=0)) == pytest.approx(interval(items.tolist()))
+
+    def test_no_difference_at_all_is_a_point(self) -> None:
+        assert crossed(np.zeros((8, 20))) == (0, 0, 0)
+
+    @pytest.mark.parametrize("how", [crossed, bootstrap])
+    @pytest.mark.parametrize("shape", [(8,), (1, 20), (8, 1)])
+    def test_one_seed_or_one_item_is_refused(self, how, shape: tuple[int, ...]) -> None:  # type: ignore[no-untyped-def]
+        with pytest.raises(ValueError, match=r"differences must be \(seeds, items\) with at least two of each"):
+            how(np.zeros(shape))
+
+
+class TestTests:
+    def test_sign_flips_count_every_choice_of_signs(self) -> None:
+        sample = np.array(GAINS)
+        means = [abs((sample * signs).mean()) for signs in product((1, -1), repeat=8)]
+        assert sign_flip(GAINS) == pytest.approx(np.mean([mean >= abs(sample.mean()) - 1e-12 for mean in means]))
+
+    @pytest.mark.parametrize("seeds", [5, 8, 12])
+    def test_the_smallest_p_is_2_in_2_to_the_seeds(self, seeds: int) -> None:
+        assert sign_flip(np.linspace(0.01, 0.02, seeds).tolist()) == 2 / 2**seeds
+
+    def test_many_seeds_are_sampled(self) -> None:
+        from scipy import stats
+
+        sample = np.random.default_rng(0).normal(0.3, 1, 40)
+        assert sign_flip(sample.tolist()) == pytest.approx(stats.ttest_1samp(sample, 0).pvalue, abs=0.02)
+
+    @pytest.mark.parametrize("p", [[0.01, 0.04, 0.03], [0.5, 0.6], [0.001] * 4, [0.02], [0.2, 0.0, 0.011, 0.04, 0.03]])
+    def test_holm_is_statsmodels(self, p: list[float]) -> None:
+        from statsmodels.stats.multitest import multipletests
+
+        assert holm(p) == pytest.approx(multipletests(p, method="holm")[1])
+
+    def test_equivalence_is_statsmodels_two_one_sided_tests(self) -> None:
+        from statsmodels.stats.weightstats import ttost_paired
+
+        other = np.random.default_rng(0).normal(size=8)
+        assert equivalence(GAINS, 0.03) == pytest.approx(ttost_paired(other + GAINS, other, -0.03, 0.03)[0])
+
+    def test_a_verdict_of_ties_is_equivalence(self) -> None:
+        random = np.random.default_rng(0)
+        for _ in range(200):
+            values = random.normal(0.003, random.uniform(0.002, 0.02), 8).tolist()
+            assert (verdict(values) == "ties") == (equivalence(values, 0.01) < 0.025)
+
+    def test_the_margin_must_be_above_0(self) -> None:
+        with pytest.raises(ValueError, match="the margin must be above 0, got 0"):
+            equivalence(GAINS, 0)
+
+    @pytest.mark.parametrize("agree", [0, 30])
+    def test_mcnemar_is_statsmodels(self, agree: int) -> None:
+        from statsmodels.stats.contingency_tables import mcnemar as theirs
+
+        first, second = [1] * 9 + [0] * 3 + [1] * agree, [0] * 9 + [1] * 3 + [1] * agree
+        assert mcnemar(first, second) == pytest.approx(theirs([[agree, 9], [3, 0]], exact=True).pvalue)
+        assert mcnemar(first, first) == 1
+
+
+class TestFamily:
+    def test_among_equals_it_says_beats_in_5_per_cent_at_most(self) -> None:
+        random = np.random.default_rng(0)
+        found = [family({str(k): random.normal(0, 0.03, 10).tolist() for k in range(5)}) for _ in range(250)]
+        assert np.mean([any(judged.verdict == "beats" for judged in each.values()) for each in found]) <= 0.05
+
+    def test_without_holm_it_would_say_so_more_often(self) -> None:
+        random = np.random.default_rng(0)
+        found = [[verdict(random.normal(0, 0.03, 10).tolist()) for _ in range(5)] for _ in range(1000)]
+        assert np.mean([any(says == "beats" for says in each) for each in found]) > 0.05
+
+    @pytest.mark.parametrize(("rivals", "says"), [(6, "beats"), (7, "cannot tell")])
+    def test_eight_seeds_tell_of_six_rivals_at_most(self, rivals: int, says: str) -> None:
+        values = np.linspace(0.02, 0.04, 8).tolist()
+        assert {judged.verdict for judged in family({str(k): values for k in range(rivals)}).values()} == {says}
+
+    def test_a_tie_needs_no_test_against_0(self) -> None:
+        judged = family({"a": [0.001, -0.002, 0.0, 0.002, -0.001, 0.001, 0.0, -0.001]})["a"]
+        assert judged.verdict == "ties" and judged.p > 0.5
+        assert (judged.mean, judged.low, judged.high) == interval([0.001, -0.002, 0.0, 0.002, -0.001, 0.001, 0.0, -0.001])
+
+
+class TestShareOfGain:
+    def test_the_ends_are_0_and_1(self) -> None:
+        frozen, full = [0.5, 0.52, 0.49, 0.51], [0.6, 0.63, 0.6, 0.6]
+        assert share_of_gain(frozen, frozen, full) == pytest.approx((0, 0, 0))
+        assert share_of_gain(full, frozen, full) == pytest.approx((1, 1, 1))
+
+    def test_it_covers_95_per_cent(self) -> None:
+        random, hits = np.random.default_rng(0), []
+        for _ in range(2000):
+            frozen = random.normal(0.5, 0.02, 8)
+            method, full = frozen + random.normal(0.06, 0.02, 8), frozen + random.normal(0.1, 0.03, 8)
+            _, low, high = share_of_gain(method.tolist(), frozen.tolist(), full.tolist())
+            hits.append(low <= 0.6 <= high)
+        assert 0.93 < np.mean(hits) < 0.97
+
+    def test_without_a_gain_to_share_it_knows_nothing(self) -> None:
+        assert share_of_gain([0.5, 0.6, 0.5], [0.5, 0.5, 0.5], [0.4, 0.6, 0.51])[1:] == (-math.inf, math.inf)
+
+    def test_seeds_must_be_shared(self) -> None:
+        with pytest.raises(ValueError, match="all three must have the same seeds, two at least, got 2, 3 and 2"):
+            share_of_gain([0.5, 0.5], [0.5] * 3, [0.5] * 2)
+
+
+class TestWorth:
+    def test_the_front_is_who_nobody_dominates(self) -> None:
+        random = np.random.default_rng(0)
+        cost, score = random.integers(0, 6, 40), random.integers(0, 6, 40)
+        found = front(cost, score)
+        for i in range(40):
+            dominated = any(cost[j] <= cost[i] and score[j] >= score[i] and (cost[j] < cost[i] or score[j] > score[i]) for j in range(40))
+            assert (i in found) != dominated
+        assert [cost[i] for i in found] == sorted(cost[i] for i in found)
+
+    @pytest.mark.parametrize("trials", [1, 2, 3])
+    def test_the_expected_best_is_the_mean_over_every_draw(self, trials: int) -> None:
+        values = [0.3, 0.5, 0.5, 0.1]
+        assert expected_best(values, trials) == pytest.approx(np.mean([max(draw) for draw in product(values, repeat=trials)]))
+
+    @pytest.mark.parametrize(("values", "trials"), [([], 1), ([0.1], 0)])
+    def test_nothing_tried_has_no_best(self, values: list[float], trials: int) -> None:
+        with pytest.raises(ValueError, match="there must be a value and a trial at least"):
+            expected_best(values, trials)
+
+    def test_the_chance_of_improvement_is_mann_whitneys(self) -> None:
+        from scipy import stats
+
+        a, b = [0.5, 0.7, 0.6, 0.6], [0.6, 0.4, 0.5]
+        assert improvement(a, b) == pytest.approx(stats.mannwhitneyu(a, b).statistic / 12)

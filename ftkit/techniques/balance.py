@@ -26,20 +26,12 @@ def parts(batch: Batches) -> tuple[Batch, ...]:
 
 
 def losses(model: Any, batch: Batches) -> dict[str, Tensor]:
-    """`{task name: mean cross-entropy}`, in nats."""
-    return {part.task: supervised(model, part)["labels"] for part in parts(batch)}
-
-
-def read_once(model: Any, batch: Batches) -> tuple[Batch, ...]:
-    """The batches of each task with the answers of `model`'s body, which reads the rows of all of them in one pass.
-
-    The losses are those of one pass a task, in about two thirds of the time for small models; their gradients hang together.
-    """
+    """`{task name: mean cross-entropy}`, in nats. The body reads the rows of all tasks in one pass: cheaper, for the same numbers."""
     found, net = parts(batch), getattr(model, "net", model)
-    if len(found) == 1 or found[0].features is not None or not hasattr(net, "features"):
-        return found
-    features = net.features(*found).split([len(part) for part in found])
-    return tuple(replace(part, features=own) for part, own in zip(found, features, strict=True))
+    if len(found) > 1 and found[0].features is None and hasattr(net, "features"):
+        features = net.features(*found).split([len(part) for part in found])
+        found = tuple(replace(part, features=own) for part, own in zip(found, features, strict=True))
+    return {part.task: supervised(model, part)["labels"] for part in found}
 
 
 @dataclass(frozen=True)
@@ -62,7 +54,7 @@ class Weighted:
             raise ValueError(f"every weight must be at least 0 and finite, got {dict(self.weights)}; 0 leaves a task out")
 
     def __call__(self, model: Any, batch: Batches) -> dict[str, Tensor]:
-        return {task: self._of(task) * loss for task, loss in losses(model, read_once(model, batch)).items()}
+        return {task: self._of(task) * loss for task, loss in losses(model, batch).items()}
 
     def _of(self, task: str) -> float:
         if self.weights and task not in self.weights:
@@ -95,8 +87,7 @@ class Uncertainty(nn.Module):
         return dict(zip(self.names, (-self.s.detach()).exp().tolist(), strict=True))
 
     def forward(self, model: Any, batch: Batches) -> dict[str, Tensor]:
-        plain = losses(model, read_once(model, batch))
-        return {task: self._s(task).neg().exp() * loss + self._s(task) / 2 for task, loss in plain.items()}
+        return {task: self._s(task).neg().exp() * loss + self._s(task) / 2 for task, loss in losses(model, batch).items()}
 
     def _s(self, task: str) -> Tensor:
         if task not in self.names:
@@ -110,7 +101,7 @@ def steered(model: Adapted, batch: Batches, turn: Callable[[Tensor, Tensor], Ten
     `turn` takes the losses (tasks,) and their gradients at the body's numbers that train (tasks, numbers), and answers with new gradients.
     Whatever else trains, such as heads, gets the loss's own gradient. Each task costs a forward and a backward pass of its own.
     """
-    plain = losses(model, batch)
+    plain = {part.task: supervised(model, part)["labels"] for part in parts(batch)}  # one pass each: their gradients come apart
     body = model.trainable("body.")
     other = [p for p in model.trainable() if id(p) not in set(map(id, body))]
     own = [torch.autograd.grad(loss, [*body, *other], allow_unused=True) for loss in plain.values()]
