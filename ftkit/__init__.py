@@ -40,7 +40,14 @@ if TYPE_CHECKING:
     from ftkit.scores import fisher as fisher
     from ftkit.scores import gradient as gradient
     from ftkit.scores import movement as movement
+    from ftkit.stats import bootstrap as bootstrap
+    from ftkit.stats import crossed as crossed
+    from ftkit.stats import equivalence as equivalence
+    from ftkit.stats import family as family
+    from ftkit.stats import holm as holm
     from ftkit.stats import interval as interval
+    from ftkit.stats import proportion as proportion
+    from ftkit.stats import sign_flip as sign_flip
     from ftkit.stats import verdict as verdict
     from ftkit.sweeps import grid as grid
     from ftkit.sweeps import replay as replay
@@ -57,23 +64,34 @@ if TYPE_CHECKING:
     from ftkit.techniques.distill import divergence as divergence
     from ftkit.techniques.distill import pseudo_labelled as pseudo_labelled
     from ftkit.techniques.distill import unlabelled as unlabelled
+    from ftkit.techniques.dora import DoRA as DoRA
     from ftkit.techniques.freeze import LastBlocks as LastBlocks
     from ftkit.techniques.freeze import Only as Only
     from ftkit.techniques.freeze import discriminative as discriminative
+    from ftkit.techniques.ia3 import IA3 as IA3
     from ftkit.techniques.lora import LoRA as LoRA
+    from ftkit.techniques.lorafa import LoRAFA as LoRAFA
+    from ftkit.techniques.loraplus import LoRAPlus as LoRAPlus
     from ftkit.techniques.multitask import Mixture as Mixture
     from ftkit.techniques.multitask import Together as Together
     from ftkit.techniques.multitask import cosines as cosines
     from ftkit.techniques.multitask import proportional as proportional
+    from ftkit.techniques.pissa import PiSSA as PiSSA
+    from ftkit.techniques.rslora import RsLoRA as RsLoRA
     from ftkit.techniques.sparse import Rows as Rows
     from ftkit.techniques.sparse import Sparse as Sparse
     from ftkit.techniques.sparse import SparseEach as SparseEach
     from ftkit.techniques.sparse import regrown as regrown
     from ftkit.techniques.stored import Stored as Stored
     from ftkit.techniques.student import student as student
+    from ftkit.techniques.vera import VeRA as VeRA
     from ftkit.training import evaluate as evaluate
     from ftkit.training import train as train
     from ftkit.widgets.plot import draw as draw
+    from ftkit.worth import expected_best as expected_best
+    from ftkit.worth import front as front
+    from ftkit.worth import improvement as improvement
+    from ftkit.worth import share_of_gain as share_of_gain
 
 __version__ = "0.1.0"
 
@@ -90,19 +108,27 @@ _HOME = {
     "ftkit.objective": ("supervised",),
     "ftkit.recorded": ("Recorded",),
     "ftkit.scores": ("fisher", "gradient", "movement"),
-    "ftkit.stats": ("interval", "verdict"),
+    "ftkit.stats": ("bootstrap", "crossed", "equivalence", "family", "holm", "interval", "proportion", "sign_flip", "verdict"),
     "ftkit.sweeps": ("grid", "replay", "sweep"),
     "ftkit.techniques.balance": ("GradNorm", "PCGrad", "Uncertainty", "Weighted"),
     "ftkit.techniques.bitfit": ("BitFit", "with_biases"),
     "ftkit.techniques.distill": ("Distillation", "Teacher", "agreement", "divergence", "pseudo_labelled", "unlabelled"),
+    "ftkit.techniques.dora": ("DoRA",),
     "ftkit.techniques.freeze": ("LastBlocks", "Only", "discriminative"),
+    "ftkit.techniques.ia3": ("IA3",),
     "ftkit.techniques.lora": ("LoRA",),
+    "ftkit.techniques.lorafa": ("LoRAFA",),
+    "ftkit.techniques.loraplus": ("LoRAPlus",),
     "ftkit.techniques.multitask": ("Mixture", "Together", "cosines", "proportional"),
+    "ftkit.techniques.pissa": ("PiSSA",),
+    "ftkit.techniques.rslora": ("RsLoRA",),
     "ftkit.techniques.sparse": ("Rows", "Sparse", "SparseEach", "regrown"),
     "ftkit.techniques.stored": ("Stored",),
     "ftkit.techniques.student": ("student",),
+    "ftkit.techniques.vera": ("VeRA",),
     "ftkit.training": ("evaluate", "train"),
     "ftkit.widgets.plot": ("draw",),
+    "ftkit.worth": ("expected_best", "front", "improvement", "share_of_gain"),
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names}
 __all__ = sorted(_MODULE)

@@ -34,6 +34,10 @@ class Change(nn.Module):
     def draw(self, generator: torch.Generator) -> None:
         """Draws the starting values of what starts at random; by default nothing does."""
 
+    def pace(self, parameter: str) -> float:
+        """The factor on the learning rate of the parameter of that name; 1 by default."""
+        return 1.0
+
 
 class LinearChange(Change):
     """A change of a linear layer's weight that knows a cheaper way to act than forming the weight."""

@@ -136,7 +136,8 @@ def _optimizer(model: Adapted, learned: list[nn.Parameter], lr: Rate, head_lr: f
     body: dict[float, list[nn.Parameter]] = {}
     for name, change in model.changes.items():
         if not name.startswith("heads."):
-            body.setdefault(lr(name) if callable(lr) else lr, []).extend(change.parameters())
+            for part, numbers in change.named_parameters():
+                body.setdefault((lr(name) if callable(lr) else lr) * change.pace(part), []).append(numbers)
     groups = [*((weights, peak) for peak, weights in body.items()), (model.trainable("heads."), head_lr)]
     if wrong := [peak for peak in (*body, head_lr, *(() if callable(lr) else (lr,))) if peak < 0]:
         raise ValueError(f"lr and head_lr must be at least 0, got {wrong[0]:g}; leave a part out of the spaces to freeze it")

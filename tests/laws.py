@@ -10,13 +10,21 @@ from ftkit.adapted import Adapted
 from ftkit.arms import with_head
 from ftkit.data import Batch
 from ftkit.techniques.bitfit import BitFit
+from ftkit.techniques.dora import DoRA
 from ftkit.techniques.freeze import LastBlocks, Only
+from ftkit.techniques.ia3 import IA3
 from ftkit.techniques.lora import LoRA
+from ftkit.techniques.lorafa import LoRAFA
+from ftkit.techniques.loraplus import LoRAPlus
+from ftkit.techniques.pissa import PiSSA
+from ftkit.techniques.rslora import RsLoRA
 from ftkit.techniques.sparse import Rows, Sparse, SparseEach
+from ftkit.techniques.vera import VeRA
 from ftkit.training import train
 
 HEAD = Only("heads.*")
-NAMESPACE = {space.__name__: space for space in (BitFit, LastBlocks, LoRA, Only, Rows, Sparse, SparseEach)}
+SPACES = (BitFit, DoRA, IA3, LastBlocks, LoRA, LoRAFA, LoRAPlus, Only, PiSSA, Rows, RsLoRA, Sparse, SparseEach, VeRA)
+NAMESPACE = {space.__name__: space for space in SPACES}
 
 
 def batch_of(name: str, size: int = 6) -> Batch:

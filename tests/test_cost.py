@@ -9,9 +9,10 @@ from transformers import AutoModel
 
 from ftkit.adapted import Adapted
 from ftkit.cost import Cost, flops, measure, saved_bytes
+from ftkit.lowrank import LowRank, Matrix
 from ftkit.techniques.bitfit import BitFit
 from ftkit.techniques.freeze import LastBlocks, Only
-from ftkit.techniques.lora import LoRA, LowRank
+from ftkit.techniques.lora import LoRA
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +90,7 @@ def test_loras_own_gradient_is_autograds_and_costs_the_same() -> None:
     torch.manual_seed(0)
     layer, x = nn.Linear(6, 5, dtype=torch.float64), torch.randn(2, 3, 6, dtype=torch.float64, requires_grad=True)
     layer.requires_grad_(False)
-    change = LowRank(layer.weight, rank=2, scale=3.5)
+    change = LowRank(Matrix(layer.weight, False), rank=2, scale=3.5)
     nn.init.normal_(change.a)
     nn.init.normal_(change.b)
     leaves = (x, change.a, change.b)

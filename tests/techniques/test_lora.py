@@ -8,7 +8,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from ftkit.adapted import Adapted
-from ftkit.techniques.lora import LoRA, LowRank
+from ftkit.lowrank import LowRank, Matrix
+from ftkit.techniques.lora import LoRA
 from ftkit.training import train
 
 
@@ -19,7 +20,7 @@ class TestLaws(SpaceLaws):
 def test_lora_in_weight_space_is_the_layer_of_the_paper() -> None:
     torch.manual_seed(0)
     layer, x = nn.Linear(6, 5), torch.randn(2, 3, 6)
-    change = LowRank(layer.weight, rank=2, scale=3.5)
+    change = LowRank(Matrix(layer.weight, False), rank=2, scale=3.5)
     nn.init.normal_(change.a)
     nn.init.normal_(change.b)
     by_hand = layer(x) + 3.5 * x @ change.a.T @ change.b.T
@@ -79,7 +80,7 @@ def test_the_rank_of_the_change_is_at_most_the_rank() -> None:
 
 def test_the_factors_are_not_unique_but_the_change_is() -> None:
     torch.manual_seed(0)
-    change = LowRank(torch.zeros(6, 5, dtype=torch.float64), 3, 2.0)
+    change = LowRank(Matrix(nn.Parameter(torch.zeros(6, 5, dtype=torch.float64)), False), 3, 2.0)
     nn.init.normal_(change.a)
     nn.init.normal_(change.b)
     before, turn = change(torch.zeros(6, 5, dtype=torch.float64)), torch.randn(3, 3, dtype=torch.float64)
@@ -90,11 +91,11 @@ def test_the_factors_are_not_unique_but_the_change_is() -> None:
 def test_at_full_rank_any_change_can_be_written() -> None:
     torch.manual_seed(0)
     weight, wanted = torch.zeros(6, 5, dtype=torch.float64), torch.randn(6, 5, dtype=torch.float64)
-    change = LowRank(weight, 5, 2.0)
+    change = LowRank(Matrix(nn.Parameter(weight), False), 5, 2.0)
     u, s, v = torch.linalg.svd(wanted, full_matrices=False)
     change.a.data, change.b.data = v, u * s / 2.0
     torch.testing.assert_close(change(weight), wanted)
-    fewer = LowRank(weight, 4, 2.0)
+    fewer = LowRank(Matrix(nn.Parameter(weight), False), 4, 2.0)
     fewer.a.data, fewer.b.data = v[:4], u[:, :4] * s[:4] / 2.0
     torch.testing.assert_close((fewer(weight) - wanted).norm(), s[4])  # the best of rank 4 lacks the smallest singular value
 

@@ -1,0 +1,61 @@
+"""DoRA: the length and the direction of each row of a weight, apart."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ftkit.adapted import Change
+from ftkit.lowrank import Matrix, checked, matrices, uniform
+
+
+@dataclass(frozen=True)
+class DoRA:
+    """m V / |V| with V = W + (alpha / rank) B A, for every linear layer of the body: LoRA turns each row of W, m sets its length.
+
+    Liu et al. 2024, arXiv:2402.09353. A row is what makes one output feature (the paper writes W the other way around and says column).
+    As the paper's section 4.3 proposes, the length |V| counts as a constant in the gradient.
+
+    Args:
+        rank: at least 1; m adds one number for each output feature, which is much at low rank.
+        alpha: scales the change by alpha / rank, above 0; `None` stands for 2 * rank.
+        where: glob patterns over the names of the weights, as in LoRA.
+
+    Raises:
+        ValueError: rank below 1, alpha not above 0; from `changes`, if `where` fits no weight of a linear layer.
+    """
+
+    rank: int = 8
+    alpha: float | None = 16.0
+    where: str = "body.*"
+
+    def __post_init__(self) -> None:
+        checked(self.rank, self.alpha, "DoRA")
+
+    def changes(self, model: nn.Module) -> dict[str, Change]:
+        scale = 2.0 if self.alpha is None else self.alpha / self.rank
+        return {name: Decomposed(matrix, self.rank, scale) for name, matrix in matrices(model, self.where, "DoRA").items()}
+
+
+class Decomposed(Change):
+    """m V / |V|, row by row, with V = weight + scale * B A; m (out,) starts at |weight|, so that nothing changes at first."""
+
+    def __init__(self, matrix: Matrix, rank: int, scale: float) -> None:
+        super().__init__()
+        self.scale, self.transposed = scale, matrix.transposed
+        self.a = nn.Parameter(matrix.weight.new_zeros(rank, matrix.into))
+        self.b = nn.Parameter(matrix.weight.new_zeros(matrix.out, rank))
+        self.m = nn.Parameter(self._rows(matrix.weight.detach()).norm(dim=1))
+
+    def draw(self, generator: torch.Generator) -> None:
+        with torch.no_grad():
+            self.a.copy_(uniform(self.a.shape, generator))
+
+    def forward(self, weight: Tensor) -> Tensor:
+        turned = self._rows(weight) + self.scale * (self.b @ self.a)
+        lengths = turned.detach().norm(dim=1)
+        return self._rows((self.m / lengths.clamp_min(torch.finfo(lengths.dtype).tiny)).unsqueeze(1) * turned)
+
+    def _rows(self, weight: Tensor) -> Tensor:
+        """(out, in) from the stored form, and back."""
+        return weight.t() if self.transposed else weight

@@ -1,0 +1,41 @@
+"""LoRA-FA: LoRA whose A stays as it was drawn."""
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from ftkit.adapted import Change, stream
+from ftkit.lowrank import LowRank, checked, matrices, uniform
+
+
+@dataclass(frozen=True)
+class LoRAFA:
+    """W + (alpha / rank) B A, where A is drawn once and frozen, and B alone trains.
+
+    Zhang et al. 2023, arXiv:2308.03303. Half of the numbers or fewer train, and a layer's input need not be kept for A's gradient: only
+    A x, `rank` numbers a token, is. A is a part of the space, not of what was learned: the same `seed` draws the same A.
+
+    Args:
+        rank: at least 1.
+        alpha: scales the change by alpha / rank, above 0; `None` stands for 2 * rank.
+        seed: draws A.
+        where: glob patterns over the names of the weights, as in LoRA.
+
+    Raises:
+        ValueError: rank below 1, alpha not above 0; from `changes`, if `where` fits no weight of a linear layer.
+    """
+
+    rank: int = 8
+    alpha: float | None = 16.0
+    seed: int = 0
+    where: str = "body.*"
+
+    def __post_init__(self) -> None:
+        checked(self.rank, self.alpha, "LoRAFA")
+
+    def changes(self, model: nn.Module) -> dict[str, Change]:
+        scale = 2.0 if self.alpha is None else self.alpha / self.rank
+        return {
+            name: LowRank(matrix, self.rank, scale, fixed=uniform((self.rank, matrix.into), stream(self.seed, name)))
+            for name, matrix in matrices(model, self.where, "LoRAFA").items()
+        }

@@ -1,0 +1,61 @@
+"""PiSSA: LoRA that starts from the largest singular vectors of the weight."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ftkit.adapted import Change
+from ftkit.lowrank import Matrix, checked, matrices
+
+
+@dataclass(frozen=True)
+class PiSSA:
+    """W + s (B A - B0 A0), where s B0 A0 is the best approximation of W of that rank: what trains is W's own main part.
+
+    Meng et al. 2024, arXiv:2404.02948. They take s B0 A0 out of W and put s B A in its place; here W stays as it is and the difference
+    is added, which is the same weight, and exactly W at first.
+
+    Args:
+        rank: at least 1, at most min(in, out) of every matrix.
+        alpha: s = alpha / rank, above 0; `None` stands for alpha = rank, s = 1, as the authors use it.
+        where: glob patterns over the names of the weights, as in LoRA.
+
+    Raises:
+        ValueError: rank below 1, alpha not above 0; from `changes`, if `where` fits no weight of a linear layer, or the rank is too high.
+    """
+
+    rank: int = 8
+    alpha: float | None = None
+    where: str = "body.*"
+
+    def __post_init__(self) -> None:
+        checked(self.rank, self.alpha, "PiSSA")
+
+    def changes(self, model: nn.Module) -> dict[str, Change]:
+        scale = 1.0 if self.alpha is None else self.alpha / self.rank
+        found = matrices(model, self.where, "PiSSA")
+        if small := [name for name, matrix in found.items() if min(matrix.out, matrix.into) < self.rank]:
+            raise ValueError(f"rank must be at most min(in, out) of every matrix, got {self.rank} for {small[0]!r}; narrow where")
+        return {name: Principal(matrix, self.rank, scale) for name, matrix in found.items()}
+
+
+class Principal(Change):
+    """weight + scale * B A - start, with A (rank, in) and B (out, rank), and start what scale * B A is before training."""
+
+    start: Tensor
+
+    def __init__(self, matrix: Matrix, rank: int, scale: float) -> None:
+        super().__init__()
+        self.scale, self.transposed = scale, matrix.transposed
+        weight = matrix.weight.detach()
+        u, s, v = torch.linalg.svd(weight.t() if matrix.transposed else weight, full_matrices=False)
+        root = (s[:rank] / scale).sqrt()
+        self.a = nn.Parameter((root.unsqueeze(1) * v[:rank]).contiguous())
+        self.b = nn.Parameter((u[:, :rank] * root).contiguous())
+        with torch.no_grad():
+            self.register_buffer("start", scale * (self.b @ self.a), persistent=False)
+
+    def forward(self, weight: Tensor) -> Tensor:
+        change = self.scale * (self.b @ self.a) - self.start
+        return weight + (change.t() if self.transposed else change)

@@ -1,0 +1,45 @@
+"""rsLoRA: LoRA whose scale falls with the root of the rank."""
+
+import math
+from dataclasses import dataclass
+
+from torch import nn
+
+from ftkit.adapted import Change
+from ftkit.lowrank import LowRank, checked, matrices
+
+
+@dataclass(frozen=True)
+class RsLoRA:
+    """W + (alpha / sqrt(rank)) B A for every linear layer of the body, else as LoRA.
+
+    Kalajdzievski 2023, arXiv:2312.03732: with alpha / rank the change of each step shrinks as the rank grows, and high ranks learn no more
+    than low ones. At one rank it *is* LoRA with another alpha, or another learning rate.
+
+    Args:
+        rank: at least 1.
+        alpha: scales the change by alpha / sqrt(rank), above 0; 8 gives the scale of LoRA's default at rank 4.
+        where: glob patterns over the names of the weights, as in LoRA.
+
+    Raises:
+        ValueError: rank below 1, alpha not above 0; from `changes`, if `where` fits no weight of a linear layer.
+
+    >>> RsLoRA(rank=4).scale
+    4.0
+    """
+
+    rank: int = 8
+    alpha: float = 8.0
+    where: str = "body.*"
+
+    def __post_init__(self) -> None:
+        checked(self.rank, self.alpha, "RsLoRA")
+
+    @property
+    def scale(self) -> float:
+        """alpha / sqrt(rank), the factor before B A."""
+        return self.alpha / math.sqrt(self.rank)
+
+    def changes(self, model: nn.Module) -> dict[str, Change]:
+        found = matrices(model, self.where, "RsLoRA")
+        return {name: LowRank(matrix, self.rank, self.scale) for name, matrix in found.items()}

@@ -1,0 +1,71 @@
+"""VeRA: one random A and B for all layers, and two learned vectors a layer."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ftkit.adapted import Change, LinearChange, stream
+from ftkit.lowrank import Matrix, checked, matrices
+
+
+@dataclass(frozen=True)
+class VeRA:
+    """W + diag(b) B diag(d) A for every linear layer of the body; A and B are random, frozen and shared, b and d train.
+
+    Kopiczko et al. 2024, arXiv:2310.11454. A layer takes as many columns of A and rows of B as it has inputs and outputs. A and B are a
+    part of the space, not of what was learned: the same `seed` draws the same. b starts at 0, so that nothing changes at first.
+
+    Args:
+        rank: at least 1; it costs one number a layer, so it is large where LoRA's is small.
+        start: what every d starts at.
+        seed: draws A and B.
+        where: glob patterns over the names of the weights, as in LoRA.
+
+    Raises:
+        ValueError: rank below 1; from `changes`, if `where` fits no weight of a linear layer.
+    """
+
+    rank: int = 64
+    start: float = 0.1
+    seed: int = 0
+    where: str = "body.*"
+
+    def __post_init__(self) -> None:
+        checked(self.rank, None, "VeRA")
+
+    def changes(self, model: nn.Module) -> dict[str, Change]:
+        found = matrices(model, self.where, "VeRA")
+        into, out = (max(getattr(matrix, side) for matrix in found.values()) for side in ("into", "out"))
+        a, b = (kaiming(shape, stream(self.seed, name)) for shape, name in (((self.rank, into), "A"), ((out, self.rank), "B")))
+        return {name: Vectors(matrix, a, b, self.start) for name, matrix in found.items()}
+
+
+def kaiming(shape: tuple[int, int], generator: torch.Generator) -> Tensor:
+    """U(-sqrt(6/in), sqrt(6/in)) for a matrix (out, in), Kaiming's start for ReLU networks."""
+    bound = (6 / shape[1]) ** 0.5
+    return torch.empty(shape).uniform_(-bound, bound, generator=generator)
+
+
+class Vectors(LinearChange):
+    """weight + diag(b) B diag(d) A, with d (rank,), b (out,), and the layer's part of the shared A (rank, in) and B (out, rank)."""
+
+    shared_a: Tensor
+    shared_b: Tensor
+
+    def __init__(self, matrix: Matrix, a: Tensor, b: Tensor, start: float) -> None:
+        super().__init__()
+        self.transposed = matrix.transposed
+        self.register_buffer("shared_a", a[:, : matrix.into].to(matrix.weight), persistent=False)
+        self.register_buffer("shared_b", b[: matrix.out].to(matrix.weight), persistent=False)
+        self.d = nn.Parameter(matrix.weight.new_full((len(a),), start))
+        self.b = nn.Parameter(matrix.weight.new_zeros(matrix.out))
+
+    def forward(self, weight: Tensor) -> Tensor:
+        change = self.b.unsqueeze(1) * (self.shared_b @ (self.d.unsqueeze(1) * self.shared_a))
+        return weight + (change.t() if self.transposed else change)
+
+    def linear(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        answer = F.linear(x, weight.t() if self.transposed else weight, bias)
+        return answer + self.b * F.linear(self.d * F.linear(x, self.shared_a), self.shared_b)
