@@ -113,7 +113,7 @@ class TestShow:
     def test_some_lines_of_it(self) -> None:
         whole, part = show(LowRank).text(), show(LowRank, lines=(4, 6)).text()
         start = int(whole.split("lines ")[1].split("-")[0])
-        assert part.splitlines()[0] == f"ftkit/techniques/lora.py, lines {start + 3}-{start + 5}"
+        assert part.splitlines()[0] == f"ftkit/lowrank.py, lines {start + 3}-{start + 5}"
         assert part.splitlines()[2:] == [line[4:] for line in whole.splitlines()[2:][3:6]]
 
     def test_a_module_and_another_package(self) -> None:
