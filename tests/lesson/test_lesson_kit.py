@@ -111,10 +111,10 @@ class TestShow:
         assert root not in shown.text() and root not in shown.html()
 
     def test_some_lines_of_it(self) -> None:
-        whole, part = show(LowRank).text(), show(LowRank, lines=(4, 6)).text()
+        whole, part = show(LowRank).text(), show(LowRank, lines=(7, 9)).text()
         start = int(whole.split("lines ")[1].split("-")[0])
-        assert part.splitlines()[0] == f"ftkit/lowrank.py, lines {start + 3}-{start + 5}"
-        assert part.splitlines()[2:] == [line[4:] for line in whole.splitlines()[2:][3:6]]
+        assert part.splitlines()[0] == f"ftkit/lowrank.py, lines {start + 6}-{start + 8}"
+        assert part.splitlines()[2:] == [line[4:] for line in whole.splitlines()[2:][6:9]]
 
     def test_a_module_and_another_package(self) -> None:
         assert show(sources, lines=(1, 1)).text().startswith("ftkit/lesson/sources.py, lines 1-1")
