@@ -1,7 +1,7 @@
 """Many trials as one long table, and a table as a trial again.
 
 A *trial* is any function from settings to an iterator of `Event`. The table has one row a reading: the settings, `step`, `quantity`
-(such as "valid/accuracy") and `value`.
+(such as "valid/accuracy"), `value` and, where the run told them, `items`: which test items were right, packed as in `ftkit.events`.
 """
 
 import time
@@ -20,7 +20,7 @@ from ftkit.stats import interval
 Trial = Callable[..., Iterable[Event]]
 Settings = Mapping[str, Any]
 KEPT = ("valid", "test", "cost")
-READING = ("step", "quantity", "value", "error")
+READING = ("step", "quantity", "value", "items", "error")
 
 
 def grid(**values: Iterable[Any]) -> list[dict[str, Any]]:
@@ -61,14 +61,16 @@ def sweep(trial: Trial, jobs: Sequence[Settings], executor: Executor | None = No
 
 
 def run(trial: Trial, job: Settings, keep: Sequence[str] = KEPT) -> dict[str, Any]:
-    """One run: its `readings`, [step, quantity, value] each, its `error`, "" if there was none, and its `seconds`."""
+    """One run: its `readings`, [step, quantity, value] or [step, quantity, value, items] each, its `error`, "" if there was none, and its
+    `seconds`."""
     readings: list[list[Any]] = []
     step, error, start = 0, "", time.perf_counter()
     try:
         for event in trial(**job):
             step = event.step
             if event.stage in keep:
-                readings += [[step, name, float(value)] for name, value in event.values.items()]
+                told = event.items
+                readings += [[step, name, float(value), *([told[name]] if name in told else [])] for name, value in event.values.items()]
     except Diverged:
         readings.append([step, "diverged", 1.0])
     except Exception as wrong:

@@ -10,10 +10,11 @@ import pandas as pd
 import pytest
 from kept_trials import LOG, begun, counted
 
-from ftkit.events import Event
+from ftkit.events import Event, unpacked
 from ftkit.record import read_table
 from ftkit.studies import __main__ as studies
 from ftkit.studies import lora
+from ftkit.studies.bench import FROZEN, load, rail
 from ftkit.studies.recording import WIDER, beyond, content, make, next_rate, settled
 from ftkit.sweeps import grid, last, sweep, where
 
@@ -115,3 +116,10 @@ def test_a_study_that_cannot_be_made_is_refused(asked: list[str], words: str, ca
     with pytest.raises(SystemExit):
         studies.main(asked)
     assert words in capsys.readouterr().err
+
+
+def test_a_bench_says_which_items_of_test_were_right() -> None:
+    (told,) = [event for event in rail("digits", FROZEN, 3e-2, test=True) if event.stage == "test"]
+    right = unpacked(told.items["test/accuracy"])
+    assert len(right) == len(load("digits")[1].test)
+    assert right.mean() == pytest.approx(told.values["test/accuracy"])

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ftkit.adapted import Adapted
-from ftkit.events import Event
+from ftkit.events import Event, unpacked
 from ftkit.pictures import teaching
 from ftkit.pictures.distill import Example, plain
 from ftkit.record import read_table
@@ -168,15 +168,16 @@ class TestPupils:
     def test_marks_are_accuracy_on_all_of_test_and_agreement_where_the_teacher_has_answered(self, monkeypatch: Any) -> None:
         task, answers = pupils.pool("digits"), teachers.stored("digits")
         part = Stored(input_keys(task.test)[:100], answers(task.batch("test", torch.arange(100))))
-        whole = pupils.marks("digits", pupils.newcomer("digits", "two blocks", 0))
+        whole, right = pupils.marks("digits", pupils.newcomer("digits", "two blocks", 0))
+        assert whole["accuracy"] == pytest.approx(right.float().mean().item()) and len(right) == len(task.test)
         monkeypatch.setattr(pupils, "stored", lambda on: part)
         monkeypatch.setattr(pupils, "known", lambda on, data: torch.arange(100))
-        some = pupils.marks("digits", pupils.newcomer("digits", "two blocks", 0))
+        some, _ = pupils.marks("digits", pupils.newcomer("digits", "two blocks", 0))
         assert some["accuracy"] == whole["accuracy"] and some["agreement"] != whole["agreement"]
 
     def test_a_model_that_is_its_teacher_has_its_marks(self) -> None:
         task, teacher = pupils.pool("digits"), pupils.teacher("digits")
-        found = pupils.marks("digits", lambda batch: teacher(batch))  # type: ignore[arg-type]
+        found, _ = pupils.marks("digits", lambda batch: teacher(batch))  # type: ignore[arg-type]
         assert found == {"accuracy": pytest.approx(pupils.standing("digits")["test"]), "agreement": 1.0}
         assert found["accuracy"] == float((teacher.logits(task.test, task.name).argmax(-1) == task.labels("test")).float().mean())
 
@@ -383,4 +384,7 @@ class TestShipped:
 def test_a_student_of_the_kit_agrees_with_the_run_it_came_from() -> None:
     model = Adapted(pupils.newcomer("digits", "two blocks", 0))
     list(distill.learning(model, pupils.given("digits", 0, 0), 1e-3, 0, distill.supervised))
-    assert distill.tested("digits", model).values == {f"test/{name}": value for name, value in pupils.marks("digits", model.net).items()}
+    found, right = pupils.marks("digits", model.net)
+    told = distill.tested("digits", model)
+    assert told.values == {f"test/{name}": value for name, value in found.items()}
+    assert unpacked(told.items["test/accuracy"]).tolist() == right.tolist()

@@ -4,10 +4,12 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
-from ftkit.events import Diverged, Event
+from ftkit.events import Diverged, Event, packed, unpacked
+from ftkit.lesson.judging import by_seed, by_seed_and_item
 from ftkit.record import read_table, write_table
 from ftkit.recorded import Recorded
 from ftkit.stats import interval
@@ -98,3 +100,30 @@ def test_the_points_are_this_methods_ranks_and_the_tuned_rails(recorded: Recorde
     ]
     assert points[2]["lr"] == 0.1 and points[2]["mean"] == pytest.approx(1.201)
     assert recorded.points({"on": "elsewhere", "rank": 1, "lr": 0.01}) == []
+
+
+def exam(seed: int) -> Iterator[Event]:
+    """Three of ten items are right, other ones with each seed."""
+    right = [(i + seed) % 10 < 3 for i in range(10)]
+    yield Event(1, "valid", {"valid/accuracy": 0.5})
+    yield Event(1, "test", {"test/accuracy": 0.3, "test/other": 0.1}, {"test/accuracy": packed(right)})
+
+
+def test_which_items_were_right_comes_back_from_a_file(tmp_path: Path) -> None:
+    write_table(tmp_path / "x.parquet", sweep(exam, grid(seed=[0, 1, 2])), {})
+    table, _ = read_table(tmp_path / "x.parquet")
+    found = by_seed_and_item(table)
+    assert found.shape == (3, 10)
+    assert found[1].tolist() == [1, 1, 0, 0, 0, 0, 0, 0, 0, 1]
+    assert found.mean(1).tolist() == by_seed(table).tolist()
+    with pytest.raises(ValueError, match="the record must say which items were right for test/other, got none"):
+        by_seed_and_item(table, "test/other")
+    with pytest.raises(ValueError, match="the record must say which items were right for test/accuracy, got none"):
+        by_seed_and_item(table.drop(columns="items"))
+
+
+@pytest.mark.parametrize("count", [0, 1, 7, 8, 9, 1319])
+def test_packed_items_are_all_there(count: int) -> None:
+    right = np.random.default_rng(0).integers(0, 2, count)
+    assert unpacked(packed(right)).tolist() == right.tolist()
+    assert len(packed(right)) <= count / 4 + 7

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ftkit.events import unpacked
 from ftkit.stats import interval, verdict
 from ftkit.sweeps import where
 
@@ -19,6 +20,19 @@ def by_seed(table: pd.DataFrame, quantity: str = "test/accuracy", **settings: An
     found = rows[rows["quantity"] == quantity].sort_values("seed")
     assert len(found) and not found["seed"].duplicated().any(), (quantity, settings)
     return found["value"].to_numpy()
+
+
+def by_seed_and_item(table: pd.DataFrame, quantity: str = "test/accuracy", **settings: Any) -> np.ndarray:
+    """Which test items were right, for the rate that was chosen: 0 or 1, (seeds, items), the seeds rising.
+
+    Raises:
+        ValueError: the record does not say.
+    """
+    rows = where(table, **settings)
+    found = rows[rows["quantity"] == quantity].sort_values("seed")
+    if "items" not in found.columns or not found["items"].map(bool).all() or found["items"].isna().any():
+        raise ValueError(f"the record must say which items were right for {quantity}, got none; make it anew with make results")
+    return np.stack([unpacked(text) for text in found["items"]])
 
 
 def points(values: Sequence[float] | np.ndarray) -> str:

@@ -10,9 +10,9 @@ from ftkit.adapted import Adapted, Space
 from ftkit.bases import Net, load_base
 from ftkit.cost import measure
 from ftkit.data import Task, load_task
-from ftkit.events import Event
+from ftkit.events import Event, packed
 from ftkit.techniques.freeze import Only
-from ftkit.training import HEAD_LR, Look, evaluate, train
+from ftkit.training import HEAD_LR, Evaluation, Look, evaluate, train
 
 HEAD = Only("heads.*")
 STEPS, SIZE, VALID_ROWS = 80, 16, 400
@@ -81,8 +81,14 @@ def fine_tuning(
     model = Adapted(net or base.fresh_heads(seed), *spaces, seed=seed)
     yield from train(model, data, steps=STEPS, size=SIZE, lr=lr, head_lr=head_lr, seed=seed, valid_rows=VALID_ROWS, look=look)
     if test:
-        yield Event(STEPS, "test", {"test/accuracy": evaluate(model, task, "test").accuracy})
+        yield tested(accuracy=evaluate(model, task))
     yield bill(on, *spaces)
+
+
+def tested(**read: Evaluation) -> Event:
+    """What was read of test, by name: accuracies, and which items were right. Once, for settings that were chosen before."""
+    right = {f"test/{name}": packed(reading.correct.numpy()) for name, reading in read.items()}
+    return Event(STEPS, "test", {f"test/{name}": reading.accuracy for name, reading in read.items()}, right)
 
 
 def rail(on: str, method: str, lr: float, seed: int = 0, test: bool = False, examples: int | None = None) -> Iterator[Event]:

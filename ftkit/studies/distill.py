@@ -11,7 +11,7 @@ from torch import Tensor
 from ftkit.adapted import Adapted
 from ftkit.cost import measure
 from ftkit.data import Task
-from ftkit.events import Event
+from ftkit.events import Event, packed
 from ftkit.objective import Objective, supervised
 from ftkit.pictures.distill import Example
 from ftkit.studies import bench
@@ -93,7 +93,8 @@ def learning(model: Adapted, data: Task, lr: float, seed: int, objective: Object
 
 def tested(on: str, model: Adapted) -> Event:
     """Accuracy on test, and agreement with the teacher there: read once, for settings that were chosen before."""
-    return Event(STEPS, "test", {f"test/{name}": value for name, value in marks(on, model.net).items()})
+    found, right = marks(on, model.net)
+    return Event(STEPS, "test", {f"test/{name}": value for name, value in found.items()}, {"test/accuracy": packed(right.numpy())})
 
 
 @lru_cache(maxsize=2 * len(BENCHES))

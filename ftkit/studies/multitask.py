@@ -13,7 +13,7 @@ from ftkit.cost import measure
 from ftkit.data import Task, load_task
 from ftkit.events import Event
 from ftkit.objective import supervised
-from ftkit.studies.bench import FROZEN, FULL, HEAD, SIZE, STEPS, VALID_ROWS
+from ftkit.studies.bench import FROZEN, FULL, HEAD, SIZE, STEPS, VALID_ROWS, tested
 from ftkit.studies.multitask_pulls import Pulls
 from ftkit.techniques.balance import GradNorm, PCGrad, Uncertainty, Weighted
 from ftkit.techniques.multitask import Mixture, Together
@@ -126,7 +126,7 @@ def trial(
     gradients lay to each other up to that step, `look/<pair or itself>/<block>/<step>`; with `test`, both tasks' accuracies on test come
     once.
     """
-    tasks = drawn(pair, examples, seed)
+    target, other = tasks = drawn(pair, examples, seed)
     model = Adapted(load(pair)[0].fresh_heads(seed), seed=seed)
     aim, (data, size) = objective(way, share, tasks), arriving(way, share, tasks)
     pulls, seen = looking(pair, examples, seed).look if look else None, {}
@@ -135,11 +135,10 @@ def trial(
             seen.update({f"{name}/{event.step}": value for name, value in event.values.items()})
             event = replace(event, values=dict(seen))
         if event.stage == "valid" and event.step == STEPS:
-            event = replace(event, values={**event.values, "valid/other": evaluate(model, tasks[1], "valid", VALID_ROWS).accuracy})
+            event = replace(event, values={**event.values, "valid/other": evaluate(model, other, "valid", VALID_ROWS).accuracy})
         yield event
     if test:
-        accuracies = [evaluate(model, task, "test").accuracy for task in tasks]
-        yield Event(STEPS, "test", {"test/accuracy": accuracies[0], "test/other": accuracies[1]})
+        yield tested(accuracy=evaluate(model, target), other=evaluate(model, other))
     yield bill(pair, way)
 
 
@@ -150,7 +149,7 @@ def alone(pair: str, method: str, lr: float, examples: int = EXAMPLES, seed: int
     model = Adapted(load_base(PAIRS[pair].base, task, seed=seed), *spaces, seed=seed)
     yield from train(model, task, steps=STEPS, size=SIZE, lr=lr, head_lr=head_lr, seed=seed, valid_rows=VALID_ROWS)
     if test:
-        yield Event(STEPS, "test", {"test/accuracy": evaluate(model, task, "test").accuracy})
+        yield tested(accuracy=evaluate(model, task))
     yield bill(pair, method)
 
 

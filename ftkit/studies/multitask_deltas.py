@@ -7,7 +7,7 @@ from ftkit.bases import Net
 from ftkit.data import Task
 from ftkit.delta import Delta
 from ftkit.events import Event
-from ftkit.studies.bench import SIZE, STEPS, VALID_ROWS
+from ftkit.studies.bench import SIZE, STEPS, VALID_ROWS, tested
 from ftkit.studies.multitask import EXAMPLES, FIXED, arriving, drawn, load, looking, objective
 from ftkit.studies.multitask_pulls import CONTROL, opposed
 from ftkit.techniques.freeze import Only
@@ -49,10 +49,9 @@ def mixing(pair: str, lr: float, examples: int = EXAMPLES, seed: int = 0, test: 
     best = max(FACTORS, key=lambda factor: sum(_on_valid(both[factor], task) for task in tasks))
     yield Event(STEPS, "valid", {"valid/accuracy": mean, "valid/factor": best})
     if test:
-        alone = [evaluate(single, task, "test").accuracy for single, task in zip(singles, tasks, strict=True)]
-        mixed = [evaluate(both[best], task, "test").accuracy for task in tasks]
-        names = ("test/accuracy", "test/other", "test/mixed", "test/mixed other")
-        yield Event(STEPS, "test", dict(zip(names, (*alone, *mixed), strict=True)))
+        alone = [evaluate(single, task) for single, task in zip(singles, tasks, strict=True)]
+        mixed = [evaluate(both[best], task) for task in tasks]
+        yield tested(**dict(zip(("accuracy", "other", "mixed", "mixed other"), (*alone, *mixed), strict=True)))
 
 
 def _on_valid(net: Net, task: Task) -> float:

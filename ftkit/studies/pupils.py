@@ -75,12 +75,14 @@ def newcomer(on: str, body: str, seed: int) -> Net:
     return student(base.fresh_heads(seed), BODIES[body], seed if "random" in body else None)
 
 
-def marks(on: str, model: Net) -> dict[str, float]:
-    """`accuracy` on test, and `agreement` with the teacher on the rows of test that it has answered, both in [0, 1]."""
+def marks(on: str, model: Net) -> tuple[dict[str, float], Tensor]:
+    """`accuracy` on test, and `agreement` with the teacher on the rows of test that it has answered, both in [0, 1]; and which rows of test
+    were right, 0 or 1, (rows,)."""
     task = pool(on)
     said, asked = Teacher(model).logits(task.test, task.name), known(on, task.test)
     theirs = stored(on)(task.batch("test", asked))
-    return {"accuracy": float((said.argmax(-1) == task.labels("test")).float().mean()), "agreement": agreement(said[asked], theirs)}
+    right = (said.argmax(-1) == task.labels("test")).to(torch.uint8)
+    return {"accuracy": float(right.float().mean()), "agreement": agreement(said[asked], theirs)}, right
 
 
 def standing(on: str) -> dict[str, float]:

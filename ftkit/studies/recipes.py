@@ -8,7 +8,7 @@ from ftkit.adapted import Adapted, Space
 from ftkit.bases import Net, load_base
 from ftkit.data import Task, load_task
 from ftkit.events import Event
-from ftkit.studies.bench import BENCHES, HEAD, SIZE, STEPS, VALID_ROWS, load
+from ftkit.studies.bench import BENCHES, HEAD, SIZE, STEPS, VALID_ROWS, load, tested
 from ftkit.studies.freezing import BLOCKS, spaces
 from ftkit.techniques.freeze import LastBlocks, Only, discriminative
 from ftkit.training import HEAD_LR, Rate, evaluate, train
@@ -72,7 +72,7 @@ def recipe(on: str, method: str, lr: float, seed: int = 0, test: bool = False, p
     net = base.fresh_heads(seed)
     model = yield from chain(net, task.take(BENCHES[on].examples, seed), stages(net, method, lr, probe), seed)
     if test:
-        yield Event(STEPS, "test", {"test/accuracy": evaluate(model, task).accuracy})
+        yield tested(accuracy=evaluate(model, task))
     if test and on == "library":
         yield Event(STEPS, "shift", {"shift/accuracy": evaluate(model, shifted()).accuracy})
         if method == "LP-FT":
@@ -106,7 +106,7 @@ def far(method: str, lr: float, seed: int = 0, test: bool = False) -> Iterator[E
     plan = stages(net, "frozen body" if method == "frozen body" else "full fine-tuning", lr, lr)
     model = yield from chain(net, task.take(FAR_EXAMPLES, seed), plan, seed)
     if test:
-        yield Event(STEPS, "test", {"test/accuracy": evaluate(model, task).accuracy})
+        yield tested(accuracy=evaluate(model, task))
 
 
 @lru_cache(maxsize=1)

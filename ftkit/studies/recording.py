@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import os
 import platform
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
@@ -11,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 import torch
+import transformers
 
 from ftkit.record import write_table
 from ftkit.remembering import Remembering
@@ -131,7 +133,9 @@ def about(lesson: str, seeds: Sequence[int]) -> dict[str, Any]:
         "command": f"make results LESSON={lesson}",
         "python": platform.python_version(),
         "torch": torch.__version__,
+        "transformers": transformers.__version__,
         "processor": platform.machine(),
+        "cores": os.cpu_count(),
         "seeds": list(seeds),
         "fingerprints": {on: load(on)[1].fingerprint for on in BENCHES},
     }

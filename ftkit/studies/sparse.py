@@ -12,7 +12,7 @@ from ftkit.data import Task
 from ftkit.entries import exact_count, top
 from ftkit.events import Event
 from ftkit.scores import fisher, gradient, movement
-from ftkit.studies.bench import BENCHES, HEAD, SIZE, STEPS, VALID_ROWS, bill, fine_tuning, load
+from ftkit.studies.bench import BENCHES, HEAD, SIZE, STEPS, VALID_ROWS, bill, fine_tuning, load, tested
 from ftkit.techniques.sparse import CRITERIA as WITHOUT_DATA
 from ftkit.techniques.sparse import Rows, Sparse, regrown
 from ftkit.training import Look, evaluate, train
@@ -118,5 +118,5 @@ def in_parts(
         events = train(model, data, steps=steps, size=SIZE, lr=lr, seed=order, readings=2, valid_rows=VALID_ROWS, look=look)
         yield from (replace(event, step=event.step + part * steps) for event in events)
     if test:
-        yield Event(STEPS, "test", {"test/accuracy": evaluate(model, task).accuracy})
+        yield tested(accuracy=evaluate(model, task))
     yield bill(on, start, HEAD)
