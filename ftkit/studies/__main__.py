@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from ftkit.shared import shared_folder
-from ftkit.studies import bitfit, distill_record, freezing_record, lora, multitask_record, sparse_record, transfer
+from ftkit.studies import bitfit, distill_record, family, freezing_record, lora, multitask_record, sparse_record, transfer
 
 STUDIES = {
     "00": (transfer, "00_transfer.json"),
@@ -14,6 +14,7 @@ STUDIES = {
     "05": (sparse_record, "05_sparse.parquet"),
     "06": (distill_record, "06_distillation.parquet"),
     "07": (multitask_record, "07_multitask.parquet"),
+    "08": (family, "08_family.parquet"),
 }
 
 

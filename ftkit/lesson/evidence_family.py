@@ -1,0 +1,147 @@
+"""What is said of LoRA's relatives, and what the recorded runs of lesson 08 say to it."""
+
+from collections.abc import Callable, Iterable
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ftkit.lesson.evidence import Claim
+from ftkit.lesson.judging import MARGIN, by_seed, by_seed_and_item, judged, points
+from ftkit.stats import Judged, crossed, family
+from ftkit.studies.bench import FULL
+from ftkit.studies.family import HIGH, JUDGED, OWN, RELATIVES
+from ftkit.studies.recording import chosen
+from ftkit.sweeps import where
+
+DORA = "Liu et al. 2024, arXiv:2402.09353"
+PISSA = "Meng et al. 2024, arXiv:2404.02948"
+PLUS = "Hayou et al. 2024, arXiv:2402.12354"
+RS = "Kalajdzievski 2023, arXiv:2312.03732"
+FA = "Zhang et al. 2023, arXiv:2308.03303"
+VERA = "Kopiczko et al. 2024, arXiv:2310.11454"
+IA3 = "Liu et al. 2022, arXiv:2205.05638"
+EARLY = 28
+"""The reading after about a third of a run."""
+OTHERS = tuple(name for name in RELATIVES if name != "LoRA")
+
+
+class Evidence:
+    """The recorded table of lesson 08, asked as its claims need it. Rates were chosen on valid; accuracies are on test, one a seed."""
+
+    def __init__(self, table: pd.DataFrame) -> None:
+        self.table = table
+        self.ons = list(dict.fromkeys(where(table, method=OWN)["on"]))
+
+    def test(self, on: str, relative: str, rank: int) -> np.ndarray:
+        """Accuracy at the rate that was chosen."""
+        return by_seed(self.table, on=on, relative=relative, rank=rank)
+
+    def rail(self, on: str, method: str) -> np.ndarray:
+        """The same of "full fine-tuning" or the "frozen body"."""
+        return by_seed(self.table, on=on, method=method)
+
+    def minus_lora(self, on: str, relative: str, rank: int) -> np.ndarray:
+        """A relative minus LoRA of that rank."""
+        return self.test(on, relative, rank) - self.test(on, "LoRA", rank)
+
+    def rate(self, on: str, relative: str, rank: int) -> float:
+        """The rate that was chosen on valid."""
+        return chosen(self.table, on=on, relative=relative, rank=rank)
+
+    def numbers(self, on: str, relative: str, rank: int) -> int:
+        """How many numbers train, the head's included."""
+        return int(where(self.table, on=on, relative=relative, rank=rank, quantity="cost/trainable")["value"].median())
+
+    def early(self, on: str, relative: str, rank: int) -> np.ndarray:
+        """Accuracy on valid after a third of the run, at the rate that was chosen for its end."""
+        lr = self.rate(on, relative, rank)
+        rows = where(self.table, on=on, relative=relative, rank=rank, lr=lr, step=EARLY, quantity="valid/accuracy")
+        return rows.drop_duplicates("seed").sort_values("seed")["value"].to_numpy()
+
+    def with_items(self, on: str, relative: str, rank: int) -> tuple[float, float, float]:
+        """The same difference with an interval for which the test items are a sample too: (mean, low, high)."""
+        ours, lora = (by_seed_and_item(self.table, on=on, relative=name, rank=rank).astype(float) for name in (relative, "LoRA"))
+        return crossed(ours - lora)
+
+    @cached_property
+    def families(self) -> dict[tuple[str, int], dict[str, Judged]]:
+        """For each bench and rank the relatives minus LoRA, judged as one family of seven."""
+        return {
+            (on, rank): family({name: self.minus_lora(on, name, rank).tolist() for name in OTHERS}, MARGIN)
+            for on in self.ons
+            for rank in JUDGED
+        }
+
+    def verdicts(self, relative: str) -> dict[str, tuple[str, str]]:
+        """For each bench and rank: the difference in points with its interval, and the verdict."""
+        return {
+            f"{on}, rank {rank}": (points(self.minus_lora(on, relative, rank)), judged_[relative].verdict)
+            for (on, rank), judged_ in self.families.items()
+        }
+
+
+def _said(verdicts: dict[str, tuple[str, str]], holds: Iterable[str]) -> tuple[str, str]:
+    lines = "; ".join(f"{name} {figures}, {says}" for name, (figures, says) in verdicts.items())
+    seen = {says for _, says in verdicts.values()}
+    if seen <= set(holds):
+        return lines, "holds"
+    return lines, "does not hold" if seen - set(holds) - {"cannot tell"} else "cannot tell"
+
+
+def _of(relative: str, claim: str, source: str, holds: set[str]) -> Callable[[Evidence], Claim]:
+    experiment = (
+        f"{relative} minus LoRA, each at its best rate; ranks {' and '.join(map(str, JUDGED))}; test, points; Holm over all relatives"
+    )
+    return lambda found: Claim(claim, source, experiment, *_said(found.verdicts(relative), holds))
+
+
+BETTER = {
+    "DoRA": ("DoRA does better than LoRA with as many numbers.", DORA),
+    "PiSSA": ("PiSSA does better than LoRA.", PISSA),
+    "LoRA+": ("LoRA does better if B moves faster than A.", PLUS),
+}
+AS_GOOD = {
+    "LoRA-FA": ("A can stay as it was drawn.", FA),
+    "VeRA": ("Two vectors a layer do as well as LoRA.", VERA),
+    "(IA)3": ("Rescaling keys, values and inner features does as well as LoRA.", IA3),
+}
+
+
+def high_ranks(found: Evidence) -> Claim:
+    """At a high rank rsLoRA gains what LoRA's scale lets go."""
+    gaps: dict[str, Any] = {on: found.test(on, "rsLoRA", HIGH) - found.test(on, "LoRA", HIGH) for on in found.ons}
+    experiment = f"rsLoRA minus LoRA at rank {HIGH}, each at its best rate; test, points"
+    return Claim("At high ranks LoRA needs the scale alpha over the root of the rank.", RS, experiment, *judged(gaps, {"beats"}))
+
+
+def faster(found: Evidence) -> Claim:
+    """PiSSA is ahead of LoRA early in a run."""
+    gaps = {f"{on}, rank {rank}": found.early(on, "PiSSA", rank) - found.early(on, "LoRA", rank) for on in found.ons for rank in JUDGED}
+    experiment = f"PiSSA minus LoRA after {EARLY} of the 80 steps, each at the rate that is best at the end; valid, points"
+    return Claim("PiSSA learns faster.", PISSA, experiment, *judged(gaps, {"beats"}))
+
+
+def beaten_by_none(found: Evidence) -> Claim:
+    """With a tuned rate no relative beats LoRA anywhere."""
+    every = {f"{name} on {on}, rank {rank}": each[name].verdict for (on, rank), each in found.families.items() for name in OTHERS}
+    beats = [name for name, says in every.items() if says == "beats"]
+    told = sum(says != "cannot tell" for says in every.values())
+    figures = f"{len(beats)} of {len(every)} comparisons are won ({'; '.join(beats) or 'none'}); {told} can be told"
+    experiment = "all relatives minus LoRA, all benches and ranks; verdicts as above"
+    says = "does not hold" if beats else "holds" if told == len(every) else "cannot tell"
+    return Claim("With a tuned rate for each, no relative beats LoRA.", "often heard", experiment, figures, says)
+
+
+def family_claims(table: pd.DataFrame) -> list[Claim]:
+    """Every claim of lesson 08, judged by the recorded runs."""
+    found = Evidence(table)
+    better = [_of(name, *said, {"beats"})(found) for name, said in BETTER.items()]
+    as_good = [_of(name, *said, {"beats", "ties"})(found) for name, said in AS_GOOD.items()]
+    return [*better, faster(found), high_ranks(found), *as_good, beaten_by_none(found)]
+
+
+def gain(found: Evidence, on: str, relative: str, rank: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What a share of the whole gain is made of: the relative's accuracies, the frozen body's and full fine-tuning's, one a seed."""
+    return found.test(on, relative, rank), found.rail(on, "frozen body"), found.rail(on, FULL)

@@ -1,0 +1,104 @@
+"""Lesson 08: LoRA's relatives on three benches, with as many trainable numbers as LoRA, each at its own best learning rate."""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
+from functools import lru_cache
+from pathlib import Path
+
+import pandas as pd
+
+from ftkit.adapted import Space
+from ftkit.events import Event
+from ftkit.lowrank import matrices
+from ftkit.studies.bench import BENCHES, HEAD, fine_tuning, load, rail
+from ftkit.studies.lora import RAIL_LRS
+from ftkit.studies.recording import few, make, settled
+from ftkit.sweeps import grid
+from ftkit.techniques.dora import DoRA
+from ftkit.techniques.ia3 import IA3
+from ftkit.techniques.lora import LoRA
+from ftkit.techniques.lorafa import LoRAFA
+from ftkit.techniques.loraplus import LoRAPlus
+from ftkit.techniques.pissa import PiSSA
+from ftkit.techniques.rslora import RsLoRA
+from ftkit.techniques.vera import VeRA
+from ftkit.training import Look
+
+WIDTH = 32
+"""VeRA's rank for each rank of LoRA: even so it has far fewer numbers, and more would make its frozen matrices dearer than the layers."""
+
+MADE: dict[str, Callable[[str, int, int], Space]] = {
+    "LoRA": lambda on, rank, seed: LoRA(rank),
+    "rsLoRA": lambda on, rank, seed: RsLoRA(rank),
+    "LoRA+": lambda on, rank, seed: LoRAPlus(rank),
+    "LoRA-FA": lambda on, rank, seed: LoRAFA(fitting(on, rank, each=0, a_rank=1), seed=seed),
+    "DoRA": lambda on, rank, seed: DoRA(fitting(on, rank, each=1, a_rank=2)),
+    "PiSSA": lambda on, rank, seed: PiSSA(rank),
+    "VeRA": lambda on, rank, seed: VeRA(WIDTH * rank, seed=seed),
+    "(IA)3": lambda on, rank, seed: IA3(),
+}
+RELATIVES = tuple(MADE)
+FIXED = ("(IA)3",)
+"""Those that have the same numbers whatever the rank."""
+
+RANKS = (1, 2, 4, 8, 16, 32)
+"""Of the LoRA whose numbers are given to all."""
+JUDGED, HIGH = (2, 8), 32
+"""The ranks that are recorded for all, and the one at which rsLoRA should show."""
+
+_LOW = (1e-3, 3e-3, 1e-2, 3e-2)
+LRS: dict[str, tuple[float, ...]] = {
+    **dict.fromkeys(RELATIVES, _LOW),
+    "LoRA+": (3e-4, 1e-3, 3e-3, 1e-2),
+    "VeRA": (1e-2, 3e-2, 1e-1, 3e-1),
+    "(IA)3": (1e-2, 3e-2, 1e-1, 3e-1),
+}
+"""The rates that are tried first; where the best lies at an edge, more are tried. LoRA+'s is that of A."""
+SEEDS = tuple(range(10))
+"""Ten, since with eight no sign flip can tell of a family of seven."""
+OWN = "relative"
+"""What the record calls a run of one of them."""
+
+
+@lru_cache(maxsize=len(BENCHES))
+def sizes(on: str) -> tuple[int, int]:
+    """Of the linear layers of a bench's body: inputs and outputs together, and outputs alone."""
+    found = matrices(load(on)[0], "body.*", "LoRA").values()
+    outs = sum(matrix.out for matrix in found)
+    return outs + sum(matrix.into for matrix in found), outs
+
+
+def fitting(on: str, rank: int, each: int, a_rank: int) -> int:
+    """The largest rank, at least 1, with no more numbers than LoRA of `rank`: `each` numbers an output, and for each rank as many as
+    there are outputs (`a_rank` 1) or inputs and outputs (2)."""
+    both, outs = sizes(on)
+    return max(1, (rank * both - each * outs) // (both if a_rank == 2 else outs))
+
+
+def trial(on: str, relative: str, rank: int, lr: float, seed: int = 0, test: bool = False, look: Look | None = None) -> Iterator[Event]:
+    """One of LoRA's relatives on a bench, with at most the numbers of LoRA of `rank`, if its own smallest size allows: one run.
+
+    Raises:
+        ValueError: there is no such relative.
+    """
+    if relative not in MADE:
+        raise ValueError(f"relative must be one of {', '.join(RELATIVES)}, got {relative!r}")
+    yield from fine_tuning(on, MADE[relative](on, rank, seed), HEAD, lr=lr, seed=seed, look=look, test=test)
+
+
+def record(executor: Executor | None, seeds: tuple[int, ...] = SEEDS) -> pd.DataFrame:
+    """The whole study: rates are chosen on valid, with half of the seeds; test is read once, with all seeds, for what was chosen."""
+    half, ons = few(seeds), list(BENCHES)
+    ranks: dict[str, tuple[int, ...]] = {relative: JUDGED[:1] if relative in FIXED else JUDGED for relative in RELATIVES}
+    ranks |= dict.fromkeys(("LoRA", "rsLoRA"), (*JUDGED, HIGH))
+    jobs = [job for relative in RELATIVES for job in grid(on=ons, relative=[relative], rank=ranks[relative], lr=LRS[relative], seed=half)]
+    rails = [job for method, lrs in RAIL_LRS.items() for job in grid(on=ons, method=[method], lr=lrs, seed=half)]
+    ours = settled(trial, jobs, ["on", "relative", "rank"], seeds, executor)
+    again = [ours[ours["relative"] == relative].assign(rank=rank) for relative in FIXED for rank in JUDGED[1:]]
+    table = pd.concat([settled(rail, rails, ["on", "method"], seeds, executor), ours, *again], ignore_index=True)
+    return table.fillna({"method": OWN, "relative": "", "rank": 0}).astype({"rank": int})
+
+
+def main(path: Path, seeds: Sequence[int] = SEEDS) -> None:
+    """Runs the study and writes its table to `path`."""
+    make(path, "08", record, seeds)

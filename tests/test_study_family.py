@@ -1,0 +1,142 @@
+"""The study of lesson 08: equal numbers, its design with fake trials, and what its claims say of figures that turn them."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ftkit.adapted import Adapted
+from ftkit.events import Event, packed
+from ftkit.lesson.evidence_family import EARLY, OTHERS, Evidence, family_claims, gain
+from ftkit.studies import bench, family
+from ftkit.studies.family import FIXED, HIGH, JUDGED, LRS, MADE, OWN, RANKS, RELATIVES
+from ftkit.sweeps import where
+from ftkit.worth import share_of_gain
+
+COSTS = {"trainable": 100.0, "flops": 7.0}
+
+
+def events(accuracy: float, seed: int, test: bool, early: float = 0.0) -> Iterator[Event]:
+    yield Event(EARLY, "valid", {"valid/accuracy": accuracy / 2 + early, "valid/loss": 1.0})
+    yield Event(80, "valid", {"valid/accuracy": accuracy, "valid/loss": 1.0})
+    if test:
+        right = np.arange(1000) < round(1000 * accuracy)
+        yield Event(80, "test", {"test/accuracy": accuracy}, {"test/accuracy": packed(right)})
+    yield Event(80, "cost", {f"cost/{name}": value for name, value in COSTS.items()})
+
+
+def noise(relative: str, seed: int) -> float:
+    """Small, and another for each relative."""
+    return 0.002 * math.sin(7 * seed + RELATIVES.index(relative))
+
+
+BEST = {"LoRA+": 1e-3, "VeRA": 1e-1, "(IA)3": 1e-1}
+LEADS = {"DoRA": 0.03, "VeRA": -0.05, "LoRA+": 0.02}
+
+
+def fake_trial(on: str, relative: str, rank: int, lr: float, seed: int = 0, test: bool = False) -> Iterator[Event]:
+    """DoRA beats LoRA, and LoRA+ in one place; VeRA loses; PiSSA is ahead early; rsLoRA at the high rank."""
+    lead = LEADS.get(relative, 0.0) * (relative != "LoRA+" or on == "digits") + 0.03 * (relative == "rsLoRA" and rank == HIGH)
+    accuracy = 0.7 + lead - 0.05 * abs(math.log10(lr / BEST.get(relative, 1e-2))) + noise(relative, seed) + 0.001 * seed
+    yield from events(accuracy, seed, test, early=0.04 * (relative == "PiSSA"))
+
+
+def fake_rail(on: str, method: str, lr: float, seed: int = 0, test: bool = False) -> Iterator[Event]:
+    accuracy = 0.8 - 0.05 * abs(math.log10(lr / 1e-3)) if method == bench.FULL else 0.6 - 0.05 * abs(math.log10(lr / 1e-1))
+    yield from events(accuracy + 0.001 * seed, seed, test)
+
+
+@pytest.fixture(scope="module")
+def table() -> pd.DataFrame:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(family, "trial", fake_trial)
+        patch.setattr(family, "rail", fake_rail)
+        return family.record(None)
+
+
+@pytest.mark.parametrize("on", list(bench.BENCHES))
+@pytest.mark.parametrize("rank", RANKS)
+def test_nobody_has_more_numbers_than_lora_but_at_its_smallest(on: str, rank: int) -> None:
+    base, _ = bench.load(on)
+    counts = {name: sum(p.numel() for p in Adapted(base, made(on, rank, 0)).parameters()) for name, made in MADE.items()}
+    for name, count in counts.items():
+        if (name, rank) not in {("DoRA", 1), ("VeRA", 1)}:
+            assert count <= counts["LoRA"], name
+    both, outs = family.sizes(on)
+    assert counts["LoRA-FA"] > counts["LoRA"] - outs
+    assert rank == 1 or counts["DoRA"] > counts["LoRA"] - both
+    assert counts["LoRA"] == counts["rsLoRA"] == counts["LoRA+"] == counts["PiSSA"]
+
+
+def test_a_seed_draws_what_is_frozen() -> None:
+    for name in ("LoRA-FA", "VeRA"):
+        assert MADE[name]("digits", 2, 3).seed == 3  # type: ignore[attr-defined]
+
+
+def test_there_is_no_other_relative() -> None:
+    with pytest.raises(ValueError, match="relative must be one of LoRA, rsLoRA, .*, got 'QLoRA'"):
+        list(family.trial("digits", "QLoRA", 2, 1e-3))
+
+
+def test_the_record_has_ten_seeds_of_all_at_an_interior_rate(table: pd.DataFrame) -> None:
+    read = table[table["quantity"] == "test/accuracy"]
+    for on in bench.BENCHES:
+        for relative in RELATIVES:
+            for rank in (*JUDGED, HIGH) if relative in ("LoRA", "rsLoRA") else JUDGED:
+                rows = where(read, on=on, relative=relative, rank=rank)
+                assert sorted(rows["seed"]) == list(range(10)), (on, relative, rank)
+                assert set(rows["lr"]) == {BEST.get(relative, 1e-2)}
+    assert set(table["method"]) == {OWN, bench.FULL, bench.FROZEN}
+
+
+def test_what_has_no_rank_is_recorded_once_and_shown_at_both(table: pd.DataFrame) -> None:
+    for relative in FIXED:
+        few, many = (where(table, relative=relative, rank=rank).drop(columns="rank").reset_index(drop=True) for rank in JUDGED)
+        pd.testing.assert_frame_equal(few, many)
+
+
+def test_every_relative_tries_four_rates_first() -> None:
+    assert all(len(LRS[name]) == 4 for name in RELATIVES)
+
+
+class TestClaims:
+    def found(self, table: pd.DataFrame) -> dict[str, Any]:
+        return {claim.claim: claim for claim in family_claims(table)}
+
+    def test_the_verdicts_are_those_of_the_figures(self, table: pd.DataFrame) -> None:
+        says = [claim.verdict for claim in family_claims(table)]
+        dora, pissa, plus, faster, high, fa, vera, ia3, none = says
+        assert (dora, pissa, plus) == ("holds", "does not hold", "does not hold")
+        assert (faster, high) == ("holds", "holds")
+        assert (fa, vera, ia3) == ("holds", "does not hold", "holds")
+        assert none == "does not hold"
+
+    def test_a_family_of_seven_is_adjusted(self, table: pd.DataFrame) -> None:
+        judged = Evidence(table).families["digits", 2]
+        assert set(judged) == set(OTHERS) and len(OTHERS) == 7
+        assert judged["DoRA"].p == pytest.approx(7 * 2 / 2**10)
+        assert judged["DoRA"].verdict == "beats" and judged["VeRA"].verdict == "loses"
+
+    def test_with_eight_seeds_nothing_could_be_told_apart(self, table: pd.DataFrame) -> None:
+        judged = Evidence(table[table["seed"] < 8]).families["digits", 2]
+        assert {each.verdict for each in judged.values()} == {"cannot tell", "ties"}
+
+    def test_the_last_claim_counts_what_is_won(self, table: pd.DataFrame) -> None:
+        last = family_claims(table)[-1]
+        assert last.statistic.startswith("8 of 42 comparisons are won (DoRA on opening, rank 2; ")
+        lost = table[~table["relative"].isin(["DoRA", "LoRA+"])]
+        flat = pd.concat([lost, *[where(lost, relative="LoRA").assign(relative=name) for name in ("DoRA", "LoRA+")]])
+        assert family_claims(flat)[-1].verdict == "holds"
+
+    def test_items_widen_or_keep_the_interval_and_its_mean(self, table: pd.DataFrame) -> None:
+        found = Evidence(table)
+        mean, low, high = found.with_items("digits", "DoRA", 2)
+        assert mean == pytest.approx(found.minus_lora("digits", "DoRA", 2).mean(), abs=1e-3)
+        assert low < mean < high
+
+    def test_the_share_of_the_gain_lies_between_the_rails(self, table: pd.DataFrame) -> None:
+        share, low, high = share_of_gain(*gain(Evidence(table), "digits", "LoRA", 2))
+        assert share == pytest.approx(0.5, abs=0.03) and low < share < high
