@@ -11,6 +11,7 @@ from planted_distill import right_loss, right_soften, wrong_loss, wrong_soften
 from planted_distill_students import right_blocks, right_inherited, wrong_blocks, wrong_inherited
 from planted_embeddings import right_embedding, wrong_embedding
 from planted_factors import right_count, right_merge, wrong_count, wrong_merge
+from planted_family import right_decompose, right_holm, right_principal, wrong_decompose, wrong_holm, wrong_principal
 from planted_multitask import right_at_rest, right_shares, wrong_at_rest, wrong_shares
 from planted_multitask_fronts import right_surgery, right_undominated, wrong_surgery, wrong_undominated
 from planted_ranks import right_rank, wrong_rank
@@ -46,6 +47,9 @@ WRONG = {
     "inherited": wrong_inherited(),
     "kd_loss": wrong_loss(),
     "take_blocks": wrong_blocks(),
+    "decompose": wrong_decompose(),
+    "principal": wrong_principal(),
+    "holm": wrong_holm(),
 }
 RIGHT = {
     "trainable_numbers": right_count(),
@@ -73,6 +77,9 @@ RIGHT = {
     "inherited": right_inherited(),
     "kd_loss": right_loss(),
     "take_blocks": right_blocks(),
+    "decompose": right_decompose(),
+    "principal": right_principal(),
+    "holm": right_holm(),
 }
 
 
