@@ -6,14 +6,18 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
 import pytest
+import torch
 
 from ftkit.adapted import Adapted
 from ftkit.events import Event, packed
 from ftkit.lesson.evidence_family import EARLY, OTHERS, Evidence, family_claims, gain
+from ftkit.pictures import turns
 from ftkit.studies import bench, family
 from ftkit.studies.family import FIXED, HIGH, JUDGED, LRS, MADE, OWN, RANKS, RELATIVES
 from ftkit.sweeps import where
+from ftkit.techniques.freeze import Only
 from ftkit.worth import share_of_gain
 
 COSTS = {"trainable": 100.0, "flops": 7.0}
@@ -140,3 +144,42 @@ class TestClaims:
     def test_the_share_of_the_gain_lies_between_the_rails(self, table: pd.DataFrame) -> None:
         share, low, high = share_of_gain(*gain(Evidence(table), "digits", "LoRA", 2))
         assert share == pytest.approx(0.5, abs=0.03) and low < share < high
+
+
+class TestTurns:
+    def seen(self, relative: str, lr: float = 3e-2) -> dict[str, float]:
+        (last,) = [e for e in family.trial("digits", relative, 2, lr, look=family.turned) if e.stage == "look" and e.step == bench.STEPS]
+        return dict(last.values)
+
+    def test_rows_that_are_scaled_grow_and_do_not_turn(self) -> None:
+        base, _ = bench.load("digits")
+        model = Adapted(base, MADE["(IA)3"]("digits", 2, 0))
+        name = "body.layers.0.attention.v_proj.weight"
+        model.changes[name].l.data.fill_(1.25)
+        found = family.turned(model)
+        assert found[f"look/longer/{name}"] == pytest.approx(0.25, rel=1e-4)
+        assert found[f"look/turned/{name}"] < 0.05
+        assert not [key for key in found if "q_proj" in key]
+
+    def test_a_right_angle_is_ninety_degrees(self) -> None:
+        base, _ = bench.load("digits")
+        model = Adapted(base, Only("body.layers.0.mlp.fc1.weight"))
+        weight = model.changes["body.layers.0.mlp.fc1.weight"].value
+        weight.data.copy_(_turned(weight.detach()))
+        found = family.turned(model)
+        assert found["look/turned/body.layers.0.mlp.fc1.weight"] == pytest.approx(90, abs=0.01)
+        assert found["look/longer/body.layers.0.mlp.fc1.weight"] == pytest.approx(1.0, rel=1e-4)
+
+    def test_the_picture_has_a_point_for_each_matrix_that_changed(self) -> None:
+        figure = go.Figure(turns(self.seen("DoRA")))
+        attention, forward = figure.data
+        assert (len(attention.x), len(forward.x)) == (3 * 4, 3 * 2)
+        assert min(*attention.x, *forward.x) > 0
+        assert attention.text[0].startswith("0 ")
+        assert len(go.Figure(turns({})).data) == 2
+
+
+def _turned(weight: torch.Tensor) -> torch.Tensor:
+    """Each pair of neighbours (a, b) of a row as (-b, a), twice as long."""
+    pairs = weight.view(len(weight), -1, 2)
+    return 2 * torch.stack([-pairs[..., 1], pairs[..., 0]], -1).view_as(weight)

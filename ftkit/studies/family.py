@@ -6,8 +6,10 @@ from functools import lru_cache
 from pathlib import Path
 
 import pandas as pd
+from torch.nn import functional as F
+from transformers.pytorch_utils import Conv1D
 
-from ftkit.adapted import Space
+from ftkit.adapted import Adapted, Space, linear_layers
 from ftkit.events import Event
 from ftkit.lowrank import matrices
 from ftkit.studies.bench import BENCHES, HEAD, fine_tuning, load, rail
@@ -84,6 +86,20 @@ def trial(on: str, relative: str, rank: int, lr: float, seed: int = 0, test: boo
     if relative not in MADE:
         raise ValueError(f"relative must be one of {', '.join(RELATIVES)}, got {relative!r}")
     yield from fine_tuning(on, MADE[relative](on, rank, seed), HEAD, lr=lr, seed=seed, look=look, test=test)
+
+
+def turned(model: Adapted) -> dict[str, float]:
+    """How far the rows of each matrix of the body have gone: `look/longer/<weight>`, the mean change of their length as a share of it,
+    in either direction, and `look/turned/<weight>`, the mean angle between before and now, in degrees. A row makes one output feature."""
+    layers, found = linear_layers(model.base), dict[str, float]()
+    for name, before, now in model.changed():
+        if name in layers and name.startswith("body."):
+            rows, moved = (weight.t() if isinstance(layers[name], Conv1D) else weight for weight in (before, now))
+            lengths = rows.norm(dim=1)
+            angles = F.cosine_similarity(rows.double(), moved.double(), dim=1).clamp(-1, 1).arccos().rad2deg()
+            found[f"look/longer/{name}"] = float(((moved.norm(dim=1) - lengths).abs() / lengths).mean())
+            found[f"look/turned/{name}"] = float(angles.mean())
+    return found
 
 
 def record(executor: Executor | None, seeds: tuple[int, ...] = SEEDS) -> pd.DataFrame:

@@ -1,0 +1,43 @@
+"""The picture of LoRA's relatives: how far the rows of each matrix have turned, and how much longer or shorter they are."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ftkit.figures import COLOURS, GREY, Spec, layout, scatter
+from ftkit.pictures.names import short
+
+HALVES = {"attention": ("circle", COLOURS["LoRA"]), "feed-forward": ("diamond", COLOURS["sparse"])}
+
+
+def turns(values: Mapping[str, float]) -> Spec:
+    """Length against direction, a point a matrix, from readings named `look/longer/<weight>` and `look/turned/<weight>`.
+
+    The axes of Liu et al. 2024, arXiv:2402.09353, figure 2, with the mean angle in degrees for direction: full fine-tuning and LoRA leave
+    other clouds there. A method that scales rows and turns none lies on the left edge.
+    """
+    found: dict[str, dict[str, float]] = {"longer": {}, "turned": {}}
+    for key, value in values.items():
+        _, which, name = key.split("/", 2)
+        found[which][name] = value
+    halves: dict[str, list[str]] = {half: [] for half in HALVES}
+    for name in found["turned"]:
+        halves["attention" if "attention" in name else "feed-forward"].append(name)
+    axes = {
+        "xaxis": {"title": {"text": "mean angle by which rows have turned, degrees"}, "rangemode": "tozero"},
+        "yaxis": {"title": {"text": "mean change of their length"}, "rangemode": "tozero", "tickformat": ".1%"},
+    }
+    return {"data": [_cloud(half, names, found) for half, names in halves.items()], "layout": layout(320, **axes)}
+
+
+def _cloud(half: str, names: list[str], found: Mapping[str, Mapping[str, float]]) -> Any:
+    symbol, colour = HALVES[half]
+    return scatter(
+        x=[found["turned"][name] for name in names],
+        y=[found["longer"][name] for name in names],
+        text=[short(name) for name in names],
+        name=half,
+        mode="markers+text",
+        textposition="top center",
+        textfont={"size": 9, "color": GREY},
+        marker={"size": 9, "symbol": symbol, "color": colour},
+    )
