@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ftkit.stats import bootstrap, crossed, equivalence, family, holm, interval, mcnemar, proportion, sign_flip, verdict
+from ftkit.stats import bootstrap, crossed, equivalence, family, holm, interval, mcnemar, proportion, sign_flip, two_proportions, verdict
 from ftkit.worth import expected_best, front, improvement, share_of_gain
 
 GAINS = [0.031, 0.024, -0.009, 0.035, 0.022, 0.027, 0.03, 0.006]
@@ -48,6 +48,14 @@ def test_verdicts(differences: list[float], says: str) -> None:
 
 
 class TestProportion:
+    @pytest.mark.parametrize("counts", [(60, 100, 45, 100), (694, 1319, 631, 1319), (0, 10, 0, 10), (3, 9, 5, 20)])
+    def test_two_of_them_are_statsmodels_test(self, counts: tuple[int, int, int, int]) -> None:
+        from statsmodels.stats.proportion import proportions_ztest
+
+        a, n, b, m = counts
+        expected = proportions_ztest([a, b], [n, m])[1] if a + b else 1.0
+        assert two_proportions(*counts) == pytest.approx(expected)
+
     @pytest.mark.parametrize(("right", "of"), [(0, 10), (3, 10), (55, 100), (700, 1319)])
     def test_it_is_statsmodels_wilson_interval(self, right: int, of: int) -> None:
         from statsmodels.stats.proportion import proportion_confint
