@@ -1,7 +1,7 @@
 """What the lessons run on, and the one run that all their trials are made of."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 
 import torch
@@ -22,13 +22,15 @@ FULL, FROZEN = "full fine-tuning", "frozen body"
 
 @dataclass(frozen=True)
 class Bench:
-    """A base and a task, with `examples` training rows drawn anew by each seed, and where its blocks keep attention and feed-forward."""
+    """A base and a task, with `examples` training rows drawn anew by each seed, and where its blocks keep attention and feed-forward.
+    `permuted` is the share of the words that mean another word, in [0, 1]."""
 
     base: str
     task: str
     examples: int
     attention: str
     feed_forward: str
+    permuted: float = 0.0
 
 
 _MINI = ("body.*.attention.*", "body.*.intermediate.*,body.*.layer.?.output.*")
@@ -40,17 +42,35 @@ BENCHES = {
 """Which word opens this sentence? Which library wrote it? (Text, on mini.) Which digit is this? (Real handwriting, on mini-vit.)"""
 
 
-@lru_cache(maxsize=len(BENCHES))
+DISTANCES = (0.0, 0.25, 0.5, 0.75, 1.0)
+FAR_TASKS = {
+    **{f"library, {share:.0%} foreign": replace(BENCHES["library"], permuted=share) for share in DISTANCES[1:]},
+    "digits as text": Bench("mini", "digits-as-text", 800, *_MINI),
+}
+"""Farther and farther from what the base has read: a growing share of the words means another word; and no words at all."""
+
+
+@lru_cache(maxsize=len(BENCHES) + len(FAR_TASKS))
 def load(on: str) -> tuple[Net, Task]:
     """The base and the task of a bench; loaded once.
 
     Raises:
         ValueError: there is no such bench.
     """
-    if on not in BENCHES:
-        raise ValueError(f"on must be one of {', '.join(BENCHES)}, got {on!r}")
-    task = load_task(BENCHES[on].task)
-    return load_base(BENCHES[on].base, task), task
+    where = place(on)
+    task = load_task(where.task, permute=where.permuted)
+    return load_base(where.base, task), task
+
+
+def place(on: str) -> Bench:
+    """The bench of that name, near or far.
+
+    Raises:
+        ValueError: there is no such bench.
+    """
+    if on not in BENCHES and on not in FAR_TASKS:
+        raise ValueError(f"on must be one of {', '.join([*BENCHES, *FAR_TASKS])}, got {on!r}")
+    return BENCHES[on] if on in BENCHES else FAR_TASKS[on]
 
 
 def most_frequent(on: str) -> float:
@@ -77,7 +97,7 @@ def fine_tuning(
     `examples` are its training rows, as many as the bench says by default.
     """
     base, task = load(on)
-    data = task.take(BENCHES[on].examples if examples is None else examples, seed)
+    data = task.take(place(on).examples if examples is None else examples, seed)
     model = Adapted(net or base.fresh_heads(seed), *spaces, seed=seed)
     yield from train(model, data, steps=STEPS, size=SIZE, lr=lr, head_lr=head_lr, seed=seed, valid_rows=VALID_ROWS, look=look)
     if test:
@@ -107,6 +127,6 @@ def rail(on: str, method: str, lr: float, seed: int = 0, test: bool = False, exa
 def bill(on: str, *spaces: Space) -> Event:
     """What a step on a bench costs, on a batch that is the same for every method; measured once."""
     base, task = load(on)
-    model, data = Adapted(base, *spaces), task.take(BENCHES[on].examples, 0)
+    model, data = Adapted(base, *spaces), task.take(place(on).examples, 0)
     batch = next(data.batches(SIZE, torch.Generator().manual_seed(0)))
     return Event(STEPS, "cost", {f"cost/{name}": float(value) for name, value in asdict(measure(model, batch)).items()})

@@ -1,0 +1,79 @@
+"""Lesson 03: how far a task may lie from what the base has read, for LoRA of every rank, and for what else may move."""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
+from pathlib import Path
+
+import pandas as pd
+
+from ftkit.adapted import Space
+from ftkit.events import Event
+from ftkit.studies.bench import FAR_TASKS, FROZEN, FULL, HEAD, fine_tuning, load, rail
+from ftkit.studies.recording import few, make, settled
+from ftkit.sweeps import grid
+from ftkit.techniques.freeze import Only
+from ftkit.techniques.lora import LoRA
+from ftkit.training import Look
+
+PLACES = ("library", *FAR_TASKS)
+"""From near to far."""
+EMBEDDINGS = "body.embeddings.word_embeddings.weight"
+
+LORA, BOTH, WORDS, INSIDE, SCRATCH = "LoRA", "LoRA + embeddings", "embeddings alone", "full without embeddings", "random weights"
+MADE: dict[str, Callable[[int], tuple[Space, ...]]] = {
+    LORA: lambda rank: (LoRA(rank),),
+    BOTH: lambda rank: (LoRA(rank), Only(EMBEDDINGS)),
+    WORDS: lambda rank: (Only(EMBEDDINGS),),
+    INSIDE: lambda rank: (Only("body.encoder.*"),),
+}
+"""What moves beside the head."""
+WAYS = (*MADE, SCRATCH)
+RANKED = (LORA, BOTH)
+"""The ways that have a rank."""
+
+RANKS = (1, 4, 16, 64)
+"""At 64 a matrix of 96 by 96 has more numbers in its two factors than entries: no rank is left that could be missing."""
+MIXED_RANK = 4
+LRS: dict[str, tuple[float, ...]] = {
+    LORA: (1e-3, 3e-3, 1e-2, 3e-2),
+    BOTH: (1e-3, 3e-3, 1e-2, 3e-2),
+    WORDS: (3e-3, 1e-2, 3e-2, 1e-1),
+    INSIDE: (3e-4, 1e-3, 3e-3, 1e-2),
+    SCRATCH: (3e-4, 1e-3, 3e-3, 1e-2),
+}
+RAIL_LRS: dict[str, tuple[float, ...]] = {FULL: (3e-4, 1e-3, 3e-3, 1e-2), FROZEN: (3e-3, 1e-2, 3e-2, 1e-1, 3e-1)}
+SEEDS = tuple(range(8))
+OWN = "beside the head"
+"""What the record calls a run of one of the ways."""
+
+
+def trial(on: str, way: str, rank: int, lr: float, seed: int = 0, test: bool = False, look: Look | None = None) -> Iterator[Event]:
+    """One run: the head moves, and what `way` names, with `rank` where that has one; "random weights" is full fine-tuning without a past.
+
+    Raises:
+        ValueError: there is no such way.
+    """
+    if way not in WAYS:
+        raise ValueError(f"way must be one of {', '.join(WAYS)}, got {way!r}")
+    if way == SCRATCH:
+        yield from fine_tuning(on, lr=lr, seed=seed, look=look, test=test, net=load(on)[0].untrained(seed))
+    else:
+        yield from fine_tuning(on, *MADE[way](rank), HEAD, lr=lr, seed=seed, look=look, test=test)
+
+
+def record(executor: Executor | None, seeds: tuple[int, ...] = SEEDS) -> pd.DataFrame:
+    """The whole study: rates are chosen on valid, with half of the seeds; test is read once, with all seeds, for what was chosen."""
+    half, ons = few(seeds), list(PLACES)
+    ranks = {way: [0] for way in WAYS} | {LORA: list(RANKS), BOTH: [MIXED_RANK]}
+    jobs = [job for way in WAYS for job in grid(on=ons, way=[way], rank=ranks[way], lr=LRS[way], seed=half)]
+    rails = [job for method, lrs in RAIL_LRS.items() for job in grid(on=ons, method=[method], lr=lrs, seed=half)]
+    tables = [
+        settled(rail, rails, ["on", "method"], seeds, executor),
+        settled(trial, jobs, ["on", "way", "rank"], seeds, executor),
+    ]
+    return pd.concat(tables, ignore_index=True).fillna({"method": OWN, "way": "", "rank": 0}).astype({"rank": int})
+
+
+def main(path: Path, seeds: Sequence[int] = SEEDS) -> None:
+    """Runs the study and writes its table to `path`."""
+    make(path, "03", record, seeds)

@@ -1,0 +1,90 @@
+"""The study of lesson 03: its places, what moves in each way, and its design with fake trials."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from ftkit.adapted import Adapted
+from ftkit.events import Event
+from ftkit.studies import bench, distance
+from ftkit.studies.distance import BOTH, EMBEDDINGS, INSIDE, LORA, MADE, PLACES, RANKS, SCRATCH, WAYS, WORDS
+from ftkit.sweeps import where
+
+
+def events(accuracy: float, test: bool) -> Iterator[Event]:
+    yield Event(80, "valid", {"valid/accuracy": accuracy, "valid/loss": 1.0})
+    if test:
+        yield Event(80, "test", {"test/accuracy": accuracy})
+
+
+def fake_trial(on: str, way: str, rank: int, lr: float, seed: int = 0, test: bool = False) -> Iterator[Event]:
+    """LoRA loses five points a place, whatever its rank; with the embeddings none."""
+    lost = 0.05 * PLACES.index(on) * (way == LORA)
+    yield from events(0.7 - lost - 0.05 * abs(math.log10(lr / 1e-2)) + 0.001 * seed, test)
+
+
+def fake_rail(on: str, method: str, lr: float, seed: int = 0, test: bool = False) -> Iterator[Event]:
+    yield from events((0.7 if method == bench.FULL else 0.4) - 0.05 * abs(math.log10(lr / 3e-3)) + 0.001 * seed, test)
+
+
+@pytest.fixture(scope="module")
+def table() -> pd.DataFrame:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(distance, "trial", fake_trial)
+        patch.setattr(distance, "rail", fake_rail)
+        return distance.record(None)
+
+
+def test_the_places_lie_farther_and_farther() -> None:
+    texts = [bench.load(on)[1].train["text"][:50] for on in PLACES[:-1]]
+    known = [
+        sum(a == b for near, now in zip(texts[0], there, strict=True) for a, b in zip(near.split(), now.split(), strict=False))
+        for there in texts
+    ]
+    assert known == sorted(known, reverse=True) and known[-1] < 0.2 * known[0]
+    labels = [bench.load(on)[1].labels("train").tolist() for on in PLACES[:-1]]
+    assert all(there == labels[0] for there in labels), "the same sentences with the same labels"
+
+
+def test_a_place_that_is_none_is_refused() -> None:
+    with pytest.raises(ValueError, match="on must be one of opening, library, digits, library, 25% foreign, .*, got 'mars'"):
+        bench.load("mars")
+    with pytest.raises(ValueError, match="way must be one of LoRA, .*, random weights, got 'prompt'"):
+        list(distance.trial("library", "prompt", 0, 1e-3))
+
+
+@pytest.mark.parametrize("way", list(MADE))
+def test_what_moves_is_what_the_way_says(way: str) -> None:
+    base, _ = bench.load("library")
+    names = set(Adapted(base, *MADE[way](4)).changes)
+    inner = {name for name, _ in base.named_parameters() if name.startswith("body.encoder.")}
+    assert (EMBEDDINGS in names) == (way in (BOTH, WORDS))
+    assert names - {EMBEDDINGS} == {LORA: names & inner, BOTH: names & inner, WORDS: set(), INSIDE: inner}[way]
+    assert way in (WORDS,) or names & inner
+
+
+def test_at_the_highest_rank_a_matrix_has_more_numbers_than_entries() -> None:
+    base, _ = bench.load("library")
+    square = base.get_parameter("body.encoder.layer.0.attention.self.query.weight")
+    assert max(RANKS) * sum(square.shape) > square.numel() > RANKS[-2] * sum(square.shape)
+
+
+def test_the_record_reads_test_once_for_every_way_and_place(table: pd.DataFrame) -> None:
+    read = table[table["quantity"] == "test/accuracy"]
+    for on in PLACES:
+        for way in WAYS:
+            for rank in {LORA: RANKS, BOTH: (distance.MIXED_RANK,)}.get(way, (0,)):
+                assert sorted(where(read, on=on, way=way, rank=rank)["seed"]) == list(range(8)), (on, way, rank)
+        for method in (bench.FULL, bench.FROZEN):
+            assert len(where(read, on=on, method=method)) == 8
+
+
+def test_random_weights_know_nothing_of_the_base(monkeypatch: Any) -> None:
+    seen: list[Any] = []
+    monkeypatch.setattr(distance, "fine_tuning", lambda on, *spaces, **given: iter(seen.append((spaces, given)) or ()))
+    list(distance.trial("library", SCRATCH, 0, 1e-3, seed=3))
+    (spaces, given), base = seen[0], bench.load("library")[0]
+    assert not spaces and not given["net"].get_parameter(EMBEDDINGS).equal(base.get_parameter(EMBEDDINGS))
