@@ -1,4 +1,4 @@
-"""When a run is read: between two steps, or beside them, on a copy of what had been learned by then."""
+"""When a run is read: between two steps, or beside them, on a copy of what had been learned by then and of its last gradients."""
 
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -43,7 +43,8 @@ class Readings:
             yield from self._read(model, step)
         else:
             learned = {name: value.clone() for name, value in model.state_dict().items()}
-            self._asked.append(self._second.submit(self._later, model, learned, step))
+            pulls = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+            self._asked.append(self._second.submit(self._later, model, learned, pulls, step))
 
     def ready(self) -> Iterator[Event]:
         """The events of what has been read by now."""
@@ -55,7 +56,9 @@ class Readings:
         while self._asked:
             yield from self._asked.popleft().result()
 
-    def _later(self, model: Any, learned: dict[str, Any], step: int) -> list[Event]:
+    def _later(self, model: Any, learned: dict[str, Any], pulls: dict[str, Any], step: int) -> list[Event]:
         copy = type(model)(model.base, *model.spaces, seed=model.seed)
         copy.load_state_dict(learned)
+        for name, weight in copy.named_parameters():
+            weight.grad = pulls.get(name)
         return self._read(copy, step)

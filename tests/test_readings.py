@@ -12,7 +12,7 @@ from ftkit.adapted import Adapted, Change
 from ftkit.events import Diverged, Event
 from ftkit.objective import supervised
 from ftkit.readings import Readings, beside
-from ftkit.studies import lora, multitask
+from ftkit.studies import bitfit, lora, multitask
 from ftkit.techniques.lora import LoRA
 from ftkit.training import train
 
@@ -45,6 +45,7 @@ def test_beside_a_run_the_readings_are_those_between_its_steps() -> None:
     "trial",
     [
         lambda: lora.trial("digits", 2, 3e-3, look=lora.spectrum),
+        lambda: bitfit.trial("digits", bitfit.ALL, 32, 1e-2, look=bitfit.moved),
         lambda: multitask.trial(multitask.IMAGES, multitask.FIXED, 0.5, 1e-3, look=True),
     ],
 )
