@@ -50,7 +50,7 @@ def test_the_places_lie_farther_and_farther() -> None:
 
 
 def test_a_place_that_is_none_is_refused() -> None:
-    with pytest.raises(ValueError, match="on must be one of opening, library, digits, library, 25% foreign, .*, got 'mars'"):
+    with pytest.raises(ValueError, match="on must be one of opening; library; digits; library, 25% foreign; .*, got 'mars'"):
         bench.load("mars")
     with pytest.raises(ValueError, match="way must be one of LoRA, .*, random weights, got 'prompt'"):
         list(distance.trial("library", "prompt", 0, 1e-3))

@@ -69,7 +69,7 @@ def place(on: str) -> Bench:
         ValueError: there is no such bench.
     """
     if on not in BENCHES and on not in FAR_TASKS:
-        raise ValueError(f"on must be one of {', '.join([*BENCHES, *FAR_TASKS])}, got {on!r}")
+        raise ValueError(f"on must be one of {'; '.join([*BENCHES, *FAR_TASKS])}, got {on!r}")
     return BENCHES[on] if on in BENCHES else FAR_TASKS[on]
 
 
