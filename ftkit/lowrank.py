@@ -12,6 +12,11 @@ from transformers.pytorch_utils import Conv1D
 from ftkit.adapted import LinearChange, linear_layers, select
 
 
+def per_rank(alpha: float | None, rank: int) -> float:
+    """The factor before B A: alpha / rank, where `None` stands for alpha = 2 * rank."""
+    return 2.0 if alpha is None else alpha / rank
+
+
 @dataclass(frozen=True)
 class Matrix:
     """The weight of a linear layer that is to change. `transposed` says that it is stored as (in, out)."""

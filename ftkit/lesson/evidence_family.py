@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ftkit.lesson.evidence import Claim
-from ftkit.lesson.judging import MARGIN, by_seed, by_seed_and_item, judged, points
+from ftkit.lesson.judging import MARGIN, by_seed, by_seed_and_item, decided, judged, points
 from ftkit.stats import Judged, crossed, family
 from ftkit.studies.bench import FULL
 from ftkit.studies.family import HIGH, JUDGED, OWN, RELATIVES
@@ -84,10 +84,7 @@ class Evidence:
 
 def _said(verdicts: dict[str, tuple[str, str]], holds: Iterable[str]) -> tuple[str, str]:
     lines = "; ".join(f"{name} {figures}, {says}" for name, (figures, says) in verdicts.items())
-    seen = {says for _, says in verdicts.values()}
-    if seen <= set(holds):
-        return lines, "holds"
-    return lines, "does not hold" if seen - set(holds) - {"cannot tell"} else "cannot tell"
+    return lines, decided((says for _, says in verdicts.values()), holds)
 
 
 def _of(relative: str, claim: str, source: str, holds: set[str]) -> Callable[[Evidence], Claim]:

@@ -45,7 +45,10 @@ def judged(differences: Mapping[str, np.ndarray], holds: Iterable[str]) -> tuple
     """A line of figures, and what they say: "holds" if every difference has a verdict in `holds`, "does not hold" if one speaks against."""
     verdicts = {name: verdict(list(values), MARGIN) for name, values in differences.items()}
     lines = "; ".join(f"{name} {points(values)}, {verdicts[name]}" for name, values in differences.items())
-    if all(seen in holds for seen in verdicts.values()):
-        return lines, "holds"
-    against = any(seen not in holds and seen != "cannot tell" for seen in verdicts.values())
-    return lines, "does not hold" if against else "cannot tell"
+    return lines, decided(verdicts.values(), holds)
+
+
+def decided(verdicts: Iterable[str], holds: Iterable[str]) -> str:
+    """What verdicts say to a claim: "holds" if every one is in `holds`, "does not hold" if one speaks against it, else "cannot tell"."""
+    others = set(verdicts) - set(holds)
+    return "does not hold" if others - {"cannot tell"} else "cannot tell" if others else "holds"

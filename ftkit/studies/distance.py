@@ -28,8 +28,6 @@ MADE: dict[str, Callable[[int], tuple[Space, ...]]] = {
 }
 """What moves beside the head."""
 WAYS = (*MADE, SCRATCH)
-RANKED = (LORA, BOTH)
-"""The ways that have a rank."""
 
 RANKS = (1, 4, 16, 64)
 """At 64 a matrix of 96 by 96 has more numbers in its two factors than entries: no rank is left that could be missing."""

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 from torch.nn import functional as F
-from transformers.pytorch_utils import Conv1D
 
-from ftkit.adapted import Adapted, Space, linear_layers
+from ftkit.adapted import Adapted, Space
 from ftkit.events import Event
 from ftkit.lowrank import matrices
 from ftkit.studies.bench import BENCHES, HEAD, fine_tuning, load, rail
@@ -91,10 +90,10 @@ def trial(on: str, relative: str, rank: int, lr: float, seed: int = 0, test: boo
 def turned(model: Adapted) -> dict[str, float]:
     """How far the rows of each matrix of the body have gone: `look/longer/<weight>`, the mean change of their length as a share of it,
     in either direction, and `look/turned/<weight>`, the mean angle between before and now, in degrees. A row makes one output feature."""
-    layers, found = linear_layers(model.base), dict[str, float]()
+    layers, found = matrices(model.base, "body.*", "turned"), dict[str, float]()
     for name, before, now in model.changed():
-        if name in layers and name.startswith("body."):
-            rows, moved = (weight.t() if isinstance(layers[name], Conv1D) else weight for weight in (before, now))
+        if name in layers:
+            rows, moved = (weight.t() if layers[name].transposed else weight for weight in (before, now))
             lengths = rows.norm(dim=1)
             angles = F.cosine_similarity(rows.double(), moved.double(), dim=1).clamp(-1, 1).arccos().rad2deg()
             found[f"look/longer/{name}"] = float(((moved.norm(dim=1) - lengths).abs() / lengths).mean())

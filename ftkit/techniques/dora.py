@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ftkit.adapted import Change
-from ftkit.lowrank import Matrix, checked, matrices, uniform
+from ftkit.lowrank import Matrix, checked, matrices, per_rank, uniform
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class DoRA:
         checked(self.rank, self.alpha, "DoRA")
 
     def changes(self, model: nn.Module) -> dict[str, Change]:
-        scale = 2.0 if self.alpha is None else self.alpha / self.rank
+        scale = per_rank(self.alpha, self.rank)
         return {name: Decomposed(matrix, self.rank, scale) for name, matrix in matrices(model, self.where, "DoRA").items()}
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from ftkit.adapted import Change
-from ftkit.lowrank import LowRank, checked, matrices
+from ftkit.lowrank import LowRank, checked, matrices, per_rank
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class LoRA:
     @property
     def scale(self) -> float:
         """alpha / rank, the factor before B A."""
-        return 2.0 if self.alpha is None else self.alpha / self.rank
+        return per_rank(self.alpha, self.rank)
 
     def changes(self, model: nn.Module) -> dict[str, Change]:
         found = matrices(model, self.where, "LoRA")

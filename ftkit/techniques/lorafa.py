@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from ftkit.adapted import Change, stream
-from ftkit.lowrank import LowRank, checked, matrices, uniform
+from ftkit.lowrank import LowRank, checked, matrices, per_rank, uniform
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class LoRAFA:
         checked(self.rank, self.alpha, "LoRAFA")
 
     def changes(self, model: nn.Module) -> dict[str, Change]:
-        scale = 2.0 if self.alpha is None else self.alpha / self.rank
+        scale = per_rank(self.alpha, self.rank)
         return {
             name: LowRank(matrix, self.rank, scale, fixed=uniform((self.rank, matrix.into), stream(self.seed, name)))
             for name, matrix in matrices(model, self.where, "LoRAFA").items()

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from ftkit.adapted import Change
-from ftkit.lowrank import LowRank, Matrix, checked, matrices
+from ftkit.lowrank import LowRank, Matrix, checked, matrices, per_rank
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class LoRAPlus:
             raise ValueError(f"ratio must be above 0, got {self.ratio:g}; 1 moves A and B at one rate, as LoRA does")
 
     def changes(self, model: nn.Module) -> dict[str, Change]:
-        scale = 2.0 if self.alpha is None else self.alpha / self.rank
+        scale = per_rank(self.alpha, self.rank)
         return {name: FasterB(matrix, self.rank, scale, self.ratio) for name, matrix in matrices(model, self.where, "LoRAPlus").items()}
 
 

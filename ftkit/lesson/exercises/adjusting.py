@@ -1,5 +1,6 @@
 """An exercise on many comparisons at once: Holm's rule."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -14,15 +15,15 @@ _FAMILIES = [
 ]
 
 
-def _ranked(of: Callable[[float, int, int], float], monotone: bool = True) -> Callable[[list[float]], list[float]]:
+def _ranked(of: Callable[[float, int, int], float], monotone: bool = True, most: float = 1.0) -> Callable[[list[float]], list[float]]:
     """Adjusted ps by a factor of p, its place from the smallest (0 for the first), and how many there are."""
 
     def adjusted(p: list[float]) -> list[float]:
-        order, out, most = sorted(range(len(p)), key=p.__getitem__), [0.0] * len(p), 0.0
+        order, out, top = sorted(range(len(p)), key=p.__getitem__), [0.0] * len(p), 0.0
         for place, k in enumerate(order):
-            value = min(1.0, of(p[k], place, len(p)))
-            most = max(most, value) if monotone else value
-            out[k] = most
+            value = min(most, of(p[k], place, len(p)))
+            top = max(top, value) if monotone else value
+            out[k] = top
         return out
 
     return adjusted
@@ -37,16 +38,8 @@ _ADJUSTED: dict[str, Callable[[list[float]], list[float]]] = {
     "the factors are one too small: the smallest p is multiplied by the number of tests": _ranked(lambda p, k, n: (n - k - 1) * p),
     "the factors are one too large: the largest p is multiplied by 1": _ranked(lambda p, k, n: (n - k + 1) * p),
     "the adjusted ps are sorted; they must stand where their p stood": lambda p: sorted(_holm(p)),
-    "an adjusted p is a probability: cut it at 1": lambda p: _uncut(p),
+    "an adjusted p is a probability: cut it at 1": _ranked(lambda p, k, n: (n - k) * p, most=math.inf),
 }
-
-
-def _uncut(p: list[float]) -> list[float]:
-    order, out, most = sorted(range(len(p)), key=p.__getitem__), [0.0] * len(p), 0.0
-    for place, k in enumerate(order):
-        most = max(most, (len(p) - place) * p[k])
-        out[k] = most
-    return out
 
 
 @exercise(
