@@ -12,8 +12,9 @@ class Event:
     """One reading of a run.
 
     `step` counts from 1; 0 is before the first update. `stage` is "train" or "valid"; "look", a technique's own picture of what it has
-    learned so far; "cost", the bill; or "test", read once at the end. `values` maps `split/quantity` to a number: losses in nats,
-    accuracies in [0, 1], gradient norms after no clipping. `items` says for an accuracy which items were right, `packed`.
+    learned so far; "after", what the run leaves behind; "cost", the bill; or "test", read once at the end. `values` maps `split/quantity`
+    to a number: losses in nats, accuracies in [0, 1], gradient norms after no clipping. `items` says for an accuracy which items were
+    right, `packed`.
 
     >>> Event(3, "train", {"train/loss": 1.5}).values["train/loss"]
     1.5

@@ -36,6 +36,7 @@ class Readings:
         self._read = read
         self._second = _second_thread.get()
         self._asked: deque[Future[list[Event]]] = deque()
+        self._copy: Any = None
 
     def take(self, model: Any, step: int) -> Iterator[Event]:
         """Asks for a reading of `model`, an `Adapted`, as it is now. Without a second thread its events come at once."""
@@ -51,14 +52,19 @@ class Readings:
         while self._asked and self._asked[0].done():
             yield from self._asked.popleft().result()
 
+    def last(self, model: Any, step: int) -> Iterator[Event]:
+        """The events of all that is left, then those of a reading of `model` after its last step: read here, since nothing else goes on."""
+        yield from self.rest()
+        yield from self._read(model, step)
+
     def rest(self) -> Iterator[Event]:
         """The events of all that is left; waits for them."""
         while self._asked:
             yield from self._asked.popleft().result()
 
     def _later(self, model: Any, learned: dict[str, Any], pulls: dict[str, Any], step: int) -> list[Event]:
-        copy = type(model)(model.base, *model.spaces, seed=model.seed)
-        copy.load_state_dict(learned)
-        for name, weight in copy.named_parameters():
+        self._copy = self._copy or type(model)(model.base, *model.spaces, seed=model.seed)
+        self._copy.load_state_dict(learned)
+        for name, weight in self._copy.named_parameters():
             weight.grad = pulls.get(name)
-        return self._read(copy, step)
+        return self._read(self._copy, step)

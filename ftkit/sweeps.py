@@ -19,7 +19,7 @@ from ftkit.stats import interval
 
 Trial = Callable[..., Iterable[Event]]
 Settings = Mapping[str, Any]
-KEPT = ("valid", "test", "cost")
+KEPT = ("valid", "test", "after", "cost")
 READING = ("step", "quantity", "value", "items", "error")
 
 

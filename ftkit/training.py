@@ -110,9 +110,8 @@ def train(
         optimizer.step()
         yield Event(step, "train", values)
         if step in marks:
-            yield from taken.take(model, step)
+            yield from taken.take(model, step) if step < steps else taken.last(model, step)
         yield from taken.ready()
-    yield from taken.rest()
 
 
 def _read(model: Adapted, data: Data, step: int, rows: int, look: Look | None) -> list[Event]:

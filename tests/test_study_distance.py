@@ -20,13 +20,13 @@ def events(accuracy: float, test: bool) -> Iterator[Event]:
         yield Event(80, "test", {"test/accuracy": accuracy})
 
 
-def fake_trial(on: str, way: str, rank: int, lr: float, seed: int = 0, test: bool = False) -> Iterator[Event]:
+def fake_trial(on: str, way: str, rank: int, lr: float, size: int = 16, seed: int = 0, test: bool = False) -> Iterator[Event]:
     """LoRA loses five points a place, whatever its rank; with the embeddings none."""
     lost = 0.05 * PLACES.index(on) * (way == LORA)
     yield from events(0.7 - lost - 0.05 * abs(math.log10(lr / 1e-2)) + 0.001 * seed, test)
 
 
-def fake_rail(on: str, method: str, lr: float, seed: int = 0, test: bool = False) -> Iterator[Event]:
+def fake_rail(on: str, method: str, lr: float, size: int = 16, seed: int = 0, test: bool = False) -> Iterator[Event]:
     yield from events((0.7 if method == bench.FULL else 0.4) - 0.05 * abs(math.log10(lr / 3e-3)) + 0.001 * seed, test)
 
 
@@ -77,9 +77,11 @@ def test_the_record_reads_test_once_for_every_way_and_place(table: pd.DataFrame)
     for on in PLACES:
         for way in WAYS:
             for rank in {LORA: RANKS, BOTH: (distance.MIXED_RANK,)}.get(way, (0,)):
-                assert sorted(where(read, on=on, way=way, rank=rank)["seed"]) == list(range(8)), (on, way, rank)
+                assert sorted(where(read, on=on, way=way, rank=rank, size=16)["seed"]) == list(range(8)), (on, way, rank)
         for method in (bench.FULL, bench.FROZEN):
-            assert len(where(read, on=on, method=method)) == 8
+            assert len(where(read, on=on, method=method, size=16)) == 8
+    for settings in ({"way": LORA, "rank": distance.LARGE_RANK}, {"method": bench.FULL}):
+        assert len(where(read, on="library", size=distance.LARGE, **settings)) == 8, "and once with large batches"
 
 
 def test_random_weights_know_nothing_of_the_base(monkeypatch: Any) -> None:

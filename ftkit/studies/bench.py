@@ -1,6 +1,6 @@
 """What the lessons run on, and the one run that all their trials are made of."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 
@@ -15,6 +15,8 @@ from ftkit.techniques.freeze import Only
 from ftkit.training import HEAD_LR, Evaluation, Look, evaluate, train
 
 HEAD = Only("heads.*")
+Between = Callable[[Adapted], Callable[[int], None]]
+"""What is done to a model between two steps of its run."""
 STEPS, SIZE, VALID_ROWS = 80, 16, 400
 FULL, FROZEN = "full fine-tuning", "frozen body"
 """What a technique stands between."""
@@ -89,17 +91,27 @@ def fine_tuning(
     test: bool = False,
     net: Net | None = None,
     examples: int | None = None,
+    size: int = SIZE,
+    between: Between | None = None,
+    after: Look | None = None,
 ) -> Iterator[Event]:
     """One run of 80 steps of 16 rows on a bench. The seed decides the training rows, their order, the head and the starting values.
 
-    Yields what `train` does; after each reading of valid what `look` sees of the model; at the end accuracy on test if `test` (once, for
-    settings that were chosen before), and the bill. `net` is what it starts from, the bench's base with a fresh head by default;
-    `examples` are its training rows, as many as the bench says by default.
+    Yields what `train` does; after each reading of valid what `look` sees of the model; at the end what `after` sees of it, accuracy on
+    test if `test` (once, for settings that were chosen before), and the bill. `net` is what it starts from, the bench's base with a fresh
+    head by default; `examples` are its training rows, as many as the bench says by default; `size` is the rows of a step. What `between`
+    makes of the model is called with the number of each step, when that is done.
     """
     base, task = load(on)
     data = task.take(place(on).examples if examples is None else examples, seed)
     model = Adapted(net or base.fresh_heads(seed), *spaces, seed=seed)
-    yield from train(model, data, steps=STEPS, size=SIZE, lr=lr, head_lr=head_lr, seed=seed, valid_rows=VALID_ROWS, look=look)
+    done = between(model) if between else None
+    for event in train(model, data, steps=STEPS, size=size, lr=lr, head_lr=head_lr, seed=seed, valid_rows=VALID_ROWS, look=look):
+        if done and event.stage == "train":
+            done(event.step)
+        yield event
+    if after:
+        yield Event(STEPS, "after", after(model))
     if test:
         yield tested(accuracy=evaluate(model, task))
     yield bill(on, *spaces)
@@ -111,7 +123,16 @@ def tested(**read: Evaluation) -> Event:
     return Event(STEPS, "test", {f"test/{name}": reading.accuracy for name, reading in read.items()}, right)
 
 
-def rail(on: str, method: str, lr: float, seed: int = 0, test: bool = False, examples: int | None = None) -> Iterator[Event]:
+def rail(
+    on: str,
+    method: str,
+    lr: float,
+    seed: int = 0,
+    test: bool = False,
+    examples: int | None = None,
+    size: int = SIZE,
+    after: Look | None = None,
+) -> Iterator[Event]:
     """What a technique stands between: "full fine-tuning", or "frozen body", whose head alone trains, at the rate `lr`.
 
     Raises:
@@ -120,7 +141,7 @@ def rail(on: str, method: str, lr: float, seed: int = 0, test: bool = False, exa
     if method not in (FULL, FROZEN):
         raise ValueError(f"method must be {FULL} or {FROZEN}, got {method!r}")
     spaces, head_lr = ((HEAD,), lr) if method == FROZEN else ((), HEAD_LR)
-    yield from fine_tuning(on, *spaces, lr=lr, head_lr=head_lr, seed=seed, test=test, examples=examples)
+    yield from fine_tuning(on, *spaces, lr=lr, head_lr=head_lr, seed=seed, test=test, examples=examples, size=size, after=after)
 
 
 @lru_cache(maxsize=1024)

@@ -8,7 +8,9 @@ import pandas as pd
 
 from ftkit.adapted import Space
 from ftkit.events import Event
-from ftkit.studies.bench import FAR_TASKS, FROZEN, FULL, HEAD, fine_tuning, load, rail
+from ftkit.studies import bench
+from ftkit.studies.aftermath import aftermath
+from ftkit.studies.bench import FAR_TASKS, FROZEN, FULL, HEAD, SIZE, fine_tuning, load
 from ftkit.studies.recording import few, make, settled
 from ftkit.sweeps import grid
 from ftkit.techniques.freeze import Only
@@ -32,6 +34,8 @@ WAYS = (*MADE, SCRATCH)
 RANKS = (1, 4, 16, 64)
 """At 64 a matrix of 96 by 96 has more numbers in its two factors than entries: no rank is left that could be missing."""
 MIXED_RANK = 4
+LARGE, LARGE_RANK = 64, 16
+"""A batch of four times the rows, on the nearest place: for LoRA of this rank and for full fine-tuning."""
 LRS: dict[str, tuple[float, ...]] = {
     LORA: (1e-3, 3e-3, 1e-2, 3e-2),
     BOTH: (1e-3, 3e-3, 1e-2, 3e-2),
@@ -45,8 +49,11 @@ OWN = "beside the head"
 """What the record calls a run of one of the ways."""
 
 
-def trial(on: str, way: str, rank: int, lr: float, seed: int = 0, test: bool = False, look: Look | None = None) -> Iterator[Event]:
+def trial(
+    on: str, way: str, rank: int, lr: float, size: int = SIZE, seed: int = 0, test: bool = False, look: Look | None = None
+) -> Iterator[Event]:
     """One run: the head moves, and what `way` names, with `rank` where that has one; "random weights" is full fine-tuning without a past.
+    `size` is the rows of a step. What it leaves behind comes at the end.
 
     Raises:
         ValueError: there is no such way.
@@ -54,20 +61,27 @@ def trial(on: str, way: str, rank: int, lr: float, seed: int = 0, test: bool = F
     if way not in WAYS:
         raise ValueError(f"way must be one of {', '.join(WAYS)}, got {way!r}")
     if way == SCRATCH:
-        yield from fine_tuning(on, lr=lr, seed=seed, look=look, test=test, net=load(on)[0].untrained(seed))
+        yield from fine_tuning(on, lr=lr, seed=seed, look=look, test=test, size=size, net=load(on)[0].untrained(seed))
     else:
-        yield from fine_tuning(on, *MADE[way](rank), HEAD, lr=lr, seed=seed, look=look, test=test)
+        yield from fine_tuning(on, *MADE[way](rank), HEAD, lr=lr, seed=seed, look=look, test=test, size=size, after=aftermath)
+
+
+def rail(on: str, method: str, lr: float, size: int = SIZE, seed: int = 0, test: bool = False) -> Iterator[Event]:
+    """What LoRA stands between, and what that leaves behind."""
+    yield from bench.rail(on, method, lr, seed, test, size=size, after=aftermath)
 
 
 def record(executor: Executor | None, seeds: tuple[int, ...] = SEEDS) -> pd.DataFrame:
     """The whole study: rates are chosen on valid, with half of the seeds; test is read once, with all seeds, for what was chosen."""
     half, ons = few(seeds), list(PLACES)
     ranks = {way: [0] for way in WAYS} | {LORA: list(RANKS), BOTH: [MIXED_RANK]}
-    jobs = [job for way in WAYS for job in grid(on=ons, way=[way], rank=ranks[way], lr=LRS[way], seed=half)]
-    rails = [job for method, lrs in RAIL_LRS.items() for job in grid(on=ons, method=[method], lr=lrs, seed=half)]
+    jobs = [job for way in WAYS for job in grid(on=ons, way=[way], rank=ranks[way], size=[SIZE], lr=LRS[way], seed=half)]
+    jobs += grid(on=ons[:1], way=[LORA], rank=[LARGE_RANK], size=[LARGE], lr=LRS[LORA], seed=half)
+    rails = [job for method, lrs in RAIL_LRS.items() for job in grid(on=ons, method=[method], size=[SIZE], lr=lrs, seed=half)]
+    rails += grid(on=ons[:1], method=[FULL], size=[LARGE], lr=RAIL_LRS[FULL], seed=half)
     tables = [
-        settled(rail, rails, ["on", "method"], seeds, executor),
-        settled(trial, jobs, ["on", "way", "rank"], seeds, executor),
+        settled(rail, rails, ["on", "method", "size"], seeds, executor),
+        settled(trial, jobs, ["on", "way", "rank", "size"], seeds, executor),
     ]
     return pd.concat(tables, ignore_index=True).fillna({"method": OWN, "way": "", "rank": 0}).astype({"rank": int})
 

@@ -6,7 +6,7 @@ import torch
 
 from ftkit.adapted import Adapted, stream
 from ftkit.data import Batch, Task
-from ftkit.techniques.multitask import block, body_gradient, cosines_between
+from ftkit.gradients import block, body_gradient, cosines_between
 
 CONTROL = "itself"
 """The control: the target beside more rows of itself, as many as the other task has, whose labels cannot contradict its own."""

@@ -5,11 +5,10 @@ MT-DNN, Liu et al. 2019, arXiv:1901.11504. `cosines` shows whether two tasks pul
 """
 
 import math
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import accumulate
+from itertools import accumulate, islice
 
 import torch
 from datasets import Dataset, concatenate_datasets
@@ -17,7 +16,10 @@ from torch import Tensor
 
 from ftkit.adapted import Adapted, stream
 from ftkit.data import Batch, Task
-from ftkit.objective import supervised
+from ftkit.gradients import block, body_gradient, cosines_between
+
+WINDOW = 16
+"""Among how many batches of each task `Together` seeks those of like length."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,9 @@ def proportional(tasks: Sequence[Task], exponent: float) -> tuple[float, ...]:
 class Together(_Several):
     """Several tasks, of which each step brings a batch of every one: a `Joint` batch, for an objective such as `Weighted`.
 
-    A step reads `size` rows of each task, so that it costs as much as one step of every task alone.
+    A step reads `size` rows of each task, so that it costs as much as one step of every task alone. The target's batches come in the order
+    in which they would come alone; of the next `WINDOW` of each other task the one that is as long among them as the target's among its
+    own stands beside it, so that read in one pass they need little padding.
 
     Args:
         tasks: the first is the target, which readings read; their names must differ.
@@ -117,8 +121,17 @@ class Together(_Several):
 
     def batches(self, size: int, generator: torch.Generator) -> Iterator["Joint"]:
         """Joint batches of `size` rows of each task, without end."""
-        for parts in zip(*self._streams(size, generator), strict=True):
-            yield Joint(parts)
+        streams = self._streams(size, generator)
+        while True:
+            for parts in zip(*self._of_like_length([list(islice(each, WINDOW)) for each in streams]), strict=True):
+                yield Joint(parts)
+
+    def _of_like_length(self, columns: list[list[Batch]]) -> list[list[Batch]]:
+        """The batches of each task, those of the others in the order of the target's lengths."""
+        longest = [torch.stack([task.lengths[batch.rows].max() for batch in own]) for task, own in zip(self.tasks, columns, strict=True)]
+        places = longest[0].argsort(stable=True).argsort().tolist()
+        orders = [length.argsort(stable=True).tolist() for length in longest[1:]]
+        return [columns[0], *([own[order[place]] for place in places] for own, order in zip(columns[1:], orders, strict=True))]
 
 
 @dataclass(frozen=True)
@@ -165,17 +178,6 @@ def _one_after_the_other(splits: tuple[Dataset, ...]) -> Dataset:
     return concatenate_datasets([split.select_columns("image" if "image" in split.column_names else "text") for split in splits])
 
 
-def block(name: str) -> str:
-    """The block of the body that a weight belongs to, or the module beside the blocks.
-
-    >>> block("body.encoder.layer.3.output.dense.bias"), block("body.embeddings.LayerNorm.weight")
-    ('body.encoder.layer.3', 'body.embeddings')
-    """
-    path = name.split(".")
-    end = next((i for i, part in enumerate(path) if part.isdigit()), 1)
-    return ".".join(path[: end + 1])
-
-
 def cosines(model: Adapted, joint: Joint, group: Callable[[str], str] = block) -> dict[str, float]:
     """The cosine between the gradients of two tasks, in [-1, 1], for each group of weights of the body that train.
 
@@ -190,24 +192,3 @@ def cosines(model: Adapted, joint: Joint, group: Callable[[str], str] = block) -
         raise ValueError(f"a cosine must be of two tasks, got {len(joint.parts)}; draw the batch from Together with two")
     one, other = (body_gradient(model, part) for part in joint)
     return cosines_between(one, other, group)
-
-
-Gradient = list[tuple[str, Tensor]]
-"""The gradient of a loss at the numbers of the body that train, each with the name of its weight."""
-
-
-def body_gradient(model: Adapted, batch: Batch) -> Gradient:
-    """The gradient of the loss of one batch at the body."""
-    named = [(name, p) for name, change in model.changes.items() if name.startswith("body.") for p in change.parameters()]
-    if not named:
-        return []
-    found = torch.autograd.grad(supervised(model, batch)["labels"], [p for _, p in named], materialize_grads=True)
-    return [(name, gradient) for (name, _), gradient in zip(named, found, strict=True)]
-
-
-def cosines_between(one: Gradient, other: Gradient, group: Callable[[str], str] = block) -> dict[str, float]:
-    """The cosine between two gradients of one model, in [-1, 1], for each group of weights, as in `cosines`."""
-    sums: dict[str, Tensor] = defaultdict(lambda: torch.zeros(3, dtype=torch.float64))
-    for (name, a), (_, b) in zip(one, other, strict=True):
-        sums[group(name)] += torch.stack([(a * b).sum(), a.square().sum(), b.square().sum()]).double().cpu()
-    return {key: (dot / (aa * bb).sqrt()).item() for key, (dot, aa, bb) in sums.items() if aa * bb > 0}

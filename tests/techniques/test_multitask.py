@@ -2,7 +2,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Any
 
 import pytest
@@ -19,7 +19,7 @@ from ftkit.techniques import balance
 from ftkit.techniques.balance import GradNorm, PCGrad, Uncertainty, Weighted, losses, projected, rebalanced
 from ftkit.techniques.freeze import LastBlocks, Only
 from ftkit.techniques.lora import LoRA
-from ftkit.techniques.multitask import Joint, Mixture, Together, cosines, proportional
+from ftkit.techniques.multitask import WINDOW, Joint, Mixture, Together, cosines, proportional
 from ftkit.training import frozen_features, train
 
 LORA = LoRA(rank=2, alpha=7.0)
@@ -154,12 +154,20 @@ class TestTogether:
             assert [len(part) for part in batch] == [6, 6]
             assert len(batch) == 12
 
-    def test_every_task_s_batches_come_as_in_a_mixture(self) -> None:
-        pairs = list(islice(Together((tiny(), third())).batches(6, generator()), 10))
-        mixed = list(islice(Mixture((tiny(), third()), (1, 1)).batches(6, generator()), 20))
-        for i, name in enumerate(("tiny", "third")):
-            rows = [batch.rows.tolist() for batch in mixed if batch.task == name][:5]
-            assert rows == [batch.parts[i].rows.tolist() for batch in pairs][: len(rows)]
+    def test_the_batches_are_those_of_a_mixture_and_the_target_s_come_in_their_order(self) -> None:
+        pairs = list(islice(Together((tiny(), third())).batches(6, generator()), WINDOW))
+        mixed = list(islice(Mixture((tiny(), third()), (1, 1)).batches(6, generator()), 4 * WINDOW))
+        drawn = [[batch.rows.tolist() for batch in mixed if batch.task == name][:WINDOW] for name in ("tiny", "third")]
+        ours, others = ([batch.parts[i].rows.tolist() for batch in pairs] for i in (0, 1))
+        assert ours == drawn[0] and others != drawn[1] and sorted(others) == sorted(drawn[1])
+
+    def test_batches_that_stand_together_are_of_like_length(self) -> None:
+        tasks = tiny(), third()
+        pairs = list(islice(Together(tasks).batches(3, generator()), WINDOW))
+        longest = [[int(task.lengths[batch.parts[i].rows].max()) for batch in pairs] for i, task in enumerate(tasks)]
+        assert len(set(longest[0])) > 1
+        for (one, beside), (two, other) in pairwise(sorted(zip(*longest, strict=True))):
+            assert one == two or beside <= other
 
     @pytest.mark.parametrize("make", [lambda: Weighted(), lambda: PCGrad(3), lambda: GradNorm()])
     @pytest.mark.parametrize("data", [Together((tiny(),)), Mixture((tiny(),), (2,))], ids=["together", "mixture"])
