@@ -52,6 +52,8 @@ if TYPE_CHECKING:
     from ftkit.sweeps import grid as grid
     from ftkit.sweeps import replay as replay
     from ftkit.sweeps import sweep as sweep
+    from ftkit.techniques.adalora import AdaLoRA as AdaLoRA
+    from ftkit.techniques.adalora import Pruning as Pruning
     from ftkit.techniques.balance import GradNorm as GradNorm
     from ftkit.techniques.balance import PCGrad as PCGrad
     from ftkit.techniques.balance import Uncertainty as Uncertainty
@@ -110,6 +112,7 @@ _HOME = {
     "ftkit.scores": ("fisher", "gradient", "movement"),
     "ftkit.stats": ("bootstrap", "crossed", "equivalence", "family", "holm", "interval", "proportion", "sign_flip", "verdict"),
     "ftkit.sweeps": ("grid", "replay", "sweep"),
+    "ftkit.techniques.adalora": ("AdaLoRA", "Pruning"),
     "ftkit.techniques.balance": ("GradNorm", "PCGrad", "Uncertainty", "Weighted"),
     "ftkit.techniques.bitfit": ("BitFit", "with_biases"),
     "ftkit.techniques.distill": ("Distillation", "Teacher", "agreement", "divergence", "pseudo_labelled", "unlabelled"),

@@ -9,6 +9,7 @@ from conftest import NETS, net, task_for
 from ftkit.adapted import Adapted
 from ftkit.arms import with_head
 from ftkit.data import Batch
+from ftkit.techniques.adalora import AdaLoRA
 from ftkit.techniques.bitfit import BitFit
 from ftkit.techniques.dora import DoRA
 from ftkit.techniques.freeze import LastBlocks, Only
@@ -23,7 +24,7 @@ from ftkit.techniques.vera import VeRA
 from ftkit.training import train
 
 HEAD = Only("heads.*")
-SPACES = (BitFit, DoRA, IA3, LastBlocks, LoRA, LoRAFA, LoRAPlus, Only, PiSSA, Rows, RsLoRA, Sparse, SparseEach, VeRA)
+SPACES = (AdaLoRA, BitFit, DoRA, IA3, LastBlocks, LoRA, LoRAFA, LoRAPlus, Only, PiSSA, Rows, RsLoRA, Sparse, SparseEach, VeRA)
 NAMESPACE = {space.__name__: space for space in SPACES}
 
 

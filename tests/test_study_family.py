@@ -67,12 +67,22 @@ def test_nobody_has_more_numbers_than_lora_but_at_its_smallest(on: str, rank: in
     base, _ = bench.load(on)
     counts = {name: sum(p.numel() for p in Adapted(base, made(on, rank, 0)).parameters()) for name, made in MADE.items()}
     for name, count in counts.items():
-        if (name, rank) not in {("DoRA", 1), ("VeRA", 1)}:
+        if (name, rank) not in {("DoRA", 1), ("VeRA", 1)} and name != "AdaLoRA":
             assert count <= counts["LoRA"], name
     both, outs = family.sizes(on)
     assert counts["LoRA-FA"] > counts["LoRA"] - outs
     assert rank == 1 or counts["DoRA"] > counts["LoRA"] - both
     assert counts["LoRA"] == counts["rsLoRA"] == counts["LoRA+"] == counts["PiSSA"]
+
+
+def test_adalora_begins_with_half_as_many_directions_again_and_ends_with_lora_s(monkeypatch: Any) -> None:
+    models: list[Adapted] = []
+    prune = family.pruned
+    monkeypatch.setattr(family, "pruned", lambda on, rank: lambda model: (models.append(model), prune(on, rank)(model))[1])
+    list(family.trial("digits", "AdaLoRA", 2, 3e-2))
+    strengths = [change.l for name, change in models[0].changes.items() if name.startswith("body.")]
+    assert {len(found) for found in strengths} == {3}
+    assert sum(int((found != 0).sum()) for found in strengths) == 2 * len(strengths)
 
 
 def test_a_seed_draws_what_is_frozen() -> None:
@@ -112,16 +122,16 @@ class TestClaims:
 
     def test_the_verdicts_are_those_of_the_figures(self, table: pd.DataFrame) -> None:
         says = [claim.verdict for claim in family_claims(table)]
-        dora, pissa, plus, faster, high, fa, vera, ia3, none = says
-        assert (dora, pissa, plus) == ("holds", "does not hold", "does not hold")
+        dora, pissa, ada, plus, faster, high, fa, vera, ia3, none = says
+        assert (dora, pissa, ada, plus) == ("holds", "does not hold", "does not hold", "does not hold")
         assert (faster, high) == ("holds", "holds")
         assert (fa, vera, ia3) == ("holds", "does not hold", "holds")
         assert none == "does not hold"
 
-    def test_a_family_of_seven_is_adjusted(self, table: pd.DataFrame) -> None:
+    def test_a_family_of_eight_is_adjusted(self, table: pd.DataFrame) -> None:
         judged = Evidence(table).families["digits", 2]
-        assert set(judged) == set(OTHERS) and len(OTHERS) == 7
-        assert judged["DoRA"].p == pytest.approx(7 * 2 / 2**10)
+        assert set(judged) == set(OTHERS) and len(OTHERS) == 8
+        assert judged["DoRA"].p == pytest.approx(8 * 2 / 2**10)
         assert judged["DoRA"].verdict == "beats" and judged["VeRA"].verdict == "loses"
 
     def test_with_eight_seeds_nothing_could_be_told_apart(self, table: pd.DataFrame) -> None:
@@ -130,7 +140,7 @@ class TestClaims:
 
     def test_the_last_claim_counts_what_is_won(self, table: pd.DataFrame) -> None:
         last = family_claims(table)[-1]
-        assert last.statistic.startswith("8 of 42 comparisons are won (DoRA on opening, rank 2; ")
+        assert last.statistic.startswith("8 of 48 comparisons are won (DoRA on opening, rank 2; ")
         lost = table[~table["relative"].isin(["DoRA", "LoRA+"])]
         flat = pd.concat([lost, *[where(lost, relative="LoRA").assign(relative=name) for name in ("DoRA", "LoRA+")]])
         assert family_claims(flat)[-1].verdict == "holds"

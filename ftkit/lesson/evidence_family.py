@@ -20,6 +20,7 @@ PISSA = "Meng et al. 2024, arXiv:2404.02948"
 PLUS = "Hayou et al. 2024, arXiv:2402.12354"
 RS = "Kalajdzievski 2023, arXiv:2312.03732"
 FA = "Zhang et al. 2023, arXiv:2308.03303"
+ADA = "Zhang et al. 2023, arXiv:2303.10512"
 VERA = "Kopiczko et al. 2024, arXiv:2310.11454"
 IA3 = "Liu et al. 2022, arXiv:2205.05638"
 EARLY = 28
@@ -67,7 +68,7 @@ class Evidence:
 
     @cached_property
     def families(self) -> dict[tuple[str, int], dict[str, Judged]]:
-        """For each bench and rank the relatives minus LoRA, judged as one family of seven."""
+        """For each bench and rank the relatives minus LoRA, judged as one family."""
         return {
             (on, rank): family({name: self.minus_lora(on, name, rank).tolist() for name in OTHERS}, MARGIN)
             for on in self.ons
@@ -97,6 +98,7 @@ def _of(relative: str, claim: str, source: str, holds: set[str]) -> Callable[[Ev
 BETTER = {
     "DoRA": ("DoRA does better than LoRA with as many numbers.", DORA),
     "PiSSA": ("PiSSA does better than LoRA.", PISSA),
+    "AdaLoRA": ("It pays to choose in which matrices the directions are.", ADA),
     "LoRA+": ("LoRA does better if B moves faster than A.", PLUS),
 }
 AS_GOOD = {

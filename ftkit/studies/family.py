@@ -11,10 +11,11 @@ from torch.nn import functional as F
 from ftkit.adapted import Adapted, Space
 from ftkit.events import Event
 from ftkit.lowrank import matrices
-from ftkit.studies.bench import BENCHES, HEAD, fine_tuning, load, rail
+from ftkit.studies.bench import BENCHES, HEAD, STEPS, Between, fine_tuning, load, rail
 from ftkit.studies.lora import RAIL_LRS
 from ftkit.studies.recording import few, make, settled
 from ftkit.sweeps import grid
+from ftkit.techniques.adalora import AdaLoRA, Pruning
 from ftkit.techniques.dora import DoRA
 from ftkit.techniques.ia3 import IA3
 from ftkit.techniques.lora import LoRA
@@ -35,6 +36,7 @@ MADE: dict[str, Callable[[str, int, int], Space]] = {
     "LoRA-FA": lambda on, rank, seed: LoRAFA(fitting(on, rank, each=0, a_rank=1), seed=seed),
     "DoRA": lambda on, rank, seed: DoRA(fitting(on, rank, each=1, a_rank=2)),
     "PiSSA": lambda on, rank, seed: PiSSA(rank),
+    "AdaLoRA": lambda on, rank, seed: AdaLoRA(more(rank)),
     "VeRA": lambda on, rank, seed: VeRA(WIDTH * rank, seed=seed),
     "(IA)3": lambda on, rank, seed: IA3(),
 }
@@ -51,12 +53,13 @@ _LOW = (1e-3, 3e-3, 1e-2, 3e-2)
 LRS: dict[str, tuple[float, ...]] = {
     **dict.fromkeys(RELATIVES, _LOW),
     "LoRA+": (3e-4, 1e-3, 3e-3, 1e-2),
+    "AdaLoRA": (3e-3, 1e-2, 3e-2, 1e-1),
     "VeRA": (1e-2, 3e-2, 1e-1, 3e-1),
     "(IA)3": (1e-2, 3e-2, 1e-1, 3e-1),
 }
 """The rates that are tried first; where the best lies at an edge, more are tried. LoRA+'s is that of A."""
 SEEDS = tuple(range(10))
-"""Ten, since with eight no sign flip can tell of a family of seven."""
+"""Ten, since with eight no sign flip can tell of a family of eight."""
 OWN = "relative"
 """What the record calls a run of one of them."""
 
@@ -76,15 +79,27 @@ def fitting(on: str, rank: int, each: int, a_rank: int) -> int:
     return max(1, (rank * both - each * outs) // (both if a_rank == 2 else outs))
 
 
+def more(rank: int) -> int:
+    """AdaLoRA's directions of a matrix at first: half as many again as LoRA has."""
+    return rank + (rank + 1) // 2
+
+
+def pruned(on: str, rank: int) -> Between:
+    """What AdaLoRA does between steps: at the end it has as many directions as LoRA of `rank`, in whatever matrices."""
+    return lambda model: Pruning(model, rank * len(matrices(load(on)[0], "body.*", "AdaLoRA")), STEPS)
+
+
 def trial(on: str, relative: str, rank: int, lr: float, seed: int = 0, test: bool = False, look: Look | None = None) -> Iterator[Event]:
-    """One of LoRA's relatives on a bench, with at most the numbers of LoRA of `rank`, if its own smallest size allows: one run.
+    """One of LoRA's relatives on a bench, with at most the numbers of LoRA of `rank`, if its own smallest size allows: one run. AdaLoRA has
+    them at the end; on the way, and on its bill, it has half as many again.
 
     Raises:
         ValueError: there is no such relative.
     """
     if relative not in MADE:
         raise ValueError(f"relative must be one of {', '.join(RELATIVES)}, got {relative!r}")
-    yield from fine_tuning(on, MADE[relative](on, rank, seed), HEAD, lr=lr, seed=seed, look=look, test=test)
+    between = pruned(on, rank) if relative == "AdaLoRA" else None
+    yield from fine_tuning(on, MADE[relative](on, rank, seed), HEAD, lr=lr, seed=seed, look=look, test=test, between=between)
 
 
 def turned(model: Adapted) -> dict[str, float]:
