@@ -15,7 +15,7 @@ from ftkit.events import Event, packed
 from ftkit.lesson.evidence_family import EARLY, OTHERS, Evidence, family_claims, gain
 from ftkit.pictures import turns
 from ftkit.studies import bench, family
-from ftkit.studies.family import FIXED, HIGH, JUDGED, LRS, MADE, OWN, RANKS, RELATIVES
+from ftkit.studies.family import FIXED, HIGH, JUDGED, LRS, MADE, ONS, OWN, RANKS, RELATIVES
 from ftkit.sweeps import where
 from ftkit.techniques.freeze import Only
 from ftkit.worth import share_of_gain
@@ -97,7 +97,7 @@ def test_there_is_no_other_relative() -> None:
 
 def test_the_record_has_ten_seeds_of_all_at_an_interior_rate(table: pd.DataFrame) -> None:
     read = table[table["quantity"] == "test/accuracy"]
-    for on in bench.BENCHES:
+    for on in ONS:
         for relative in RELATIVES:
             for rank in (*JUDGED, HIGH) if relative in ("LoRA", "rsLoRA") else JUDGED:
                 rows = where(read, on=on, relative=relative, rank=rank)
@@ -140,7 +140,7 @@ class TestClaims:
 
     def test_the_last_claim_counts_what_is_won(self, table: pd.DataFrame) -> None:
         last = family_claims(table)[-1]
-        assert last.statistic.startswith("8 of 48 comparisons are won (DoRA on opening, rank 2; ")
+        assert last.statistic.startswith("6 of 32 comparisons are won (DoRA on opening, rank 2; ")
         lost = table[~table["relative"].isin(["DoRA", "LoRA+"])]
         flat = pd.concat([lost, *[where(lost, relative="LoRA").assign(relative=name) for name in ("DoRA", "LoRA+")]])
         assert family_claims(flat)[-1].verdict == "holds"

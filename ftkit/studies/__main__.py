@@ -4,13 +4,13 @@ import argparse
 from pathlib import Path
 
 from ftkit.shared import shared_folder
-from ftkit.studies import bitfit, distance, distill_record, family, freezing_record, lora, multitask_record, sparse_record, transfer
+from ftkit.studies import bitfit, distance_record, distill_record, family, freezing_record, lora, multitask_record, sparse_record, transfer
 
 STUDIES = {
     "00": (transfer, "00_transfer.json"),
     "01": (freezing_record, "01_freezing.parquet"),
     "02": (lora, "02_lora.parquet"),
-    "03": (distance, "03_distance.parquet"),
+    "03": (distance_record, "03_distance.parquet"),
     "04": (bitfit, "04_bitfit.parquet"),
     "05": (sparse_record, "05_sparse.parquet"),
     "06": (distill_record, "06_distillation.parquet"),

@@ -1,8 +1,7 @@
 """Lesson 03: how far a task may lie from what the base has read, for LoRA of every rank, and for what else may move."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
-from pathlib import Path
 
 import pandas as pd
 
@@ -11,7 +10,7 @@ from ftkit.events import Event
 from ftkit.studies import bench
 from ftkit.studies.aftermath import aftermath
 from ftkit.studies.bench import FAR_TASKS, FROZEN, FULL, HEAD, SIZE, fine_tuning, load
-from ftkit.studies.recording import few, make, settled
+from ftkit.studies.recording import few, settled
 from ftkit.sweeps import grid
 from ftkit.techniques.freeze import Only
 from ftkit.techniques.lora import LoRA
@@ -84,8 +83,3 @@ def record(executor: Executor | None, seeds: tuple[int, ...] = SEEDS) -> pd.Data
         settled(trial, jobs, ["on", "way", "rank", "size"], seeds, executor),
     ]
     return pd.concat(tables, ignore_index=True).fillna({"method": OWN, "way": "", "rank": 0}).astype({"rank": int})
-
-
-def main(path: Path, seeds: Sequence[int] = SEEDS) -> None:
-    """Runs the study and writes its table to `path`."""
-    make(path, "03", record, seeds)

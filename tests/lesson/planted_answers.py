@@ -12,6 +12,7 @@ from planted_distill_students import right_blocks, right_inherited, wrong_blocks
 from planted_embeddings import right_embedding, wrong_embedding
 from planted_factors import right_count, right_merge, wrong_count, wrong_merge
 from planted_family import right_decompose, right_holm, right_principal, wrong_decompose, wrong_holm, wrong_principal
+from planted_limits import right_at_equal, right_rank_needed, right_step_share, wrong_at_equal, wrong_rank_needed, wrong_step_share
 from planted_multitask import right_at_rest, right_shares, wrong_at_rest, wrong_shares
 from planted_multitask_fronts import right_surgery, right_undominated, wrong_surgery, wrong_undominated
 from planted_ranks import right_rank, wrong_rank
@@ -50,6 +51,9 @@ WRONG = {
     "decompose": wrong_decompose(),
     "principal": wrong_principal(),
     "holm": wrong_holm(),
+    "step_share": wrong_step_share(),
+    "rank_needed": wrong_rank_needed(),
+    "at_equal": wrong_at_equal(),
 }
 RIGHT = {
     "trainable_numbers": right_count(),
@@ -80,6 +84,9 @@ RIGHT = {
     "decompose": right_decompose(),
     "principal": right_principal(),
     "holm": right_holm(),
+    "step_share": right_step_share(),
+    "rank_needed": right_rank_needed(),
+    "at_equal": right_at_equal(),
 }
 
 

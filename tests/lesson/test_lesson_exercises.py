@@ -17,12 +17,12 @@ import ftkit
 from ftkit.lesson import exercise as exercise_module
 from ftkit.lesson import hint, learner
 from ftkit.lesson.exercise import Exercise, Result, exercise
-from ftkit.lesson.exercises import bitfit, distill, fair, family, lora, multitask, sparse, transfer
+from ftkit.lesson.exercises import bitfit, distill, fair, family, limits, lora, multitask, sparse, transfer
 from ftkit.lesson.exercises import lora as check
 from ftkit.lesson.learner import is_stub
 
 OURS = str(Path(ftkit.__file__).parent)
-LESSONS = (lora, transfer, bitfit, sparse, distill, multitask, family)
+LESSONS = (lora, transfer, bitfit, sparse, distill, multitask, family, limits)
 EXERCISES = [getattr(lesson, name) for lesson in LESSONS for name in lesson.__all__]
 
 

@@ -1,0 +1,136 @@
+"""What is held against LoRA, and for it, and what the recorded runs of lesson 03 say to it: far tasks."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ftkit.lesson.evidence import Claim
+from ftkit.lesson.judging import by_seed, judged
+from ftkit.studies.bench import FULL, SIZE
+from ftkit.studies.distance import BOTH, INSIDE, LARGE, LARGE_RANK, LORA, MIXED_RANK, PLACES, RANKS, SCRATCH, WORDS
+from ftkit.studies.recording import chosen
+from ftkit.sweeps import last, summary, where
+from ftkit.worth import expected_best
+
+NEAR, FAR = PLACES[0], PLACES[4:]
+"""The task that the base is near to; and those two that have none of its words: all words mean others, and digits written as words."""
+WITHOUT = {WORDS: 0, INSIDE: 0, SCRATCH: 0, BOTH: MIXED_RANK}
+"""The rank of the ways that were recorded with one alone."""
+HEARD = "often heard"
+REGRET = "Schulman and Thinking Machines 2025, “LoRA Without Regret”"
+LU = "Lu et al. 2021, arXiv:2103.05247"
+
+
+class Evidence:
+    """The recorded table of lesson 03, asked as its claims need it. Rates were chosen on valid; accuracies are on test, one a seed."""
+
+    def __init__(self, table: pd.DataFrame) -> None:
+        self.table = table
+        self.ons = list(PLACES)
+
+    def way(self, on: str, way: str, rank: int | None = None, quantity: str = "test/accuracy", size: int = SIZE) -> np.ndarray:
+        """A quantity of one way at the rate that was chosen for it."""
+        return self._read(quantity, on=on, way=way, rank=WITHOUT[way] if rank is None else rank, size=size)
+
+    def rail(self, on: str, method: str = FULL, quantity: str = "test/accuracy", size: int = SIZE) -> np.ndarray:
+        """The same of full fine-tuning or the frozen body."""
+        return self._read(quantity, on=on, method=method, size=size)
+
+    def _read(self, quantity: str, **settings: Any) -> np.ndarray:
+        return by_seed(self.table, quantity, lr=chosen(self.table, **settings), **settings)
+
+    def best_rank(self, on: str) -> int:
+        """The rank of LoRA that is best on valid, at its best rate."""
+        found = {}
+        for rank in RANKS:
+            settings = {"on": on, "way": LORA, "rank": rank, "size": SIZE}
+            rows = where(last(self.table), **settings, lr=chosen(self.table, **settings))
+            found[rank] = float(summary(rows, ["rank"])["mean"].iloc[0])
+        return max(found, key=lambda rank: found[rank])
+
+    def gap(self, on: str, rank: int | None = None, size: int = SIZE) -> np.ndarray:
+        """LoRA minus full fine-tuning; by default of the rank that is best on valid."""
+        return self.way(on, LORA, self.best_rank(on) if rank is None else rank, size=size) - self.rail(on, size=size)
+
+    def rate(self, on: str, **settings: Any) -> float:
+        """The rate that was chosen on valid."""
+        return chosen(self.table, on=on, size=SIZE, **settings)
+
+    def luck(self, **settings: Any) -> tuple[float, float]:
+        """Of the rates that were tried on the nearest place: the best mean accuracy on valid, and what one rate drawn blindly gives."""
+        rows = where(last(self.table), on=NEAR, size=SIZE, **settings)
+        means = summary(rows, ["lr"])["mean"].tolist()
+        return max(means), expected_best(means, 1)
+
+
+def farther(found: Evidence) -> Claim:
+    """The farther the task, the farther LoRA falls behind."""
+    near = found.gap(NEAR)
+    gaps = {on: found.gap(on) - near for on in FAR}
+    experiment = f"LoRA (rank best on valid) minus full fine-tuning, there less on {NEAR}; each at its best rate; test, points"
+    return Claim("The farther a task is, the farther LoRA falls behind full fine-tuning.", HEARD, experiment, *judged(gaps, {"loses"}))
+
+
+def rank_closes_it(found: Evidence) -> Claim:
+    """What is missing far away is rank."""
+    gaps = {on: found.gap(on, RANKS[-1]) for on in FAR}
+    experiment = f"rank {RANKS[-1]} (more numbers in the factors than in a square matrix) minus full fine-tuning; test, points"
+    return Claim("On a far task LoRA lacks rank; a high one closes the gap.", HEARD, experiment, *judged(gaps, {"ties", "beats"}))
+
+
+def inside_is_enough(found: Evidence) -> Claim:
+    """All weights but the embeddings do as well as all weights."""
+    gaps = {on: found.way(on, INSIDE) - found.rail(on) for on in FAR}
+    claim = "It is because a change of low rank is too small: every weight inside the blocks, moving freely, would do."
+    experiment = "full fine-tuning without the embeddings minus full fine-tuning; test, points"
+    return Claim(claim, HEARD, experiment, *judged(gaps, {"ties", "beats"}))
+
+
+def embeddings_close_it(found: Evidence) -> Claim:
+    """With the word embeddings LoRA keeps up."""
+    gaps = {on: found.way(on, BOTH) - found.rail(on) for on in FAR}
+    experiment = f"LoRA of rank {MIXED_RANK} with the word embeddings minus full fine-tuning; test, points"
+    return Claim("With the word embeddings free LoRA keeps up far away too.", HEARD, experiment, *judged(gaps, {"ties", "beats"}))
+
+
+def past_is_a_burden(found: Evidence) -> Claim:
+    """Far enough away a pretrained start is worse than none."""
+    gaps = {on: found.way(on, SCRATCH) - found.rail(on) for on in FAR}
+    experiment = "random weights minus pretrained ones, both fully fine-tuned, each at its best rate; test, points"
+    return Claim("Far enough away, a pretrained start is worse than none.", HEARD, experiment, *judged(gaps, {"beats"}))
+
+
+def frozen_transformers_do(found: Evidence) -> Claim:
+    """The blocks of a language model serve even for what is no language."""
+    gaps = {on: found.way(on, WORDS) - found.way(on, SCRATCH) for on in FAR}
+    claim = "The blocks of a pretrained transformer serve, untouched, even for what is no language."
+    experiment = "embeddings and head alone minus random weights fully trained, each at its best rate; test, points"
+    return Claim(claim, LU, experiment, *judged(gaps, {"ties", "beats"}))
+
+
+def large_batches(found: Evidence) -> Claim:
+    """Large batches cost LoRA more than full fine-tuning."""
+    gaps = {NEAR: found.gap(NEAR, LARGE_RANK, LARGE) - found.gap(NEAR, LARGE_RANK)}
+    experiment = f"LoRA of rank {LARGE_RANK} minus full, with {LARGE} rows a step less with {SIZE}; each at its best rate; test, points"
+    return Claim("Large batches cost LoRA more than full fine-tuning.", REGRET, experiment, *judged(gaps, {"loses"}))
+
+
+def touchy(found: Evidence) -> Claim:
+    """LoRA is touchier about its rate than full fine-tuning."""
+    lost = {}
+    asked: dict[str, dict[str, Any]] = {"LoRA": {"way": LORA, "rank": LARGE_RANK}, "full": {"method": FULL}}
+    for name, settings in asked.items():
+        best, blind = found.luck(**settings)
+        lost[name] = 100 * (best - blind)
+    figures = "; ".join(f"{name}: a rate drawn blindly gives {points:.1f} points less than the best" for name, points in lost.items())
+    experiment = f"rates by half powers of ten, as many as were tried for each, on {NEAR}; means of all seeds; one comparison, no interval"
+    says = "cannot tell" if abs(lost["LoRA"] - lost["full"]) < 1 else "holds" if lost["LoRA"] > lost["full"] else "does not hold"
+    return Claim("LoRA is touchier about its learning rate than full fine-tuning.", HEARD, experiment, figures, says)
+
+
+def far_claims(table: pd.DataFrame) -> list[Claim]:
+    """The claims on far tasks, and on rates and batches."""
+    found = Evidence(table)
+    far = (farther, rank_closes_it, inside_is_enough, embeddings_close_it, past_is_a_burden, frozen_transformers_do)
+    return [claim(found) for claim in (*far, large_batches, touchy)]

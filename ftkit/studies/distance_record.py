@@ -1,0 +1,43 @@
+"""The record of lesson 03: the study of distance, every rate with all seeds where what is forgotten is judged, and what steps cost."""
+
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ftkit.studies import distance
+from ftkit.studies.bench import FULL, SIZE
+from ftkit.studies.distance import LARGE_RANK, LORA, OWN, PLACES, SEEDS
+from ftkit.studies.prices import court, everywhere
+from ftkit.studies.recording import make
+from ftkit.sweeps import grid, sweep, where
+
+NEAR = PLACES[0]
+WITHOUT_RANK = [way for way in distance.WAYS if way not in (LORA, distance.BOTH)]
+
+
+def record(executor: Executor | None, seeds: tuple[int, ...] = SEEDS) -> pd.DataFrame:
+    """The study, and on the nearest place LoRA and full fine-tuning with all seeds at every rate that was tried: their whole curve of
+    accuracy and forgetting, one a seed."""
+    table = distance.record(executor, seeds)
+    own: dict[str, Any] = {"on": [NEAR], "size": [SIZE], "seed": seeds}
+    tried = where(table, on=NEAR, way=LORA, rank=LARGE_RANK, size=SIZE)["lr"].unique()
+    more = [sweep(distance.trial, grid(way=[LORA], rank=[LARGE_RANK], lr=sorted(tried), **own), executor)]
+    tried = where(table, on=NEAR, method=FULL, size=SIZE)["lr"].unique()
+    more.append(sweep(distance.rail, grid(method=[FULL], lr=sorted(tried), **own), executor))
+    every = pd.concat([table, *more], ignore_index=True).fillna({"method": OWN, "way": "", "rank": 0}).astype({"rank": int})
+    return every.drop_duplicates([name for name in every.columns if name not in ("value", "items")], ignore_index=True)
+
+
+def for_the_panel(table: pd.DataFrame) -> pd.DataFrame:
+    """Runs of the usual size; ways without a rank stand at every rank."""
+    rows = table[table["size"] == SIZE].drop(columns="size")
+    fixed = rows["way"].isin(WITHOUT_RANK)
+    return pd.concat([rows[~fixed], *(rows[fixed].assign(rank=rank) for rank in distance.RANKS)], ignore_index=True)
+
+
+def main(path: Path, seeds: Sequence[int] = SEEDS) -> None:
+    """Runs the study and writes its table to `path`."""
+    make(path, "03", record, seeds, more=lambda: {"court": court(), "prices": everywhere()})

@@ -1,0 +1,138 @@
+"""The claims of lesson 03 turn with the figures: fake runs in which every verdict is known."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ftkit.events import Event, packed
+from ftkit.lesson.evidence_cost import at_equal_accuracy, cost_claims, forgetting
+from ftkit.lesson.evidence_limits import FAR, NEAR, Evidence, far_claims
+from ftkit.studies import bench, distance, distance_record
+from ftkit.studies.bench import FULL
+from ftkit.studies.distance import BOTH, INSIDE, LARGE, LARGE_RANK, LORA, PLACES, RANKS, SCRATCH, WAYS, WORDS
+from ftkit.studies.distance_record import for_the_panel
+from ftkit.sweeps import where
+
+LEAD = {LORA: -0.08, INSIDE: -0.05, BOTH: 0.03, WORDS: 0.02, SCRATCH: -0.04}
+"""On far tasks, against full fine-tuning; nearer they are all alike."""
+
+
+def events(accuracy: float, words: float, likeness: float, test: bool) -> Iterator[Event]:
+    yield Event(80, "valid", {"valid/accuracy": accuracy, "valid/loss": 1.0})
+    left = {"words": words, "intruders": 0.2 * (likeness < 0.5), "likeness": likeness, "moved": 0.1, "rank": 5.0}
+    yield Event(80, "after", {f"after/{name}": value for name, value in left.items()})
+    if test:
+        right = np.arange(1000) < round(1000 * accuracy)
+        yield Event(80, "test", {"test/accuracy": accuracy}, {"test/accuracy": packed(right)})
+
+
+def noise(*what: Any) -> float:
+    return 0.002 * math.sin(sum(map(ord, repr(what))))
+
+
+def fake_trial(on: str, way: str, rank: int, lr: float, size: int = 16, seed: int = 0, test: bool = False) -> Iterator[Event]:
+    """LoRA loses eight points far away at any rank, and three with large batches; it forgets half of what full fine-tuning does."""
+    lead = LEAD[way] * (on in FAR) - 0.03 * (size == LARGE)
+    steepness = abs(math.log10(lr / 1e-2))
+    accuracy = 0.7 + lead - 0.05 * steepness + noise(way, rank, seed) + 0.001 * seed
+    yield from events(accuracy, 3.5 + 10 * lr + 0.05 * noise(seed), 0.4 if way == LORA else 0.9, test)
+
+
+def fake_rail(on: str, method: str, lr: float, size: int = 16, seed: int = 0, test: bool = False) -> Iterator[Event]:
+    best = 3e-3 if method == FULL else 3e-2
+    accuracy = (0.7 if method == FULL else 0.5) - 0.05 * abs(math.log10(lr / best)) + noise(method, seed) + 0.001 * seed
+    yield from events(accuracy, 3.5 + 100 * lr * (method == FULL), 0.9, test)
+
+
+@pytest.fixture(scope="module")
+def table() -> pd.DataFrame:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(distance, "trial", fake_trial)
+        patch.setattr(distance, "rail", fake_rail)
+        return distance_record.record(None)
+
+
+def about(activations: float = 1.0, seconds: float = 1.1) -> dict[str, Any]:
+    bill = {"gradients": 0.03, "optimizer": 0.03, "disk": 0.03, "activations": activations, "flops": 0.8, "seconds": seconds}
+    return {"court": {"mini": {"LoRA, rank 8": bill}, "minilm": {"LoRA, rank 8": {**bill, "seconds": 0.75}}}}
+
+
+def test_where_forgetting_is_judged_every_rate_has_every_seed(table: pd.DataFrame) -> None:
+    for settings in ({"way": LORA, "rank": LARGE_RANK}, {"method": FULL}):
+        runs = forgetting(table, **settings)
+        assert runs.groupby("lr")["seed"].apply(sorted).tolist() == [list(range(8))] * runs["lr"].nunique()
+        assert runs["lr"].nunique() >= 4
+    assert not table.drop(columns=["value", "items"]).duplicated().any()
+
+
+def test_the_panel_finds_every_way_at_every_rank_but_what_was_recorded_with_one(table: pd.DataFrame) -> None:
+    rows = for_the_panel(table)
+    for way in WAYS:
+        ranks = sorted(where(rows, on=PLACES[4], way=way)["rank"].unique())
+        assert ranks == ([distance.MIXED_RANK] if way == BOTH else list(RANKS))
+    assert len(where(rows, on=NEAR, method=FULL)) == len(where(table, on=NEAR, method=FULL, size=16))
+    assert "size" not in rows
+
+
+class TestFar:
+    def test_the_verdicts_are_those_of_the_figures(self, table: pd.DataFrame) -> None:
+        farther, rank, inside, embeddings, burden, frozen, batches, _ = (claim.verdict for claim in far_claims(table))
+        assert (farther, rank, inside, embeddings) == ("holds", "does not hold", "does not hold", "holds")
+        assert (burden, frozen, batches) == ("does not hold", "holds", "holds")
+
+    def test_if_lora_lost_nothing_they_turn(self, table: pd.DataFrame) -> None:
+        alike = table[table["way"] == LORA].assign(way="", rank=0, method=FULL)
+        same = pd.concat([table[table["method"] != FULL], alike[alike.index.isin(where(table, way=LORA, rank=LARGE_RANK).index)]])
+        farther, rank, *_, batches, _ = (claim.verdict for claim in far_claims(same))
+        assert (farther, rank, batches) == ("does not hold", "holds", "does not hold")
+
+    def test_fewer_seeds_than_eight_never_tell(self, table: pd.DataFrame) -> None:
+        says = {claim.verdict for claim in far_claims(table[table["seed"] < 6])[:-1]}
+        assert says == {"cannot tell"}
+
+    def test_a_rate_that_is_drawn_blindly_gives_the_mean_of_those_tried(self, table: pd.DataFrame) -> None:
+        best, blind = Evidence(table).luck(method=FULL)
+        lrs = where(table, on=NEAR, method=FULL, size=16)["lr"].unique()
+        means = [0.7 - 0.05 * abs(math.log10(lr / 3e-3)) for lr in lrs]
+        assert best - blind == pytest.approx(max(means) - np.mean(means), abs=1e-6)
+
+
+class TestCost:
+    def test_the_verdicts_are_those_of_the_figures(self, table: pd.DataFrame) -> None:
+        says = [claim.verdict for claim in cost_claims(table, about())]
+        assert says == ["holds", "holds", "holds", "holds", "does not hold", "does not hold"]
+        assert cost_claims(table, about(activations=0.5, seconds=0.8))[-2].verdict == "holds"
+        assert cost_claims(table, about(seconds=0.8))[-1].verdict == "holds"
+
+    def test_whoever_has_learned_less_has_not_forgotten_less_at_equal_accuracy(self, table: pd.DataFrame) -> None:
+        """Full fine-tuning's own curve, walked half as far: it forgets less, and at equal accuracy exactly as much."""
+        full = where(table, method=FULL)
+        half = full[full["lr"] <= 1e-3].assign(method=distance.OWN, way=LORA, rank=LARGE_RANK)
+        both = pd.concat([full, half])
+        np.testing.assert_allclose(at_equal_accuracy(both), 0, atol=1e-9)
+        assert forgetting(both, way=LORA, rank=LARGE_RANK)["words"].max() < forgetting(both, method=FULL)["words"].max()
+
+    def test_rates_beyond_the_best_are_left_out(self, table: pd.DataFrame) -> None:
+        beyond = table["lr"].gt(3e-3) & table["method"].eq(FULL) & table["quantity"].eq("after/words")
+        np.testing.assert_array_equal(at_equal_accuracy(table.assign(value=table["value"] + 9 * beyond)), at_equal_accuracy(table))
+
+    def test_seeds_that_share_no_accuracy_are_left_out(self, table: pd.DataFrame) -> None:
+        lora = where(table, way=LORA, rank=LARGE_RANK)
+        shifted = lora["quantity"].eq("valid/accuracy") & lora["seed"].eq(3)
+        apart = pd.concat([where(table, method=FULL), lora.assign(value=lora["value"] + shifted)])
+        assert len(at_equal_accuracy(apart)) == 7
+
+    def test_intruders_in_both_do_not_speak_against_lora_alone(self, table: pd.DataFrame) -> None:
+        rows = table["quantity"].isin(["after/intruders", "after/likeness"])
+        nobody = table.assign(value=table["value"].where(~rows, np.where(table["quantity"] == "after/intruders", 0.0, 0.9)))
+        assert cost_claims(nobody, about())[2].verdict == "does not hold"
+        everyone = table.assign(value=table["value"].where(~rows, 0.2))
+        assert cost_claims(everyone, about())[2].verdict == "cannot tell"
+
+
+def test_the_floor_of_every_place_is_known() -> None:
+    assert all(0.1 < bench.most_frequent(on) < 0.2 for on in PLACES)
