@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, urlencode
 
 from ftkit.recorded import Recorded
 from ftkit.session import Ended, Session
-from ftkit.sweeps import Trial
+from ftkit.sweeps import Replay, Trial
 from ftkit.view import Run, View
 from ftkit.widgets.controls import Several
 from ftkit.widgets.panel import Panel
@@ -25,7 +25,7 @@ class Explorer:
     does not show what a thread paints, a move runs inside its callback, and the panel says so.
 
     Args:
-        trial: from settings and `seed` to an iterator of `Event`.
+        trial: from settings and `seed` to an iterator of `Event`; `replay(table)` shows recorded runs, and the panel says so.
         steps: how many updates a run has; scales the plot and the progress bar.
         recorded: what stands behind the live run; without it the live run stands alone.
         picture: from the values of an event of stage "look" to a figure.
@@ -57,7 +57,7 @@ class Explorer:
         self.error: Exception | None = None
         first = {name: values.all if isinstance(values, Several) else values[0] for name, values in settings.items()} | dict(start or {})
         self.panel = Panel(title, settings, first, self.mode == "blocking", picture is not None)
-        self._view = View(self.panel, recorded, picture, name, steps)
+        self._view = View(self.panel, recorded, picture, name, steps, isinstance(trial, Replay))
         self._session = Session(trial, self._view.begin, self._view.heard, self._ended)
         _close_the_one_before(self, title or getattr(trial, "__qualname__", "panel"))
         self.panel.on_move(lambda: self._go((self.panel.seed,)))

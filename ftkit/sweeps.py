@@ -8,6 +8,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, as_completed
+from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
@@ -86,24 +87,31 @@ def _rows(job: Settings, answer: Mapping[str, Any]) -> list[dict[str, Any]]:
     return rows
 
 
-def replay(table: pd.DataFrame) -> Trial:
-    """The trial that a table recorded: it yields the readings of the run with the settings it is given.
+@dataclass(frozen=True, eq=False)
+class Replay:
+    """The trial that a table recorded: called with the settings of a run, it yields the readings that the run had. Nothing is trained."""
 
-    Raises:
-        ValueError: from the trial, if no such run was recorded.
-    """
-    names = [name for name in table.columns if name not in READING]
+    table: pd.DataFrame
 
-    def recorded(**settings: Any) -> Iterator[Event]:
-        rows = where(table, **settings)
+    def __call__(self, **settings: Any) -> Iterator[Event]:
+        """Raises ValueError: no such run was recorded."""
+        rows = where(self.table, **settings)
         if rows.empty:
-            raise ValueError(f"a replayed run must be one that was recorded ({', '.join(names)}), got {settings}; choose other settings")
+            names = ", ".join(name for name in self.table.columns if name not in READING)
+            raise ValueError(f"a replayed run must be one that was recorded ({names}), got {settings}; choose other settings")
         stages = rows["quantity"].str.split("/").str[0]
         for key, part in rows.groupby(["step", stages], sort=False):
             step, stage = (str(value) for value in key)  # type: ignore[attr-defined]
             yield Event(int(step), stage, dict(zip(part["quantity"], part["value"], strict=True)))
 
-    return recorded
+
+def replay(table: pd.DataFrame) -> Replay:
+    """The trial that a table recorded: it yields the readings of the run with the settings it is given.
+
+    Raises:
+        ValueError: from the trial, if no such run was recorded.
+    """
+    return Replay(table)
 
 
 def where(table: pd.DataFrame, **settings: Any) -> pd.DataFrame:

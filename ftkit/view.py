@@ -47,11 +47,19 @@ class Run:
 
 
 class View:
-    """Paints the runs of the newest job on a panel, at most nine times a second and always at the end."""
+    """Paints the runs of the newest job on a panel, at most nine times a second and always at the end. Runs that are `replayed` from a
+    record are named so."""
 
     def __init__(
-        self, panel: Panel, recorded: Recorded | None, picture: Callable[[Mapping[str, float]], Any] | None, name: str, steps: int | None
+        self,
+        panel: Panel,
+        recorded: Recorded | None,
+        picture: Callable[[Mapping[str, float]], Any] | None,
+        name: str,
+        steps: int | None,
+        replayed: bool = False,
     ) -> None:
+        self._replayed = replayed
         self._panel, self._recorded, self._picture, self._name, self._steps = panel, recorded, picture, name, steps
         self.runs: list[Run] = []
         self._painted = 0.0
@@ -111,6 +119,8 @@ class View:
             return f"<b>Failed</b> after step {step}: {html.escape(str(end.error) or type(end.error).__name__)}"
         if end.how == "stopped":
             return f"<b>Stopped</b> after step {step}. Move a control or press Run to start again."
+        if self._replayed:
+            return f"<b>Recorded.</b> {_result(self.runs)} This panel shows runs of the record; nothing was trained just now."
         return f"<b>Done.</b> {_result(self.runs)} {_beside(curve) if self._recorded else ''}"
 
 

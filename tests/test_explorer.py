@@ -16,9 +16,11 @@ from ftkit.events import Event
 from ftkit.explorer import Explorer
 from ftkit.figures import learning, trade_off
 from ftkit.pictures import spectra
+from ftkit.record import read_table
 from ftkit.recorded import Recorded
 from ftkit.session import Ended, Job
-from ftkit.sweeps import grid, sweep
+from ftkit.shared import shared_folder
+from ftkit.sweeps import READING, grid, replay, sweep, where
 from ftkit.widgets.bill import ROWS, bill
 from ftkit.widgets.controls import Several
 from ftkit.widgets.plot import Plot, plain
@@ -296,3 +298,37 @@ def test_a_spectrum_stops_where_the_rank_does() -> None:
     values = {f"look/{which}/body.layers.0.mlp.fc1.weight/{i}": v for which in ("change", "after") for i, v in enumerate([2.0, 1.0, 1e-9])}
     heat = go.Figure(spectra(values)).data[0]
     assert [list(row) for row in heat.z] == [[1.0, 0.5, None]] and heat.y == ("0 fc1",)
+
+
+RECORDS = sorted(shared_folder("data", "results").glob("*.parquet"))
+
+
+@pytest.mark.parametrize("path", RECORDS, ids=lambda path: path.stem)
+def test_a_replayed_explorer_of_each_lesson_shows_its_record_and_says_so(path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(explorer, "mode", lambda: "headless")
+    table, _ = read_table(path)
+    names = [name for name in table.columns if name not in (*READING, "seed")]
+    ends = table[(table["quantity"] == "valid/accuracy") & (table["seed"] < 8)].drop_duplicates([*names, "seed"], keep="last")
+    assert len(ends) > 100
+    for _, row in ends.iloc[:: len(ends) // 7].iterrows():
+        settings = {name: row[name] for name in names if row[name] == row[name]}  # rails have no rank
+        own = table[table[[name for name in names if name not in settings]].isna().all(axis=1)]
+        panel = Explorer(replay(own), name="LoRA", title=path.stem, **{name: [value] for name, value in settings.items()})
+        panel.set(seed=int(row["seed"]))
+        (run,) = panel.wait()
+        rows = where(own, **settings, seed=row["seed"], quantity="valid/accuracy")
+        assert run.accuracies == list(zip(rows["step"], rows["value"], strict=True)) and run.accuracy == row["value"]
+        assert "Recorded." in panel.panel._status.value and "nothing was trained just now" in panel.panel._status.value
+        panel.close()
+
+
+def test_a_live_explorer_does_not_say_recorded(panel: Explorer) -> None:
+    assert "Recorded." not in panel.panel._status.value
+
+
+def test_a_replayed_run_that_was_not_recorded_says_what_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(explorer, "mode", lambda: "blocking")
+    table = sweep(trial, grid(rank=[1], lr=[0.1], on=["text"], seed=[0]))
+    panel = Explorer(replay(table), rank=[1, 4], lr=[0.1], on=["text"])
+    panel.set(rank=4)
+    assert "a replayed run must be one that was recorded (rank, lr, on, seed)" in panel.panel._status.value

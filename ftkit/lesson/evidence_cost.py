@@ -50,7 +50,8 @@ def at_equal_accuracy(table: pd.DataFrame) -> np.ndarray:
 
 def _rising(rows: pd.DataFrame) -> pd.DataFrame:
     """One seed's rates up to the one that is best."""
-    return rows[rows["lr"] <= rows.loc[rows["accuracy"].idxmax(), "lr"]]
+    best = rows["lr"].to_numpy()[rows["accuracy"].to_numpy().argmax()]
+    return rows[rows["lr"] <= best]
 
 
 def _nats(values: np.ndarray) -> str:
