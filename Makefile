@@ -4,12 +4,13 @@ BIN := .venv/bin
 COLAB := .venv-colab/bin
 LESSON ?=
 SEEDS ?=
+DASK ?=
 PIP := pip install --quiet --disable-pip-version-check
 # Notebooks run without a front end, in the environment that pytest runs in, on one thread.
 NBVAL := pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=60
 HEADLESS := FTKIT_HEADLESS=1 OMP_NUM_THREADS=1 PYDEVD_DISABLE_FILE_VALIDATION=1
 
-.PHONY: .venv .venv-colab lab test lessons lessons-colab browser colab bench results bases notebooks wheel clean
+.PHONY: .venv .venv-colab lab test lessons lessons-colab browser colab bench results standing bases notebooks wheel clean
 
 .venv: .venv/installed
 
@@ -54,8 +55,11 @@ colab: .venv  ## make colab REPO=owner/name TAG=v1: where Colab finds the kit, i
 bench: .venv  ## speeds, as ratios in one run, into benchmarks/results.json
 	$(BIN)/python -m benchmarks.bench
 
-results: .venv  ## the recorded experiments anew, into data/results (about three hours on two cores); LESSON=02 one lesson's, SEEDS=2 a part
-	$(BIN)/python -m ftkit.studies $(LESSON) $(if $(SEEDS),--seeds $(SEEDS))
+results: .venv  ## the recorded experiments anew, into data/results (about five hours on two cores); LESSON=02 one lesson's, SEEDS=2 a part, DASK=local in a cluster
+	$(BIN)/python -m ftkit.studies $(LESSON) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(DASK),--dask $(DASK))
+
+standing: .venv  ## what a recording has found so far, while it runs: LESSON=02
+	$(BIN)/python -m ftkit.studies $(LESSON) --standing
 
 bases: .venv  ## the shipped bases anew, into data/bases (one to two hours on one core)
 	$(BIN)/$(PIP) -c constraints.txt -e ".[lab,test,minilm,bases]"

@@ -115,7 +115,8 @@ def _here(run: Callable[..., Any], *given: Any) -> "Future[Any]":
 
 def runs(path: Path) -> pd.DataFrame:
     """Every run in a file, one row each, in the order in which they were done: `trial`, its settings, `code`, `data` and what it answered.
-    It may be read while a sweep writes."""
+    It may be read while a sweep writes, from the moment the file is there."""
     with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as file:
-        rows = file.execute("SELECT trial, settings, code, data, answer FROM runs ORDER BY rowid").fetchall()
+        begun = file.execute("SELECT 1 FROM sqlite_master WHERE name = 'runs'").fetchone()
+        rows = file.execute("SELECT trial, settings, code, data, answer FROM runs ORDER BY rowid").fetchall() if begun else []
     return pd.DataFrame([{"trial": row[0], **json.loads(row[1]), "code": row[2], "data": row[3], **json.loads(row[4])} for row in rows])

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -98,6 +99,12 @@ def test_a_file_has_one_writer_and_can_be_read_meanwhile(log: Path, path: Path) 
         with pytest.raises(ValueError, match=r"runs.sqlite must have one writer, got a second; wait for the other sweep"):
             Remembering(path)
     Remembering(path).shutdown()
+
+
+def test_a_file_without_a_table_yet_has_no_runs(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sqlite3.connect(path).execute("PRAGMA journal_mode=WAL")
+    assert runs(path).empty
 
 
 def test_what_cannot_be_kept_is_refused(path: Path) -> None:

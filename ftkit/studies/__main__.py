@@ -1,10 +1,24 @@
 """`python -m ftkit.studies 02`: one lesson's recorded experiments anew; with `--seeds 2` a part of them, beside the record."""
 
 import argparse
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 
 from ftkit.shared import shared_folder
-from ftkit.studies import bitfit, distance_record, distill_record, family, freezing_record, lora, multitask_record, sparse_record, transfer
+from ftkit.studies import (
+    bitfit,
+    board,
+    distance_record,
+    distill_record,
+    family,
+    freezing_record,
+    lora,
+    multitask_record,
+    sparse_record,
+    transfer,
+)
+from ftkit.studies.recording import kept_in, made_by, one_thread, standing
 
 STUDIES = {
     "00": (transfer, "00_transfer.json"),
@@ -16,6 +30,7 @@ STUDIES = {
     "06": (distill_record, "06_distillation.parquet"),
     "07": (multitask_record, "07_multitask.parquet"),
     "08": (family, "08_family.parquet"),
+    "09": (board, "09_board.parquet"),
 }
 
 
@@ -24,6 +39,8 @@ def main(asked: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="make results", description="The recorded experiments anew; no run is made twice.")
     parser.add_argument("lessons", nargs="*", metavar="LESSON", help=f"{', '.join(STUDIES)}; all by default")
     parser.add_argument("--seeds", type=int, metavar="N", help="only the first N seeds, written beside the record")
+    parser.add_argument("--dask", metavar="ADDRESS", help='the scheduler of a Dask cluster that makes the runs, or "local" for one here')
+    parser.add_argument("--standing", action="store_true", help="only show what has been found so far; may be asked while runs are made")
     given = parser.parse_args(asked)
     if unknown := set(given.lessons) - set(STUDIES):
         parser.error(f"LESSON must be one of {', '.join(STUDIES)}, got {min(unknown)}")
@@ -32,12 +49,30 @@ def main(asked: list[str] | None = None) -> None:
     for lesson in given.lessons or STUDIES:
         study, name = STUDIES[lesson]
         path = shared_folder("data", "results", name)
-        if given.seeds is None:
-            study.main(path)
-        elif lesson == "00":
+        if given.standing:
+            try:
+                print(standing(kept_in(path, lesson)).to_string(index=False))
+            except ValueError as error:
+                parser.error(str(error))
+        elif given.seeds is not None and lesson == "00":
             parser.error("lesson 00 is recorded with all of its seeds; leave SEEDS out")
         else:
-            study.main(part(path, given.seeds), seeds=range(given.seeds))
+            with dask(given.dask) if given.dask else nullcontext():
+                study.main(path) if given.seeds is None else study.main(part(path, given.seeds), seeds=range(given.seeds))
+
+
+@contextmanager
+def dask(address: str) -> Iterator[None]:
+    """Within it the runs are made by a Dask cluster: the one at `address`, or with "local" one of two processes here."""
+    from distributed import Client, LocalCluster
+
+    with ExitStack() as stack:
+        if address == "local":
+            address = stack.enter_context(LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None))
+        client = stack.enter_context(Client(address))
+        client.run(one_thread)
+        stack.enter_context(made_by(client.get_executor()))
+        yield
 
 
 def part(path: Path, seeds: int) -> Path:

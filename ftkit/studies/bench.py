@@ -92,6 +92,7 @@ def fine_tuning(
     net: Net | None = None,
     examples: int | None = None,
     size: int = SIZE,
+    steps: int = STEPS,
     between: Between | None = None,
     after: Look | None = None,
 ) -> Iterator[Event]:
@@ -106,12 +107,12 @@ def fine_tuning(
     data = task.take(place(on).examples if examples is None else examples, seed)
     model = Adapted(net or base.fresh_heads(seed), *spaces, seed=seed)
     done = between(model) if between else None
-    for event in train(model, data, steps=STEPS, size=size, lr=lr, head_lr=head_lr, seed=seed, valid_rows=VALID_ROWS, look=look):
+    for event in train(model, data, steps=steps, size=size, lr=lr, head_lr=head_lr, seed=seed, valid_rows=VALID_ROWS, look=look):
         if done and event.stage == "train":
             done(event.step)
         yield event
     if after:
-        yield Event(STEPS, "after", after(model))
+        yield Event(steps, "after", after(model))
     if test:
         yield tested(accuracy=evaluate(model, task))
     yield bill(on, *spaces)

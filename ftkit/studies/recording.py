@@ -4,8 +4,10 @@ import hashlib
 import math
 import os
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
+from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -15,12 +17,13 @@ import torch
 import transformers
 
 from ftkit.record import write_table
-from ftkit.remembering import Remembering
+from ftkit.remembering import Remembering, runs
 from ftkit.studies.bench import BENCHES, load
-from ftkit.sweeps import KEPT, Settings, Trial, sweep, tuned, where
+from ftkit.sweeps import KEPT, Settings, Trial, summary, sweep, tuned, where
 
 Record = Callable[[Executor | None, tuple[int, ...]], pd.DataFrame]
 More = Callable[[], dict[str, Any]]
+_makers: ContextVar[Executor | None] = ContextVar("makers", default=None)
 WIDER = 4
 """How often a grid of learning rates is widened, at most."""
 
@@ -34,20 +37,62 @@ def make(
     more: More = dict,
     reads: Sequence[Path] = (),
 ) -> None:
-    """Runs `record` in `workers` processes of one thread each and writes its table to `path`, with what `more` measures afterwards.
+    """Runs `record` in `workers` processes of one thread each, or where `made_by` says, and writes its table to `path`, with what `more`
+    measures afterwards.
 
     Every run is kept in `.runs/<lesson>.sqlite` beside it: called again, after whatever ended it, it makes those that are missing.
 
     Args:
         reads: files that runs read, beside the data and bases of the benches: if they change, runs are made anew.
     """
-    kept = path.parent / ".runs" / f"{lesson}.sqlite"
     with (
-        ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=one_thread) as pool,
-        Remembering(kept, pool, content(reads)) as executor,
+        nullcontext(other) if (other := _makers.get()) else processes(workers) as makers,
+        Remembering(kept_in(path, lesson), makers, content(reads)) as executor,
     ):
         table = record(executor, tuple(seeds))
     write_table(path, table, {**about(lesson, seeds), **more()})
+
+
+@contextmanager
+def made_by(executor: Executor) -> Iterator[None]:
+    """Within it the runs of studies are made by `executor`, such as Dask's `client.get_executor()`; its owner ends it."""
+    token = _makers.set(executor)
+    try:
+        yield
+    finally:
+        _makers.reset(token)
+
+
+def kept_in(path: Path, lesson: str) -> Path:
+    """The file beside a record in which the runs of its study are kept."""
+    return path.parent / ".runs" / f"{lesson}.sqlite"
+
+
+def processes(workers: int) -> Executor:
+    """So many processes of one thread each."""
+    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=one_thread)
+
+
+def standing(kept: Path) -> pd.DataFrame:
+    """What a study has found so far, which may be going on: for all settings but the seed the last accuracy on valid, `mean` with its
+    interval, and the `runs` that are done; the best of each trial first.
+
+    Raises:
+        ValueError: no run has been kept there.
+    """
+    if not kept.is_file() or (found := runs(kept)).empty:
+        raise ValueError(f"there must be runs to show, got none in {kept.name}; start make results first")
+    told = [name for name in found.columns if name not in ("readings", "error", "seconds", "code", "data", "test")]
+    rows = [{**{name: row[name] for name in told}, **end} for _, row in found.iterrows() if (end := _end(row["readings"]))]
+    by = [name for name in told if name != "seed"]
+    table = pd.DataFrame(rows).drop_duplicates(told)
+    table[by] = table[by].fillna("")
+    return summary(table, by).sort_values(["trial", "mean"], ascending=[True, False], ignore_index=True)
+
+
+def _end(readings: Sequence[Sequence[Any]]) -> dict[str, float]:
+    accuracies = [float(reading[2]) for reading in readings if reading[1] == "valid/accuracy"]
+    return {"value": accuracies[-1]} if accuracies else {}
 
 
 def content(files: Sequence[Path] = ()) -> str:

@@ -1,0 +1,180 @@
+"""Lesson 09: every method of the kit on four tasks of declared distance and three sizes of data, under named budgets."""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
+from functools import lru_cache
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from ftkit.adapted import Space, linear_layers, select
+from ftkit.entries import exact_count, top
+from ftkit.events import Event
+from ftkit.lowrank import matrices
+from ftkit.scores import gradient
+from ftkit.studies.bench import FROZEN, FULL, HEAD, SIZE, STEPS, bill, fine_tuning, load
+from ftkit.studies.family import fitting, sizes
+from ftkit.studies.recording import make, settled
+from ftkit.sweeps import grid
+from ftkit.techniques.bitfit import BitFit
+from ftkit.techniques.dora import DoRA
+from ftkit.techniques.freeze import LastBlocks
+from ftkit.techniques.lora import LoRA
+from ftkit.techniques.loraplus import LoRAPlus
+from ftkit.techniques.sparse import Rows, Sparse
+from ftkit.training import HEAD_LR, Look
+
+PLACES = {
+    "opening": "near: words that the base has read, but the order of them counts",
+    "library, 50% foreign": "between: half of the words mean other ones",
+    "digits as text": "far: no words at all",
+    "digits": "vision: handwriting, for a base that has seen printed letters",
+}
+EXAMPLES = (64, 256, 1024)
+"""Training rows; each seed draws them anew."""
+RANKS = (1, 4, 16)
+"""Of the LoRA whose numbers are given to all: the equal-budget slider."""
+MIDDLE, MOST = RANKS[1], EXAMPLES[-1]
+SCORED = 64
+"""How many of the training rows say which entries have the steepest loss."""
+
+
+@lru_cache(maxsize=len(PLACES))
+def linear(on: str) -> str:
+    """The matrices of the linear layers of a place's body, as a pattern."""
+    return ",".join(name for name in linear_layers(load(on)[0]) if name.startswith("body."))
+
+
+def density(on: str, rank: int) -> float:
+    """The share of the entries of those matrices that LoRA of `rank` has numbers, at most 1."""
+    return min(1.0, rank * sizes(on)[0] / sum(weight.numel() for weight in select(load(on)[0], linear(on)).values()))
+
+
+@lru_cache(maxsize=16)
+def share_of_rows(on: str, rank: int) -> float:
+    """The largest share of the rows of those matrices, the same in each, that has no more numbers than LoRA of `rank`, if one row does."""
+    found = matrices(load(on)[0], "body.*", "whole rows").values()
+    every = sorted({count / matrix.out for matrix in found for count in range(1, matrix.out + 1)})
+    fit = [share for share in every if sum(exact_count(share, matrix.out) * matrix.into for matrix in found) <= rank * sizes(on)[0]]
+    return max(fit, default=every[0])
+
+
+@lru_cache(maxsize=16)
+def steepest(on: str, rank: int, examples: int, seed: int) -> Space:
+    """As many entries as LoRA of `rank` has numbers, those where the loss on the first training rows is steepest."""
+    base, task = load(on)
+    data = task.take(examples, seed)
+    batches = [data.batch("train", rows) for rows in torch.arange(min(SCORED, examples)).split(SIZE)]
+    return top(gradient(base.fresh_heads(seed), batches, linear(on)), density(on, rank))
+
+
+Made = Callable[[str, int, int, int], tuple[Space, ...]]
+MADE: dict[str, Made] = {
+    "LoRA": lambda on, rank, examples, seed: (LoRA(rank),),
+    "DoRA": lambda on, rank, examples, seed: (DoRA(fitting(on, rank, each=1, a_rank=2)),),
+    "LoRA+": lambda on, rank, examples, seed: (LoRAPlus(rank),),
+    "BitFit": lambda on, rank, examples, seed: (BitFit(),),
+    "sparse, random": lambda on, rank, examples, seed: (Sparse(density(on, rank), "random", linear(on), seed),),
+    "sparse, gradient": lambda on, rank, examples, seed: (steepest(on, rank, examples, seed),),
+    "whole rows": lambda on, rank, examples, seed: (Rows(share_of_rows(on, rank), "random", linear(on), seed),),
+    "last block": lambda on, rank, examples, seed: (LastBlocks(1),),
+}
+METHODS = tuple(MADE)
+RAILS = (FROZEN, FULL)
+FIXED = ("BitFit", "last block")
+"""Those that have the same numbers whatever the rank."""
+
+_LOW = (1e-3, 3e-3, 1e-2)
+LRS: dict[str, tuple[float, ...]] = {
+    **dict.fromkeys(("LoRA", "DoRA", "last block"), _LOW),
+    **dict.fromkeys(("BitFit", "sparse, gradient", "whole rows"), (3e-3, 1e-2, 3e-2)),
+    "LoRA+": (3e-4, 1e-3, 3e-3),
+    "sparse, random": (1e-2, 3e-2, 1e-1),
+    FULL: (3e-4, 1e-3, 3e-3),
+    FROZEN: (1e-2, 3e-2, 1e-1),
+}
+"""The rates that are tried first: three for each; where the best lies at an edge, more are tried."""
+SEEDS = tuple(range(9))
+"""Nine: with eight no sign flip can tell of a family of seven rivals."""
+TUNING = 3
+"""With how many of the seeds rates are chosen."""
+NUMBERS, OPERATIONS = "equal numbers, 80 steps", "equal numbers and operations"
+BUDGETS = (NUMBERS, OPERATIONS)
+"""What all get alike: the numbers that train (but those of `FIXED` and of full fine-tuning), and as many steps or as many operations."""
+
+
+def spaces(on: str, method: str, rank: int, examples: int, seed: int) -> tuple[Space, ...]:
+    """Where the change of a method, or of a rail, may live.
+
+    Raises:
+        ValueError: there is no such method.
+    """
+    if method in RAILS:
+        return () if method == FULL else (HEAD,)
+    if method not in MADE:
+        raise ValueError(f"method must be one of {', '.join((*METHODS, *RAILS))}, got {method!r}")
+    return (*MADE[method](on, rank, examples, seed), HEAD)
+
+
+def steps(on: str, method: str, rank: int, examples: int, budget: str) -> int:
+    """80, or as many steps as have the operations of LoRA's 80: those of a step are counted on a batch that is the same for all.
+
+    Raises:
+        ValueError: there is no such budget.
+    """
+    if budget not in BUDGETS:
+        raise ValueError(f"budget must be one of {'; '.join(BUDGETS)}, got {budget!r}")
+    if budget == NUMBERS:
+        return STEPS
+    lora, own = (bill(on, *spaces(on, name, rank, examples, 0)).values["cost/flops"] for name in ("LoRA", method))
+    return max(1, round(STEPS * lora / own))
+
+
+def trial(
+    on: str,
+    method: str,
+    rank: int,
+    examples: int,
+    lr: float,
+    budget: str = NUMBERS,
+    seed: int = 0,
+    test: bool = False,
+    look: Look | None = None,
+) -> Iterator[Event]:
+    """One run of a method with as many numbers as LoRA of `rank`, on `examples` training rows; the frozen body's `lr` is the head's."""
+    own = spaces(on, method, rank, examples, seed)
+    many = steps(on, method, rank, examples, budget)
+    head_lr = lr if method == FROZEN else HEAD_LR
+    yield from fine_tuning(on, *own, lr=lr, head_lr=head_lr, seed=seed, look=look, test=test, examples=examples, steps=many)
+
+
+def jobs(seeds: Sequence[int], places: Sequence[str], examples: Sequence[int], methods: Sequence[str]) -> list[dict[str, object]]:
+    """The runs with which rates are chosen: every method everywhere at the middle rank; with most rows the other ranks, and the budget of
+    operations."""
+    asked = [(place, method, MIDDLE, rows, NUMBERS) for place in places for method in methods for rows in examples]
+    if MOST in examples:
+        free = [method for method in methods if method not in (*FIXED, *RAILS)]
+        asked += [(place, method, rank, MOST, NUMBERS) for place in places for method in free for rank in RANKS if rank != MIDDLE]
+        asked += [(place, method, MIDDLE, MOST, OPERATIONS) for place in places for method in methods if method != "LoRA"]
+    names = ("on", "method", "rank", "examples", "budget")
+    each = [dict(zip(names, one, strict=True)) for one in asked]
+    return [job for one in each for job in grid(**{k: [v] for k, v in one.items()}, lr=LRS[str(one["method"])], seed=seeds)]
+
+
+def record(
+    executor: Executor | None,
+    seeds: tuple[int, ...] = SEEDS,
+    places: Sequence[str] = tuple(PLACES),
+    examples: Sequence[int] = EXAMPLES,
+    methods: Sequence[str] = (*METHODS, *RAILS),
+) -> pd.DataFrame:
+    """The whole study, or a part of it: rates are chosen on valid, with three of the seeds; test is read once, with all, for what was
+    chosen."""
+    by = ["on", "method", "rank", "examples", "budget"]
+    return settled(trial, jobs(seeds[:TUNING], places, examples, methods), by, seeds, executor)
+
+
+def main(path: Path, seeds: Sequence[int] = SEEDS) -> None:
+    """Runs the study and writes its table to `path`."""
+    make(path, "09", record, seeds)
