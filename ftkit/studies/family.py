@@ -27,7 +27,7 @@ from ftkit.techniques.vera import VeRA
 from ftkit.training import Look
 
 WIDTH = 32
-"""VeRA's rank for each rank of LoRA: even so it has far fewer numbers, while its frozen matrices cost more operations than the layers do."""
+"""VeRA's rank for each rank of LoRA: even so it has far fewer numbers, and its frozen matrices cost more operations than the layers."""
 
 MADE: dict[str, Callable[[str, int, int], Space]] = {
     "LoRA": lambda on, rank, seed: LoRA(rank),

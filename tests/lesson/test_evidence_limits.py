@@ -90,6 +90,10 @@ class TestFar:
         farther, rank, *_, batches, _ = (claim.verdict for claim in far_claims(same))
         assert (farther, rank, batches) == ("does not hold", "holds", "does not hold")
 
+    def test_whoever_is_as_far_behind_nearby_does_not_fall_behind_with_distance(self, table: pd.DataFrame) -> None:
+        nearby = table["way"].eq(LORA) & table["on"].eq(NEAR) & table["quantity"].isin(["test/accuracy", "valid/accuracy"])
+        assert far_claims(table.assign(value=table["value"] - 0.08 * nearby))[0].verdict == "does not hold"
+
     def test_fewer_seeds_than_eight_never_tell(self, table: pd.DataFrame) -> None:
         says = {claim.verdict for claim in far_claims(table[table["seed"] < 6])[:-1]}
         assert says == {"cannot tell"}

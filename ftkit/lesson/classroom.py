@@ -1,0 +1,56 @@
+"""Class mode: everybody runs one seed and hands in a file; together they make one error bar."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ftkit.record import read_table, write_table
+from ftkit.studies.board import EXAMPLES, MIDDLE, NUMBERS, trial
+from ftkit.studies.recording import about, chosen
+from ftkit.sweeps import grid, sweep
+
+SAME = ("torch", "transformers", "fingerprints", "methods", "on", "examples")
+"""What must be the same in all files, so that they differ by their seeds alone."""
+
+
+def hand_in(folder: Path, seed: int, recorded: pd.DataFrame, on: str, methods: Sequence[str], examples: int = EXAMPLES[1]) -> Path:
+    """Runs `methods` on one task with one seed, each at the rate that was chosen in `recorded`, and writes `seed-<seed>.parquet`.
+
+    Raises:
+        ValueError: a seed that was used to choose the rates, or of the record.
+    """
+    if seed in set(recorded["seed"]):
+        raise ValueError(f"seed must be one that the record does not have, got {seed}; take a number of your own, such as your birthday")
+    cell: dict[str, Any] = {"on": on, "rank": MIDDLE, "examples": examples, "budget": NUMBERS}
+    jobs = [grid(**{k: [v] for k, v in cell.items()}, method=[name], lr=[chosen(recorded, method=name, **cell)], seed=[seed], test=[True])
+            for name in methods]  # fmt: skip
+    table = sweep(trial, [job for each in jobs for job in each]).drop(columns="test")
+    path = folder / f"seed-{seed}.parquet"
+    write_table(path, table, {**about("09", [seed]), "methods": list(methods), "on": on, "examples": examples})
+    return path
+
+
+def merged(paths: Sequence[Path]) -> pd.DataFrame:
+    """The runs of many files as one table.
+
+    Raises:
+        ValueError: no file, two files of one seed, or files that were made with other versions, data, methods or tasks.
+    """
+    if not paths:
+        raise ValueError("there must be a file to merge, got none; everybody hands in one with hand_in")
+    read = [(path, *read_table(path)) for path in sorted(paths)]
+    (first, _, like), seen = read[0], dict[int, Path]()
+    for path, _, told in read:
+        if other := [name for name in SAME if told.get(name) != like.get(name)]:
+            raise ValueError(
+                f"all files must agree on {other[0]}, got {told.get(other[0])} in {path.name} and {like.get(other[0])} in {first.name}"
+            )
+        for seed in told["seeds"]:
+            if seed in seen:
+                raise ValueError(
+                    f"every seed must be handed in once, got {seed} in {seen[seed].name} and {path.name}; one of you runs another"
+                )
+            seen[seed] = path
+    return pd.concat([table for _, table, _ in read], ignore_index=True)

@@ -1,0 +1,138 @@
+"""The leaderboard of lesson 09: every method beside LoRA, on every task and in the mean of all, under a named budget."""
+
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ftkit.lesson.evidence import Claim
+from ftkit.lesson.judging import MARGIN, by_seed, by_seed_and_item, decided, points
+from ftkit.stats import Judged, crossed, family
+from ftkit.studies.bench import FROZEN, FULL
+from ftkit.studies.board import EXAMPLES, MIDDLE, MOST, NUMBERS, OPERATIONS, RAILS
+from ftkit.studies.recording import chosen
+from ftkit.sweeps import where
+from ftkit.worth import front, improvement, share_of_gain
+
+LORA = "LoRA"
+COSTS = ("trainable", "flops", "activations", "disk", "seconds")
+
+
+class Evidence:
+    """The recorded table of lesson 09, and whatever was added to it in the same form: a challenger, a class's seeds.
+
+    Rates were chosen on valid; accuracies are on test, one a seed.
+    """
+
+    def __init__(self, table: pd.DataFrame) -> None:
+        self.table = table
+        self.places = list(dict.fromkeys(table["on"]))
+
+    def test(self, on: str, method: str, rank: int = MIDDLE, examples: int = MOST, budget: str = NUMBERS) -> np.ndarray:
+        """Accuracy at the rate that was chosen. LoRA is the same under either budget."""
+        budget = NUMBERS if method == LORA else budget
+        return by_seed(self.table, on=on, method=method, rank=rank, examples=examples, budget=budget)
+
+    def rate(self, on: str, method: str, rank: int = MIDDLE, examples: int = MOST, budget: str = NUMBERS) -> float:
+        """The rate that was chosen on valid."""
+        return chosen(self.table, on=on, method=method, rank=rank, examples=examples, budget=budget)
+
+    def minus_lora(self, on: str, method: str, rank: int = MIDDLE, examples: int = MOST, budget: str = NUMBERS) -> np.ndarray:
+        """A method minus LoRA, on the seeds that both have."""
+        return self.test(on, method, rank, examples, budget) - self.test(on, LORA, rank, examples, budget)
+
+    def with_items(self, on: str, method: str, examples: int = MOST) -> tuple[float, float, float]:
+        """The same with an interval for which the test items are a sample too: (mean, low, high)."""
+        cell: dict[str, Any] = {"on": on, "rank": MIDDLE, "examples": examples, "budget": NUMBERS}
+        ours, lora = (by_seed_and_item(self.table, method=name, **cell).astype(float) for name in (method, LORA))
+        return crossed(ours - lora)
+
+    def rivals(self, rank: int = MIDDLE, examples: int = MOST, budget: str = NUMBERS) -> list[str]:
+        """Every method but LoRA that was recorded so everywhere; full fine-tuning and the frozen body are none."""
+        rows = where(self.table, rank=rank, examples=examples, budget=budget, quantity="test/accuracy")
+        met = rows.groupby("method", sort=False)["on"].nunique()
+        return [str(name) for name, count in met.items() if count == len(self.places) and name not in (LORA, *RAILS)]
+
+    @cached_property
+    def cells(self) -> dict[tuple[str, int], dict[str, Judged]]:
+        """For each task and size of data the rivals as one family."""
+        return {
+            (on, examples): family(
+                {name: self.minus_lora(on, name, examples=examples).tolist() for name in self._met(on, examples)}, MARGIN
+            )
+            for on in self.places
+            for examples in EXAMPLES
+        }
+
+    def _met(self, on: str, examples: int) -> list[str]:
+        rows = where(self.table, on=on, examples=examples, rank=MIDDLE, budget=NUMBERS, quantity="test/accuracy")
+        return [name for name in dict.fromkeys(rows["method"]) if name not in (LORA, *RAILS)]
+
+    def overall(self, method: str, rank: int = MIDDLE, examples: Iterable[int] = (MOST,), budget: str = NUMBERS) -> np.ndarray:
+        """A method minus LoRA, one a seed: the mean over all tasks and those sizes of data. What is declared to decide."""
+        return np.mean([self.minus_lora(on, method, rank, size, budget) for on in self.places for size in examples], axis=0)
+
+    def board(self, rank: int = MIDDLE, examples: int = MOST, budget: str = NUMBERS) -> pd.DataFrame:
+        """The leaderboard under one budget, best mean first: `method`, `accuracy` in [0, 1], the mean of all tasks, `difference` to LoRA
+        in points with its interval, Holm's `p`, `verdict`, `gain` (the share of full fine-tuning's gain over the frozen body), `odds` (that
+        one of its runs does better than one of LoRA's), the costs of a step, and `fronts`: for which of them it is on the front."""
+        rivals = self.rivals(rank, examples, budget)
+        told = family({name: self.overall(name, rank, (examples,), budget).tolist() for name in rivals}, MARGIN)
+        rows = [self._row(name, rank, examples, budget, told.get(name)) for name in (LORA, *rivals, *RAILS)]
+        table = pd.DataFrame(rows)
+        on_front = {cost: front(table[cost], table["accuracy"]) for cost in COSTS}
+        table["fronts"] = [", ".join(cost for cost in COSTS if i in on_front[cost]) for i in range(len(table))]
+        return table.sort_values("accuracy", ascending=False, ignore_index=True)
+
+    def _row(self, method: str, rank: int, examples: int, budget: str, told: Judged | None) -> dict[str, Any]:
+        own = (MIDDLE, examples, NUMBERS) if method in RAILS else (rank, examples, budget)
+        runs = {on: self.test(on, method, *own) for on in self.places}
+        against = {on: self.test(on, LORA, rank, examples) for on in self.places}
+        rails = [np.mean([self.test(on, rail, examples=examples) for on in self.places], axis=0) for rail in (FROZEN, FULL)]
+        share, low, high = share_of_gain(np.mean(list(runs.values()), axis=0).tolist(), *(rail.tolist() for rail in rails))
+        return {
+            "method": method,
+            "accuracy": float(np.mean(list(runs.values()))),
+            "difference": points(self.overall(method, rank, (examples,), budget)) if told else "",
+            "p": told.p if told else float("nan"),
+            "verdict": told.verdict if told else "",
+            "gain": f"{share:.0%} [{low:.0%}, {high:.0%}]",
+            "odds": float(np.mean([improvement(runs[on].tolist(), against[on].tolist()) for on in self.places])),
+            **{cost: self.cost(method, cost, rank, examples, budget) for cost in COSTS},
+        }
+
+    def cost(self, method: str, name: str, rank: int = MIDDLE, examples: int = MOST, budget: str = NUMBERS) -> float:
+        """One entry of the bill of a step, the mean over the tasks of the medians over the runs."""
+        rows = where(self.table, method=method, examples=examples, quantity=f"cost/{name}", rank=MIDDLE if method in RAILS else rank)
+        rows = where(rows, budget=NUMBERS if method in (LORA, *RAILS) else budget)
+        return float(rows.groupby("on")["value"].median().mean())
+
+
+def beaten(found: Evidence, budget: str) -> Claim:
+    """LoRA can be beaten, under one budget."""
+    rivals = found.rivals(budget=budget)
+    told = family({name: found.overall(name, budget=budget).tolist() for name in rivals}, MARGIN)
+    figures = "; ".join(f"{name} {points(found.overall(name, budget=budget))}, {judged.verdict}" for name, judged in told.items())
+    experiment = f"each minus LoRA in the mean of all tasks, {MOST:,} examples; {budget}; Holm over {len(rivals)} rivals; test, points"
+    verdicts = [judged.verdict for judged in told.values()]
+    says = "holds" if "beats" in verdicts else "cannot tell" if "cannot tell" in verdicts else "does not hold"
+    return Claim(f"LoRA can be beaten ({budget}).", "the question of this kit", experiment, figures, says)
+
+
+def somewhere(found: Evidence) -> Claim:
+    """On every task LoRA can be beaten by something."""
+    best = {cell: max(told, key=lambda name: told[name].mean) for cell, told in found.cells.items()}
+    figures = "; ".join(f"{on}, {n:,}: {name} {100 * found.cells[on, n][name].mean:+.1f}, {found.cells[on, n][name].verdict}"
+                        for (on, n), name in best.items())  # fmt: skip
+    says = decided([found.cells[cell][name].verdict for cell, name in best.items()], {"beats"})
+    return Claim(
+        "Whatever the task and the data, something beats LoRA.", "often heard", "the best rival of each cell; Holm within it", figures, says
+    )
+
+
+def board_claims(table: pd.DataFrame, budgets: Sequence[str] = (NUMBERS, OPERATIONS)) -> list[Claim]:
+    """The claims of lesson 09, judged by the recorded runs."""
+    found = Evidence(table)
+    return [*(beaten(found, budget) for budget in budgets), somewhere(found)]

@@ -1,0 +1,178 @@
+"""The leaderboard turns with the figures; a plan is sealed; a class's files become one error bar."""
+
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ftkit.events import Event, packed
+from ftkit.lesson import classroom
+from ftkit.lesson.evidence_board import COSTS, Evidence, board_claims
+from ftkit.lesson.registered import Plan, read
+from ftkit.studies import board
+from ftkit.studies.bench import FROZEN, FULL
+from ftkit.studies.board import EXAMPLES, FIXED, LRS, METHODS, MIDDLE, MOST, NUMBERS, OPERATIONS, PLACES, RAILS, RANKS, SEEDS
+from ftkit.sweeps import where
+
+LEAD = {"sparse, random": 0.03, "BitFit": -0.05, "DoRA": 0.001, FULL: 0.05, FROZEN: -0.2}
+PRICE = {"BitFit": 1.0, "LoRA": 5.0, FULL: 100.0, FROZEN: 0.5}
+BEST = {name: sorted(lrs)[1] for name, lrs in LRS.items()}
+
+
+def fake_trial(
+    on: str, method: str, rank: int, examples: int, lr: float, budget: str = NUMBERS, seed: int = 0, test: bool = False
+) -> Iterator[Event]:
+    """Random entries beat LoRA by three points, DoRA ties, biases lose by five; with equal operations random entries lose their lead."""
+    lead = LEAD.get(method, 0.0) * (budget == NUMBERS or method != "sparse, random")
+    noise = 0.002 * math.sin(sum(map(ord, f"{on} {method} {seed}")))
+    accuracy = 0.6 + 0.1 * math.log10(examples) / 3 + lead - 0.05 * abs(math.log10(lr / BEST[method])) + noise + 0.001 * seed
+    yield Event(80, "valid", {"valid/accuracy": accuracy, "valid/loss": 1.0})
+    if test:
+        right = np.arange(500) < round(500 * accuracy)
+        yield Event(80, "test", {"test/accuracy": accuracy}, {"test/accuracy": packed(right)})
+    yield Event(80, "cost", {f"cost/{cost}": PRICE.get(method, 10.0) for cost in COSTS})
+
+
+@pytest.fixture(scope="module")
+def table() -> pd.DataFrame:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(board, "trial", fake_trial)
+        return board.record(None)
+
+
+class TestBoard:
+    def test_the_verdicts_are_those_of_the_figures(self, table: pd.DataFrame) -> None:
+        rows = Evidence(table).board().set_index("method")
+        assert rows.loc["sparse, random", "verdict"] == "beats" and rows.loc["BitFit", "verdict"] == "loses"
+        assert rows.loc["DoRA", "verdict"] == "ties" and rows.loc["LoRA", "verdict"] == ""
+        assert list(rows.index[:2]) == [FULL, "sparse, random"] and rows.index[-1] == FROZEN
+        assert rows.loc["sparse, random", "difference"].startswith("+3.")
+
+    def test_the_gain_lies_between_the_rails_and_odds_at_a_half_for_equals(self, table: pd.DataFrame) -> None:
+        rows = Evidence(table).board().set_index("method")
+        assert rows.loc[FULL, "gain"].startswith("100%") and rows.loc[FROZEN, "gain"].startswith("0%")
+        assert rows.loc["LoRA", "gain"].startswith("80%") and rows.loc["LoRA", "odds"] == 0.5
+        assert rows.loc["sparse, random", "odds"] == 1.0 and rows.loc["BitFit", "odds"] == 0.0
+
+    def test_only_what_nobody_beats_at_its_price_is_on_a_front(self, table: pd.DataFrame) -> None:
+        rows = Evidence(table).board().set_index("method")
+        on_one = set(rows.index[rows["fronts"] != ""])
+        assert on_one == {FROZEN, "BitFit", "LoRA", "sparse, random", FULL}
+
+    def test_at_another_rank_those_without_one_are_left_out(self, table: pd.DataFrame) -> None:
+        found = Evidence(table)
+        for rank in RANKS:
+            assert set(found.board(rank)["method"]) == set(METHODS) - (set(FIXED) if rank != MIDDLE else set()) | set(RAILS)
+
+    def test_a_challenger_enters_as_a_method(self, table: pd.DataFrame) -> None:
+        theirs = where(table, method="DoRA").assign(method="mine")
+        rows = Evidence(pd.concat([table, theirs.assign(value=theirs["value"] + 0.02)])).board().set_index("method")
+        assert rows.loc["mine", "verdict"] == "beats" and rows.loc["mine", "difference"].startswith("+2.")
+
+    def test_who_was_not_everywhere_is_no_rival_of_the_whole_board(self, table: pd.DataFrame) -> None:
+        theirs = where(table, method="DoRA", on="digits").assign(method="mine")
+        assert "mine" not in set(Evidence(pd.concat([table, theirs])).board()["method"])
+
+    def test_items_keep_the_mean(self, table: pd.DataFrame) -> None:
+        found = Evidence(table)
+        mean, low, high = found.with_items("digits", "sparse, random")
+        assert mean == pytest.approx(found.minus_lora("digits", "sparse, random").mean(), abs=2e-3) and low < mean < high
+
+    def test_with_eight_seeds_seven_rivals_cannot_be_told(self, table: pd.DataFrame) -> None:
+        rows = Evidence(table[table["seed"] < 8]).board()
+        assert set(rows["verdict"]) == {"cannot tell", "ties", ""}
+
+
+class TestClaims:
+    def test_they_are_told_by_budget(self, table: pd.DataFrame) -> None:
+        numbers, operations, everywhere = board_claims(table)
+        assert NUMBERS in numbers.claim and OPERATIONS in operations.claim
+        assert (numbers.verdict, everywhere.verdict) == ("holds", "holds")
+        assert operations.verdict == "does not hold", operations.statistic
+
+    def test_one_task_on_which_nothing_wins_speaks_against_everywhere(self, table: pd.DataFrame) -> None:
+        flat = table[(table["on"] != "digits") | table["method"].isin(["LoRA", *RAILS])]
+        same = pd.concat([flat, *[where(table, on="digits", method="LoRA", rank=MIDDLE).assign(method=name) for name in METHODS[1:]]])
+        assert board_claims(same, (NUMBERS,))[-1].verdict == "does not hold"
+
+    def test_every_cell_is_a_family(self, table: pd.DataFrame) -> None:
+        cells = Evidence(table).cells
+        assert set(cells) == {(on, n) for on in PLACES for n in EXAMPLES} and MOST in EXAMPLES
+        assert all(set(told) == set(METHODS) - {"LoRA"} for told in cells.values())
+
+
+class TestPlan:
+    plan = Plan("DoRA beats LoRA on opening", "accuracy on test", "equal numbers, 80 steps", 0.01, tuple(range(8)), family=2)
+
+    def test_it_is_sealed_and_comes_back(self, tmp_path: Path) -> None:
+        path = tmp_path / "plan.json"
+        seal = self.plan.write(path)
+        assert read(path) == self.plan and self.plan.write(path) == seal == json.loads(path.read_text())["seal"]
+
+    def test_it_can_be_neither_mended_nor_replaced(self, tmp_path: Path) -> None:
+        path = tmp_path / "plan.json"
+        self.plan.write(path)
+        with pytest.raises(ValueError, match="a plan that was written must stay, got another for plan.json"):
+            Plan(**{**vars(self.plan), "margin": 0.02}).write(path)
+        path.write_text(path.read_text().replace("0.01", "0.001"))
+        with pytest.raises(ValueError, match="plan.json must be as it was sealed, got another text"):
+            read(path)
+        path.write_text("[]")
+        with pytest.raises(ValueError, match="plan.json must be a plan that was written with write"):
+            read(path)
+
+    def test_it_decides_by_its_rule(self) -> None:
+        clear = [0.03, 0.025, 0.02, 0.03, 0.035, 0.02, 0.03, 0.025]
+        assert self.plan.decide(clear).startswith("beats: +0.0269")
+        assert Plan(**{**vars(self.plan), "family": 7}).decide(clear).startswith("cannot tell"), "2/256 times seven is above 0.05"
+        assert self.plan.decide([0.001, -0.001] * 4).startswith("ties")
+        assert self.plan.seal in self.plan.decide(clear)
+        with pytest.raises(ValueError, match="there must be one difference for each of 8 planned seeds, got 7"):
+            self.plan.decide(clear[:7])
+
+    @pytest.mark.parametrize(
+        ("other", "message"),
+        [
+            ({"hypothesis": " "}, "the hypothesis must be said, got nothing"),
+            ({"margin": 0.0}, "the margin must be above 0, got 0.0"),
+            ({"seeds": tuple(range(7))}, r"there must be at least 8 seeds, each once, got \[0, 1, 2"),
+            ({"seeds": (*range(8), 7)}, "there must be at least 8 seeds, each once"),
+            ({"family": 0}, "the family must count this comparison, got 0"),
+        ],
+    )
+    def test_a_plan_that_leaves_something_open_is_refused(self, other: dict, message: str) -> None:  # type: ignore[type-arg]
+        with pytest.raises(ValueError, match=message):
+            Plan(**{**vars(self.plan), **other})
+
+
+class TestClass:
+    def hand_in(self, table: pd.DataFrame, folder: Path, seed: int, methods: tuple[str, ...] = ("LoRA", "BitFit")) -> Path:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(classroom, "trial", fake_trial)
+            return classroom.hand_in(folder, seed, table, "digits", methods)
+
+    def test_files_of_a_class_make_one_error_bar(self, table: pd.DataFrame, tmp_path: Path) -> None:
+        paths = [self.hand_in(table, tmp_path, seed) for seed in range(100, 110)]
+        found = Evidence(classroom.merged(paths))
+        differences = found.minus_lora("digits", "BitFit", examples=EXAMPLES[1])
+        assert len(differences) == 10 and differences.mean() == pytest.approx(-0.05, abs=0.005)
+        assert found.rate("digits", "LoRA", examples=EXAMPLES[1]) == BEST["LoRA"]
+
+    def test_a_seed_of_the_record_is_refused(self, table: pd.DataFrame, tmp_path: Path) -> None:
+        with pytest.raises(ValueError, match=f"seed must be one that the record does not have, got {SEEDS[0]}"):
+            self.hand_in(table, tmp_path, SEEDS[0])
+
+    def test_files_that_do_not_fit_are_refused(self, table: pd.DataFrame, tmp_path: Path) -> None:
+        first, other = self.hand_in(table, tmp_path, 100), self.hand_in(table, tmp_path, 101, ("LoRA",))
+        with pytest.raises(ValueError, match=r"all files must agree on methods, got \['LoRA'\] in seed-101.parquet"):
+            classroom.merged([first, other])
+        twice = tmp_path / "seed-100-again.parquet"
+        twice.write_bytes(first.read_bytes())
+        with pytest.raises(ValueError, match="every seed must be handed in once, got 100 in seed-100-again.parquet and seed-100.parquet"):
+            classroom.merged([first, twice])
+        with pytest.raises(ValueError, match="there must be a file to merge, got none"):
+            classroom.merged([])
