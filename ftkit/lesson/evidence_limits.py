@@ -94,6 +94,13 @@ def embeddings_close_it(found: Evidence) -> Claim:
     return Claim("With the word embeddings free LoRA keeps up far away too.", HEARD, experiment, *judged(gaps, {"ties", "beats"}))
 
 
+def vectors_are_missing(found: Evidence) -> Claim:
+    """What LoRA lacks far away are the word vectors."""
+    gaps = {on: found.way(on, WORDS) - found.way(on, LORA, found.best_rank(on)) for on in FAR}
+    experiment = "embeddings and head alone minus LoRA at the rank best on valid; each at its best rate; test, points"
+    return Claim("What LoRA lacks far away are the word vectors.", HEARD, experiment, *judged(gaps, {"beats"}))
+
+
 def past_is_a_burden(found: Evidence) -> Claim:
     """Far enough away a pretrained start is worse than none."""
     gaps = {on: found.way(on, SCRATCH) - found.rail(on) for on in FAR}
@@ -132,5 +139,5 @@ def touchy(found: Evidence) -> Claim:
 def far_claims(table: pd.DataFrame) -> list[Claim]:
     """The claims on far tasks, and on rates and batches."""
     found = Evidence(table)
-    far = (farther, rank_closes_it, inside_is_enough, embeddings_close_it, past_is_a_burden, frozen_transformers_do)
+    far = (farther, rank_closes_it, inside_is_enough, embeddings_close_it, vectors_are_missing, past_is_a_burden, frozen_transformers_do)
     return [claim(found) for claim in (*far, large_batches, touchy)]

@@ -12,7 +12,7 @@ from ftkit.cost import measure
 from ftkit.data import Task, load_task
 from ftkit.events import Event, packed
 from ftkit.techniques.freeze import Only
-from ftkit.training import HEAD_LR, Evaluation, Look, evaluate, train
+from ftkit.training import HEAD_LR, Evaluation, Look, Rate, evaluate, train
 
 HEAD = Only("heads.*")
 Between = Callable[[Adapted], Callable[[int], None]]
@@ -84,7 +84,7 @@ def most_frequent(on: str) -> float:
 def fine_tuning(
     on: str,
     *spaces: Space,
-    lr: float,
+    lr: Rate,
     seed: int = 0,
     head_lr: float = HEAD_LR,
     look: Look | None = None,
