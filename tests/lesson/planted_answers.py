@@ -7,6 +7,7 @@ from typing import Any
 
 from planted_bitfit import right_biases, right_fold, right_shift, wrong_biases, wrong_fold, wrong_shift
 from planted_bitfit_added import right_added, wrong_added
+from planted_board import right_expected, right_flips, right_same_numbers, wrong_expected, wrong_flips, wrong_same_numbers
 from planted_distill import right_loss, right_soften, wrong_loss, wrong_soften
 from planted_distill_students import right_blocks, right_inherited, wrong_blocks, wrong_inherited
 from planted_embeddings import right_embedding, wrong_embedding
@@ -54,6 +55,9 @@ WRONG = {
     "step_share": wrong_step_share(),
     "rank_needed": wrong_rank_needed(),
     "at_equal": wrong_at_equal(),
+    "flips": wrong_flips(),
+    "expected": wrong_expected(),
+    "same_numbers": wrong_same_numbers(),
 }
 RIGHT = {
     "trainable_numbers": right_count(),
@@ -87,6 +91,9 @@ RIGHT = {
     "step_share": right_step_share(),
     "rank_needed": right_rank_needed(),
     "at_equal": right_at_equal(),
+    "flips": right_flips(),
+    "expected": right_expected(),
+    "same_numbers": right_same_numbers(),
 }
 
 

@@ -17,12 +17,12 @@ import ftkit
 from ftkit.lesson import exercise as exercise_module
 from ftkit.lesson import hint, learner
 from ftkit.lesson.exercise import Exercise, Result, exercise
-from ftkit.lesson.exercises import bitfit, distill, fair, family, limits, lora, multitask, sparse, transfer
+from ftkit.lesson.exercises import bitfit, board, distill, fair, family, limits, lora, multitask, sparse, transfer
 from ftkit.lesson.exercises import lora as check
 from ftkit.lesson.learner import is_stub
 
 OURS = str(Path(ftkit.__file__).parent)
-LESSONS = (lora, transfer, bitfit, sparse, distill, multitask, family, limits)
+LESSONS = (lora, transfer, bitfit, sparse, distill, multitask, family, limits, board)
 EXERCISES = [getattr(lesson, name) for lesson in LESSONS for name in lesson.__all__]
 
 
@@ -94,6 +94,7 @@ def test_the_exercises_rise() -> None:
     assert [of.difficulty for of in (sparse.bytes_of, sparse.exactly, sparse.per_example, sparse.regrow)] == [1, 2, 3, 4]
     assert [of.difficulty for of in (distill.soften, distill.inherited, distill.kd_loss, distill.take_blocks)] == [1, 2, 3, 4]
     assert [of.difficulty for of in (multitask.shares, multitask.at_rest, multitask.surgery, multitask.undominated)] == [1, 2, 3, 3]
+    assert [(of.difficulty, of.minutes) for of in (board.same_numbers, board.flips, board.expected)] == [(1, 6), (2, 12), (3, 12)]
 
 
 def raises(weight: Any, a: Any, b: Any, alpha: Any) -> Any:
