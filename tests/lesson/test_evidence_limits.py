@@ -8,9 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ftkit.events import Event, packed
+from ftkit.events import Event, packed, unpacked
 from ftkit.lesson.evidence_cost import at_equal_accuracy, cost_claims, forgetting
 from ftkit.lesson.evidence_limits import FAR, NEAR, Evidence, far_claims
+from ftkit.record import read_table
+from ftkit.shared import shared_folder
 from ftkit.studies import bench, distance, distance_record
 from ftkit.studies.bench import FULL
 from ftkit.studies.distance import BOTH, INSIDE, LARGE, LARGE_RANK, LORA, PLACES, RANKS, SCRATCH, WAYS, WORDS
@@ -140,3 +142,35 @@ class TestCost:
 
 def test_the_floor_of_every_place_is_known() -> None:
     assert all(0.1 < bench.most_frequent(on) < 0.2 for on in PLACES)
+
+
+class TestRecord:
+    """What the record says, computed from its runs."""
+
+    @pytest.fixture(scope="class")
+    def record(self) -> tuple[pd.DataFrame, dict[str, Any]]:
+        return read_table(shared_folder("data", "results", "03_distance.parquet"))
+
+    def test_the_verdicts(self, record: tuple[pd.DataFrame, dict[str, Any]]) -> None:
+        far = [claim.verdict for claim in far_claims(record[0])]
+        assert far == ["does not hold"] * 3 + ["holds"] + ["does not hold"] * 2 + ["cannot tell"] * 3
+        cost = [claim.verdict for claim in cost_claims(*record)]
+        assert cost == ["holds", "cannot tell", "does not hold", "holds", "does not hold", "does not hold"]
+
+    def test_which_items_were_right_stands_beside_every_accuracy_on_test(self, record: tuple[pd.DataFrame, dict[str, Any]]) -> None:
+        read = record[0][record[0]["quantity"] == "test/accuracy"]
+        assert len(read) == 8 * (len(PLACES) * (len(RANKS) + 4 + 2) + 2)
+        for value, items in zip(read["value"], read["items"], strict=True):
+            assert unpacked(items).mean() == pytest.approx(value, abs=1e-6)
+
+    def test_every_best_rate_lies_inside_those_tried(self, record: tuple[pd.DataFrame, dict[str, Any]]) -> None:
+        by = ["on", "method", "way", "rank", "size"]
+        for key, cell in record[0][record[0]["quantity"] == "valid/accuracy"].groupby(by):
+            chosen = where(record[0], **dict(zip(by, key, strict=True)), quantity="test/accuracy")["lr"].unique()
+            assert len(chosen) == 1 and cell["lr"].min() < chosen[0] < cell["lr"].max(), key
+
+    def test_how_it_was_made_is_in_it(self, record: tuple[pd.DataFrame, dict[str, Any]]) -> None:
+        about = record[1]
+        assert about["command"] == "make results LESSON=03" and about["seeds"] == list(range(8))
+        assert {"torch", "transformers", "processor", "cores", "fingerprints"} <= set(about)
+        assert set(about["court"]) == set(about["prices"]) == {"mini", "minilm"}
