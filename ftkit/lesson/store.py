@@ -16,6 +16,7 @@ def store(path: Path) -> None:
 
     Raises:
         CellExecutionError: a cell failed.
+        ValueError: a cell printed a traceback, as what draws its pictures does on a machine that is too busy.
     """
     notebook = nbformat.read(path, as_version=4)
     NotebookClient(notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}}).execute()
@@ -26,6 +27,7 @@ def store(path: Path) -> None:
         for output in cell.get("outputs", []):
             output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
     _style_once(notebook)
+    _without_tracebacks(notebook, path.name)
     nbformat.write(notebook, path)
 
 
@@ -36,6 +38,14 @@ def _style_once(notebook: nbformat.NotebookNode) -> None:
     ]
     for page in pages[1:]:
         page["text/html"] = page["text/html"].replace(STYLE, "")
+
+
+def _without_tracebacks(notebook: nbformat.NotebookNode, name: str) -> None:
+    for i, cell in enumerate(notebook.cells):
+        if any("Traceback (most recent call last)" in output.get("text", "") for output in cell.get("outputs", [])):
+            raise ValueError(
+                f"{name} must be stored without tracebacks, got one under cell {i}; store it again when the machine is at rest"
+            )
 
 
 if __name__ == "__main__":

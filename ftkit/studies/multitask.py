@@ -122,9 +122,9 @@ def trial(
     """Full fine-tuning on both tasks: 80 steps of 16 rows. `way` is how they are balanced, `share` the target's part, which the ways that
     weigh for themselves ignore.
 
-    `valid/accuracy` is the target's. With `look`, events of stage "look" tell how the tasks' gradients lay to each other up to that step,
-    `look/<pair or itself>/<block>/<step>`; without it, the last reading has `valid/other` too, which no panel shows. With `test`, both
-    tasks' accuracies on test come once.
+    `valid/accuracy` is the target's; the last reading has `valid/other` too. With `look`, events of stage "look" tell how the tasks'
+    gradients lay to each other up to that step, `look/<pair or itself>/<block>/<step>`; with `test`, both tasks' accuracies on test come
+    once.
     """
     target, other = tasks = drawn(pair, examples, seed)
     model = Adapted(load(pair)[0].fresh_heads(seed), seed=seed)
@@ -134,7 +134,7 @@ def trial(
         if event.stage == "look":
             seen.update({f"{name}/{event.step}": value for name, value in event.values.items()})
             event = replace(event, values=dict(seen))
-        if event.stage == "valid" and event.step == STEPS and not look:
+        if event.stage == "valid" and event.step == STEPS:
             event = replace(event, values={**event.values, "valid/other": evaluate(model, other, "valid", VALID_ROWS).accuracy})
         yield event
     if test:
