@@ -77,6 +77,18 @@ class TestBoard:
         theirs = where(table, method="DoRA", on="digits").assign(method="mine")
         assert "mine" not in set(Evidence(pd.concat([table, theirs])).board()["method"])
 
+    def test_seeds_that_differ_are_not_paired(self, table: pd.DataFrame) -> None:
+        others = table.assign(seed=table["seed"] + 100 * table["method"].eq("DoRA"))
+        with pytest.raises(
+            ValueError, match=r"DoRA and LoRA must have the same seeds on digits, got \[100, .*; run those that are missing"
+        ):
+            Evidence(others).minus_lora("digits", "DoRA")
+
+    def test_a_win_with_more_numbers_is_none(self, table: pd.DataFrame) -> None:
+        lead = 0.1 * table["method"].eq("last block") - 0.03 * table["method"].eq("sparse, random")
+        numbers, *_ = board_claims(table.assign(value=table["value"] + lead * table["quantity"].eq("test/accuracy")))
+        assert numbers.verdict == "does not hold" and "last block +10" in numbers.statistic
+
     def test_items_keep_the_mean(self, table: pd.DataFrame) -> None:
         found = Evidence(table)
         mean, low, high = found.with_items("digits", "sparse, random")
