@@ -11,9 +11,11 @@ import pytest
 import torch
 
 from ftkit.adapted import Adapted
-from ftkit.events import Event, packed
+from ftkit.events import Event, packed, unpacked
 from ftkit.lesson.evidence_family import EARLY, OTHERS, Evidence, family_claims, gain
 from ftkit.pictures import turns
+from ftkit.record import read_table
+from ftkit.shared import shared_folder
 from ftkit.studies import bench, family
 from ftkit.studies.family import FIXED, HIGH, JUDGED, LRS, MADE, ONS, OWN, RANKS, RELATIVES
 from ftkit.sweeps import where
@@ -193,3 +195,29 @@ def _turned(weight: torch.Tensor) -> torch.Tensor:
     """Each pair of neighbours (a, b) of a row as (-b, a), twice as long."""
     pairs = weight.view(len(weight), -1, 2)
     return 2 * torch.stack([-pairs[..., 1], pairs[..., 0]], -1).view_as(weight)
+
+
+class TestRecord:
+    """What the record says, computed from its runs."""
+
+    @pytest.fixture(scope="class")
+    def record(self) -> pd.DataFrame:
+        return read_table(shared_folder("data", "results", "08_family.parquet"))[0]
+
+    def test_the_verdicts(self, record: pd.DataFrame) -> None:
+        says = [claim.verdict for claim in family_claims(record)]
+        assert says == [*["does not hold"] * 6, "holds", "cannot tell", "does not hold", "cannot tell"]
+
+    def test_every_best_rate_lies_inside_those_tried(self, record: pd.DataFrame) -> None:
+        for key, cell in record[record["quantity"] == "valid/accuracy"].groupby(["on", "method", "relative", "rank"]):
+            settings = dict(zip(("on", "method", "relative", "rank"), key, strict=True))
+            (lr,) = where(record, **settings, quantity="test/accuracy")["lr"].unique()
+            assert cell["lr"].min() < lr < cell["lr"].max(), key
+
+    def test_which_items_were_right_stands_beside_every_accuracy_on_test(self, record: pd.DataFrame) -> None:
+        read = record[record["quantity"] == "test/accuracy"]
+        assert all(
+            unpacked(items).mean() == pytest.approx(value, abs=1e-6) for value, items in zip(read["value"], read["items"], strict=True)
+        )
+        mean, low, high = Evidence(record).with_items("digits", "DoRA", 8)
+        assert low < mean < high
