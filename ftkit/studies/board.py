@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from ftkit.adapted import Space, linear_layers, select
+from ftkit.adapted import Space, select
 from ftkit.entries import exact_count, top
 from ftkit.events import Event
 from ftkit.lowrank import matrices
@@ -16,6 +16,7 @@ from ftkit.scores import gradient
 from ftkit.studies.bench import FROZEN, FULL, HEAD, SIZE, STEPS, bill, fine_tuning, load
 from ftkit.studies.family import fitting, sizes
 from ftkit.studies.recording import make, settled
+from ftkit.studies.sparse import LINEAR, where
 from ftkit.sweeps import grid
 from ftkit.techniques.bitfit import BitFit
 from ftkit.techniques.dora import DoRA
@@ -40,15 +41,9 @@ SCORED = 64
 """How many of the training rows say which entries have the steepest loss."""
 
 
-@lru_cache(maxsize=len(PLACES))
-def linear(on: str) -> str:
-    """The matrices of the linear layers of a place's body, as a pattern."""
-    return ",".join(name for name in linear_layers(load(on)[0]) if name.startswith("body."))
-
-
 def density(on: str, rank: int) -> float:
     """The share of the entries of those matrices that LoRA of `rank` has numbers, at most 1."""
-    return min(1.0, rank * sizes(on)[0] / sum(weight.numel() for weight in select(load(on)[0], linear(on)).values()))
+    return min(1.0, rank * sizes(on)[0] / sum(weight.numel() for weight in select(load(on)[0], where(on, LINEAR)).values()))
 
 
 @lru_cache(maxsize=16)
@@ -66,7 +61,7 @@ def steepest(on: str, rank: int, examples: int, seed: int) -> Space:
     base, task = load(on)
     data = task.take(examples, seed)
     batches = [data.batch("train", rows) for rows in torch.arange(min(SCORED, examples)).split(SIZE)]
-    return top(gradient(base.fresh_heads(seed), batches, linear(on)), density(on, rank))
+    return top(gradient(base.fresh_heads(seed), batches, where(on, LINEAR)), density(on, rank))
 
 
 Made = Callable[[str, int, int, int], tuple[Space, ...]]
@@ -75,9 +70,9 @@ MADE: dict[str, Made] = {
     "DoRA": lambda on, rank, examples, seed: (DoRA(fitting(on, rank, each=1, a_rank=2)),),
     "LoRA+": lambda on, rank, examples, seed: (LoRAPlus(rank),),
     "BitFit": lambda on, rank, examples, seed: (BitFit(),),
-    "sparse, random": lambda on, rank, examples, seed: (Sparse(density(on, rank), "random", linear(on), seed),),
+    "sparse, random": lambda on, rank, examples, seed: (Sparse(density(on, rank), "random", where(on, LINEAR), seed),),
     "sparse, gradient": lambda on, rank, examples, seed: (steepest(on, rank, examples, seed),),
-    "whole rows": lambda on, rank, examples, seed: (Rows(share_of_rows(on, rank), "random", linear(on), seed),),
+    "whole rows": lambda on, rank, examples, seed: (Rows(share_of_rows(on, rank), "random", where(on, LINEAR), seed),),
     "last block": lambda on, rank, examples, seed: (LastBlocks(1),),
 }
 METHODS = tuple(MADE)

@@ -109,6 +109,36 @@ def fault(answers: Sequence[Any], cases: Sequence[Case], faults: Mapping[str, Ca
     return ""
 
 
+def number(answer: Any) -> float:
+    """`answer` as a float, if it is one number of any kind; words if not."""
+    try:
+        if isinstance(answer, str | bool):
+            raise TypeError
+        return float(answer)
+    except (TypeError, ValueError, RuntimeError):  # torch raises the last for a tensor of many
+        raise Wrong(f"the answer must be one number, got {kind(answer)}") from None
+
+
+def close(one: float, other: float) -> bool:
+    """Whether two numbers are the same up to what float32 rounds away."""
+    return abs(one - other) <= 1e-5 * max(1.0, abs(other))
+
+
+_NEARLY = ": that is near; if yours draws by chance or rounds, let it do neither, the exact number is wanted"
+
+
+def first_wrong(
+    yours: Callable[..., Any], takes: str, right: Callable[..., float], cases: Sequence[Case], faults: Mapping[str, Callable[..., float]]
+) -> tuple[Case, float, float, str] | None:
+    """The first case that `yours` answers wrongly: it, what is right, what was answered, and the words of the fault behind all answers."""
+    answers = [number(ask(yours, takes, *case.given)) for case in cases]
+    rights = [right(*case.given) for case in cases]
+    near = all(abs(one - other) <= 0.02 for one, other in zip(answers, rights, strict=True))
+    why = fault(answers, cases, faults, close) or (_NEARLY if near else "")
+    found = zip(cases, rights, answers, strict=True)
+    return next(((case, wanted, answer, why) for case, wanted, answer in found if not close(answer, wanted)), None)
+
+
 @dataclass(frozen=True)
 class Scaled:
     """By how much the learner's code scales a low-rank change; `found` is None if no factor explains what it does."""

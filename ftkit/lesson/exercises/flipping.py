@@ -1,6 +1,6 @@
 """An exercise on what a few seeds can say: the exact p of the sign-flip test."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from itertools import product
 from typing import Any
 
@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from ftkit.lesson.exercise import Wrong, exercise
-from ftkit.lesson.exercises.asking import Case, ask, fault, usable
-from ftkit.lesson.exercises.pricing import close, number
+from ftkit.lesson.exercises.asking import Case, first_wrong, usable
 
 Rule = Callable[[list[float]], float]
 
@@ -117,18 +116,3 @@ def flips(yours: Any) -> str:
         "With n seeds no p is below 2 / 2^n: five seeds can never reach 0.05, and eight cannot in a family of seven, where Holm's rule "
         "makes 0.055 of 2 / 256."
     )
-
-
-_NEARLY = ": that is near; if yours draws by chance or rounds, let it do neither, the exact number is wanted"
-
-
-def first_wrong(
-    yours: Callable[..., Any], takes: str, right: Callable[..., float], cases: Sequence[Case], faults: Mapping[str, Callable[..., float]]
-) -> tuple[Case, float, float, str] | None:
-    """The first case that `yours` answers wrongly: it, what is right, what was answered, and the words of the fault behind all answers."""
-    answers = [number(ask(yours, takes, *case.given)) for case in cases]
-    rights = [right(*case.given) for case in cases]
-    near = all(abs(one - other) <= 0.02 for one, other in zip(answers, rights, strict=True))
-    why = fault(answers, cases, faults, close) or (_NEARLY if near else "")
-    found = zip(cases, rights, answers, strict=True)
-    return next(((case, wanted, answer, why) for case, wanted, answer in found if not close(answer, wanted)), None)

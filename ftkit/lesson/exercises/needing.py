@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from ftkit.lesson.exercise import Wrong, exercise
-from ftkit.lesson.exercises.asking import Case, ask, fault, usable
-from ftkit.lesson.exercises.pricing import close, number
+from ftkit.lesson.exercises.asking import Case, ask, close, fault, number, usable
 from ftkit.lesson.learner import is_stub
 
 Low = dict[int, float]

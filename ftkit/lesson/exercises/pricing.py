@@ -5,7 +5,7 @@ from statistics import fmean
 from typing import Any
 
 from ftkit.lesson.exercise import Wrong, exercise
-from ftkit.lesson.exercises.asking import Case, ask, fault, kind, usable
+from ftkit.lesson.exercises.asking import Case, ask, close, fault, number, usable
 
 Shapes = list[tuple[int, int]]
 
@@ -97,18 +97,3 @@ def step_share(yours: Any) -> str:
         "LoRA never takes less than two thirds of the products, and above rank in x out / (3 (in + out)) it takes more than full "
         f"fine-tuning: for 96 x 96 that is above rank {96 * 96 // (3 * (96 + 96))}. Memory is another bill."
     )
-
-
-def number(answer: Any) -> float:
-    """`answer` as a float, if it is one number of any kind; words if not."""
-    try:
-        if isinstance(answer, str | bool):
-            raise TypeError
-        return float(answer)
-    except (TypeError, ValueError, RuntimeError):  # torch raises the last for a tensor of many
-        raise Wrong(f"the answer must be one number, got {kind(answer)}") from None
-
-
-def close(one: float, other: float) -> bool:
-    """Whether two numbers are the same up to what float32 rounds away."""
-    return abs(one - other) <= 1e-5 * max(1.0, abs(other))

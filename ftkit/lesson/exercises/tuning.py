@@ -6,8 +6,7 @@ from statistics import fmean
 from typing import Any
 
 from ftkit.lesson.exercise import Wrong, exercise
-from ftkit.lesson.exercises.asking import Case, usable
-from ftkit.lesson.exercises.flipping import first_wrong
+from ftkit.lesson.exercises.asking import Case, first_wrong, usable
 from ftkit.lesson.exercises.pricing import Shapes
 from ftkit.worth import expected_best
 
