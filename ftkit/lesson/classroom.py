@@ -9,7 +9,7 @@ import pandas as pd
 from ftkit.record import read_table, write_table
 from ftkit.studies.board import EXAMPLES, MIDDLE, NUMBERS, trial
 from ftkit.studies.recording import about, chosen
-from ftkit.sweeps import grid, sweep
+from ftkit.sweeps import sweep
 
 SAME = ("torch", "transformers", "fingerprints", "methods", "on", "examples")
 """What must be the same in all files, so that they differ by their seeds alone."""
@@ -24,9 +24,8 @@ def hand_in(folder: Path, seed: int, recorded: pd.DataFrame, on: str, methods: S
     if seed in set(recorded["seed"]):
         raise ValueError(f"seed must be one that the record does not have, got {seed}; take a number of your own, such as your birthday")
     cell: dict[str, Any] = {"on": on, "rank": MIDDLE, "examples": examples, "budget": NUMBERS}
-    jobs = [grid(**{k: [v] for k, v in cell.items()}, method=[name], lr=[chosen(recorded, method=name, **cell)], seed=[seed], test=[True])
-            for name in methods]  # fmt: skip
-    table = sweep(trial, [job for each in jobs for job in each]).drop(columns="test")
+    own = {**cell, "seed": seed, "test": True}
+    table = sweep(trial, [{**own, "method": name, "lr": chosen(recorded, method=name, **cell)} for name in methods]).drop(columns="test")
     path = folder / f"seed-{seed}.parquet"
     write_table(path, table, {**about("09", [seed]), "methods": list(methods), "on": on, "examples": examples})
     return path

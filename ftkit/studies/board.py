@@ -17,7 +17,6 @@ from ftkit.studies.bench import FROZEN, FULL, HEAD, SIZE, STEPS, bill, fine_tuni
 from ftkit.studies.family import fitting, sizes
 from ftkit.studies.recording import make, settled
 from ftkit.studies.sparse import LINEAR, where
-from ftkit.sweeps import grid
 from ftkit.techniques.bitfit import BitFit
 from ftkit.techniques.dora import DoRA
 from ftkit.techniques.freeze import LastBlocks
@@ -154,7 +153,7 @@ def jobs(seeds: Sequence[int], places: Sequence[str], examples: Sequence[int], m
         asked += [(place, method, MIDDLE, MOST, OPERATIONS) for place in places for method in methods if method != "LoRA"]
     names = ("on", "method", "rank", "examples", "budget")
     each = [dict(zip(names, one, strict=True)) for one in asked]
-    return [job for one in each for job in grid(**{k: [v] for k, v in one.items()}, lr=LRS[str(one["method"])], seed=seeds)]
+    return [{**one, "lr": lr, "seed": seed} for one in each for lr in LRS[str(one["method"])] for seed in seeds]
 
 
 def record(
