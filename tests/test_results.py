@@ -1,63 +1,85 @@
 """What the recorded results say is recomputed from their runs."""
 
 import json
+from itertools import product
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from ftkit.events import unpacked
+from ftkit.record import read_table
 from ftkit.shared import shared_folder
 from ftkit.stats import interval
-from ftkit.studies.transfer import COUNTING, METHODS, picture
+from ftkit.studies.bench import FULL, load
+from ftkit.studies.recording import chosen, few
+from ftkit.studies.transfer import (
+    COUNTING,
+    HEAD_ALONE,
+    LORA,
+    RANDOM,
+    SEEDS,
+    SPACES,
+    STRENGTHS,
+    WORDS,
+    counting,
+    intervals,
+    on_test,
+    picture,
+)
+from ftkit.sweeps import last, where
 
 RESULTS = shared_folder("data", "results")
 
 
 @pytest.fixture(scope="module")
-def transfer() -> dict:  # type: ignore[type-arg]
-    return json.loads((RESULTS / "00_transfer.json").read_text())
+def transfer() -> pd.DataFrame:
+    return read_table(RESULTS / "00_transfer.parquet")[0]
 
 
-def accuracies(recorded: dict, method: str) -> np.ndarray:  # type: ignore[type-arg]
-    rows = [run for run in recorded["runs"] if run["method"] == method and "test" in run]
-    assert [run["seed"] for run in rows] == recorded["seeds"]
-    return np.array([run["test"] for run in rows])
+def test_every_method_of_the_transfer_table_has_the_same_eight_seeds(transfer: pd.DataFrame) -> None:
+    found = on_test(transfer)
+    assert set(found) == {*SPACES, COUNTING} and tuple(found.index) == SEEDS and not found.isna().any().any()
 
 
-def test_the_transfer_table_is_that_of_its_runs(transfer: dict) -> None:  # type: ignore[type-arg]
-    for method, row in transfer["test"].items():
-        assert interval(list(accuracies(transfer, method))) == pytest.approx((row["mean"], row["low"], row["high"]))
-    for pair, row in transfer["paired_differences"].items():
-        one, other = pair.split(" - ")
-        difference = accuracies(transfer, one) - accuracies(transfer, other)
-        assert interval(list(difference)) == pytest.approx((row["mean"], row["low"], row["high"]))
+def test_learning_rates_were_chosen_on_valid_away_from_the_edges(transfer: pd.DataFrame) -> None:
+    valid = last(transfer)[lambda rows: rows["seed"].isin(few(SEEDS))]
+    for method in SPACES:
+        means = where(valid, method=method).groupby("lr")["value"].mean()
+        assert chosen(transfer, method=method) == means.idxmax()
+        assert means.index.min() < means.idxmax() < means.index.max(), method
 
 
-def test_learning_rates_were_chosen_on_valid_away_from_the_edges(transfer: dict) -> None:  # type: ignore[type-arg]
-    tuning = [run for run in transfer["runs"] if "test" not in run]
-    for method in METHODS:
-        means = {lr: np.mean([r["valid"] for r in tuning if r["method"] == method.name and r["lr"] == lr]) for lr in method.lrs}
-        best = transfer["best_on_valid"][method.name]
-        assert best == max(means, key=lambda lr: means[lr])
-        assert method.lrs[0] < best < method.lrs[-1], method.name
-    assert transfer["best_at_the_edge_of_its_grid"] == []
+def test_counting_had_its_strength_chosen_too(transfer: pd.DataFrame) -> None:
+    valid = where(last(transfer), method=COUNTING)[lambda rows: rows["seed"].isin(few(SEEDS))]
+    means = valid.groupby(["c", "words"])["value"].mean()
+    assert set(means.index) == set(product(STRENGTHS, WORDS))
+    read = where(transfer, method=COUNTING, quantity="test/accuracy")
+    assert {tuple(row) for row in read[["c", "words"]].to_numpy()} == {means.idxmax()}
+    assert STRENGTHS[0] < means.idxmax()[0] < STRENGTHS[-1]
 
 
-def test_transfer_is_real(transfer: dict) -> None:  # type: ignore[type-arg]
-    random, head, lora, full = (accuracies(transfer, method.name) for method in METHODS)
-    counting = accuracies(transfer, COUNTING)
-    assert len(full) >= 8
-    assert interval(list(full - random))[1] > 0
-    assert head.mean() < lora.mean() < full.mean()
-    assert interval(list(full - counting))[1] > 0
+def test_transfer_is_real(transfer: pd.DataFrame) -> None:
+    found = on_test(transfer)
+    assert interval((found[FULL] - found[RANDOM]).tolist())[1] > 0
+    assert found[HEAD_ALONE].mean() < found[LORA].mean() < found[FULL].mean()
+    assert interval((found[FULL] - found[COUNTING]).tolist())[1] > 0
 
 
-def test_pretraining_is_worth_ten_points(transfer: dict) -> None:  # type: ignore[type-arg]
-    random, full = (accuracies(transfer, METHODS[i].name) for i in (0, 3))
-    assert (full - random).mean() >= 0.10
+def test_pretraining_is_worth_ten_points(transfer: pd.DataFrame) -> None:
+    found = on_test(transfer)
+    assert (found[FULL] - found[RANDOM]).mean() >= 0.10
 
 
-def test_the_picture_is_that_of_the_table(transfer: dict) -> None:  # type: ignore[type-arg]
-    assert (RESULTS / "00_transfer.svg").read_text() == picture(transfer["test"])
+def test_the_picture_is_that_of_the_table(transfer: pd.DataFrame) -> None:
+    assert (RESULTS / "00_transfer.svg").read_text() == picture(intervals(transfer), len(SEEDS))
+
+
+def test_the_same_run_says_the_same() -> None:
+    one, other = (list(counting(1.0, 1, seed=3, test=True)) for _ in range(2))
+    assert one == other and [event.stage for event in one] == ["valid", "test"]
+    right = unpacked(one[1].items["test/accuracy"])
+    assert right.mean() == pytest.approx(one[1].values["test/accuracy"]) and len(right) == len(load("library")[1].test)
 
 
 def test_what_the_pretraining_kept_won_against_its_control() -> None:

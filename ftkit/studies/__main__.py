@@ -21,7 +21,7 @@ from ftkit.studies import (
 from ftkit.studies.recording import kept_in, made_by, one_thread, standing
 
 STUDIES = {
-    "00": (transfer, "00_transfer.json"),
+    "00": (transfer, "00_transfer.parquet"),
     "01": (freezing_record, "01_freezing.parquet"),
     "02": (lora, "02_lora.parquet"),
     "03": (distance_record, "03_distance.parquet"),
@@ -54,8 +54,6 @@ def main(asked: list[str] | None = None) -> None:
                 print(standing(kept_in(path, lesson)).to_string(index=False))
             except ValueError as error:
                 parser.error(str(error))
-        elif given.seeds is not None and lesson == "00":
-            parser.error("lesson 00 is recorded with all of its seeds; leave SEEDS out")
         else:
             with dask(given.dask) if given.dask else nullcontext():
                 study.main(path) if given.seeds is None else study.main(part(path, given.seeds), seeds=range(given.seeds))

@@ -96,7 +96,9 @@ def fine_tuning(
     between: Between | None = None,
     after: Look | None = None,
 ) -> Iterator[Event]:
-    """One run of 80 steps of 16 rows on a bench. The seed decides the training rows, their order, the head and the starting values.
+    """One run on a bench, of 80 steps of 16 rows unless said otherwise.
+
+    The seed decides the training rows, their order, the head and the starting values.
 
     Yields what `train` does; after each reading of valid what `look` sees of the model; at the end what `after` sees of it, accuracy on
     test if `test` (once, for settings that were chosen before), and the bill. `net` is what it starts from, the bench's base with a fresh
@@ -114,8 +116,8 @@ def fine_tuning(
     if after:
         yield Event(steps, "after", after(model))
     if test:
-        yield tested(accuracy=evaluate(model, task))
-    yield bill(on, *spaces)
+        yield replace(tested(accuracy=evaluate(model, task)), step=steps)
+    yield replace(bill(on, *spaces), step=steps)
 
 
 def tested(**read: Evaluation) -> Event:
