@@ -187,7 +187,8 @@ class TestTurns:
         attention, forward = figure.data
         assert (len(attention.x), len(forward.x)) == (3 * 4, 3 * 2)
         assert min(*attention.x, *forward.x) > 0
-        assert attention.text[0].startswith("0 ")
+        assert attention.hovertext[0].startswith("0 ")
+        assert 2 <= sum(bool(text) for text in attention.text) <= 4, "those at the edges of a cloud are named, the others when pointed at"
         assert len(go.Figure(turns({})).data) == 2
 
 

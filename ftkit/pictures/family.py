@@ -13,7 +13,7 @@ def turns(values: Mapping[str, float]) -> Spec:
     """Length against direction, a point a matrix, from readings named `look/longer/<weight>` and `look/turned/<weight>`.
 
     The axes of Liu et al. 2024, arXiv:2402.09353, figure 2, with the mean angle in degrees for direction: full fine-tuning and LoRA leave
-    other clouds there. A method that scales rows and turns none lies on the left edge.
+    other clouds there. A method that scales rows and turns none lies on the left edge. Only the edges of a cloud are named: names overlap.
     """
     found: dict[str, dict[str, float]] = {"longer": {}, "turned": {}}
     for key, value in values.items():
@@ -31,10 +31,13 @@ def turns(values: Mapping[str, float]) -> Spec:
 
 def _cloud(half: str, names: list[str], found: Mapping[str, Mapping[str, float]]) -> Any:
     symbol, colour = HALVES[half]
+    labels = [short(name) for name in names]
+    edges = {pick(names, key=found[axis].__getitem__) for axis in found for pick in (min, max)} if names else set()
     return scatter(
         x=[found["turned"][name] for name in names],
         y=[found["longer"][name] for name in names],
-        text=[short(name) for name in names],
+        text=[label if name in edges else "" for name, label in zip(names, labels, strict=True)],
+        hovertext=labels,
         name=half,
         mode="markers+text",
         textposition="top center",

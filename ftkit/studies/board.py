@@ -13,10 +13,11 @@ from ftkit.entries import exact_count, top
 from ftkit.events import Event
 from ftkit.lowrank import matrices
 from ftkit.scores import gradient
+from ftkit.studies import sparse
 from ftkit.studies.bench import FROZEN, FULL, HEAD, SIZE, STEPS, bill, fine_tuning, load
 from ftkit.studies.family import fitting, sizes
 from ftkit.studies.recording import make, settled
-from ftkit.studies.sparse import LINEAR, where
+from ftkit.sweeps import where
 from ftkit.techniques.bitfit import BitFit
 from ftkit.techniques.dora import DoRA
 from ftkit.techniques.freeze import LastBlocks
@@ -42,7 +43,7 @@ SCORED = 64
 
 def density(on: str, rank: int) -> float:
     """The share of the entries of those matrices that LoRA of `rank` has numbers, at most 1."""
-    return min(1.0, rank * sizes(on)[0] / sum(weight.numel() for weight in select(load(on)[0], where(on, LINEAR)).values()))
+    return min(1.0, rank * sizes(on)[0] / sum(weight.numel() for weight in select(load(on)[0], sparse.where(on, sparse.LINEAR)).values()))
 
 
 @lru_cache(maxsize=16)
@@ -60,7 +61,7 @@ def steepest(on: str, rank: int, examples: int, seed: int) -> Space:
     base, task = load(on)
     data = task.take(examples, seed)
     batches = [data.batch("train", rows) for rows in torch.arange(min(SCORED, examples)).split(SIZE)]
-    return top(gradient(base.fresh_heads(seed), batches, where(on, LINEAR)), density(on, rank))
+    return top(gradient(base.fresh_heads(seed), batches, sparse.where(on, sparse.LINEAR)), density(on, rank))
 
 
 Made = Callable[[str, int, int, int], tuple[Space, ...]]
@@ -69,13 +70,15 @@ MADE: dict[str, Made] = {
     "DoRA": lambda on, rank, examples, seed: (DoRA(fitting(on, rank, each=1, a_rank=2)),),
     "LoRA+": lambda on, rank, examples, seed: (LoRAPlus(rank),),
     "BitFit": lambda on, rank, examples, seed: (BitFit(),),
-    "sparse, random": lambda on, rank, examples, seed: (Sparse(density(on, rank), "random", where(on, LINEAR), seed),),
+    "sparse, random": lambda on, rank, examples, seed: (Sparse(density(on, rank), "random", sparse.where(on, sparse.LINEAR), seed),),
     "sparse, gradient": lambda on, rank, examples, seed: (steepest(on, rank, examples, seed),),
-    "whole rows": lambda on, rank, examples, seed: (Rows(share_of_rows(on, rank), "random", where(on, LINEAR), seed),),
+    "whole rows": lambda on, rank, examples, seed: (Rows(share_of_rows(on, rank), "random", sparse.where(on, sparse.LINEAR), seed),),
     "last block": lambda on, rank, examples, seed: (LastBlocks(1),),
 }
 METHODS = tuple(MADE)
 RAILS = (FROZEN, FULL)
+OWN = "this method"
+"""The method of the panel's own rows; which one it is stands in `who`."""
 FIXED = ("BitFit", "last block")
 """Those that have the same numbers whatever the rank."""
 
@@ -167,6 +170,16 @@ def record(
     chosen."""
     by = ["on", "method", "rank", "examples", "budget"]
     return settled(trial, jobs(seeds[:TUNING], places, examples, methods), by, seeds, executor)
+
+
+def for_the_panel(table: pd.DataFrame) -> pd.DataFrame:
+    """What the panel stands on: the rails, and each run wherever it would have been the same. Biases and the last block do not feel the
+    rank, and LoRA is the measure of both budgets."""
+    is_rail = table["method"].isin(RAILS)
+    own = table[~is_rail].assign(who=table["method"], method=OWN)
+    same = [where(own, who=who, budget=NUMBERS).assign(rank=rank) for who in FIXED for rank in RANKS if rank != MIDDLE]
+    same.append(where(own, who="LoRA").assign(budget=OPERATIONS))
+    return pd.concat([own, *same, table[is_rail].assign(who="")], ignore_index=True)
 
 
 def main(path: Path, seeds: Sequence[int] = SEEDS) -> None:
