@@ -9,14 +9,31 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ftkit.events import Event, packed
+from ftkit.events import Event, packed, unpacked
 from ftkit.lesson import classroom
 from ftkit.lesson.evidence_board import COSTS, Evidence, board_claims
 from ftkit.lesson.registered import Plan, read
+from ftkit.record import read_table
+from ftkit.shared import shared_folder
 from ftkit.studies import board
 from ftkit.studies.bench import FROZEN, FULL
-from ftkit.studies.board import EXAMPLES, FIXED, LRS, METHODS, MIDDLE, MOST, NUMBERS, OPERATIONS, PLACES, RAILS, RANKS, SEEDS
-from ftkit.sweeps import where
+from ftkit.studies.board import (
+    BUDGETS,
+    EXAMPLES,
+    FIXED,
+    LRS,
+    METHODS,
+    MIDDLE,
+    MOST,
+    NUMBERS,
+    OPERATIONS,
+    PLACES,
+    RAILS,
+    RANKS,
+    SEEDS,
+    TUNING,
+)
+from ftkit.sweeps import last, replay, tuned, where
 
 LEAD = {"sparse, random": 0.03, "BitFit": -0.05, "DoRA": 0.001, FULL: 0.05, FROZEN: -0.2}
 PRICE = {"BitFit": 1.0, "LoRA": 5.0, FULL: 100.0, FROZEN: 0.5}
@@ -188,3 +205,55 @@ class TestClass:
             classroom.merged([first, twice])
         with pytest.raises(ValueError, match="there must be a file to merge, got none"):
             classroom.merged([])
+
+
+class TestRecord:
+    """What the record says, computed from its runs."""
+
+    @pytest.fixture(scope="class")
+    def record(self) -> pd.DataFrame:
+        return read_table(shared_folder("data", "results", "09_board.parquet"))[0]
+
+    def test_the_answer(self, record: pd.DataFrame) -> None:
+        assert [claim.verdict for claim in board_claims(record)] == ["holds", "holds", "cannot tell"]
+        found = Evidence(record)
+        boards = {budget: found.board(budget=budget) for budget in BUDGETS}
+        won = {budget: where(told, verdict="beats")["method"].tolist() for budget, told in boards.items()}
+        assert won == {NUMBERS: ["LoRA+", "sparse, random"], OPERATIONS: ["LoRA+"]}
+        assert "beats" not in set(found.board(rank=RANKS[-1])["verdict"])
+
+    def test_every_best_rate_lies_inside_those_tried_and_test_was_read_for_it_alone(self, record: pd.DataFrame) -> None:
+        by = ["on", "method", "rank", "examples", "budget"]
+        chosen = record[record["quantity"] == "test/accuracy"].groupby(by)
+        assert set(chosen["lr"].nunique()) == {1} and set(chosen.size()) == {len(SEEDS)}
+        tuning = record[record["seed"].isin(SEEDS[:TUNING])]
+        best = tuned(tuning, by)
+        assert dict(chosen["lr"].first().items()) == best
+        for key, tried in tuning.groupby(by)["lr"]:
+            assert tried.min() < best[key] < tried.max(), key  # type: ignore[index]
+
+    def test_every_method_and_rail_is_there_on_every_task(self, record: pd.DataFrame) -> None:
+        jobs = pd.DataFrame(board.jobs(SEEDS, tuple(PLACES), EXAMPLES, (*METHODS, *RAILS)))
+        by = ["on", "method", "rank", "examples", "budget"]
+        assert set(record[by].itertuples(index=False, name=None)) == set(jobs[by].itertuples(index=False, name=None))
+
+    def test_which_items_were_right_stands_beside_every_accuracy_on_test(self, record: pd.DataFrame) -> None:
+        read = record[record["quantity"] == "test/accuracy"]
+        right = [unpacked(items).mean() for items in read["items"]]
+        np.testing.assert_allclose(right, read["value"], atol=1e-6)
+
+    def test_what_was_recorded_is_what_a_run_gives(self, record: pd.DataFrame) -> None:
+        settings = {"on": "digits", "method": "BitFit", "rank": MIDDLE, "examples": 64, "budget": NUMBERS, "seed": 1, "lr": 1e-2}
+        then = [event.values["valid/accuracy"] for event in replay(record)(**settings) if event.stage == "valid"]
+        now = [event.values["valid/accuracy"] for event in board.trial(**settings) if event.stage == "valid"]  # type: ignore[arg-type]
+        assert now == pytest.approx(then, abs=0.03), "other processors round otherwise; a change of the code moves more"
+
+    def test_the_panel_has_every_run_where_it_is_the_same(self, record: pd.DataFrame) -> None:
+        shown = board.for_the_panel(record)
+        own = where(shown, method=board.OWN, quantity="valid/accuracy", on="digits", seed=0)
+        assert set(shown[shown["method"] != board.OWN]["method"]) == set(RAILS) and set(own["who"]) == set(METHODS)
+        for who in FIXED:
+            ends = [last(where(own, who=who, rank=rank, budget=NUMBERS))["value"].tolist() for rank in RANKS]
+            assert ends[0] == ends[1] == ends[2] and ends[0]
+        one, other = (last(where(own, who="LoRA", rank=MIDDLE, budget=budget))["value"].tolist() for budget in BUDGETS)
+        assert one == other and one
