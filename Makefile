@@ -55,7 +55,7 @@ colab: .venv  ## make colab REPO=owner/name TAG=v1: where Colab finds the kit, i
 bench: .venv  ## speeds, as ratios in one run, into benchmarks/results.json
 	$(BIN)/python -m benchmarks.bench
 
-results: .venv  ## the recorded experiments anew, into data/results (about five hours on two cores); LESSON=02 one lesson's, SEEDS=2 a part, DASK=local in a cluster
+results: .venv  ## the recorded experiments anew, into data/results (two to five hours on two cores); LESSON=02 one lesson's, SEEDS=2 a part, DASK=local in a cluster
 	$(BIN)/python -m ftkit.studies $(LESSON) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(DASK),--dask $(DASK))
 
 standing: .venv  ## what a recording has found so far, while it runs: LESSON=02
