@@ -20,7 +20,7 @@ from ftkit.recorded import Recorded
 from ftkit.shared import shared_folder
 from ftkit.studies import bench, freezing, freezing_record, recipes
 from ftkit.studies.freezing import ALL, BLOCKS, POSITIONS, parts, spaces
-from ftkit.studies.freezing_record import FAR_RATES, FREEZING, RATES, RECIPE_RATES, SEEDS, choices, for_the_panel
+from ftkit.studies.freezing_record import FAR_RATES, FREEZING, LRS, RATES, RECIPE_RATES, SEEDS, choices, for_the_panel
 from ftkit.sweeps import replay, where
 from ftkit.techniques.freeze import LastBlocks
 from ftkit.training import HEAD_LR
