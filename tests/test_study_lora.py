@@ -127,11 +127,9 @@ def test_what_was_recorded_is_what_a_run_gives(recorded: tuple[pd.DataFrame, dic
     assert now == pytest.approx(then, abs=0.03), "other processors round otherwise; a change of the code moves more"
 
 
-def test_the_recorded_verdicts(recorded: tuple[pd.DataFrame, dict[str, Any]]) -> None:
+def test_a_frozen_body_loses_on_opening(recorded: tuple[pd.DataFrame, dict[str, Any]]) -> None:
     found = Evidence(*recorded)
     assert verdict(list(found.test(on="opening", method="frozen body") - found.all_linear("opening", 4))) == "loses"
-    says = [claim.verdict for claim in lora_claims(*recorded, lora.EQUAL)]
-    assert says == ["cannot tell", *["does not hold"] * 3, "holds", "does not hold", "does not hold"]
 
 
 @pytest.mark.parametrize("on", list(bench.BENCHES))

@@ -215,7 +215,6 @@ class TestRecord:
         return read_table(shared_folder("data", "results", "09_board.parquet"))[0]
 
     def test_the_answer(self, record: pd.DataFrame) -> None:
-        assert [claim.verdict for claim in board_claims(record)] == ["holds", "holds", "cannot tell"]
         found = Evidence(record)
         boards = {budget: found.board(budget=budget) for budget in BUDGETS}
         won = {budget: where(told, verdict="beats")["method"].tolist() for budget, told in boards.items()}

@@ -1,0 +1,70 @@
+"""Every verdict of every lesson, recomputed from its record, and found again in what the lesson's notebook stores."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from ftkit.lesson.evidence import Claim
+from ftkit.lesson.evidence_bitfit import bitfit_claims
+from ftkit.lesson.evidence_board import board_claims
+from ftkit.lesson.evidence_cost import cost_claims
+from ftkit.lesson.evidence_distill import distill_claims
+from ftkit.lesson.evidence_family import family_claims
+from ftkit.lesson.evidence_limits import far_claims
+from ftkit.lesson.evidence_lora import lora_claims
+from ftkit.lesson.evidence_multitask import multitask_claims
+from ftkit.lesson.evidence_sparse import sparse_claims
+from ftkit.lesson.evidence_transfer import transfer_claims
+from ftkit.record import read_table
+from ftkit.shared import shared_folder
+from ftkit.studies import lora
+
+Judge = Callable[[pd.DataFrame, dict[str, Any]], list[Claim]]
+JUDGES: dict[str, Judge] = {
+    "01": lambda table, about: transfer_claims(table),
+    "02": lambda table, about: lora_claims(table, about, lora.EQUAL),
+    "03": lambda table, about: [*far_claims(table), *cost_claims(table, about)],
+    "04": lambda table, about: bitfit_claims(table),
+    "05": lambda table, about: sparse_claims(table),
+    "06": distill_claims,
+    "07": lambda table, about: multitask_claims(table),
+    "08": lambda table, about: family_claims(table),
+    "09": lambda table, about: board_claims(table),
+}
+HOLDS, NOT, OPEN = "holds", "does not hold", "cannot tell"
+VERDICTS = {
+    "01": [NOT, HOLDS, NOT, NOT, NOT, NOT, OPEN, OPEN],
+    "02": [OPEN, NOT, NOT, NOT, HOLDS, NOT, NOT],
+    "03": [NOT, NOT, NOT, HOLDS, NOT, NOT, OPEN, OPEN, OPEN, HOLDS, OPEN, NOT, HOLDS, NOT, NOT],
+    "04": [OPEN, HOLDS, HOLDS, OPEN, HOLDS, NOT, NOT],
+    "05": [NOT, NOT, OPEN, NOT, HOLDS, NOT, OPEN, NOT],
+    "06": [HOLDS, OPEN, NOT, NOT, OPEN, NOT, HOLDS, HOLDS, OPEN],
+    "07": [HOLDS, NOT, HOLDS, HOLDS, HOLDS, OPEN, NOT, OPEN],
+    "08": [NOT] * 6 + [HOLDS, OPEN, NOT, OPEN],
+    "09": [HOLDS, HOLDS, OPEN],
+}
+
+
+def judged(lesson: str) -> list[Claim]:
+    (record,) = shared_folder("data", "results").glob(f"{lesson}_*.parquet")
+    return JUDGES[lesson](*read_table(record))
+
+
+def stored(lesson: str) -> str:
+    """What the stored notebook says in words, all outputs one after another."""
+    (path,) = (Path(__file__).parents[2] / "notebooks").glob(f"{lesson}_*.ipynb")
+    outputs = [output for cell in json.loads(path.read_text())["cells"] for output in cell.get("outputs", [])]
+    return "\n".join("".join(output.get("data", {}).get("text/plain", "")) for output in outputs)
+
+
+@pytest.mark.parametrize("lesson", JUDGES)
+def test_the_record_says_what_it_said_and_the_stored_lesson_says_the_same(lesson: str) -> None:
+    found = judged(lesson)
+    assert [claim.verdict for claim in found] == VERDICTS[lesson]
+    text = stored(lesson)
+    for claim in found:
+        assert f"{claim.statistic}\n  -> {claim.verdict}" in text, claim.claim
