@@ -6,15 +6,18 @@ from functools import partial
 from benchmarks.timing import in_turns
 from ftkit.events import Event
 from ftkit.readings import beside
-from ftkit.studies import bitfit, distill, freezing, lora, multitask, sparse, sparse_look
+from ftkit.studies import bitfit, board, distance, distill, family, freezing, lora, multitask, sparse, sparse_look
 
 RUNS: dict[str, Callable[[], Iterator[Event]]] = {
     "01": partial(freezing.trial, "opening", 3, 3e-3, look=freezing.moved),
     "02": partial(lora.trial, "opening", 4, 3e-3, look=lora.spectrum),
+    "03": partial(distance.trial, distance.PLACES[4], distance.LORA, 4, 3e-3, look=freezing.moved),
     "04": partial(bitfit.trial, "opening", bitfit.ALL, 2000, 3e-2, look=bitfit.moved),
     "05": partial(sparse.trial, "opening", "random", 0.01, 0.1, look=sparse_look.seen),
     "06": partial(distill.trial, "library", 2.0, 0.9, distill.MOST, "two blocks", 3e-3, look=distill.answers),
     "07": partial(multitask.trial, multitask.HELPS, multitask.FIXED, 0.5, 1e-3, look=True),
+    "08": partial(family.trial, "opening", "DoRA", 8, 1e-2, look=family.turned),
+    "09": partial(board.trial, "opening", "sparse, random", board.MIDDLE, board.MOST, 3e-2, look=freezing.moved),
 }
 """The settings at which the explorers open; the temperature of lesson 06 does not matter to the time."""
 BUDGET = 2.0
