@@ -11,11 +11,10 @@ from ftkit.events import unpacked
 from ftkit.record import read_table
 from ftkit.shared import shared_folder
 from ftkit.stats import interval
-from ftkit.studies.bench import FULL, load
+from ftkit.studies.bench import FROZEN, FULL, load
 from ftkit.studies.recording import chosen, few
 from ftkit.studies.transfer import (
     COUNTING,
-    HEAD_ALONE,
     LORA,
     RANDOM,
     SEEDS,
@@ -62,7 +61,7 @@ def test_counting_had_its_strength_chosen_too(transfer: pd.DataFrame) -> None:
 def test_transfer_is_real(transfer: pd.DataFrame) -> None:
     found = on_test(transfer)
     assert interval((found[FULL] - found[RANDOM]).tolist())[1] > 0
-    assert found[HEAD_ALONE].mean() < found[LORA].mean() < found[FULL].mean()
+    assert found[FROZEN].mean() < found[LORA].mean() < found[FULL].mean()
     assert interval((found[FULL] - found[COUNTING]).tolist())[1] > 0
 
 

@@ -13,17 +13,16 @@ from sklearn.pipeline import make_pipeline
 from ftkit.adapted import Space
 from ftkit.events import Event, packed
 from ftkit.record import read_table
-from ftkit.stats import interval
 from ftkit.studies.bench import FROZEN, FULL, HEAD, VALID_ROWS, fine_tuning, load, place
 from ftkit.studies.recording import few, make, settled
-from ftkit.sweeps import grid, last, summary, sweep
+from ftkit.sweeps import grid, last, summary, sweep, where
 from ftkit.techniques.lora import LoRA
 from ftkit.training import HEAD_LR
 
 ON, STEPS = "library", 400
-RANDOM, HEAD_ALONE, LORA, COUNTING = "full fine-tuning of random weights", FROZEN, "LoRA, rank 4", "TF-IDF + logistic regression"
-SPACES: dict[str, tuple[Space, ...]] = {RANDOM: (), HEAD_ALONE: (HEAD,), LORA: (LoRA(rank=4), HEAD), FULL: ()}
-LRS = {RANDOM: (1e-3, 3e-3, 1e-2), HEAD_ALONE: (3e-3, 1e-2, 3e-2), LORA: (1e-3, 3e-3, 1e-2), FULL: (1e-4, 3e-4, 1e-3)}
+RANDOM, LORA, COUNTING = "full fine-tuning of random weights", "LoRA, rank 4", "TF-IDF + logistic regression"
+SPACES: dict[str, tuple[Space, ...]] = {RANDOM: (), FROZEN: (HEAD,), LORA: (LoRA(rank=4), HEAD), FULL: ()}
+LRS = {RANDOM: (1e-3, 3e-3, 1e-2), FROZEN: (3e-3, 1e-2, 3e-2), LORA: (1e-3, 3e-3, 1e-2), FULL: (1e-4, 3e-4, 1e-3)}
 """The rates that are tried first; where the best lies at an edge, more are tried."""
 STRENGTHS, WORDS = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0), (1, 2, 3)
 """For counting: how weakly large weights are punished (scikit-learn's `C`), and how many neighbouring words are counted as one."""
@@ -35,7 +34,7 @@ COLOURS = dict(zip([*SPACES, COUNTING], ("#999999", "#e69f00", "#0072b2", "#009e
 def trial(method: str, lr: float, seed: int = 0, test: bool = False) -> Iterator[Event]:
     """One run of 400 steps of a method of `SPACES`; with the frozen body `lr` is the head's rate, since nothing else trains."""
     net = load(ON)[0].untrained(seed) if method == RANDOM else None
-    head_lr = lr if method == HEAD_ALONE else HEAD_LR
+    head_lr = lr if method == FROZEN else HEAD_LR
     yield from fine_tuning(ON, *SPACES[method], lr=lr, head_lr=head_lr, seed=seed, test=test, net=net, steps=STEPS)
 
 
@@ -71,8 +70,8 @@ def on_test(table: pd.DataFrame) -> pd.DataFrame:
 
 def intervals(table: pd.DataFrame) -> dict[str, dict[str, float]]:
     """For each method the `mean` accuracy on test and the ends of its 95 % interval over the seeds, `low` and `high`."""
-    found = on_test(table)
-    return {str(name): dict(zip(("mean", "low", "high"), interval(found[name].tolist()), strict=True)) for name in found}
+    found = summary(where(table, quantity="test/accuracy"), ["method"]).set_index("method")
+    return {str(name): {end: float(row[end]) for end in ("mean", "low", "high")} for name, row in found.iterrows()}
 
 
 def picture(rows: dict[str, dict[str, float]], seeds: int) -> str:
