@@ -7,6 +7,7 @@ from ftkit.lesson.front import Page
 from ftkit.lesson.look import chip, inline, paragraph, table
 
 _KINDS = {"holds": "yes", "does not hold": "no", "cannot tell": "open"}
+WIDTHS = (26, 25, 35, 14)
 
 
 @dataclass(frozen=True)
@@ -46,10 +47,15 @@ def claims(found: Sequence[Claim]) -> Page:
     if not found:
         raise ValueError("claims must get at least one Claim, got none; leave the table out")
     rows = [
-        [inline(c.claim) + paragraph(c.source, small=True), inline(c.experiment), inline(c.statistic), chip(_KINDS[c.verdict], c.verdict)]
+        [inline(c.claim) + paragraph(c.source, small=True), inline(c.experiment), _lines(c.statistic), chip(_KINDS[c.verdict], c.verdict)]
         for c in found
     ]
     lines = [f"{c.claim} ({c.source})\n  {c.experiment}\n  {c.statistic}\n  -> {c.verdict}" for c in found]
-    shown = Page("ask", [table(["Claim", "Experiment here", "Result", "Verdict"], rows)], "\n".join(lines))
+    shown = Page("ask", [table(["Claim", "Experiment here", "Result", "Verdict"], rows, WIDTHS)], "\n".join(lines))
     shown.put()
     return shown
+
+
+def _lines(statistic: str) -> str:
+    """What was found on each bench, a line each."""
+    return inline(statistic.replace("; ", "\n"))

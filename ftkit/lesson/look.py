@@ -6,6 +6,7 @@ nothing is said by colour alone. Text inherits its colour, so that light and dar
 
 import html
 import re
+from collections.abc import Sequence
 
 _LINE = "1px solid var(--jp-border-color2, rgba(128,128,128,.4))"
 COLOURS = {"yes": "#009E73", "no": "#D55E00", "open": "#E69F00", "ask": "#0072B2"}
@@ -32,7 +33,8 @@ STYLE = (
     + f".ftkit-card table.ftkit-table{{border-collapse:collapse;width:100%;margin:.3em 0;color:inherit}}.ftkit-table th,.ftkit-table td"
     f"{{padding:.35em .6em!important;text-align:left!important;vertical-align:top;border-bottom:{_LINE};white-space:normal;"
     "max-width:none}.ftkit-table tr{background:transparent!important}.ftkit-table th{font-weight:600}"
-    "@container (max-width:34em){.ftkit-table thead{display:none}.ftkit-table tr,.ftkit-table td{display:block}"
+    ".ftkit-card:has(col){max-width:84em}.ftkit-card table.ftkit-table:has(col){table-layout:fixed}"
+    "@container (max-width:44em){.ftkit-table thead,.ftkit-table col{display:none}.ftkit-table tr,.ftkit-table td{display:block}"
     ".ftkit-table td{border-bottom:0;padding:.1em 0!important}.ftkit-table td::before{content:attr(data-of) ': ';font-weight:600}"
     f".ftkit-table tr{{border-bottom:{_LINE};padding:.3em 0}}}}"
     "</style>"
@@ -82,12 +84,13 @@ def chip(kind: str, word: str) -> str:
     return f'<span class="ftkit-chip ftkit-chip-{kind}"><span aria-hidden="true">{SYMBOLS[kind]}</span> {inline(word)}</span>'
 
 
-def table(columns: list[str], rows: list[list[str]]) -> str:
-    """A table whose cells are HTML; on a narrow page each row becomes a block."""
+def table(columns: list[str], rows: list[list[str]], widths: Sequence[int] = ()) -> str:
+    """A table whose cells are HTML, with `widths` of its columns in percent if given; on a narrow page each row becomes a block."""
     head = "".join(f'<th scope="col">{inline(name)}</th>' for name in columns)
     cells = [[f'<td data-of="{html.escape(name)}">{cell}</td>' for name, cell in zip(columns, row, strict=True)] for row in rows]
     body = "".join(f"<tr>{''.join(row)}</tr>" for row in cells)
-    return f'<table class="ftkit-table"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+    cols = "".join(f'<col style="width:{width}%">' for width in widths)
+    return f'<table class="ftkit-table">{cols}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
 
 
 def listing(lines: list[str], first: int | None = None) -> str:

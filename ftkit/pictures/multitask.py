@@ -80,7 +80,8 @@ def front(
     axes = {}
     for axis, name, on_line, i in (("xaxis", names[0], target, 0), ("yaxis", names[1], other, 1)):
         near = [on_line[at] for at in inside] + [span for spans in methods.values() for span in spans[i]]
-        axes[axis] = {"title": {"text": f"{escape(name)}: accuracy on test"}, "tickformat": ".1~%", "range": _around(near)}
+        title = {"text": f"{escape(name)}: accuracy on test"}
+        axes[axis] = {"title": title, "tickformat": ".1~%", "range": _around(near), "automargin": True}
     return {"data": traces, "layout": layout(420, **axes)}
 
 

@@ -275,6 +275,19 @@ def test_hints_come_one_by_one_and_then_the_solution_folded(ladder: Exercise, ca
     assert "Hint 1 of 2" in said and "Hint 2 of 2" in said and "x < 1\ny = 2" in said
 
 
+def test_the_lines_of_a_task_are_joined_and_its_paragraphs_kept() -> None:
+    @exercise("Say", difficulty=1, minutes=1, hints=("a",), solution="1")
+    def wordy(yours: Any) -> str:
+        """`yours(x)` is
+        x.
+
+        Always.
+        """
+        return ""
+
+    assert "<p>Wanted: <code>yours(x)</code> is x.</p><p>Always.</p>" in wordy.card().html()
+
+
 def test_the_card_shows_title_task_difficulty_and_minutes(ladder: Exercise, capsys: pytest.CaptureFixture[str]) -> None:
     page = ladder.card().html()
     assert "Say &lt;one&gt;" in page and "Wanted: <code>yours(x)</code> is &lt;one&gt;." in page

@@ -87,6 +87,11 @@ class TestClaims:
         assert "-> holds" in shown.text() and "9.5x [7, 13], 8 seeds" in shown.text() and "Schulman et al. 2025" in shown.html()
         assert "&lt;docs&gt;" in shown.html()
 
+    def test_each_bench_of_a_result_has_a_line(self) -> None:
+        shown = claims([Claim("c", "s", "one; a test", "library +1 [0, 2], cannot tell; opening 0 [0, 0], ties", "cannot tell")])
+        assert "cannot tell<br>opening" in shown.html() and "one; a test" in shown.html()
+        assert "cannot tell; opening" in shown.text()
+
     def test_a_claim_is_a_value(self) -> None:
         assert Claim(*vars(HOLDS).values()) == HOLDS
         with pytest.raises(AttributeError):
