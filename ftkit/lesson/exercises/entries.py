@@ -132,7 +132,7 @@ _MISCHOSEN: dict[str, Callable[[Tensor, int], Tensor]] = {
     minutes=10,
     hints=[
         "A threshold takes all scores that equal it, or none. What else could you ask a sorted list for?",
-        "Sort the sizes, largest first, and take the first `count` positions, not values. Does your sort keep the order of equal ones?",
+        "Sort the sizes, largest first, and take the first `count` *positions*. Does your sort keep the order of equal ones?",
         "`scores.abs().flatten().sort(descending=True, stable=True).indices[:count]`: set those in a flat mask, then give it the shape.",
     ],
     solution="""

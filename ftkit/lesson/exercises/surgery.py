@@ -100,7 +100,7 @@ def surgery(gradients):
 )
 def surgery(yours: Any) -> str:
     """`yours(gradients)`: (tasks, numbers), a row a task, any number of tasks; of the same shape, each row without what opposes the others.
-    A row meets the others from first to last, each as it was at first: if the product is below 0 by then, its part along it goes."""
+    A row meets the others from first to last, each *as it was*; where the product is below 0 by then, it gives up its part along it."""
     yours = usable(yours, "gradients")
     answers = [_rows(ask(yours, "gradients", *case.given), case) for case in _CASES]
     why = fault(answers, _CASES, _FAULTS, _same)
