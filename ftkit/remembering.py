@@ -69,6 +69,11 @@ class Remembering(Executor):
             made.add_done_callback(lambda done: self._write(done, answer, key, about))
         return answer
 
+    @property
+    def code(self) -> dict[str, str]:
+        """The version of the code of every trial that was asked for so far, by the trial's name."""
+        return {named(trial): version for trial, version in self._codes.items()}
+
     def _about(self, trial: Any, settings: Mapping[str, Any], more: tuple[Any, ...]) -> tuple[str, ...]:
         if trial not in self._codes:
             self._codes[trial] = version(trial)

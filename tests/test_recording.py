@@ -10,7 +10,9 @@ import pandas as pd
 import pytest
 from kept_trials import LOG, begun, counted
 
+import ftkit
 from ftkit.events import Event, unpacked
+from ftkit.lineage import named, version
 from ftkit.record import read_table
 from ftkit.studies import __main__ as studies
 from ftkit.studies import lora
@@ -85,6 +87,27 @@ def test_a_study_is_written_and_made_again_without_a_run(tmp_path: Path, monkeyp
     table, about = read_table(path)
     pd.testing.assert_frame_equal(table, three_runs(None, (0, 1, 2)))
     assert about["command"] == "make results LESSON=99" and about["seeds"] == [0, 1, 2] and about["measured"] == 7
+    assert about["code"] == {named(counted): version(counted)} and about["ftkit"] == ftkit.__version__ and about["processor"]
+
+
+def test_what_was_found_so_far_is_shown_again_and_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, waits = tmp_path / "results" / "99_none.parquet", iter([None, KeyboardInterrupt()])
+
+    def waited(seconds: float) -> None:
+        assert seconds == 5.0
+        if stop := next(waits):
+            raise stop
+        make(path, "99", three_runs, range(3))
+
+    monkeypatch.setenv(LOG, str(tmp_path / "log"))
+    make(path, "99", three_runs, range(2))
+    capsys.readouterr()
+    monkeypatch.setattr(studies, "sleep", waited)
+    studies.show(path, "99", every=5.0)
+    first, second = capsys.readouterr().out.split("\n\n")
+    assert first.split()[-1] == "2" and second.split()[-1] == "3", "runs that are done"
 
 
 def test_what_runs_read_is_told_apart(tmp_path: Path) -> None:
@@ -108,6 +131,9 @@ def test_a_part_of_a_study_leaves_the_record_alone(monkeypatch: pytest.MonkeyPat
     ("asked", "words"),
     [
         (["02", "--seeds", "1"], "SEEDS must be from 2 to 8, got 1"),
+        (["08", "--seeds", "11"], "SEEDS must be from 2 to 10, got 11"),
+        (["--seeds", "9"], "SEEDS must be from 2 to 8, got 9"),
+        (["02", "--every", "5"], "--every must be above 0 and come with --standing, got 5"),
         (["99"], "LESSON must be one of 00, 01, 02, 03, 04, 05, 06, 07, 08, 09, got 99"),
     ],
 )

@@ -2,8 +2,9 @@
 
 import argparse
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
+from time import sleep
 
 from ftkit.shared import shared_folder
 from ftkit.studies import (
@@ -41,22 +42,39 @@ def main(asked: list[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, metavar="N", help="only the first N seeds, written beside the record")
     parser.add_argument("--dask", metavar="ADDRESS", help='the scheduler of a Dask cluster that makes the runs, or "local" for one here')
     parser.add_argument("--standing", action="store_true", help="only show what has been found so far; may be asked while runs are made")
+    parser.add_argument("--every", type=float, metavar="SECONDS", help="with --standing: show it again and again, until Ctrl-C")
     given = parser.parse_args(asked)
     if unknown := set(given.lessons) - set(STUDIES):
         parser.error(f"LESSON must be one of {', '.join(STUDIES)}, got {min(unknown)}")
-    if given.seeds is not None and not 2 <= given.seeds <= len(lora.SEEDS):
-        parser.error(f"SEEDS must be from 2 to {len(lora.SEEDS)}, got {given.seeds}; without it all are run")
+    most = min(len(STUDIES[lesson][0].SEEDS) for lesson in given.lessons or STUDIES)
+    if given.seeds is not None and not 2 <= given.seeds <= most:
+        parser.error(f"SEEDS must be from 2 to {most}, got {given.seeds}; without it all are run")
+    if given.every is not None and not (given.standing and given.every > 0):
+        parser.error(f"--every must be above 0 and come with --standing, got {given.every:g}")
     for lesson in given.lessons or STUDIES:
         study, name = STUDIES[lesson]
         path = shared_folder("data", "results", name)
         if given.standing:
             try:
-                print(standing(kept_in(path, lesson)).to_string(index=False))
+                show(path, lesson, given.every)
             except ValueError as error:
                 parser.error(str(error))
         else:
             with dask(given.dask) if given.dask else nullcontext():
                 study.main(path) if given.seeds is None else study.main(part(path, given.seeds), seeds=range(given.seeds))
+
+
+def show(path: Path, lesson: str, every: float | None = None) -> None:
+    """Prints what the study of a lesson has found so far; with `every` again after so many seconds, until it is interrupted.
+
+    Raises:
+        ValueError: no run has been kept.
+    """
+    print(standing(kept_in(path, lesson)).to_string(index=False))
+    with suppress(KeyboardInterrupt):
+        while every:
+            sleep(every)
+            print(f"\n{standing(kept_in(path, lesson)).to_string(index=False)}", flush=True)
 
 
 @contextmanager

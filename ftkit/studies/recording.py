@@ -4,14 +4,17 @@ import hashlib
 import math
 import os
 import platform
+import re
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
+from importlib import metadata
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 import transformers
@@ -50,7 +53,8 @@ def make(
         Remembering(kept_in(path, lesson), makers, content(reads)) as executor,
     ):
         table = record(executor, tuple(seeds))
-    write_table(path, table, {**about(lesson, seeds), **more()})
+        code = executor.code
+    write_table(path, table, {**about(lesson, seeds), "code": code, **more()})
 
 
 @contextmanager
@@ -179,11 +183,20 @@ def about(lesson: str, seeds: Sequence[int]) -> dict[str, Any]:
         "python": platform.python_version(),
         "torch": torch.__version__,
         "transformers": transformers.__version__,
-        "processor": platform.machine(),
+        "ftkit": metadata.version("ftkit"),
+        "numpy": np.__version__,
+        "processor": processor(),
         "cores": os.cpu_count(),
         "seeds": list(seeds),
         "fingerprints": {on: load(on)[1].fingerprint for on in BENCHES},
     }
+
+
+def processor() -> str:
+    """The name of the processor where the system tells it, else its kind, such as "x86_64"."""
+    told = Path("/proc/cpuinfo")
+    named = re.search(r"^model name\s*: (.+)$", told.read_text(), re.M) if told.exists() else None
+    return named[1] if named else platform.processor() or platform.machine()
 
 
 def one_thread() -> None:

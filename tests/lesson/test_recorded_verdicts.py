@@ -21,7 +21,11 @@ from ftkit.lesson.evidence_sparse import sparse_claims
 from ftkit.lesson.evidence_transfer import transfer_claims
 from ftkit.record import read_table
 from ftkit.shared import shared_folder
+from ftkit.stats import interval, verdict
 from ftkit.studies import lora
+from ftkit.studies.__main__ import STUDIES
+from ftkit.studies.bench import FROZEN, FULL
+from ftkit.studies.transfer import COUNTING, LORA, RANDOM, on_test
 
 Judge = Callable[[pd.DataFrame, dict[str, Any]], list[Claim]]
 JUDGES: dict[str, Judge] = {
@@ -42,7 +46,7 @@ VERDICTS = {
     "03": [NOT, NOT, NOT, HOLDS, NOT, NOT, OPEN, OPEN, OPEN, HOLDS, OPEN, NOT, HOLDS, NOT, NOT],
     "04": [OPEN, HOLDS, HOLDS, OPEN, HOLDS, NOT, NOT],
     "05": [NOT, NOT, OPEN, NOT, HOLDS, NOT, OPEN, NOT],
-    "06": [HOLDS, OPEN, NOT, NOT, OPEN, NOT, HOLDS, HOLDS, OPEN],
+    "06": [HOLDS, OPEN, NOT, NOT, HOLDS, NOT, HOLDS, OPEN, NOT],
     "07": [HOLDS, NOT, HOLDS, HOLDS, HOLDS, OPEN, NOT, OPEN],
     "08": [NOT] * 6 + [HOLDS, OPEN, NOT, OPEN],
     "09": [HOLDS, HOLDS, OPEN],
@@ -50,15 +54,14 @@ VERDICTS = {
 
 
 def judged(lesson: str) -> list[Claim]:
-    (record,) = shared_folder("data", "results").glob(f"{lesson}_*.parquet")
-    return JUDGES[lesson](*read_table(record))
+    return JUDGES[lesson](*read_table(shared_folder("data", "results", STUDIES[lesson][1])))
 
 
 def stored(lesson: str) -> str:
-    """What the stored notebook says in words, all outputs one after another."""
+    """What the stored notebook says in words, all outputs one after another, printed ones too."""
     (path,) = (Path(__file__).parents[2] / "notebooks").glob(f"{lesson}_*.ipynb")
     outputs = [output for cell in json.loads(path.read_text())["cells"] for output in cell.get("outputs", [])]
-    return "\n".join("".join(output.get("data", {}).get("text/plain", "")) for output in outputs)
+    return "\n".join("".join(output.get("text") or output.get("data", {}).get("text/plain", "")) for output in outputs)
 
 
 @pytest.mark.parametrize("lesson", JUDGES)
@@ -68,3 +71,14 @@ def test_the_record_says_what_it_said_and_the_stored_lesson_says_the_same(lesson
     text = stored(lesson)
     for claim in found:
         assert f"{claim.statistic}\n  -> {claim.verdict}" in text, claim.claim
+
+
+def test_lesson_00_says_of_each_method_what_the_record_says() -> None:
+    found = on_test(read_table(shared_folder("data", "results", STUDIES["00"][1]))[0])
+    says = {}
+    for method in (LORA, FROZEN, COUNTING, RANDOM):
+        gaps = (found[method] - found[FULL]).tolist()
+        says[method] = verdict(gaps)
+        mean, low, high = (100 * value for value in interval(gaps))
+        assert f"{method} minus full: {mean:+.1f} [{low:+.1f}, {high:+.1f}]: {says[method]}\n" in stored("00")
+    assert says == {LORA: OPEN, FROZEN: "loses", COUNTING: "loses", RANDOM: "loses"}
