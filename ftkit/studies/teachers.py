@@ -43,7 +43,7 @@ class Schooling:
 
 SCHOOLING = {
     "opening": Schooling("opening", "mini", 600, (3e-4, 1e-3, 3e-3)),
-    "library": Schooling("library", "minilm", 300, (1e-4, 3e-4, 1e-3)),
+    "library": Schooling("library", "minilm", 300, (3e-5, 1e-4, 3e-4, 1e-3)),
     "library by mini": Schooling("library", "mini", 600, (3e-4, 1e-3, 3e-3)),
     "digits": Schooling("digits", "mini-vit", 400, (1e-3, 3e-3, 1e-2)),
 }
