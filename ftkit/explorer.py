@@ -32,8 +32,8 @@ class Explorer:
         start: the first value of a setting; the first of its list otherwise, and all of `Several`.
         name: the technique's name, as in `figures.COLOURS`.
         title: heads the panel, and tells two panels of a notebook apart.
-        settings: for each setting of the trial the values to choose from: numbers get a slider with a number box, texts a drop-down, and
-            `Several` texts a button each.
+        settings: for each setting of the trial the values to choose from: numbers get a slider with a number box, texts a drop-down,
+            `Ordered` ones a slider, and `Several` a button each.
 
     Raises:
         ValueError: a setting without values, or a start that is none of them.

@@ -6,6 +6,7 @@ import types
 from collections.abc import Iterator
 from typing import Any
 
+import ipywidgets
 import pandas as pd
 import plotly.graph_objects as go
 import pytest
@@ -23,7 +24,7 @@ from ftkit.shared import shared_folder
 from ftkit.studies.__main__ import STUDIES
 from ftkit.sweeps import READING, grid, replay, sweep, where
 from ftkit.widgets.bill import ROWS, bill
-from ftkit.widgets.controls import Several
+from ftkit.widgets.controls import Ordered, Several
 from ftkit.widgets.plot import Plot, plain
 
 CALLS: list[dict[str, Any]] = []
@@ -242,6 +243,22 @@ def test_several_values_are_one_text_and_never_none(monkeypatch: pytest.MonkeyPa
         panel.set(of="c+a")
     with pytest.raises(ValueError, match="start must be among"):
         Explorer(heard, of=Several(["a", "b"]), start={"of": "z"})
+    panel.close()
+
+
+def test_texts_in_a_line_are_a_slider(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(explorer, "mode", lambda: "headless")
+
+    def heard(of: str, seed: int) -> Iterator[Event]:
+        yield Event(1, "train", {"train/loss": 1.0})
+
+    panel = Explorer(heard, of=Ordered(["near", "far"]))
+    slider = panel.panel._controls["of"]
+    assert isinstance(slider, ipywidgets.SelectionSlider) and slider.value == "near" and not slider.continuous_update
+    slider.index = 1
+    assert panel.settings == {"of": "far"}
+    panel.load("of=near&seed=0")
+    assert slider.index == 0
     panel.close()
 
 

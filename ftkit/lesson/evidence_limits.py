@@ -8,14 +8,14 @@ import pandas as pd
 from ftkit.lesson.evidence import Claim
 from ftkit.lesson.judging import by_seed, judged
 from ftkit.studies.bench import FULL, SIZE
-from ftkit.studies.distance import BOTH, INSIDE, LARGE, LARGE_RANK, LORA, MIXED_RANK, PLACES, RANKS, SCRATCH, WORDS
+from ftkit.studies.distance import ATTENTION, BOTH, EQUAL_RANK, INSIDE, LARGE, LARGE_RANK, LORA, MIXED_RANK, PLACES, RANKS, SCRATCH, WORDS
 from ftkit.studies.recording import chosen
 from ftkit.sweeps import last, summary, where
 from ftkit.worth import expected_best
 
 NEAR, FAR = PLACES[0], PLACES[4:]
 """The task that the base is near to; and those two that have none of its words: all words mean others, and digits written as words."""
-WITHOUT = {WORDS: 0, INSIDE: 0, SCRATCH: 0, BOTH: MIXED_RANK}
+WITHOUT = {WORDS: 0, INSIDE: 0, SCRATCH: 0, BOTH: MIXED_RANK, ATTENTION: EQUAL_RANK}
 """The rank of the ways that were recorded with one alone."""
 HEARD = "often heard"
 REGRET = "Schulman and Thinking Machines 2025, “LoRA Without Regret”"
@@ -79,6 +79,13 @@ def rank_closes_it(found: Evidence) -> Claim:
     return Claim("On a far task LoRA lacks rank; a high one closes the gap.", HEARD, experiment, *judged(gaps, {"ties", "beats"}))
 
 
+def targets_matter(found: Evidence) -> Claim:
+    """Which layers LoRA sits in matters far away."""
+    gaps = {on: found.way(on, LORA, MIXED_RANK) - found.way(on, ATTENTION) for on in FAR}
+    experiment = f"rank {MIXED_RANK} everywhere minus rank {EQUAL_RANK} there, equal numbers, each at its best rate; test, points"
+    return Claim("LoRA must sit in every linear layer; on attention alone it is worse.", REGRET, experiment, *judged(gaps, {"beats"}))
+
+
 def inside_is_enough(found: Evidence) -> Claim:
     """All weights but the embeddings do as well as all weights."""
     gaps = {on: found.way(on, INSIDE) - found.rail(on) for on in FAR}
@@ -139,5 +146,5 @@ def touchy(found: Evidence) -> Claim:
 def far_claims(table: pd.DataFrame) -> list[Claim]:
     """The claims on far tasks, and on rates and batches."""
     found = Evidence(table)
-    far = (farther, rank_closes_it, inside_is_enough, embeddings_close_it, vectors_are_missing, past_is_a_burden, frozen_transformers_do)
-    return [claim(found) for claim in (*far, large_batches, touchy)]
+    remedies = (rank_closes_it, targets_matter, inside_is_enough, embeddings_close_it, vectors_are_missing)
+    return [claim(found) for claim in (farther, *remedies, past_is_a_burden, frozen_transformers_do, large_batches, touchy)]

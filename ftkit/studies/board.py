@@ -1,4 +1,4 @@
-"""Lesson 09: every method of the kit on four tasks of declared distance and three sizes of data, under named budgets."""
+"""Lesson 09: eight methods, one or more of each kind, on four tasks of declared distance and three sizes of data, under named budgets."""
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor

@@ -9,7 +9,7 @@ from ftkit.adapted import Space
 from ftkit.events import Event
 from ftkit.studies import bench
 from ftkit.studies.aftermath import aftermath
-from ftkit.studies.bench import FAR_TASKS, FROZEN, FULL, HEAD, SIZE, fine_tuning, load
+from ftkit.studies.bench import BENCHES, FAR_TASKS, FROZEN, FULL, HEAD, SIZE, fine_tuning, load
 from ftkit.studies.recording import few, settled
 from ftkit.sweeps import grid
 from ftkit.techniques.freeze import Only
@@ -21,11 +21,13 @@ PLACES = ("library", *FAR_TASKS)
 EMBEDDINGS = "body.embeddings.word_embeddings.weight"
 
 LORA, BOTH, WORDS, INSIDE, SCRATCH = "LoRA", "LoRA + embeddings", "embeddings alone", "full without embeddings", "random weights"
+ATTENTION = "LoRA on attention alone"
 MADE: dict[str, Callable[[int], tuple[Space, ...]]] = {
     LORA: lambda rank: (LoRA(rank),),
     BOTH: lambda rank: (LoRA(rank), Only(EMBEDDINGS)),
     WORDS: lambda rank: (Only(EMBEDDINGS),),
     INSIDE: lambda rank: (Only("body.encoder.*"),),
+    ATTENTION: lambda rank: (LoRA(rank, where=BENCHES["library"].attention),),
 }
 """What moves beside the head."""
 WAYS = (*MADE, SCRATCH)
@@ -33,6 +35,8 @@ WAYS = (*MADE, SCRATCH)
 RANKS = (1, 4, 16, 64)
 """At 64 a matrix of 96 by 96 has more numbers in its two factors than entries: no rank is left that could be missing."""
 MIXED_RANK = 4
+EQUAL_RANK = 7
+"""At it LoRA on attention alone has exactly the numbers of rank 4 on every linear layer."""
 LARGE, LARGE_RANK = 64, 16
 """A batch of four times the rows, on the nearest place: for LoRA of this rank and for full fine-tuning."""
 LRS: dict[str, tuple[float, ...]] = {
@@ -41,6 +45,7 @@ LRS: dict[str, tuple[float, ...]] = {
     WORDS: (3e-3, 1e-2, 3e-2, 1e-1),
     INSIDE: (3e-4, 1e-3, 3e-3, 1e-2),
     SCRATCH: (3e-4, 1e-3, 3e-3, 1e-2),
+    ATTENTION: (1e-3, 3e-3, 1e-2, 3e-2),
 }
 RAIL_LRS: dict[str, tuple[float, ...]] = {FULL: (3e-4, 1e-3, 3e-3, 1e-2), FROZEN: (3e-3, 1e-2, 3e-2, 1e-1, 3e-1)}
 SEEDS = tuple(range(8))
@@ -73,7 +78,7 @@ def rail(on: str, method: str, lr: float, size: int = SIZE, seed: int = 0, test:
 def record(executor: Executor | None, seeds: tuple[int, ...] = SEEDS) -> pd.DataFrame:
     """The whole study: rates are chosen on valid, with half of the seeds; test is read once, with all seeds, for what was chosen."""
     half, ons = few(seeds), list(PLACES)
-    ranks = {way: [0] for way in WAYS} | {LORA: list(RANKS), BOTH: [MIXED_RANK]}
+    ranks = {way: [0] for way in WAYS} | {LORA: list(RANKS), BOTH: [MIXED_RANK], ATTENTION: [EQUAL_RANK]}
     jobs = [job for way in WAYS for job in grid(on=ons, way=[way], rank=ranks[way], size=[SIZE], lr=LRS[way], seed=half)]
     jobs += grid(on=ons[:1], way=[LORA], rank=[LARGE_RANK], size=[LARGE], lr=LRS[LORA], seed=half)
     rails = [job for method, lrs in RAIL_LRS.items() for job in grid(on=ons, method=[method], size=[SIZE], lr=lrs, seed=half)]

@@ -15,7 +15,7 @@ from ftkit.studies.recording import make
 from ftkit.sweeps import grid, sweep, where
 
 NEAR = PLACES[0]
-WITHOUT_RANK = [way for way in distance.WAYS if way not in (LORA, distance.BOTH)]
+WITHOUT_RANK = [way for way in distance.WAYS if way not in (LORA, distance.BOTH, distance.ATTENTION)]
 
 
 def record(executor: Executor | None, seeds: tuple[int, ...] = SEEDS) -> pd.DataFrame:

@@ -16,7 +16,7 @@ class AdaLoRA:
 
     Zhang et al. 2023, arXiv:2303.10512. `Pruning` takes directions away between steps; without it all stay. The strengths start at 0. The
     authors' penalty that holds P and Q orthogonal is left out: here their columns and rows are drawn with length 1 in the mean and stay
-    nearly at right angles over a short run.
+    nearly at right angles over a short run. So is a factor of theirs for how uncertain an importance is.
 
     Args:
         rank: the directions of every matrix at first, at least 1.

@@ -12,8 +12,10 @@ from ftkit.lowrank import LowRank, checked, matrices, per_rank, uniform
 class LoRAFA:
     """W + (alpha / rank) B A, where A is drawn once and frozen, and B alone trains.
 
-    Zhang et al. 2023, arXiv:2308.03303. Half of the numbers or fewer train, and a layer's input need not be kept for A's gradient: only
-    A x, `rank` numbers a token, is. A is a part of the space, not of what was learned: the same `seed` draws the same A.
+    Zhang et al. 2023, arXiv:2308.03303. Half of the numbers or fewer train, and a layer's input need not be kept for A's gradient: only A
+    x, `rank` numbers a token, is. PEFT's optimizer of this name multiplies the gradient of B by (A A')^-1 / (alpha / rank)^2 besides, so
+    that the step of B A is the nearest to that of a free weight; here B has its own gradient. A is a part of the space, not of what was
+    learned: the same `seed` draws the same A.
 
     Args:
         rank: at least 1.

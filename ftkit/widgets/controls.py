@@ -37,6 +37,10 @@ class Several(tuple[str, ...]):
         return "+".join(self)
 
 
+class Ordered(tuple[Any, ...]):
+    """Values of a setting that lie in a line though they are no numbers, such as tasks from near to far: a slider, not a list."""
+
+
 class Toggles(ipywidgets.HBox):  # type: ignore[misc]
     """A button a value, of which at least one is pressed.
 
@@ -124,7 +128,7 @@ def _scale(value: float) -> float:
 
 
 def control(name: str, values: Sequence[Any], value: Any) -> Any:
-    """The control for a setting: `Stops` for numbers, `Toggles` for `Several`, a drop-down for other texts.
+    """The control for a setting: `Stops` for numbers, `Toggles` for `Several`, a slider for `Ordered`, a drop-down for other texts.
 
     Its class on the page is `ftkit-set-<name>`.
     """
@@ -133,8 +137,10 @@ def control(name: str, values: Sequence[Any], value: Any) -> Any:
     elif all(isinstance(each, int | float) for each in values):
         chooser = Stops(name, values, value)
     else:
-        chooser = ipywidgets.Dropdown(
-            description=name, options=[(label(v), v) for v in values], value=value, style=LABEL, layout={"width": "auto"}
+        made, more = (
+            (ipywidgets.SelectionSlider, {"continuous_update": False}) if isinstance(values, Ordered) else (ipywidgets.Dropdown, {})
         )
+        options = [(label(v), v) for v in values]
+        chooser = made(description=name, options=options, value=value, style=LABEL, layout={"width": "auto"}, **more)
     chooser.add_class(f"ftkit-set-{name}")
     return chooser

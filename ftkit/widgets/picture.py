@@ -28,7 +28,7 @@ def png(plots: Sequence[Any]) -> dict[str, str]:
         sheet.paste(image, (0, top))
         top += image.height + GAP
     packed = io.BytesIO()
-    sheet.convert("P", palette=Image.Palette.ADAPTIVE, colors=255).save(packed, "png", optimize=True)
+    sheet.convert("P", palette=Image.Palette.ADAPTIVE, colors=128).save(packed, "png", optimize=True)
     return {"image/png": base64.b64encode(packed.getvalue()).decode()}
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from browser.pages import SECOND, Open
 
 CURVES = ".ftkit-plot[data-how]"
+PICTURE = '[aria-label="what the technique has learned so far"]'
 
 
 class PanelOnPage:
@@ -32,6 +33,23 @@ class PanelOnPage:
         """The accuracy curve as it is drawn, an SVG path."""
         return str(self.page.locator(f"{CURVES} .scatterlayer .trace path.js-line").last.get_attribute("d"))
 
+    def picture(self) -> str:
+        """The technique's own picture as it is drawn: of every mark its place, form and colour."""
+        drawn: str = self.page.evaluate(
+            "css => [...document.querySelectorAll(css + ' :is(path, rect, image, text)')]"
+            ".map(e => [e.getAttribute('d'), e.getAttribute('style'), e.getAttribute('href'), e.getAttribute('height'), e.textContent])"
+            ".join('|')",
+            PICTURE,
+        )
+        return drawn
+
+    def repainted(self, before: str, seconds: float = 10) -> bool:
+        """Whether the picture becomes another one than `before`."""
+        since = time.monotonic()
+        while (now := self.picture()) == before and time.monotonic() - since < seconds:
+            time.sleep(0.05)
+        return now not in ("", before)
+
     def sliders(self) -> list[str]:
         """The settings that have a slider, from the top."""
         found: list[str] = self.page.evaluate(
@@ -41,8 +59,9 @@ class PanelOnPage:
         return found
 
     def value(self, name: str) -> str:
-        """What stands in the number box of a setting."""
-        return self.page.locator(f".ftkit-set-{name} input[type=text]").input_value()
+        """What stands in the number box of a setting, or beside the slider of one whose values are no numbers."""
+        box = self.page.locator(f".ftkit-set-{name} input[type=text]")
+        return box.input_value() if box.count() else self.page.locator(f".ftkit-set-{name} .widget-readout").inner_text()
 
     def settled(self, name: str, seconds: float = 1.0) -> str:
         """The number box of a setting when it has stayed the same for a while: front ends hold back moves that come too fast."""

@@ -34,9 +34,10 @@ def test_a_lesson_runs_and_its_slider_moves(name: str, path: Path, request: pyte
         panel = PanelOnPage(notebook)
         first = panel.wait("finished")
         notebook.screenshot(f"{path.stem}-{name}.png")
-        top = panel.sliders()[0]
+        top, drawn = panel.sliders()[0], panel.picture()
         panel.press(top)
         panel.wait("finished", first)
+        assert panel.repainted(drawn), "the technique's picture shows the new run"
         assert panel.python(f"panel.runs[0].settings['{top}'] == panel.settings['{top}']") == "True"
         assert notebook.console_errors == []
 

@@ -321,7 +321,7 @@ class TestPEFT:
             supervised(model, batch)["labels"].backward()
         assert pairs
         for own, other in pairs:
-            torch.testing.assert_close(own.grad, other.grad, atol=1e-5, rtol=1e-3)
+            torch.testing.assert_close(own.grad, other.grad.view(own.shape), atol=1e-5, rtol=1e-3)
 
     @pytest.mark.parametrize(
         ("space", "more"),
@@ -365,8 +365,25 @@ class TestPEFT:
             nn.init.normal_(change.l, std=0.5)
             for own, other in ((change.p, p), (change.l, strengths), (change.q, q)):
                 other.data.copy_(own.view(other.shape))
-            pairs += [(change.p, p), (change.q, q)]
+            pairs += [(change.p, p), (change.l, strengths), (change.q, q)]
         self.agree(ours, theirs, pairs)
+
+    def test_lora_fa(self) -> None:
+        from peft import LoraConfig
+
+        base = net("mini")
+        ours = Adapted(base, LoRAFA(4, 11.0))
+        theirs = self.theirs(LoraConfig(r=4, lora_alpha=11, target_modules=self.TARGETS), base)
+        pairs = []
+        for name, change in ours.changes.items():
+            layer = self.layer(theirs, name)
+            a, b = layer.lora_A["default"].weight.requires_grad_(False), layer.lora_B["default"].weight
+            nn.init.normal_(change.b, std=0.05)
+            a.copy_(change.a)
+            b.data.copy_(change.b)
+            pairs.append((change.b, b))
+        self.agree(ours, theirs, pairs)
+        assert not any(weight.requires_grad for name, weight in theirs.named_parameters() if "lora_A" in name)
 
     def test_vera(self) -> None:
         from peft import VeraConfig
