@@ -10,7 +10,7 @@ import pytest
 from ftkit.adapted import Adapted
 from ftkit.events import Event
 from ftkit.studies import bench, distance
-from ftkit.studies.distance import BOTH, EMBEDDINGS, INSIDE, LORA, MADE, PLACES, RANKS, SCRATCH, WAYS, WORDS
+from ftkit.studies.distance import ATTENTION, BOTH, EMBEDDINGS, INSIDE, LORA, MADE, PLACES, RANKS, SCRATCH, WAYS, WORDS
 from ftkit.sweeps import where
 
 
@@ -62,8 +62,15 @@ def test_what_moves_is_what_the_way_says(way: str) -> None:
     names = set(Adapted(base, *MADE[way](4)).changes)
     inner = {name for name, _ in base.named_parameters() if name.startswith("body.encoder.")}
     assert (EMBEDDINGS in names) == (way in (BOTH, WORDS))
-    assert names - {EMBEDDINGS} == {LORA: names & inner, BOTH: names & inner, WORDS: set(), INSIDE: inner}[way]
+    attention = {name for name in inner if ".attention." in name and name.endswith("weight") and "LayerNorm" not in name}
+    assert names - {EMBEDDINGS} == {LORA: names & inner, BOTH: names & inner, WORDS: set(), INSIDE: inner, ATTENTION: attention}[way]
     assert way in (WORDS,) or names & inner
+
+
+def test_attention_alone_has_as_many_numbers_as_every_layer_at_rank_four() -> None:
+    base, _ = bench.load("library")
+    alone, all_linear = (Adapted(base, *MADE[way](rank)) for way, rank in ((ATTENTION, distance.EQUAL_RANK), (LORA, distance.MIXED_RANK)))
+    assert sum(weight.numel() for weight in alone.trainable()) == sum(weight.numel() for weight in all_linear.trainable())
 
 
 def test_at_the_highest_rank_a_matrix_has_more_numbers_than_entries() -> None:
@@ -76,7 +83,7 @@ def test_the_record_reads_test_once_for_every_way_and_place(table: pd.DataFrame)
     read = table[table["quantity"] == "test/accuracy"]
     for on in PLACES:
         for way in WAYS:
-            for rank in {LORA: RANKS, BOTH: (distance.MIXED_RANK,)}.get(way, (0,)):
+            for rank in {LORA: RANKS, BOTH: (distance.MIXED_RANK,), ATTENTION: (distance.EQUAL_RANK,)}.get(way, (0,)):
                 assert sorted(where(read, on=on, way=way, rank=rank, size=16)["seed"]) == list(range(8)), (on, way, rank)
         for method in (bench.FULL, bench.FROZEN):
             assert len(where(read, on=on, method=method, size=16)) == 8

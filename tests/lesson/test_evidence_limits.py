@@ -15,11 +15,11 @@ from ftkit.record import read_table
 from ftkit.shared import shared_folder
 from ftkit.studies import bench, distance, distance_record
 from ftkit.studies.bench import FULL
-from ftkit.studies.distance import BOTH, INSIDE, LARGE, LARGE_RANK, LORA, PLACES, RANKS, SCRATCH, WAYS, WORDS
+from ftkit.studies.distance import ATTENTION, BOTH, INSIDE, LARGE, LARGE_RANK, LORA, PLACES, RANKS, SCRATCH, WAYS, WORDS
 from ftkit.studies.distance_record import for_the_panel
 from ftkit.sweeps import where
 
-LEAD = {LORA: -0.08, INSIDE: -0.05, BOTH: 0.03, WORDS: 0.02, SCRATCH: -0.04}
+LEAD = {LORA: -0.08, INSIDE: -0.05, BOTH: 0.03, WORDS: 0.02, SCRATCH: -0.04, ATTENTION: -0.1}
 """On far tasks, against full fine-tuning; nearer they are all alike."""
 
 
@@ -75,15 +75,15 @@ def test_the_panel_finds_every_way_at_every_rank_but_what_was_recorded_with_one(
     rows = for_the_panel(table)
     for way in WAYS:
         ranks = sorted(where(rows, on=PLACES[4], way=way)["rank"].unique())
-        assert ranks == ([distance.MIXED_RANK] if way == BOTH else list(RANKS))
+        assert ranks == {BOTH: [distance.MIXED_RANK], ATTENTION: [distance.EQUAL_RANK]}.get(way, list(RANKS))
     assert len(where(rows, on=NEAR, method=FULL)) == len(where(table, on=NEAR, method=FULL, size=16))
     assert "size" not in rows
 
 
 class TestFar:
     def test_the_verdicts_are_those_of_the_figures(self, table: pd.DataFrame) -> None:
-        farther, rank, inside, embeddings, vectors, burden, frozen, batches, _ = (claim.verdict for claim in far_claims(table))
-        assert (farther, rank, inside, embeddings) == ("holds", "does not hold", "does not hold", "holds")
+        farther, rank, targets, inside, embeddings, vectors, burden, frozen, batches, _ = (claim.verdict for claim in far_claims(table))
+        assert (farther, rank, targets, inside, embeddings) == ("holds", "does not hold", "holds", "does not hold", "holds")
         assert (vectors, burden, frozen, batches) == ("holds", "does not hold", "holds", "holds")
 
     def test_if_lora_lost_nothing_they_turn(self, table: pd.DataFrame) -> None:
@@ -153,7 +153,7 @@ class TestRecord:
 
     def test_which_items_were_right_stands_beside_every_accuracy_on_test(self, record: tuple[pd.DataFrame, dict[str, Any]]) -> None:
         read = record[0][record[0]["quantity"] == "test/accuracy"]
-        assert len(read) == 8 * (len(PLACES) * (len(RANKS) + 4 + 2) + 2)
+        assert len(read) == 8 * (len(PLACES) * (len(RANKS) + 5 + 2) + 2)
         for value, items in zip(read["value"], read["items"], strict=True):
             assert unpacked(items).mean() == pytest.approx(value, abs=1e-6)
 
