@@ -1,15 +1,20 @@
 """What a run costs, measured on one batch: numbers, floating-point operations, bytes by kind, seconds."""
 
+import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from operator import itemgetter
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 from safetensors.torch import save
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
+from torch.profiler import ProfilerActivity, profile, record_function
 from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
 from ftkit.adapted import Adapted, Dense
@@ -103,6 +108,63 @@ def saved_bytes(model: torch.nn.Module) -> Iterator[list[int]]:
     alive: list[Any] = []
     with saved_tensors_hooks(pack, lambda tensor: tensor):
         yield total
+
+
+@dataclass(frozen=True)
+class Peak:
+    """The most bytes that a step has allocated at once, on the CPU, above all that was there before: weights, inputs, kept answers.
+
+    `everything` counts each block while it lives. `beside_forward` counts those that were not allocated in a forward pass: the gradients of
+    weights and of activations, what the backward pass or the step needs for a moment (a whole gradient of which entries are kept, a weight
+    formed anew) and the optimizer's state, but nothing that autograd saved. The gradients of activations grow with the batch. An objective
+    that takes gradients itself, such as `PCGrad`, takes them in what counts as the forward pass: only `everything` tells of them.
+    """
+
+    everything: int
+    beside_forward: int
+
+
+def peak(model: Adapted, batch: Batch, objective: Objective = supervised) -> Peak:
+    """The peak of `model` on `batch` with AdamW, whose state was made by the step before. At a rate of 0, so that no number moves."""
+    optimizer = torch.optim.AdamW(model.trainable(), lr=0.0, weight_decay=0.0, fused=True)
+    return peak_of_steps(lambda: _loss(model, batch, objective), optimizer)
+
+
+def peak_of_steps(loss: Callable[[], Tensor], optimizer: torch.optim.Optimizer) -> Peak:
+    """The peak of two steps of a new optimizer on `loss()`, from a trace of the allocator: of each block when it came, where, and when it
+    went. What a matrix library takes for itself does not pass through the allocator."""
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as trace:
+        for _ in range(2):
+            with record_function(_FORWARD):
+                value = loss()
+            value.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            del value
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "trace.json"
+        trace.export_chrome_trace(str(file))
+        events = json.loads(file.read_text())["traceEvents"]
+    forward = [(event["ts"], event["ts"] + event["dur"]) for event in events if event["name"] == _FORWARD]
+    blocks = [(event["ts"], event["args"]["Addr"], event["args"]["Bytes"]) for event in events if event["name"] == "[memory]"]
+    return Peak(_most(blocks, []), _most(blocks, forward))
+
+
+_FORWARD = "ftkit forward"
+
+
+def _most(blocks: list[tuple[float, int, int]], left_out: list[tuple[float, float]]) -> int:
+    """The most bytes alive at once of `blocks` (time, address, bytes; below 0 when freed), but of those that came in a time `left_out`."""
+    alive: dict[int, int] = {}
+    now = most = 0
+    for when, address, size in sorted(blocks, key=itemgetter(0)):
+        if size < 0:
+            now -= alive.pop(address, 0)
+        elif not any(start <= when <= end for start, end in left_out):
+            alive[address] = size
+            now += size
+            most = max(most, now)
+    return most
 
 
 def flops(work: Any) -> int:

@@ -1,18 +1,23 @@
+from collections.abc import Callable
 from copy import deepcopy
+from functools import partial
+from typing import Any
 
 import pytest
 import torch
 from conftest import CONFIGS, net, task_for
 from laws import HEAD, batch_of
 from torch import nn
+from torch.optim import SGD, AdamW
 from transformers import AutoModel
 
-from ftkit.adapted import Adapted
-from ftkit.cost import Cost, flops, measure, saved_bytes
+from ftkit.adapted import Adapted, linear_layers
+from ftkit.cost import Cost, Peak, flops, measure, peak, peak_of_steps, saved_bytes
 from ftkit.lowrank import LowRank, Matrix
 from ftkit.techniques.bitfit import BitFit
 from ftkit.techniques.freeze import LastBlocks, Only
 from ftkit.techniques.lora import LoRA
+from ftkit.techniques.sparse import Sparse
 
 
 @pytest.fixture(scope="module")
@@ -121,3 +126,83 @@ def test_images_are_measured_too() -> None:
 
 def test_only_the_head_of_another_shape_costs_what_it_says() -> None:
     assert measure(Adapted(net("bert"), Only("heads.*")), batch_of("bert")).trainable == 16 * 2 + 2
+
+
+ROWS, IN, OUT = 8, 64, 32
+WEIGHTS = 4 * (IN * OUT + OUT)
+"""The bytes of the weights of a linear layer, and of their gradient."""
+PASSING = 4 * ROWS * OUT + 4
+"""The gradients of the layer's answers and of the loss, which are there when the last gradient of the weights comes."""
+
+
+def squares(model: Any, x: torch.Tensor) -> dict[str, torch.Tensor]:
+    return {"squares": model(x).square().sum()}
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "state"),
+    [
+        (partial(SGD, lr=0.1), 0),
+        (partial(SGD, lr=0.1, momentum=0.9), WEIGHTS),
+        (partial(AdamW, lr=0.1, fused=True), 2 * WEIGHTS + 2 * 4),  # and for each of two tensors the number of the step
+    ],
+)
+def test_the_peak_of_a_linear_layer_is_known(optimizer: Callable[..., torch.optim.Optimizer], state: int) -> None:
+    layer, x = nn.Linear(IN, OUT), torch.ones(ROWS, IN)
+    found = peak_of_steps(lambda: squares(layer, x)["squares"], optimizer(layer.parameters()))
+    assert found.beside_forward == state + WEIGHTS + PASSING
+    assert found.everything == found.beside_forward + 4  # the loss; what was saved for the backward pass is gone by then
+    assert all(p.grad is None for p in layer.parameters())
+
+
+class Holds(torch.autograd.Function):
+    """x, with blocks of so many bytes that the passes hold: one saved, and one for a moment on the way back."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, saved: int, moment: int) -> torch.Tensor:
+        ctx.save_for_backward(torch.empty(saved, dtype=torch.uint8))
+        ctx.moment = moment
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+        torch.empty(ctx.moment, dtype=torch.uint8)
+        return gradients[0], None, None
+
+
+def test_what_lives_for_a_moment_on_the_way_back_counts_and_what_was_saved_does_not() -> None:
+    def found(saved: int, moment: int) -> Peak:
+        w = torch.ones(10, requires_grad=True)
+        return peak_of_steps(lambda: Holds.apply(w, saved, moment).sum(), SGD([w], lr=0.1))
+
+    more = 1_000_000
+    least, saving, passing = found(1, 1), found(more, 1), found(1, more)
+    assert saving.beside_forward == least.beside_forward < 200
+    assert saving.everything == pytest.approx(more, abs=200)
+    assert passing.beside_forward == pytest.approx(more, abs=200)
+    assert found(more, more).everything == pytest.approx(2 * more, abs=200)
+
+
+def test_sparse_entries_hold_a_layers_whole_gradient_for_a_moment() -> None:
+    model = Adapted(nn.Linear(IN, OUT, bias=False), Sparse(0.01, where="*"))
+    entries = 4 * len(model.trainable()[0])
+    found = peak(model, torch.ones(ROWS, IN), squares)
+    assert found.beside_forward == 2 * entries + 4 + 4 * IN * OUT + entries + PASSING
+
+
+def test_one_percent_of_linear_layers_peaks_below_five_of_full_and_of_the_whole_body_at_the_embeddings_gradient() -> None:
+    base, batch = net("mini"), batch_of("mini", 16)
+    linear = Sparse(0.01, where=",".join(name for name in linear_layers(base) if name.startswith("body.")))
+    full, ours, whole = (peak(Adapted(base, *spaces), batch).beside_forward for spaces in ((), (linear, HEAD), (Sparse(0.01), HEAD)))
+    assert ours < 0.05 * full
+    assert 0 < whole - 4 * base.body.embeddings.word_embeddings.weight.numel() < 0.05 * full
+
+
+@pytest.mark.parametrize("spaces", [(), (LoRA(2), HEAD), (Sparse(0.1), HEAD)])
+def test_the_peak_leaves_the_model_as_it_was_and_is_above_what_is_held(spaces: tuple[Any, ...]) -> None:
+    model, batch = Adapted(net("bert"), *spaces), batch_of("bert")
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    found, held = peak(model, batch), measure(model, batch)
+    assert held.gradients + held.optimizer < found.beside_forward < found.everything
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+    assert all(p.grad is None for p in model.parameters())

@@ -1,17 +1,19 @@
 """How long a step takes: methods in turns on the same batches, so that noise hits all alike."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import reduce
 from itertools import count
 from statistics import median
+from typing import Any
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from ftkit.adapted import Adapted, Space
 from ftkit.bases import Net, load_base
-from ftkit.data import Batch, Task
+from ftkit.data import Task
+from ftkit.objective import Objective, supervised
 from ftkit.studies.bench import HEAD, SIZE, load
 from ftkit.techniques.lora import LoRA
 
@@ -33,10 +35,10 @@ def ratios(base: Net, task: Task, *spaces: Space, steps: int, blocks: int = BLOC
     return found
 
 
-def stepper(model: nn.Module, batches: list[Batch]) -> Callable[[], float]:
+def stepper(model: nn.Module, batches: Sequence[Any], objective: Objective = supervised) -> Callable[[], float]:
     """A function that takes one AdamW step on the next of some batches, with clipping as `train` does, and returns its seconds.
 
-    For any model that answers a batch with logits.
+    For any model and batches that the objective reads; `supervised` wants logits.
     """
     weights, turn = [weight for weight in model.parameters() if weight.requires_grad], count()
     optimizer = torch.optim.AdamW(weights, lr=1e-5, weight_decay=0.0, fused=True)
@@ -45,7 +47,7 @@ def stepper(model: nn.Module, batches: list[Batch]) -> Callable[[], float]:
         batch = batches[next(turn) % len(batches)]
         start = time.perf_counter()
         optimizer.zero_grad()
-        F.cross_entropy(model(batch), batch.labels).backward()
+        reduce(torch.add, objective(model, batch).values()).backward()
         torch.nn.utils.clip_grad_norm_(weights, 1.0)
         optimizer.step()
         return time.perf_counter() - start

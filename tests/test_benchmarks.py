@@ -1,0 +1,72 @@
+"""What the benchmarks set beside full fine-tuning does what its name says."""
+
+from typing import Any
+
+import pytest
+import torch
+from conftest import small_task
+from torch import Tensor, nn
+
+from benchmarks.techniques import Method, objectives
+from ftkit import Adapted, Net, load_base
+from ftkit.data import Batch
+from ftkit.objective import supervised
+from ftkit.studies.steps import stepper
+
+TASK, OTHER = small_task("docs"), small_task("other")
+BATCHES = [TASK.batch("train", rows) for rows in torch.tensor([[3, 1, 20, 8], [0, 2, 5, 11]])]
+
+
+@pytest.fixture(scope="module")
+def base() -> Net:
+    return load_base("mini", TASK)
+
+
+@pytest.fixture(scope="module")
+def methods(base: Net) -> dict[str, Method]:
+    return objectives("mini", base, TASK, OTHER, BATCHES)
+
+
+def read(batch: Any) -> list[str]:
+    parts = [batch] if isinstance(batch, Batch) else batch
+    return sorted(text for part in parts for text in part.data.select(part.rows.tolist())["text"])
+
+
+def test_all_read_the_same_sentences_with_labels_of_their_own(methods: dict[str, Method]) -> None:
+    for _, batches, _ in methods.values():
+        assert [read(batch) for batch in batches] == [read(batch) for batch in BATCHES]
+    student, *joint = methods.values()
+    assert all(torch.equal(own.labels, batch.labels) for own, batch in zip(student[1], BATCHES, strict=True))
+    assert all([(part.task, len(part)) for part in batch] == [("docs", 2), ("other", 2)] for _, batches, _ in joint for batch in batches)
+
+
+def test_the_teacher_is_not_asked_in_a_step_and_has_answered_as_the_base_does(base: Net, methods: dict[str, Method]) -> None:
+    asked = []
+    hook = base.register_forward_hook(lambda *_: asked.append(1))
+    try:
+        model, batches, objective = next(iter(methods.values()))
+        stepper(model, batches, objective)()
+        assert not asked
+        torch.testing.assert_close(objective.teacher(batches[1]), base(BATCHES[1]).detach())
+    finally:
+        hook.remove()
+
+
+def test_a_step_is_down_the_sum_of_the_objectives_terms() -> None:
+    def twice(model: nn.Module, batch: Tensor) -> dict[str, Tensor]:
+        return {"up": model(batch).sum(), "down": -3 * model(batch).sum()}
+
+    layer = nn.Linear(2, 1, bias=False)
+    before = layer.weight.detach().clone()
+    stepper(layer, [torch.ones(1, 2)], twice)()
+    assert (layer.weight > before).all()
+    assert stepper(layer, [torch.ones(1, 2)], twice)() > 0
+
+
+def test_supervised_is_what_a_step_minimises_if_nothing_is_said(base: Net) -> None:
+    model = Adapted(base)
+    before = supervised(model, BATCHES[0])["labels"].item()
+    step = stepper(model, BATCHES[:1])
+    for _ in range(5):
+        step()
+    assert supervised(model, BATCHES[0])["labels"].item() < before
