@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from transformers.pytorch_utils import Conv1D
 
-from ftkit.delta import Delta
+from ftkit.delta import Delta, formed
 from ftkit.docstrings import unit_hash
 
 Module = TypeVar("Module", bound=nn.Module)
@@ -157,18 +157,17 @@ class Adapted(nn.Module):
         return any(name.startswith(prefix) for name in self.changes)
 
     def changed(self) -> Iterator[tuple[str, Tensor, Tensor]]:
-        """(name, weight in the base, weight now), detached, for each weight that may move."""
+        """(name, weight in the base, weight now), detached and in float32 or better, for each weight that may move."""
         weights = dict(self.base.named_parameters())
-        with torch.no_grad():
-            for name, change in self.changes.items():
-                yield name, weights[name].detach(), change(weights[name]).detach()
+        for name, change in self.changes.items():
+            yield name, *formed(weights[name], change, beside=isinstance(change, LinearChange))
 
     def delta(self) -> Delta:
         """What was learned so far, as a value of its own."""
         return Delta({name: now - before for name, before, now in self.changed()})
 
     def merged(self) -> Any:
-        """A plain copy of the base with the change written into its weights; no trace of the spaces is left."""
+        """A plain copy of the base with the change written into its weights, rounded once; no trace of the spaces is left."""
         net = copy.deepcopy(self.base)
         weights = dict(net.named_parameters())
         with torch.no_grad():

@@ -58,7 +58,7 @@ class Delta(Mapping[str, Tensor]):
         return float(sum(float(value.double().square().sum()) for value in self.values()) ** 0.5)
 
     def on(self, base: Module) -> Module:
-        """A copy of `base` with this change added to its weights; `base` stays as it was.
+        """A copy of `base` with this change added to its weights, in float32 or better and rounded once; `base` stays as it was.
 
         Raises:
             ValueError: a weight of the change is missing in `base` or has another shape; all of them are named.
@@ -72,5 +72,20 @@ class Delta(Mapping[str, Tensor]):
         targets = dict(moved.named_parameters(remove_duplicate=False))
         with torch.no_grad():
             for name, value in self.items():
-                targets[name].add_(value.to(targets[name]))
+                targets[name].copy_(wide(targets[name]) + wide(value.to(targets[name].device)))
         return moved
+
+
+def wide(value: Tensor) -> Tensor:
+    """The numbers in float32 if they have fewer bits: in half precision a small change is lost beside its weight."""
+    return value.to(torch.promote_types(value.dtype, torch.float32))
+
+
+def formed(weight: Tensor, change: nn.Module, beside: bool) -> tuple[Tensor, Tensor]:
+    """The weight and the changed weight, detached and wide. `beside` says that the change acts beside the weight and is never rounded to
+    its precision, so that it is formed in float32 too; any other is formed as the model forms it in each pass."""
+    before = wide(weight.detach())
+    with torch.no_grad():
+        if beside and before.dtype != weight.dtype:
+            return before, copy.deepcopy(change).to(before)(before).detach()
+        return before, wide(change(weight).detach())

@@ -1,7 +1,7 @@
 """Small networks and tasks that every test can afford."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # a test that needs the hub must say so by failing at once
@@ -72,6 +72,14 @@ def net(name: str, *tasks: Task) -> Net:
 @pytest.fixture
 def make_net() -> Callable[..., Net]:
     return net
+
+
+@pytest.fixture
+def deterministic() -> Iterator[None]:
+    """Torch refuses what may give other numbers the next time."""
+    torch.use_deterministic_algorithms(True)
+    yield
+    torch.use_deterministic_algorithms(False)
 
 
 @pytest.fixture(scope="session")

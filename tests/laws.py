@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 import pytest
 import torch
 from conftest import NETS, net, task_for
+from torch.nn import functional as F
 
 from ftkit.adapted import Adapted
 from ftkit.arms import with_head
@@ -74,6 +75,20 @@ class SpaceLaws:
         numbers = [value for value in model.state_dict().values() if value.is_floating_point()]  # positions do not move
         assert sum(p.numel() for p in model.parameters()) == sum(value.numel() for value in numbers)
 
+    def test_under_weight_decay_and_after_another_method_what_moves_is_what_it_says(self, space: Any, name: str) -> None:
+        """A key bias moves too, although it has no gradient: decay shrinks it, and Adam follows the rounding."""
+        base = net(name)
+        before = {key: value.clone() for key, value in base.state_dict().items()}
+        other = Adapted(base, LoRA(2, alpha=7.0), HEAD)
+        learn(other, name, steps=2)
+        learned = {key: value.clone() for key, value in other.state_dict().items()}
+        model = adapted(base, space)
+        plain_decay(model, name)
+        moved = {key for key, now in model.merged().named_parameters() if not torch.equal(now, before[key])}
+        assert moved == set(model.changes)
+        assert all(torch.equal(before[key], value) for key, value in base.state_dict().items())
+        assert all(torch.equal(learned[key], value) for key, value in other.state_dict().items())
+
     def test_merged_equals_adapted(self, space: Any, name: str) -> None:
         base, batch = net(name), batch_of(name)
         model = adapted(base, space)
@@ -86,6 +101,7 @@ class SpaceLaws:
     def test_the_repr_rebuilds_it(self, space: Any) -> None:
         assert eval(repr(space), dict(NAMESPACE)) == space
 
+    @pytest.mark.usefixtures("deterministic")
     def test_the_same_seed_is_the_same_run(self, space: Any, name: str) -> None:
         base = net(name)
         first = learn(adapted(base, space, seed=3), name)
@@ -100,6 +116,15 @@ class SpaceLaws:
         again.load_state_dict(model.state_dict())
         with torch.no_grad():
             assert torch.equal(again(batch), model(batch))
+
+
+def plain_decay(model: Adapted, name: str) -> None:
+    """Two steps of a textbook's AdamW, whose decay also pulls at numbers without a gradient."""
+    batch, optimizer = batch_of(name), torch.optim.AdamW(model.trainable(), lr=1e-2, weight_decay=0.1)
+    for _ in range(2):
+        optimizer.zero_grad()
+        F.cross_entropy(model(batch), batch.labels).backward()
+        optimizer.step()
 
 
 def adapted(base: Any, space: Any, seed: int = 0) -> Adapted:

@@ -1,5 +1,6 @@
 import fnmatch
 from copy import deepcopy
+from typing import Any
 
 import pytest
 import torch
@@ -21,11 +22,13 @@ NAMES = {  # query, key, value and output biases of the first block
     "bert": "body.encoder.layer.0.attention.{}.bias".format,
     "roberta": "body.encoder.layer.0.attention.{}.bias".format,
     "distilbert": "body.transformer.layer.0.attention.{}.bias".format,
+    "mini-vit": "body.layers.0.attention.{}.bias".format,
 }
 PARTS = {
     "bert": ("self.query", "self.key", "self.value", "output.dense"),
     "roberta": ("self.query", "self.key", "self.value", "output.dense"),
     "distilbert": ("q_lin", "k_lin", "v_lin", "out_lin"),
+    "mini-vit": ("q_proj", "k_proj", "v_proj", "o_proj"),
 }
 
 
@@ -33,7 +36,7 @@ class TestLaws(SpaceLaws):
     specimens = [BitFit(), BitFit("body.*.0.*.bias")]
 
 
-@pytest.mark.parametrize("name", ["bert", "roberta", "distilbert"])
+@pytest.mark.parametrize("name", list(NAMES))
 def test_bitfit_moves_every_bias_of_the_body_and_nothing_else(name: str) -> None:
     base = net(name)
     biases = {key for key, _ in base.named_parameters() if key.startswith("body.") and key.endswith("bias")}
@@ -67,7 +70,19 @@ def weight_of(base: Net, name: str, part: int) -> nn.Parameter:
 
 
 def in_double(name: str) -> Net:
-    return net(name).double()
+    base = deepcopy(net(name)).double()  # a shipped body is shared by all tests
+    base.body.register_forward_pre_hook(doubled, with_kwargs=True)
+    return base
+
+
+def doubled(_: nn.Module, given: Any, named: dict[str, torch.Tensor]) -> tuple[Any, dict[str, torch.Tensor]]:
+    """What a body reads, with pixels in double precision as its weights are."""
+    return given, {key: value.double() if value.is_floating_point() else value for key, value in named.items()}
+
+
+def drawn(bias: nn.Parameter, seed: int) -> torch.Tensor:
+    """A shift of the bias's size."""
+    return torch.randn(bias.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 @pytest.mark.parametrize("name", list(NAMES))
@@ -100,7 +115,7 @@ def moved_by(base: Net, name: str, part: int, shift: torch.Tensor) -> torch.Tens
 @pytest.mark.parametrize("name", list(NAMES))
 def test_no_key_bias_moves_an_answer(name: str) -> None:
     base = in_double(name)
-    noise = torch.randn(16, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    noise = drawn(weight_of(base, name, 1), seed=1)
     query, key = (float(moved_by(base, name, part, noise).abs().max()) for part in (0, 1))
     assert key < 1e-12 and query > 1e-6
 
@@ -108,7 +123,7 @@ def test_no_key_bias_moves_an_answer(name: str) -> None:
 @pytest.mark.parametrize("name", list(NAMES))
 def test_a_shift_of_the_value_bias_is_a_shift_of_the_output_bias(name: str) -> None:
     base = in_double(name)
-    shift = torch.randn(16, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    shift = drawn(weight_of(base, name, 2), seed=2)
     weight = base.get_parameter(NAMES[name](PARTS[name][3]).replace(".bias", ".weight"))
     by_value, by_output = moved_by(base, name, 2, shift), moved_by(base, name, 3, weight @ shift)
     torch.testing.assert_close(by_value, by_output, rtol=0, atol=1e-12)

@@ -178,9 +178,10 @@ class TestTeacher:
         gc.collect()
         assert kept() is None
 
+    @pytest.mark.parametrize("name", ["bert", "mini-vit"])
     @pytest.mark.parametrize("weight", [0.3, 1.0])
-    def test_distilling_leaves_it_as_it_was(self, weight: float) -> None:
-        base, task = net("bert"), small_task()
+    def test_distilling_leaves_it_as_it_was(self, weight: float, name: str) -> None:
+        base, task = net(name), task_for(name)
         before, flags = {k: v.clone() for k, v in base.state_dict().items()}, [p.requires_grad for p in base.parameters()]
         teacher = Teacher(base)
         learn(Adapted(student(base, (0,), seed=1)), task, Distillation(teacher, weight=weight))
@@ -188,7 +189,7 @@ class TestTeacher:
         assert flags == [p.requires_grad for p in base.parameters()]
         assert all(p.grad is None for p in base.parameters())
         assert not any(module.training for module in base.modules())
-        assert not teacher.logits(task.train, "tiny").requires_grad
+        assert not teacher.logits(task.train, task.name).requires_grad
 
     def test_a_model_in_training_mode_is_refused(self) -> None:
         with pytest.raises(ValueError, match="a teacher must be in eval mode, got Dropout in training mode; call its eval"):
@@ -242,11 +243,12 @@ class TestStored:
 
 
 class TestDistillation:
-    def test_weight_0_is_supervised_to_the_bit_and_asks_no_teacher(self) -> None:
+    @pytest.mark.parametrize("name", ["bert", "mini-vit"])
+    def test_weight_0_is_supervised_to_the_bit_and_asks_no_teacher(self, name: str) -> None:
         def absent(batch: Batch) -> Tensor:
             raise AssertionError("the teacher was asked")
 
-        base, task = net("bert"), small_task()
+        base, task = net(name), task_for(name)
         models = [Adapted(base, LoRA(2, alpha=3.0), HEAD) for _ in range(2)]
         objectives = (supervised, Distillation(Teacher(absent), weight=0.0))
         runs = [learn(model, task, objective, steps=12) for model, objective in zip(models, objectives, strict=True)]
@@ -288,10 +290,11 @@ class TestDistillation:
         by_hand = divergence(base(batch), teacher(batch), 4.0).item()
         assert event.values["train/loss"] == pytest.approx(by_hand, rel=1e-4)
 
-    def test_a_student_that_is_its_teacher_gets_no_gradient(self) -> None:
-        base = net("bert")
+    @pytest.mark.parametrize("name", ["bert", "mini-vit"])
+    def test_a_student_that_is_its_teacher_gets_no_gradient(self, name: str) -> None:
+        base = net(name)
         model = Adapted(base)
-        loss = Distillation(Teacher(base), weight=1.0)(model, batch_of("bert"))["teacher"]
+        loss = Distillation(Teacher(base), weight=1.0)(model, batch_of(name))["teacher"]
         loss.backward()
         assert abs(loss.item()) < 1e-9
         assert max(p.grad.abs().max() for p in model.parameters() if p.grad is not None) < 1e-5

@@ -12,8 +12,9 @@ from laws import HEAD
 from torch import nn
 
 from ftkit.adapted import Adapted
+from ftkit.bases import Net
 from ftkit.cost import measure
-from ftkit.data import Batch, Task, table
+from ftkit.data import Batch, Task, load_task, table
 from ftkit.objective import supervised
 from ftkit.techniques import balance
 from ftkit.techniques.balance import GradNorm, PCGrad, Uncertainty, Weighted, losses, projected, rebalanced
@@ -38,14 +39,26 @@ def third(name: str = "third") -> Task:
 
 
 @lru_cache
-def contrary() -> Task:
-    """The rows of `tiny` with every label the other one."""
-    rows = table(tiny().train["text"][:], [1 - label for label in tiny().train["label"]], ["no", "yes"])
-    return Task("contrary", ("no", "yes"), rows, rows, rows)
+def parity() -> Task:
+    """24 images, two classes."""
+    rows = load_task("digits-parity").take(24).train
+    return Task("parity", ("even", "odd"), rows, rows, rows)
+
+
+@lru_cache
+def contrary(of: Callable[[], Task] = tiny) -> Task:
+    """The rows of a task with every label the other one."""
+    task = of()
+    rows = table(task.train[task.kind][:], [1 - label for label in task.train["label"]], task.classes)
+    return Task("contrary", task.classes, rows, rows, rows)
+
+
+def base_for(*tasks: Task) -> Net:
+    return net("mini-vit" if tasks[0].kind == "image" else "bert", *tasks)
 
 
 def model(*spaces: Any, tasks: tuple[Task, ...] | None = None) -> Adapted:
-    return Adapted(net("bert", *(tasks or (tiny(), third()))), *spaces)
+    return Adapted(base_for(*(tasks or (tiny(), third()))), *spaces)
 
 
 def joint(*tasks: Task, size: int = 6, start: int = 0) -> Joint:
@@ -53,10 +66,11 @@ def joint(*tasks: Task, size: int = 6, start: int = 0) -> Joint:
     return Joint(tuple(task.batch("train", torch.arange(start, start + size)) for task in tasks))
 
 
-def alike(*spaces: Any, other: Task) -> Adapted:
-    """A model of `tiny` and another task whose heads start as one."""
-    base = net("bert", tiny(), other)
-    base.heads[other.name].load_state_dict(base.heads["tiny"].state_dict())
+def alike(*spaces: Any, other: Task, task: Task | None = None) -> Adapted:
+    """A model of `task`, `tiny` by default, and another whose heads start as one."""
+    task = task or tiny()
+    base = base_for(task, other)
+    base.heads[other.name].load_state_dict(base.heads[task.name].state_dict())
     return Adapted(base, *spaces)
 
 
@@ -80,9 +94,10 @@ def each(adapted: Adapted, batch: Joint, prefix: str = "body.") -> list[torch.Te
 class TestMixture:
     @pytest.mark.parametrize("spaces", [(HEAD,), (LORA, HEAD), (Only("*"),)], ids=repr)
     @pytest.mark.parametrize("share", [1.0, 0.3])
-    def test_of_one_it_is_the_task(self, spaces: tuple[Any, ...], share: float) -> None:
-        models = [model(*spaces), model(*spaces)]
-        assert run(models[0], Mixture((tiny(),), (share,)), seed=5) == run(models[1], tiny(), seed=5)
+    @pytest.mark.parametrize("of", [tiny, parity])
+    def test_of_one_it_is_the_task(self, spaces: tuple[Any, ...], share: float, of: Callable[[], Task]) -> None:
+        models = [model(*spaces, tasks=(of(), contrary(of))) for _ in range(2)]
+        assert run(models[0], Mixture((of(),), (share,)), seed=5) == run(models[1], of(), seed=5)
         assert all(torch.equal(a, b) for a, b in zip(models[0].trainable(), models[1].trainable(), strict=True))
 
     def test_the_target_s_batches_come_as_they_do_alone(self) -> None:
@@ -247,12 +262,18 @@ class TestWeighted:
         torch.testing.assert_close(gradients(adapted, {"third": terms["third"]}, ""), c * own[1])
         torch.testing.assert_close(gradients(adapted, {"tiny": terms["tiny"]}, ""), own[0])
 
+    def test_adam_hides_a_scale_of_all_losses_but_not_of_one(self) -> None:
+        plain, scaled, tilted = (adam_s_end(*weights) for weights in ((1.0, 1.0), (4.0, 4.0), (4.0, 1.0)))
+        torch.testing.assert_close(scaled, plain, rtol=0, atol=1e-5)
+        assert (tilted - plain).norm() > 0.1 * plain.norm()
+
     @pytest.mark.parametrize("objective", [supervised, Weighted(), PCGrad(), GradNorm()])
-    def test_the_head_of_one_task_has_no_gradient_on_a_batch_of_another(self, objective: Any) -> None:
-        adapted = model(LORA, HEAD)
-        sum(objective(adapted, third().batch("train", torch.arange(6))).values()).backward()
-        assert [p.grad for p in adapted.trainable("heads.tiny")] == [None, None]
-        assert all(p.grad.any() for p in adapted.trainable("heads.third"))
+    @pytest.mark.parametrize("of", [tiny, parity])
+    def test_the_head_of_one_task_has_no_gradient_on_a_batch_of_another(self, objective: Any, of: Callable[[], Task]) -> None:
+        adapted = model(LORA, HEAD, tasks=(of(), contrary(of)))
+        sum(objective(adapted, contrary(of).batch("train", torch.arange(6))).values()).backward()
+        assert [p.grad for p in adapted.trainable(f"heads.{of().name}")] == [None, None]
+        assert all(p.grad.any() for p in adapted.trainable("heads.contrary"))
 
 
 class TestUncertainty:
@@ -352,8 +373,9 @@ class TestPCGrad:
             assert turned[mine] @ g[other] >= -1e-6 * g[mine].norm() * g[other].norm()
             assert turned[mine].norm() < g[mine].norm()
 
-    def test_so_it_is_in_a_network(self) -> None:
-        adapted, batch = alike(LORA, HEAD, other=contrary()), joint(tiny(), contrary())
+    @pytest.mark.parametrize("of", [tiny, parity])
+    def test_so_it_is_in_a_network(self, of: Callable[[], Task]) -> None:
+        adapted, batch = alike(LORA, HEAD, task=of(), other=contrary(of)), joint(of(), contrary(of))
         own, terms = each(adapted, batch), PCGrad()(adapted, batch)
         assert own[0] @ own[1] < -0.1 * own[0].norm() * own[1].norm()
         for (_, term), other in zip(terms.items(), reversed(own), strict=True):
@@ -547,6 +569,17 @@ class TestCosines:
 def test_bad_values_are_refused(make: Callable[[], Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def adam_s_end(first: float, second: float) -> torch.Tensor:
+    """What six steps of plain Adam, which clip nothing, change under these weights, in one row. With LoRA no key bias adds its noise."""
+    adapted, batch, objective = model(LORA, HEAD), joint(), Weighted({"tiny": first, "third": second})
+    optimizer = torch.optim.Adam(adapted.parameters(), lr=1e-2, eps=1e-12)
+    for _ in range(6):
+        optimizer.zero_grad()
+        sum(objective(adapted, batch).values()).backward()
+        optimizer.step()
+    return torch.cat([change.flatten() for change in adapted.delta().values()])
 
 
 def generator(seed: int = 0) -> torch.Generator:

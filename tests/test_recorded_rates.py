@@ -1,0 +1,66 @@
+"""The learning rate for which a record reads test was the best on valid, and lies inside those that were tried."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+
+from ftkit.record import read_table
+from ftkit.shared import shared_folder
+from ftkit.studies import freezing_record, multitask_record, sparse_record
+from ftkit.studies.bench import FROZEN, FULL
+from ftkit.studies.multitask_record import BALANCE, DELTAS, TRANSFER
+from ftkit.studies.recording import few
+from ftkit.sweeps import last, where
+
+Group = tuple[tuple[Any, ...], pd.DataFrame, float]
+
+
+def record(name: str) -> tuple[pd.DataFrame, list[int]]:
+    """A recorded table and the seeds with which its rates were chosen."""
+    table, about = read_table(shared_folder("data", "results", f"{name}.parquet"))
+    return table, few(about["seeds"])
+
+
+def tuned_groups(table: pd.DataFrame, by: list[str]) -> Iterator[Group]:
+    """Each group of runs of which one rate reads test: its settings, its rows, and that rate."""
+    for key, read in table[table["quantity"] == "test/accuracy"].groupby(by):
+        (lr,) = read["lr"].unique()
+        yield key, where(table, **dict(zip(by, key, strict=True))), float(lr)
+
+
+def check(group: Group, seeds: list[int], chosen_by: str = "valid/accuracy") -> None:
+    key, rows, lr = group
+    means = last(rows[rows["seed"].isin(seeds)], chosen_by).groupby("lr")["value"].mean()
+    assert means.idxmax() == lr, key
+    assert means.index.min() < lr < means.index.max(), key
+
+
+def test_the_best_rates_of_the_recipes_and_the_far_task_of_lesson_01_lie_inside() -> None:
+    table, seeds = record("01_freezing")
+    groups = list(tuned_groups(table[table["method"] != freezing_record.FREEZING], ["method", "on"]))
+    far = {(method, "digits as text") for method in freezing_record.FAR_RATES}
+    recipes = {(method, "library") for method in freezing_record.RECIPE_RATES}
+    assert {key for key, *_ in groups} == far | recipes | {("first block", "opening")}
+    for group in groups:
+        check(group, seeds)
+
+
+def test_the_best_rates_of_the_masks_and_rails_of_lesson_05_lie_inside() -> None:
+    table, seeds = record("05_sparse")
+    groups = list(tuned_groups(table, ["method", *sparse_record.BY]))
+    methods = [method for (method, *_), *_ in groups]
+    assert {method: methods.count(method) for method in methods} == {sparse_record.SPARSE: 26, FULL: 3, FROZEN: 3}
+    for group in groups:
+        check(group, seeds)
+
+
+def test_the_best_rates_of_all_that_is_tuned_in_lesson_07_lie_inside() -> None:
+    """How often gradients are opposed is looked at with the rates of others, and the panel's pair of images is shown at one rate."""
+    table, seeds = record("07_multitask")
+    groups = list(tuned_groups(table, ["part", "method", "pair", "way", "share"]))
+    parts = [part for (part, *_), *_ in groups]
+    ways = len(multitask_record.JUDGED) * (len(multitask_record.SHARES) + len(multitask_record.LEARNED))
+    assert {part: parts.count(part) for part in parts} == {BALANCE: ways, TRANSFER: 10, DELTAS: 1}
+    for group in groups:
+        check(group, seeds, "valid/both" if group[0][0] == BALANCE else "valid/accuracy")
