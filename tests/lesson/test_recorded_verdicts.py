@@ -80,5 +80,5 @@ def test_lesson_00_says_of_each_method_what_the_record_says() -> None:
         gaps = (found[method] - found[FULL]).tolist()
         says[method] = verdict(gaps)
         mean, low, high = (100 * value for value in interval(gaps))
-        assert f"{method} minus full: {mean:+.1f} [{low:+.1f}, {high:+.1f}]: {says[method]}\n" in stored("00")
+        assert f"{method} minus full: {mean:+5.1f} [{low:+.1f}, {high:+.1f}]: {says[method]}\n" in stored("00")
     assert says == {LORA: OPEN, FROZEN: "loses", COUNTING: "loses", RANDOM: "loses"}
