@@ -54,6 +54,7 @@ function render({ model, el }) {
   let busy = false;
   let pending = false;
   let gone = false;
+  let painted = ""; // the page's colour when it was drawn: none while the page does not hold it, as with a cell that is scrolled away
 
   async function draw() {
     if (busy) return void (pending = true);
@@ -65,6 +66,7 @@ function render({ model, el }) {
         const { data = [], layout = {} } = model.get("spec");
         figure.style.height = `${layout.height || 300}px`;
         figure.setAttribute("aria-label", model.get("alt"));
+        painted = getComputedStyle(figure).color;
         if (!gone) await library.react(figure, data, themed(layout, figure), { displaylogo: false, displayModeBar: false, responsive: false });
         for (const [key, value] of Object.entries(layout.meta || {})) figure.dataset[key] = value;
       } while (pending && !gone);
@@ -73,7 +75,11 @@ function render({ model, el }) {
     }
   }
 
-  const sized = new ResizeObserver(() => library && !gone && figure.clientWidth && library.Plots.resize(figure));
+  const sized = new ResizeObserver(() => {
+    if (!library || gone || !figure.clientWidth) return;
+    library.Plots.resize(figure);
+    if (getComputedStyle(figure).color !== painted) draw();
+  });
   sized.observe(figure);
   const theme = new MutationObserver(draw);
   theme.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light", "data-jp-theme-name", "theme"] });

@@ -116,3 +116,22 @@ def test_other_front_ends(name: str, request: pytest.FixtureRequest) -> None:
         panel.wait("finished", first)
         assert "rank=16" in notebook.page.locator(".ftkit-share input").input_value()
         assert notebook.console_errors == []
+
+
+def test_a_figure_that_is_drawn_out_of_sight_takes_the_colours_of_a_dark_page(lab: Server) -> None:
+    drawn = "from ftkit import draw\ndraw({'data': [{'y': [1, 2]}], 'layout': {'height': 300, 'xaxis': {}, 'yaxis': {}}}, 'two points')"
+    filler = "print('line\\n' * 60)"
+    lab.write("far.ipynb", drawn, *[filler] * 12, drawn, *[filler] * 12)
+    with lab.open("far.ipynb", view="lab", width=1000, height=700) as notebook:
+        notebook.set_theme("dark")
+        notebook.run_all()
+        notebook.reveal(13)
+        tick = notebook.page.locator(".ftkit-plot .xtick text").last
+        tick.wait_for()
+        said = (
+            "e => [getComputedStyle(e.closest('.ftkit-plot')).color, getComputedStyle(e).fill].map(c => c.match(/\\d+/g).slice(0, 3) + '')"
+        )
+        text, fill = tick.evaluate(said)
+        assert text == fill == "255,255,255", "the text of the page, and of the figure"
+        notebook.screenshot("far-dark.png")
+        assert notebook.console_errors == []
