@@ -1,5 +1,6 @@
 """The explorer in real front ends: a slider retrains a real network, the newest move wins, nothing is left over."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -128,10 +129,12 @@ def test_a_figure_that_is_drawn_out_of_sight_takes_the_colours_of_a_dark_page(la
         notebook.reveal(13)
         tick = notebook.page.locator(".ftkit-plot .xtick text").last
         tick.wait_for()
-        said = (
-            "e => [getComputedStyle(e.closest('.ftkit-plot')).color, getComputedStyle(e).fill].map(c => c.match(/\\d+/g).slice(0, 3) + '')"
-        )
-        text, fill = tick.evaluate(said)
-        assert text == fill == "255,255,255", "the text of the page, and of the figure"
+        said = "e => [getComputedStyle(e.closest('.ftkit-plot')).color, getComputedStyle(e).fill]"
+        for _ in range(100):
+            text, fill = (re.findall(r"\d+", colour)[:3] for colour in tick.evaluate(said))
+            if text == fill:
+                break
+            notebook.page.wait_for_timeout(100)
+        assert text == fill == ["255"] * 3, "the text of the page, and of the figure"
         notebook.screenshot("far-dark.png")
         assert notebook.console_errors == []
