@@ -6,17 +6,30 @@ import numpy as np
 import pandas as pd
 
 from ftkit.lesson.evidence import Claim
-from ftkit.lesson.judging import by_seed, judged
+from ftkit.lesson.judging import MARGIN, by_seed, judged
+from ftkit.stats import interval
 from ftkit.studies.bench import FULL, SIZE
-from ftkit.studies.distance import ATTENTION, BOTH, EQUAL_RANK, INSIDE, LARGE, LARGE_RANK, LORA, MIXED_RANK, PLACES, RANKS, SCRATCH, WORDS
+from ftkit.studies.distance import (
+    ATTENTION,
+    BOTH,
+    EQUAL_RANK,
+    INSIDE,
+    LARGE,
+    LARGE_RANK,
+    LORA,
+    MIXED_RANK,
+    ONE_RANK,
+    PLACES,
+    RANKS,
+    SCRATCH,
+    WORDS,
+)
 from ftkit.studies.recording import chosen
 from ftkit.sweeps import last, summary, where
 from ftkit.worth import expected_best
 
 NEAR, FAR = PLACES[0], PLACES[4:]
 """The task that the base is near to; and those two that have none of its words: all words mean others, and digits written as words."""
-WITHOUT = {WORDS: 0, INSIDE: 0, SCRATCH: 0, BOTH: MIXED_RANK, ATTENTION: EQUAL_RANK}
-"""The rank of the ways that were recorded with one alone."""
 HEARD = "often heard"
 REGRET = "Schulman and Thinking Machines 2025, “LoRA Without Regret”"
 LU = "Lu et al. 2021, arXiv:2103.05247"
@@ -31,7 +44,7 @@ class Evidence:
 
     def way(self, on: str, way: str, rank: int | None = None, quantity: str = "test/accuracy", size: int = SIZE) -> np.ndarray:
         """A quantity of one way at the rate that was chosen for it."""
-        return self._read(quantity, on=on, way=way, rank=WITHOUT[way] if rank is None else rank, size=size)
+        return self._read(quantity, on=on, way=way, rank=ONE_RANK[way] if rank is None else rank, size=size)
 
     def rail(self, on: str, method: str = FULL, quantity: str = "test/accuracy", size: int = SIZE) -> np.ndarray:
         """The same of full fine-tuning or the frozen body."""
@@ -52,6 +65,12 @@ class Evidence:
     def gap(self, on: str, rank: int | None = None, size: int = SIZE) -> np.ndarray:
         """LoRA minus full fine-tuning; by default of the rank that is best on valid."""
         return self.way(on, LORA, self.best_rank(on) if rank is None else rank, size=size) - self.rail(on, size=size)
+
+    def rank_needed(self, on: str) -> int | None:
+        """The smallest rank from which on LoRA is at most the margin behind, by its interval; None if none is."""
+        behind = [rank for rank in RANKS if interval(list(self.gap(on, rank)))[1] <= -MARGIN]
+        higher = [rank for rank in RANKS if rank > max(behind, default=0)]
+        return min(higher, default=None)
 
     def rate(self, on: str, **settings: Any) -> float:
         """The rate that was chosen on valid."""

@@ -1,6 +1,5 @@
 """Exercises: a check that takes what the learner wrote and says in words what is wrong, a ladder of hints, a folded solution."""
 
-import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -111,7 +110,7 @@ class Exercise:
 
     def _card(self) -> Page:
         label = f'<span role="img" aria-label="difficulty {self.difficulty} of 5">{self._dots()}</span> about {self.minutes} minutes'
-        wanted = inspect.cleandoc(f"Wanted: {self.__doc__}").split("\n\n") if self.__doc__ else []
+        wanted = f"Wanted: {self.__doc__}".split("\n\n") if self.__doc__ else []
         task = [paragraph(" ".join(words.split())) for words in wanted]
         return Page("ask", [heading(self.title), *task, f'<p class="ftkit-small">{label}</p>'], repr(self))
 

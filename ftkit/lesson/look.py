@@ -49,8 +49,8 @@ CONTROLS_STYLE = (
     "</style>"
 )
 
-
 _MARKED = re.compile(r"`([^`\n]+)`|(?<![\w*])\*(\w(?:[^*\n]*\w)?)\*(?![\w*])")
+
 # Under what only a running kernel can answer.
 COLD = '<p class="ftkit-small">Run this cell to answer.</p>'
 

@@ -70,11 +70,13 @@ def show(path: Path, lesson: str, every: float | None = None) -> None:
     Raises:
         ValueError: no run has been kept.
     """
-    print(standing(kept_in(path, lesson)).to_string(index=False))
     with suppress(KeyboardInterrupt):
-        while every:
+        while True:
+            print(standing(kept_in(path, lesson)).to_string(index=False), flush=True)
+            if not every:
+                return
             sleep(every)
-            print(f"\n{standing(kept_in(path, lesson)).to_string(index=False)}", flush=True)
+            print()
 
 
 @contextmanager

@@ -37,6 +37,8 @@ RANKS = (1, 4, 16, 64)
 MIXED_RANK = 4
 EQUAL_RANK = 7
 """At it LoRA on attention alone has exactly the numbers of rank 4 on every linear layer."""
+ONE_RANK = {way: 0 for way in WAYS if way != LORA} | {BOTH: MIXED_RANK, ATTENTION: EQUAL_RANK}
+"""The rank of the ways that are recorded with one alone; 0 where there is none."""
 LARGE, LARGE_RANK = 64, 16
 """A batch of four times the rows, on the nearest place: for LoRA of this rank and for full fine-tuning."""
 LRS: dict[str, tuple[float, ...]] = {
@@ -78,7 +80,7 @@ def rail(on: str, method: str, lr: float, size: int = SIZE, seed: int = 0, test:
 def record(executor: Executor | None, seeds: tuple[int, ...] = SEEDS) -> pd.DataFrame:
     """The whole study: rates are chosen on valid, with half of the seeds; test is read once, with all seeds, for what was chosen."""
     half, ons = few(seeds), list(PLACES)
-    ranks = {way: [0] for way in WAYS} | {LORA: list(RANKS), BOTH: [MIXED_RANK], ATTENTION: [EQUAL_RANK]}
+    ranks = {LORA: RANKS} | {way: (rank,) for way, rank in ONE_RANK.items()}
     jobs = [job for way in WAYS for job in grid(on=ons, way=[way], rank=ranks[way], size=[SIZE], lr=LRS[way], seed=half)]
     jobs += grid(on=ons[:1], way=[LORA], rank=[LARGE_RANK], size=[LARGE], lr=LRS[LORA], seed=half)
     rails = [job for method, lrs in RAIL_LRS.items() for job in grid(on=ons, method=[method], size=[SIZE], lr=lrs, seed=half)]

@@ -15,7 +15,7 @@ from ftkit.studies.recording import make
 from ftkit.sweeps import grid, sweep, where
 
 NEAR = PLACES[0]
-WITHOUT_RANK = [way for way in distance.WAYS if way not in (LORA, distance.BOTH, distance.ATTENTION)]
+WITHOUT_RANK = [way for way, rank in distance.ONE_RANK.items() if rank == 0]
 
 
 def record(executor: Executor | None, seeds: tuple[int, ...] = SEEDS) -> pd.DataFrame:

@@ -53,8 +53,7 @@ def make(
         Remembering(kept_in(path, lesson), makers, content(reads)) as executor,
     ):
         table = record(executor, tuple(seeds))
-        code = executor.code
-    write_table(path, table, {**about(lesson, seeds), "code": code, **more()})
+    write_table(path, table, {**about(lesson, seeds), "code": executor.code, **more()})
 
 
 @contextmanager

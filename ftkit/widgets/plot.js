@@ -34,8 +34,7 @@ function plotly(model) {
 }
 
 // Text and grid take the page's colour, so that a figure reads in light and dark themes alike.
-function themed(layout, element) {
-  const colour = getComputedStyle(element).color;
+function themed(layout, colour) {
   const faint = colour.replace(/^rgba?\(([^)]*)\)$/, (_, parts) => `rgba(${parts.split(",").slice(0, 3).join(",")},0.15)`);
   const out = { ...layout, autosize: true, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)" };
   out.font = { ...layout.font, color: colour };
@@ -67,7 +66,7 @@ function render({ model, el }) {
         figure.style.height = `${layout.height || 300}px`;
         figure.setAttribute("aria-label", model.get("alt"));
         painted = getComputedStyle(figure).color;
-        if (!gone) await library.react(figure, data, themed(layout, figure), { displaylogo: false, displayModeBar: false, responsive: false });
+        if (!gone) await library.react(figure, data, themed(layout, painted), { displaylogo: false, displayModeBar: false, responsive: false });
         for (const [key, value] of Object.entries(layout.meta || {})) figure.dataset[key] = value;
       } while (pending && !gone);
     } finally {
