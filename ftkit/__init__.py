@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ftkit.adapted import Adapted as Adapted
-    from ftkit.adapted import Change as Change
-    from ftkit.adapted import Dense as Dense
-    from ftkit.adapted import Space as Space
     from ftkit.bases import Net as Net
     from ftkit.bases import load_base as load_base
+    from ftkit.change import Change as Change
+    from ftkit.change import Dense as Dense
+    from ftkit.change import Space as Space
     from ftkit.cost import Cost as Cost
     from ftkit.cost import measure as measure
     from ftkit.data import Batch as Batch
@@ -99,8 +99,9 @@ __version__ = "0.1.0"
 
 # Names are fetched when first used: `import ftkit` must not wait for the libraries below it.
 _HOME = {
-    "ftkit.adapted": ("Adapted", "Change", "Dense", "Space"),
+    "ftkit.adapted": ("Adapted",),
     "ftkit.bases": ("Net", "load_base"),
+    "ftkit.change": ("Change", "Dense", "Space"),
     "ftkit.cost": ("Cost", "measure"),
     "ftkit.data": ("Batch", "Task", "load_task"),
     "ftkit.delta": ("Delta",),

@@ -4,8 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ftkit.adapted import Adapted, Space
+from ftkit.adapted import Adapted
 from ftkit.bases import Net
+from ftkit.change import Space
 from ftkit.data import Task
 from ftkit.objective import Objective, supervised
 from ftkit.techniques.freeze import Only

@@ -17,7 +17,8 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.profiler import ProfilerActivity, profile, record_function
 from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
-from ftkit.adapted import Adapted, Dense
+from ftkit.adapted import Adapted
+from ftkit.change import Dense
 from ftkit.data import Batch
 from ftkit.objective import Objective, supervised
 

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers.pytorch_utils import Conv1D
 
-from ftkit.adapted import Adapted, Change, LinearChange, linear_layers
+from ftkit.adapted import Adapted, linear_layers
+from ftkit.change import Change, LinearChange
 
 
 class Scattered(LinearChange):

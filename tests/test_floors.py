@@ -11,7 +11,7 @@ import ftkit
 
 ROOT = Path(ftkit.__file__).parent
 FLOORS = [
-    {"docstrings", "shared", "delta", "events", "objective", "lineage", "readings", "record", "remembering", "stats", "worth"},
+    {"change", "docstrings", "shared", "delta", "events", "objective", "lineage", "readings", "record", "remembering", "stats", "worth"},
     {"data", "docs", "digits", "files", "reader", "bases", "masked", "adapted", "lowrank", "entries", "scores", "gradients"},
     {"techniques"},
     {"training", "cost", "pretrain"},

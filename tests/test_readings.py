@@ -8,7 +8,8 @@ import pytest
 import torch
 from conftest import net, task_for
 
-from ftkit.adapted import Adapted, Change
+from ftkit.adapted import Adapted
+from ftkit.change import Change
 from ftkit.events import Diverged, Event
 from ftkit.objective import supervised
 from ftkit.readings import Readings, beside

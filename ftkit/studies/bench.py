@@ -6,8 +6,9 @@ from functools import lru_cache
 
 import torch
 
-from ftkit.adapted import Adapted, Space
+from ftkit.adapted import Adapted
 from ftkit.bases import Net, load_base
+from ftkit.change import Space
 from ftkit.cost import measure
 from ftkit.data import Task, load_task
 from ftkit.events import Event, packed

@@ -8,7 +8,8 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from ftkit.adapted import Space, select
+from ftkit.adapted import select
+from ftkit.change import Space
 from ftkit.entries import exact_count, top
 from ftkit.events import Event
 from ftkit.lowrank import matrices

@@ -8,7 +8,8 @@ from pathlib import Path
 import pandas as pd
 from torch.nn import functional as F
 
-from ftkit.adapted import Adapted, Space
+from ftkit.adapted import Adapted
+from ftkit.change import Space
 from ftkit.events import Event
 from ftkit.lowrank import matrices
 from ftkit.studies.bench import BENCHES, HEAD, STEPS, Between, fine_tuning, load, rail

@@ -7,8 +7,9 @@ from statistics import median
 
 import torch
 
-from ftkit.adapted import Adapted, Space
+from ftkit.adapted import Adapted
 from ftkit.bases import load_base
+from ftkit.change import Space
 from ftkit.cost import measure
 from ftkit.data import Batch, Task, table
 from ftkit.studies.bench import FULL, HEAD, SIZE, load

@@ -7,7 +7,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from ftkit.adapted import Adapted, Space, linear_layers, select
+from ftkit.adapted import Adapted, linear_layers, select
+from ftkit.change import Space
 from ftkit.data import Task
 from ftkit.entries import exact_count, top
 from ftkit.events import Event

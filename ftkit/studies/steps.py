@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from ftkit.adapted import Adapted, Space
+from ftkit.adapted import Adapted
 from ftkit.bases import Net, load_base
+from ftkit.change import Space
 from ftkit.data import Task
 from ftkit.objective import Objective, supervised
 from ftkit.studies.bench import HEAD, SIZE, load

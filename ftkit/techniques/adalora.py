@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ftkit.adapted import Adapted, Change, LinearChange
+from ftkit.adapted import Adapted
+from ftkit.change import Change, LinearChange
 from ftkit.lowrank import Matrix, checked, matrices, per_rank
 
 

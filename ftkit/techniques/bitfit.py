@@ -5,7 +5,8 @@ from typing import TypeVar
 
 from torch import nn
 
-from ftkit.adapted import Change, Dense, select, twin
+from ftkit.adapted import select, twin
+from ftkit.change import Change, Dense
 
 Module = TypeVar("Module", bound=nn.Module)
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from ftkit.adapted import Change, Dense, select
+from ftkit.adapted import select
+from ftkit.change import Change, Dense
 
 _BLOCK = re.compile(r"^(.*\.)(\d+)\.")
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from ftkit.adapted import Change
+from ftkit.change import Change
 from ftkit.lowrank import Matrix, matrices
 
 KEYS_AND_VALUES = re.compile(r".*\.(key|value|k_proj|v_proj|k_lin|v_lin)\.weight")

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from ftkit.adapted import Change, stream
+from ftkit.adapted import stream
+from ftkit.change import Change
 from ftkit.lowrank import LowRank, checked, matrices, per_rank, uniform
 
 

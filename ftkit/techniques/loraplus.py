@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from ftkit.adapted import Change
+from ftkit.change import Change
 from ftkit.lowrank import LowRank, Matrix, checked, matrices, per_rank
 
 

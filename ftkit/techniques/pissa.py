@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ftkit.adapted import Change
+from ftkit.change import Change
 from ftkit.lowrank import Matrix, checked, matrices
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from ftkit.adapted import Change
+from ftkit.change import Change
 from ftkit.lowrank import LowRank, checked, matrices
 
 

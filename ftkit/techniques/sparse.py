@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
-from ftkit.adapted import Adapted, Change, linear_layers, select, stream
+from ftkit.adapted import Adapted, linear_layers, select, stream
+from ftkit.change import Change
 from ftkit.entries import Chosen, Entries, Scattered, exact_count, largest, top, top_each
 
 CRITERIA = ("random", "largest", "smallest")

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ftkit.adapted import Change, LinearChange, stream
+from ftkit.adapted import stream
+from ftkit.change import Change, LinearChange
 from ftkit.lowrank import Matrix, checked, matrices
 
 

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers.pytorch_utils import Conv1D
 
-from ftkit.adapted import Adapted, Space
+from ftkit.adapted import Adapted
+from ftkit.change import Space
 from ftkit.cost import flops, measure, saved_bytes
 from ftkit.delta import Delta
 from ftkit.entries import Chosen, Entries, top, top_each
