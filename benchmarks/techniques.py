@@ -24,7 +24,7 @@ HELD, PEAK = "gradients + optimizer, held after a step", "gradients + optimizer,
 """The gradients and AdamW's state that are there after a step; and the most that was allocated at once outside the forward passes, which
 the gradients of activations and what lives for a moment are part of: `ftkit.cost.Peak.beside_forward`."""
 EVERYTHING = "all bytes above the weights, peak of a step"
-TARGETS = {("BitFit", "flops"): 0.75, ("BitFit", "activations"): 0.7, (LINEAR, PEAK): 0.05}
+TARGETS = {("BitFit", "flops"): 0.75, ("BitFit", "activations"): 0.7, (LINEAR, PEAK): 0.05, (BODY, PEAK): 0.05}
 
 Row = tuple[str, float, float | None, str]
 """Name, value, target and unit."""

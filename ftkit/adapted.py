@@ -4,8 +4,8 @@
 
 A `Space` names the weights that may change and gives each a `Change`; `Adapted` owns the changes' numbers, phi, and nothing else. Its
 network is a private twin of the base's module tree on the base's own memory: a weight with a `Dense` change is replaced by that
-change's parameter, a linear layer with a cheap change (low-rank, say) acts by its own short way, and everything else is recomputed
-from base and change at each call.
+change's parameter, a linear layer or an embedding with a cheap change (low-rank, or few entries) acts by its own short way, and
+everything else is recomputed from base and change at each call.
 """
 
 import copy
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from transformers.pytorch_utils import Conv1D
 
-from ftkit.change import Change, Dense, LinearChange, Space
+from ftkit.change import Change, Dense, EmbeddingChange, LinearChange, Space
 from ftkit.delta import Delta, formed
 from ftkit.docstrings import unit_hash
 
@@ -170,6 +170,8 @@ def _changed_forward(module: nn.Module, changes: dict[str, Change]) -> Callable[
     if isinstance(module, nn.Linear | Conv1D) and isinstance(change, LinearChange):
         beside = changes.get("bias", lambda bias: bias)
         return lambda x: change.linear(x, module.weight, beside(module.bias))
+    if type(module) is nn.Embedding and isinstance(change, EmbeddingChange) and not (module.max_norm or module.scale_grad_by_freq):
+        return lambda ids: change.embedding(ids, module.weight, module.padding_idx)
     plain = copy.copy(module)
 
     def forward(*args: Any, **kwargs: Any) -> Any:

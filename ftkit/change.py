@@ -29,6 +29,14 @@ class LinearChange(Change):
         raise NotImplementedError
 
 
+class EmbeddingChange(Change):
+    """A change of an embedding's weight that knows a cheaper way to look rows up than forming the whole table."""
+
+    def embedding(self, ids: Tensor, weight: Tensor, padding: int | None) -> Tensor:
+        """The changed rows of the table `weight` (V, d) for `ids` (...), shape (..., d); row `padding` passes no gradient on."""
+        raise NotImplementedError
+
+
 class Dense(Change):
     """Every entry of the weight may move. Holds the changed weight itself, so that training it is training the weight."""
 

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from transformers.pytorch_utils import Conv1D
 
 from ftkit.adapted import Adapted, linear_layers
-from ftkit.change import Change, LinearChange
+from ftkit.change import Change, EmbeddingChange, LinearChange
 
 
 class Scattered(LinearChange):
@@ -53,11 +53,12 @@ class _Formed(torch.autograd.Function):
         return g_x, None, g_bias, change.gathered(g, x.flatten(0, -2)), None
 
 
-class Entries(Scattered):
+class Entries(Scattered, EmbeddingChange):
     """weight + one trained number at each of k positions. The optimizer, the gradient and the state hold k numbers, never a dense mask.
 
     `indices` (k,), int32, count the entries of the weight as it is stored, row by row, so that the state is complete by itself at 8 bytes
-    an entry. Operations are not saved: a layer's whole gradient exists for a moment, inside its backward pass, and k numbers are kept.
+    an entry. Operations are not saved: a linear layer's whole gradient exists for a moment, inside its backward pass, and k numbers are
+    kept. Of an embedding only the rows that a batch asks for are formed, and their gradient.
 
     Raises:
         ValueError: an index is outside the weight.
@@ -80,6 +81,17 @@ class Entries(Scattered):
     def gathered(self, g: Tensor, inputs: Tensor) -> Tensor:
         whole = inputs.t() @ g if self.transposed else g.t() @ inputs
         return whole.flatten().index_select(0, self.indices)
+
+    def embedding(self, ids: Tensor, weight: Tensor, padding: int | None) -> Tensor:
+        (height, width), (asked, places) = weight.shape, ids.long().unique(return_inverse=True)
+        place = asked.new_full((height,), -1).index_copy_(0, asked, torch.arange(len(asked), device=asked.device))
+        at = place[self.indices // width]
+        here = (at >= 0).nonzero().squeeze(1)
+        values, flat = self.values[here], at[here] * width + self.indices[here] % width
+        if padding is not None:
+            values = torch.where(at[here] == place[padding], values.detach(), values)
+        rows = weight.new_zeros(len(asked) * width).index_add(0, flat, values)
+        return F.embedding(ids, weight) + F.embedding(places, rows.view(-1, width))
 
 
 class Chosen:

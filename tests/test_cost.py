@@ -190,12 +190,12 @@ def test_sparse_entries_hold_a_layers_whole_gradient_for_a_moment() -> None:
     assert found.beside_forward == 2 * entries + 4 + 4 * IN * OUT + entries + PASSING
 
 
-def test_one_percent_of_linear_layers_peaks_below_five_of_full_and_of_the_whole_body_at_the_embeddings_gradient() -> None:
+def test_one_percent_of_the_entries_peaks_below_five_of_full() -> None:
     base, batch = net("mini"), batch_of("mini", 16)
     linear = Sparse(0.01, where=",".join(name for name in linear_layers(base) if name.startswith("body.")))
     full, ours, whole = (peak(Adapted(base, *spaces), batch).beside_forward for spaces in ((), (linear, HEAD), (Sparse(0.01), HEAD)))
     assert ours < 0.05 * full
-    assert 0 < whole - 4 * base.body.embeddings.word_embeddings.weight.numel() < 0.05 * full
+    assert whole < 0.05 * full
 
 
 @pytest.mark.parametrize("spaces", [(), (LoRA(2), HEAD), (Sparse(0.1), HEAD)])

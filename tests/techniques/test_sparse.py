@@ -2,6 +2,7 @@ import copy
 import math
 from collections.abc import Callable, Iterator
 from itertools import islice
+from typing import Any
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from transformers.pytorch_utils import Conv1D
 
 from ftkit.adapted import Adapted
 from ftkit.change import Space
-from ftkit.cost import flops, measure, saved_bytes
+from ftkit.cost import flops, measure, peak, saved_bytes
 from ftkit.delta import Delta
 from ftkit.entries import Chosen, Entries, top, top_each
 from ftkit.scores import fisher, gradient, movement
@@ -196,6 +197,64 @@ class TestOneLayer:
                 value.normal_(0, 0.1)
             torch.testing.assert_close(model(batch), model.merged()(batch), atol=1e-5, rtol=1e-4)
             assert not torch.equal(model(batch), base(batch))
+
+
+class TestOneEmbedding:
+    """Entries of a table, beside plain autograd on the dense table; the same sums in the same order, so that they agree to the bit."""
+
+    IDS = torch.tensor([[3, 1, 3, 0], [8, 3, 0, 0]])
+    CHOSEN = torch.tensor([0, 2, 12, 13, 15, 20, 34])  # of rows 0 (the padding), 3 (asked for three times), 5 (never) and 8
+
+    @pytest.fixture(params=[None, 0, 5], ids=lambda padding: f"padding {padding}")
+    def table(self, request: pytest.FixtureRequest) -> nn.Embedding:
+        torch.manual_seed(0)
+        table = nn.Embedding(9, 4, padding_idx=request.param)
+        nn.init.normal_(table.weight)
+        return table
+
+    def adapted(self, table: nn.Embedding) -> Adapted:
+        model = Adapted(table, Chosen({"weight": self.CHOSEN}))
+        with torch.no_grad():
+            model.changes["weight"].values.normal_()
+        return model
+
+    def test_answers_and_gradients_are_those_of_the_dense_table(self, table: nn.Embedding) -> None:
+        model = self.adapted(table)
+        dense, target = model.merged(), torch.randn(2, 4, 4)
+        answer = model(self.IDS)
+        assert torch.equal(answer, dense(self.IDS))
+        (answer * target).sum().backward()
+        (dense(self.IDS) * target).sum().backward()
+        got = model.changes["weight"].values.grad
+        assert torch.equal(got, dense.weight.grad.flatten()[self.CHOSEN])
+        assert (got == 0).tolist() == [table.padding_idx == 0] * 2 + [False] * 3 + [True, False]
+
+    @pytest.mark.parametrize("ids", [torch.empty(2, 0, dtype=torch.long), torch.tensor(3), torch.tensor([5, 8], dtype=torch.int32)])
+    def test_ids_of_every_shape_are_looked_up(self, table: nn.Embedding, ids: Tensor) -> None:
+        model = self.adapted(table)
+        assert torch.equal(model(ids), model.merged()(ids))
+
+    @pytest.mark.parametrize("special", [{"max_norm": 0.5}, {"scale_grad_by_freq": True}], ids=str)
+    def test_a_table_with_rules_of_its_own_keeps_them(self, special: dict[str, Any]) -> None:
+        torch.manual_seed(0)
+        model = self.adapted(nn.Embedding(9, 4, **special))
+        dense = nn.Embedding(9, 4, _weight=model.merged().weight.detach().clone(), **special)
+        answer, wanted = model(self.IDS), dense(self.IDS)
+        torch.testing.assert_close(answer, wanted)
+        (got,) = torch.autograd.grad(answer.square().sum(), [model.changes["weight"].values])
+        (want,) = torch.autograd.grad(wanted.square().sum(), [dense.weight])
+        torch.testing.assert_close(got, want.flatten()[self.CHOSEN])
+
+    def test_nothing_of_the_tables_size_is_formed(self) -> None:
+        table = nn.Embedding(5000, 64)
+        model = Adapted(table, Sparse(0.001, where="*"))
+
+        def squares(model: nn.Module, ids: Tensor) -> dict[str, Tensor]:
+            return {"squares": model(ids).square().sum()}
+
+        sparse, dense = (peak(each, torch.arange(20), squares).everything for each in (model, Adapted(table)))  # type: ignore[arg-type]
+        assert dense > 4 * table.weight.numel()
+        assert sparse < 0.1 * 4 * table.weight.numel()
 
 
 class TestLimits:
