@@ -156,7 +156,7 @@ def trade_off(points: Sequence[Mapping[str, Any]], axis: str, here: Mapping[str,
                     "width": 3,
                 },
                 mode="lines+markers+text" if len(own) > 1 else "markers",
-                textposition="top center",
+                textposition="top left",  # off the interval, and off the line of a curve that rises
                 textfont={"size": 10},
                 cliponaxis=False,  # so that the label of a point at the edge is whole
                 line={"color": faded(shade, 0.5), "width": 1},

@@ -1,5 +1,6 @@
 """The explorer, with fake trials: headless, on a thread, and as in Colab."""
 
+import io
 import sys
 import threading
 import types
@@ -7,15 +8,17 @@ from collections.abc import Iterator
 from typing import Any
 
 import ipywidgets
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import pytest
+from PIL import Image
 
 from ftkit import explorer
 from ftkit.comparisons import differences, rates
 from ftkit.events import Event
 from ftkit.explorer import Explorer
-from ftkit.figures import learning, trade_off
+from ftkit.figures import COLOURS, learning, trade_off
 from ftkit.pictures import spectra
 from ftkit.record import read_table
 from ftkit.recorded import Recorded
@@ -25,6 +28,7 @@ from ftkit.studies.__main__ import STUDIES
 from ftkit.sweeps import READING, grid, replay, sweep, where
 from ftkit.widgets.bill import ROWS, bill
 from ftkit.widgets.controls import Ordered, Several
+from ftkit.widgets.picture import packed
 from ftkit.widgets.plot import Plot, plain
 
 CALLS: list[dict[str, Any]] = []
@@ -310,6 +314,18 @@ def test_a_figure_that_plotly_does_not_know_is_refused() -> None:
     plot.show({"data": [{"type": "scatter", "colour": "red"}], "layout": {}})
     with pytest.raises(ValueError, match="Invalid property"):
         plot.figure  # noqa: B018
+
+
+def test_a_stored_picture_keeps_the_colour_of_every_technique() -> None:
+    shades = np.linspace(0, 255, 600 * 400).reshape(400, 600)
+    image = np.stack([shades, np.roll(shades, 99, 1), shades[::-1]], -1).astype(np.uint8)
+    wanted = [[int(colour[i : i + 2], 16) for i in (1, 3, 5)] for colour in COLOURS.values()]
+    for i, colour in enumerate(wanted):
+        image[20 * i : 20 * i + 8, :8] = colour
+    stored = np.asarray(Image.open(io.BytesIO(packed(Image.fromarray(image)))).convert("RGB")).astype(int)
+    assert np.abs(stored - image).mean() < 10
+    for i, colour in enumerate(wanted):
+        assert np.abs(stored[20 * i + 4, 4] - colour).max() < 12, list(COLOURS)[i]
 
 
 def test_a_spectrum_stops_where_the_rank_does() -> None:

@@ -7,7 +7,9 @@ from typing import Any
 import ipywidgets
 import traitlets
 
-LABEL = {"description_width": "80px"}
+CAPTION = "92px"
+"""How wide a caption is: "temperature" fits."""
+LABEL = {"description_width": CAPTION}
 
 
 def label(value: Any) -> str:
@@ -54,7 +56,7 @@ class Toggles(ipywidgets.HBox):  # type: ignore[misc]
         if value not in values:
             raise ValueError(f"{name} must start with some of {values.all}, got {value}; join them with +")
         self.buttons = [ipywidgets.ToggleButton(description=each, tooltip=f"{name}: {each}", layout={"width": "auto"}) for each in values]
-        caption = ipywidgets.Label(name, layout={"width": "80px", "justify_content": "flex-end"})
+        caption = ipywidgets.Label(name, layout={"width": CAPTION, "justify_content": "flex-end"})
         pressed = ipywidgets.HBox(self.buttons, layout={"flex_flow": "row wrap", "flex": "1 1 0"})
         super().__init__([caption, pressed], layout={"width": "auto"})
         self._moved(value)

@@ -27,9 +27,17 @@ def png(plots: Sequence[Any]) -> dict[str, str]:
     for image in images:
         sheet.paste(image, (0, top))
         top += image.height + GAP
-    packed = io.BytesIO()
-    sheet.convert("P", palette=Image.Palette.ADAPTIVE, colors=128).save(packed, "png", optimize=True)
-    return {"image/png": base64.b64encode(packed.getvalue()).decode()}
+    return {"image/png": base64.b64encode(packed(sheet)).decode()}
+
+
+def packed(sheet: Any) -> bytes:
+    """The image as a PNG of 128 colours. They are chosen to cover all that occur: by frequency, as is usual, a point that is small beside
+    a picture of many shades would lose the colour of its technique."""
+    from PIL import Image
+
+    file = io.BytesIO()
+    sheet.quantize(128, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(file, "png", optimize=True)
+    return file.getvalue()
 
 
 def _light(figure: Any) -> Any:

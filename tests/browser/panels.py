@@ -50,6 +50,14 @@ class PanelOnPage:
             time.sleep(0.05)
         return now not in ("", before)
 
+    def cut_short(self) -> list[str]:
+        """The captions of controls that do not fit where they stand."""
+        found: list[str] = self.page.evaluate(
+            "() => [...document.querySelectorAll('.ftkit-controls .widget-label')].filter(e => e.scrollWidth > e.clientWidth)"
+            ".map(e => e.textContent)"
+        )
+        return found
+
     def sliders(self) -> list[str]:
         """The settings that have a slider, from the top."""
         found: list[str] = self.page.evaluate(

@@ -34,6 +34,7 @@ def test_a_lesson_runs_and_its_slider_moves(name: str, path: Path, request: pyte
         panel = PanelOnPage(notebook)
         first = panel.wait("finished")
         notebook.screenshot(f"{path.stem}-{name}.png")
+        assert panel.cut_short() == []
         top, drawn = panel.sliders()[0], panel.picture()
         panel.press(top)
         panel.wait("finished", first)
