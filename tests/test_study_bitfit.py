@@ -12,7 +12,7 @@ import torch
 from ftkit.adapted import Adapted
 from ftkit.events import Event
 from ftkit.pictures import movements
-from ftkit.pictures.bitfit import DECADES
+from ftkit.pictures.bitfit import WEAKEST
 from ftkit.record import read_table
 from ftkit.recorded import Recorded
 from ftkit.shared import shared_folder
@@ -180,16 +180,23 @@ def test_the_picture_says_what_the_look_saw(looks: dict[str, float]) -> None:
     row, column = list(change.y).index("block 1"), list(change.x).index("value")
     assert change.z[row][column] == looks["look/change/block 1/value"]
     assert change.z[list(change.y).index("embedding")][column] is None
-    assert max(value for cells in gradient.z for value in cells if value is not None) == 0
-    assert gradient.z[row][list(gradient.x).index("key")] < -3
+    assert gradient.z[row][column] == pytest.approx(math.log10(looks["look/gradient/block 1/value"]))
+    assert gradient.z[row][list(gradient.x).index("key")] < -6
+    assert gradient.zmax == 0
 
 
 def test_the_picture_of_a_run_that_has_not_begun_is_empty() -> None:
     assert go.Figure(movements({})).data[0].z == ()
     still = movements({"look/change/block 0/query": 0.0, "look/gradient/block 0/query": 0.0})
-    assert still["data"][0]["z"] == [[0.0]] and still["data"][1]["z"] == []
+    assert still["data"][0]["z"] == [[0.0]] and still["data"][1]["z"] == [[WEAKEST]]
     pulled = movements({"look/gradient/block 0/query": 2.0, "look/gradient/block 0/value": 0.02, "look/gradient/block 0/key": 0.0})
-    assert pulled["data"][1]["z"] == [[0.0, -2.0, -DECADES]]
+    assert pulled["data"][1]["z"] == [[pytest.approx(math.log10(2.0)), pytest.approx(math.log10(0.02)), WEAKEST]]
+
+
+def test_where_only_the_key_may_move_the_picture_shows_no_pull() -> None:
+    events = [event for event in bitfit.trial("opening", "key", 64, 3e-2, look=bitfit.moved) if event.stage == "look"]
+    (_, gradient) = movements(events[-1].values)["data"]
+    assert max(value for cells in gradient["z"] for value in cells) < -6
 
 
 @pytest.fixture(scope="module")

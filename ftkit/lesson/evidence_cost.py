@@ -74,7 +74,7 @@ def forgets_less(found: Evidence) -> Claim:
 def forgets_less_at_equal_accuracy(found: Evidence) -> Claim:
     """At equal accuracy LoRA forgets less."""
     less = at_equal_accuracy(found.table)
-    experiment = "the same at equal accuracy on valid, over all rates; one curve a seed for either"
+    experiment = "the same at equal accuracy on valid, over the rates up to each seed's best; seeds where both reach a common accuracy"
     return Claim("LoRA forgets less than full fine-tuning that has learned as much.", BIDERMAN, experiment, _nats(less), _less(less))
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from ftkit.events import unpacked
-from ftkit.stats import interval, verdict
+from ftkit.stats import FEWEST, interval, verdict
 from ftkit.sweeps import where
 
 MARGIN = 0.01
@@ -42,10 +42,20 @@ def points(values: Sequence[float] | np.ndarray) -> str:
 
 
 def judged(differences: Mapping[str, np.ndarray], holds: Iterable[str]) -> tuple[str, str]:
-    """A line of figures, and what they say: "holds" if every difference has a verdict in `holds`, "does not hold" if one speaks against."""
+    """A line of figures, and what they say: "holds" if every difference has a verdict in `holds`, "does not hold" if one speaks against.
+
+    Where both "beats" and "ties" would do, the claim is that something is no worse: then a difference also supports it whose whole interval
+    lies above minus the margin, though nobody can tell whether it beats or ties.
+    """
+    holds = set(holds)
     verdicts = {name: verdict(list(values), MARGIN) for name, values in differences.items()}
     lines = "; ".join(f"{name} {points(values)}, {verdicts[name]}" for name, values in differences.items())
-    return lines, decided(verdicts.values(), holds)
+    supported = {name for name, values in differences.items() if {"beats", "ties"} <= holds and _no_worse(list(values))}
+    return lines, decided(("ties" if name in supported else says for name, says in verdicts.items()), holds)
+
+
+def _no_worse(differences: Sequence[float]) -> bool:
+    return len(differences) >= FEWEST and interval(differences)[1] > -MARGIN
 
 
 def decided(verdicts: Iterable[str], holds: Iterable[str]) -> str:

@@ -6,30 +6,29 @@ from typing import Any
 
 from ftkit.figures import Spec, layout
 
-DECADES = 8
-"""How many powers of ten below the strongest gradient are told apart; what single precision leaves of a zero lies at the far end."""
+WEAKEST = -10
+"""The least power of ten that is told apart from 0; what single precision leaves of a zero lies near it."""
 
 
 def movements(values: Mapping[str, float]) -> Spec:
     """Two tables, a row a block of the body and a column a group of biases, from readings `look/<change or gradient>/<block>/<group>`.
 
-    Left, how far the biases moved, root mean square, on the scale of the weights. Right, their last gradient as a power of ten of the
-    strongest.
+    Left, how far the biases moved, root mean square, on the scale of the weights. Right, their last gradient as a power of ten. Not of the
+    strongest there is: where only the key may move, that is rounding too.
     """
     change, gradient = ({key.split("/", 2)[2]: value for key, value in values.items() if key.startswith(f"look/{of}/")} for of in _KINDS)
-    top = max(gradient.values(), default=0.0)
-    powers = {key: max(-DECADES, math.log10(value / top)) if value > 0 else -DECADES for key, value in gradient.items()} if top else {}
+    powers = {key: max(WEAKEST, math.log10(value)) if value > 0 else WEAKEST for key, value in gradient.items()}
     axes = {
         "xaxis": {"domain": [0, 0.46], "tickangle": -30, "showgrid": False},
         "yaxis": {"autorange": "reversed", "type": "category", "showgrid": False},
         "xaxis2": {"domain": [0.54, 1], "tickangle": -30, "anchor": "y2", "showgrid": False},
         "yaxis2": {"autorange": "reversed", "type": "category", "anchor": "x2", "showticklabels": False, "showgrid": False},
     }
-    titles = [_title("how far the biases moved", 0.23), _title("last gradient, as a power of ten of the strongest", 0.77)]
+    titles = [_title("how far the biases moved", 0.23), _title("last gradient, as a power of ten", 0.77)]
     look = layout(320, margin={"l": 120, "r": 14, "t": 34, "b": 96}, annotations=titles, **axes)
     cells = [
-        _cells(change, ".2g", 0, max(change.values(), default=1.0), "", "moved by"),
-        _cells(powers, ".1f", -DECADES, 0, "2", "10 to the"),
+        _cells(change, ".2g", 0, max(change.values(), default=0.0) or 1.0, "", "moved by"),
+        _cells(powers, ".1f", WEAKEST, 0, "2", "10 to the"),
     ]
     return {"data": cells, "layout": look}
 
@@ -56,7 +55,7 @@ def _cells(found: Mapping[str, float], form: str, low: float, high: float, axis:
         "textfont": {"size": 10},
         "colorscale": "Viridis",
         "zmin": low,
-        "zmax": high or 1.0,
+        "zmax": high,
         "showscale": False,
         "xaxis": f"x{axis}",
         "yaxis": f"y{axis}",

@@ -36,7 +36,7 @@ def spaces(frozen: int) -> tuple[Space, ...]:
         ValueError: there are not so many parts.
     """
     if frozen not in POSITIONS:
-        raise ValueError(f"frozen must be from 0 (nothing) to {ALL} (all but the head), got {frozen}; the parts are embeddings and blocks")
+        raise ValueError(f"frozen must be from 0 (nothing) to {ALL} (all but the head), got {frozen!r}; they are embeddings and blocks")
     return (LastBlocks(ALL - frozen), HEAD) if frozen else ()
 
 

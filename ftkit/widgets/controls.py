@@ -27,11 +27,18 @@ class Several(tuple[str, ...]):
     >>> several = Several(["query", "key", "value"])
     >>> "query+value" in several, "value+query" in several, "" in several, several.all
     (True, False, False, 'query+key+value')
+    >>> several.ordered("value+query")
+    'query+value'
     """
 
     def __contains__(self, text: object) -> bool:
         parts = str(text).split("+")
         return parts == [value for value in self if value in parts]
+
+    def ordered(self, text: str) -> str:
+        """The text with its parts in the order of the values; one with a part that is no value stays as it is."""
+        parts = text.split("+")
+        return "+".join(value for value in self if value in parts) if set(parts) <= set(self) else text
 
     @property
     def all(self) -> str:

@@ -80,15 +80,21 @@ class Panel:
         Raises:
             ValueError: there is no such control, or it has no such value; nothing moves then.
         """
+        wanted = {name: self._in_order(name, value) for name, value in wanted.items()}
         for name, value in wanted.items():
             if name != "seed" and name not in self._values:
                 raise ValueError(f"a setting must be one of {', '.join([*self._values, 'seed'])}, got {name!r}")
             if name != "seed" and value not in self._values[name]:
-                raise ValueError(f"{name} must be one of {', '.join(map(label, self._values[name]))}, got {value!r}")
+                some = "some, joined by +, of" if isinstance(self._values[name], Several) else "one of"
+                raise ValueError(f"{name} must be {some} {', '.join(map(label, self._values[name]))}, got {value!r}")
             if name == "seed" and not (isinstance(value, int) and 0 <= value <= 9999):
                 raise ValueError(f"seed must be a whole number from 0 to 9999, got {value!r}")
         for name, value in wanted.items():
             (self._seed if name == "seed" else self._controls[name]).value = value
+
+    def _in_order(self, name: str, value: Any) -> Any:
+        values = self._values.get(name)
+        return values.ordered(value) if isinstance(values, Several) and isinstance(value, str) else value
 
     def parse(self, pairs: Sequence[tuple[str, str]]) -> dict[str, Any]:
         """Values of controls from their texts; one that no control has is left as text, for `move` to refuse."""

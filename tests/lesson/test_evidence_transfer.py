@@ -92,6 +92,10 @@ def test_one_task_against_a_claim_is_enough_and_one_that_cannot_tell_withholds_i
     assert judged({"a": good, "b": good}, {"beats"})[1] == "holds"
     assert judged({"a": good, "b": loud}, {"beats"})[1] == "cannot tell"
     assert judged({"a": loud, "b": bad}, {"beats"})[1] == "does not hold"
+    between = np.array([0.002, 0.018] * 4)  # more than 0, and about the margin: it beats or ties
+    assert judged({"a": between}, {"beats", "ties"}) == ("a +1.0 [+0.3, +1.7], cannot tell", "holds")
+    assert judged({"a": between[:6]}, {"beats", "ties"})[1] == "cannot tell", "too few seeds"
+    assert judged({"a": between}, {"beats"})[1] == judged({"a": -between}, {"beats", "ties"})[1] == "cannot tell"
     assert judged({"a": good, "b": bad}, {"beats"})[0] == "a +5.0 [+5.0, +5.0], beats; b -5.0 [-5.0, -5.0], loses"
 
 

@@ -41,7 +41,7 @@ JUDGES: dict[str, Judge] = {
 }
 HOLDS, NOT, OPEN = "holds", "does not hold", "cannot tell"
 VERDICTS = {
-    "01": [NOT, HOLDS, NOT, NOT, NOT, NOT, OPEN, OPEN],
+    "01": [NOT, HOLDS, NOT, NOT, NOT, NOT, OPEN, HOLDS],
     "02": [OPEN, NOT, NOT, NOT, HOLDS, NOT, NOT],
     "03": [NOT, NOT, NOT, NOT, HOLDS, NOT, NOT, OPEN, OPEN, OPEN, HOLDS, OPEN, NOT, HOLDS, NOT, NOT],
     "04": [OPEN, HOLDS, HOLDS, OPEN, HOLDS, NOT, NOT],

@@ -28,6 +28,9 @@ def _share(moving: Sequence[int], blocks: int) -> float:
 _MISCOUNTED: dict[str, Callable[[list[int], int], float]] = {
     "the forward pass is missing: it goes through every block, frozen or not": lambda m, n: (_passed(m, n) + len(m)) / (3 * n),
     "on its way to the lowest moving block the gradient passes the frozen ones above it, too": lambda m, n: (n + 2 * len(m)) / (3 * n),
+    "count as the formula of the lesson does: the lowest block that moves hands a gradient down, too": lambda m, n: (
+        (n + max(0, _passed(m, n) - 1) + len(m)) / (3 * n)
+    ),
     "below the lowest moving block no gradient is needed at all": lambda m, n: (2 * n + len(m)) / (3 * n),
     "the gradients of the weights are missing: one more pass for each block that moves": lambda m, n: (n + _passed(m, n)) / (3 * n),
     "in a frozen block no gradient of a weight is needed": lambda m, n: (n + 2 * _passed(m, n)) / (3 * n),
@@ -60,7 +63,8 @@ def flops_share(moving, blocks):
 )
 def flops_share(yours: Any) -> str:
     """`yours(moving, blocks)` is the cost of a step over full fine-tuning's, of `blocks` equal blocks; `moving` lists the numbers of those
-    that may move, 0 the lowest, perhaps none, in any order. Leave out what embeddings and head cost."""
+    that may move, 0 the lowest, perhaps none, in any order. Leave out what embeddings and head cost. Count as the lesson does: the
+    lowest block that moves hands a gradient down, too."""
     yours, answers = usable(yours, "moving, blocks"), []
     for case in _SHARES:
         answer = ask(yours, "moving, blocks", *case.given)
