@@ -11,18 +11,17 @@ SHADES = ("#b3cde3", "#8cb4d5", "#5f99c6", "#3580b5", "#0b62a0", "#063c66")
 
 
 def rates(curves: Mapping[str, Band], colours: Sequence[str]) -> Spec:
-    """Accuracy over the learning rate, a line a method with its colour: `lr`, `mean`, `low` and `high`. The best of each is large.
+    """Accuracy over the learning rate, a line a method with its colour: `lr`, `mean`, `low`, `high`, and `best`, which is large.
 
     An interval ends where accuracies do, at 0 and 1.
     """
     traces: list[Any] = []
     for (name, curve), colour in zip(curves.items(), colours, strict=True):
         x, y = list(curve["lr"]), list(curve["mean"])
-        best = y.index(max(y))
         up = [min(high, 1.0) - mean for high, mean in zip(curve["high"], y, strict=True)]
         down = [mean - max(low, 0.0) for low, mean in zip(curve["low"], y, strict=True)]
         error = {"type": "data", "symmetric": False, "array": known(up), "arrayminus": known(down), "thickness": 1, "width": 2}
-        sizes = [12 if i == best else 5 for i in range(len(x))]
+        sizes = [12 if best else 5 for best in curve["best"]]
         style = {"line": {"color": colour, "width": 2}, "marker": {"size": sizes, "color": colour}}
         traces.append(scatter(x=x, y=y, name=name, error_y=error, mode="lines+markers", **style))
     axes = {

@@ -144,8 +144,22 @@ def summary(table: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*by, "mean", "low", "high", "runs"])
 
 
+def comparable(runs: pd.DataFrame, by: Sequence[str], setting: str = "lr") -> pd.DataFrame:
+    """The runs, one row each, of the seeds that ran at the most values of `setting` in their group of `by`: at every value, as a rule.
+
+    The value that was chosen runs again with more seeds, for test; beside these the others would be compared by other luck.
+    """
+    if "seed" not in runs.columns:
+        return runs
+    values = runs.groupby([*by, "seed"])[setting].transform("nunique")
+    return runs[values == values.groupby([runs[name] for name in by]).transform("max")]
+
+
 def tuned(table: pd.DataFrame, by: Sequence[str], setting: str = "lr") -> dict[tuple[Any, ...], Any]:
-    """For each group of `by`, the value of `setting` whose mean over the seeds is best: last accuracies on valid, never on test."""
-    means = summary(last(table), [*by, setting])
+    """For each group of `by`, the value of `setting` whose mean over the seeds is best: last accuracies on valid, never on test.
+
+    By the seeds that ran at every value, see `comparable`.
+    """
+    means = summary(comparable(last(table), by, setting), [*by, setting])
     best = means.loc[means.groupby(list(by), sort=False)["mean"].idxmax()]
     return {tuple(row[name] for name in by): row[setting] for _, row in best.iterrows()}

@@ -59,6 +59,16 @@ def test_tuning_takes_the_best_mean_on_valid() -> None:
     assert tuned(sweep(trial, JOBS), ["rank"]) == {(1,): 0.1, (4,): 0.1}
 
 
+def test_seeds_that_ran_at_the_chosen_value_alone_do_not_change_the_choice() -> None:
+    table = sweep(trial, JOBS)
+    unlucky = where(table, rank=4, lr=0.1, seed=2).assign(seed=3)
+    unlucky.loc[unlucky["quantity"] == "valid/accuracy", "value"] = -0.5
+    both = pd.concat([table, unlucky], ignore_index=True)
+    means = where(summary(last(both), ["rank", "lr"]), rank=4).set_index("lr")["mean"]
+    assert means[0.1] < means[0.01], "by the mean of unlike seeds another value would be chosen"
+    assert tuned(both, ["rank"]) == {(1,): 0.1, (4,): 0.1}
+
+
 def test_summary_is_the_interval_over_seeds() -> None:
     table = where(sweep(trial, JOBS), rank=4, lr=0.1)
     row = summary(last(table), ["rank"]).iloc[0]

@@ -8,7 +8,8 @@ import pandas as pd
 
 from ftkit.events import unpacked
 from ftkit.stats import FEWEST, interval, verdict
-from ftkit.sweeps import where
+from ftkit.studies.recording import chosen
+from ftkit.sweeps import comparable, last, summary, where
 
 MARGIN = 0.01
 """Within one point, in [0, 1], two methods tie; agreed on before the runs."""
@@ -33,6 +34,16 @@ def by_seed_and_item(table: pd.DataFrame, quantity: str = "test/accuracy", **set
     if "items" not in found.columns or not found["items"].map(bool).all() or found["items"].isna().any():
         raise ValueError(f"the record must say which items were right for {quantity}, got none; make it anew with make results")
     return np.stack([unpacked(text) for text in found["items"]])
+
+
+def over_rates(table: pd.DataFrame, **settings: Any) -> pd.DataFrame:
+    """Accuracy on valid over the rates that were tried: `lr`, rising, `mean`, `low`, `high`, and `best`, true for the one that was chosen.
+
+    By the seeds that ran at every rate, which are those that chose.
+    """
+    rows = where(table, **settings)
+    curve = summary(comparable(last(rows), ["quantity"]), ["lr"]).sort_values("lr", ignore_index=True)
+    return curve.assign(best=curve["lr"] == chosen(rows))
 
 
 def points(values: Sequence[float] | np.ndarray) -> str:

@@ -34,6 +34,7 @@ def _of(train: Callable[[int, int], int], keep: Callable[[int, int], int]) -> Ca
 _BYTES = _of(lambda k, n: 12 * k, lambda k, n: 8 * k)
 _MISBYTES: dict[str, Callable[[int, float], Bytes]] = {
     "the gradient is missing: it has 4 bytes an entry beside Adam's 8": _of(lambda k, n: 8 * k, lambda k, n: 8 * k),
+    "Adam's two averages are missing: 8 bytes an entry beside the gradient's 4": _of(lambda k, n: 4 * k, lambda k, n: 8 * k),
     "Adam keeps two averages, of the gradient and of its square": _of(lambda k, n: 8 * k, lambda k, n: 4 * k),
     "a value alone does not say where it belongs; its position takes 4 bytes more": _of(lambda k, n: 12 * k, lambda k, n: 4 * k),
     "an int32 has 4 bytes; 8 are those of an int64": _of(lambda k, n: 12 * k, lambda k, n: 12 * k),
