@@ -30,8 +30,10 @@ def select(model: nn.Module, where: str) -> dict[str, nn.Parameter]:
     """The weights of `model` whose name fits one of the comma-separated glob patterns in `where`; a tied weight is listed once.
 
     Raises:
-        ValueError: a pattern fits no weight; the nearest names are given.
+        ValueError: a pattern fits no weight, and the nearest names are given; or `where` is no text.
     """
+    if not isinstance(where, str):
+        raise ValueError(f"where must be a text, patterns with commas between, got {where!r}; 'body.*' is the whole body")
     first = {id(weight): name for name, weight in model.named_parameters()}
     every = dict(model.named_parameters(remove_duplicate=False))
     found: dict[str, nn.Parameter] = {}

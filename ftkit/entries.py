@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
+from numbers import Real
 from typing import Any
 
 import torch
@@ -100,13 +101,16 @@ class Chosen:
     A value: equal if the entries are equal, in whatever order they were given.
 
     Raises:
-        ValueError: no entry at all, or one that is named twice; from `changes`, if a weight is missing or too small.
+        ValueError: positions that are no whole numbers, no entry at all, or one that is named twice; from `changes`, if a weight is missing
+            or too small.
 
     >>> Chosen({"weight": torch.tensor([5, 0])})
     Chosen(2 entries of 1 weight, f82a5e18)
     """
 
     def __init__(self, entries: Mapping[str, Tensor]) -> None:
+        if strange := [name for name, indices in entries.items() if not isinstance(indices, Tensor) or indices.is_floating_point()]:
+            raise ValueError(f"positions must be tensors of whole numbers, got others for {strange[0]!r}; torch.tensor([0, 5]) names two")
         given = {name: entries[name].detach().cpu().flatten().sort().values for name in sorted(entries) if entries[name].numel()}
         if not given:
             raise ValueError("at least one entry must be chosen, got none; for no change at all, leave it out")
@@ -170,6 +174,8 @@ def top_each(scores: Mapping[str, Tensor], density: float) -> Chosen:
 
 def exact_count(density: float, entries: int) -> int:
     """How many of `entries` a density stands for: the nearest whole number (of a half, the even one), at least 1."""
+    if not isinstance(density, Real):
+        raise ValueError(f"density must be a number above 0 and at most 1, got {density!r}; 0.01 is one entry in a hundred")
     if not 0 < density <= 1:
         raise ValueError(f"density must be above 0 and at most 1, got {density:g}; for no change at all, leave the space out")
     return max(1, round(density * entries))

@@ -116,7 +116,12 @@ def learning(
         traces.append(_floor([0, steps or steps_done[-1]], floor))
     traces.append(scatter(x=steps_done, y=losses, mode="lines", line={"color": colour, "width": 1.5}, showlegend=False, yaxis="y2"))
     axes = {
-        "xaxis": {"title": {"text": "step"}, "rangemode": "tozero", "anchor": "y2", **({"range": [0, steps]} if steps else {})},
+        "xaxis": {
+            "title": {"text": "step"},
+            "rangemode": "tozero",
+            "anchor": "y2",
+            **({"range": [0, max([steps, *steps_done])]} if steps else {}),
+        },
         "yaxis": {"title": {"text": "accuracy on valid"}, "range": [0, 1], "domain": [0.36, 1], "tickformat": ".0%"},
         "yaxis2": {"title": {"text": "loss"}, "rangemode": "tozero", "domain": [0, 0.24], "anchor": "x"},
     }

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import torch
@@ -56,6 +57,8 @@ def checked(rank: float, alpha: float | None, who: str) -> None:
     Raises:
         ValueError: rank below 1 or no whole number, alpha not above 0; it names `who` got them.
     """
+    if not isinstance(rank, Real):
+        raise ValueError(f"rank must be a whole number, got {rank!r}; it counts directions")
     if rank < 1:
         raise ValueError(f"rank must be at least 1, got {rank}; for no change at all, leave {who} out")
     if rank != int(rank):

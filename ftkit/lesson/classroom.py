@@ -19,8 +19,10 @@ def hand_in(folder: Path, seed: int, recorded: pd.DataFrame, on: str, methods: S
     """Runs `methods` on one task with one seed, each at the rate that was chosen in `recorded`, and writes `seed-<seed>.parquet`.
 
     Raises:
-        ValueError: a seed that was used to choose the rates, or of the record.
+        ValueError: a seed that is no whole number from 0 up, or is one of the record; a task, method or size that was not recorded.
     """
+    if not isinstance(seed, int) or seed < 0:
+        raise ValueError(f"seed must be a whole number from 0 up, got {seed!r}; take a number of your own, such as your birthday")
     if seed in set(recorded["seed"]):
         raise ValueError(f"seed must be one that the record does not have, got {seed}; take a number of your own, such as your birthday")
     cell: dict[str, Any] = {"on": on, "rank": MIDDLE, "examples": examples, "budget": NUMBERS}

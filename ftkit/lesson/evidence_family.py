@@ -128,7 +128,7 @@ def beaten_by_none(found: Evidence) -> Claim:
     beats = [name for name, says in every.items() if says == "beats"]
     told = sum(says != "cannot tell" for says in every.values())
     figures = f"{len(beats)} of {len(every)} comparisons are won ({'; '.join(beats) or 'none'}); {told} can be told"
-    experiment = "all relatives minus LoRA, all benches and ranks; verdicts as above"
+    experiment = "all relatives minus LoRA, all benches, ranks 2 and 8; verdicts as above"
     says = "does not hold" if beats else "holds" if told == len(every) else "cannot tell"
     return Claim("With a tuned rate for each, no relative beats LoRA.", "often heard", experiment, figures, says)
 

@@ -9,6 +9,7 @@ import pandas as pd
 from ftkit.lesson.evidence import Claim
 from ftkit.lesson.judging import by_seed, judged
 from ftkit.studies.bench import FULL
+from ftkit.studies.recording import chosen
 from ftkit.studies.sparse import BODY, LINEAR, ROWS
 from ftkit.studies.sparse_record import AT, OVER, SPARSE
 from ftkit.sweeps import last, summary, where
@@ -39,9 +40,7 @@ class Evidence:
 
     def rate(self, on: str, criterion: str, density: float = AT, scope: str = LINEAR) -> float:
         """The rate that was chosen for a mask."""
-        rows = where(self.ours, on=on, criterion=criterion, density=density, scope=scope, quantity="test/accuracy")
-        (lr,) = rows["lr"].unique()
-        return float(lr)
+        return chosen(self.ours, on=on, criterion=criterion, density=density, scope=scope)
 
     def cost(self, name: str, on: str, **settings: Any) -> float:
         """One entry of the bill, the median over the runs."""

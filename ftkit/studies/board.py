@@ -4,11 +4,12 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from functools import lru_cache
 from pathlib import Path
+from statistics import median
 
 import pandas as pd
 import torch
 
-from ftkit.adapted import select
+from ftkit.adapted import Adapted, select
 from ftkit.change import Space
 from ftkit.entries import exact_count, top
 from ftkit.events import Event
@@ -18,6 +19,7 @@ from ftkit.studies import sparse
 from ftkit.studies.bench import FROZEN, FULL, HEAD, SIZE, STEPS, bill, fine_tuning, load
 from ftkit.studies.family import fitting, sizes
 from ftkit.studies.recording import make, settled
+from ftkit.studies.steps import stepper
 from ftkit.sweeps import where
 from ftkit.techniques.bitfit import BitFit
 from ftkit.techniques.dora import DoRA
@@ -77,6 +79,8 @@ MADE: dict[str, Made] = {
     "last block": lambda on, rank, examples, seed: (LastBlocks(1),),
 }
 METHODS = tuple(MADE)
+LARGER_ALPHA = "LoRA, alpha 256"
+"""LoRA with 16 times its alpha: LoRA+, whose B has 16 times A's rate, does nearly the same. A control, asked for after LoRA+ had won."""
 RAILS = (FROZEN, FULL)
 OWN = "this method"
 """The method of the panel's own rows; which one it is stands in `who`."""
@@ -87,7 +91,7 @@ _LOW = (1e-3, 3e-3, 1e-2)
 LRS: dict[str, tuple[float, ...]] = {
     **dict.fromkeys(("LoRA", "DoRA", "last block"), _LOW),
     **dict.fromkeys(("BitFit", "sparse, gradient", "whole rows"), (3e-3, 1e-2, 3e-2)),
-    "LoRA+": (3e-4, 1e-3, 3e-3),
+    **dict.fromkeys(("LoRA+", LARGER_ALPHA), (3e-4, 1e-3, 3e-3)),
     "sparse, random": (1e-2, 3e-2, 1e-1),
     FULL: (3e-4, 1e-3, 3e-3),
     FROZEN: (1e-2, 3e-2, 1e-1),
@@ -100,6 +104,8 @@ TUNING = 3
 NUMBERS, OPERATIONS = "equal numbers, 80 steps", "equal numbers and operations"
 BUDGETS = (NUMBERS, OPERATIONS)
 """What all get alike: the numbers that train (but those of `FIXED` and of full fine-tuning), and as many steps or as many operations."""
+CONTROL = "a control, 80 steps"
+"""The budget of `LARGER_ALPHA`, which is no rival: it tells what a rival's lead is made of."""
 
 
 def spaces(on: str, method: str, rank: int, examples: int, seed: int) -> tuple[Space, ...]:
@@ -110,6 +116,8 @@ def spaces(on: str, method: str, rank: int, examples: int, seed: int) -> tuple[S
     """
     if method in RAILS:
         return () if method == FULL else (HEAD,)
+    if method == LARGER_ALPHA:
+        return LoRA(rank, alpha=16 * 16.0), HEAD
     if method not in MADE:
         raise ValueError(f"method must be one of {', '.join((*METHODS, *RAILS))}, got {method!r}")
     return (*MADE[method](on, rank, examples, seed), HEAD)
@@ -121,9 +129,9 @@ def steps(on: str, method: str, rank: int, examples: int, budget: str) -> int:
     Raises:
         ValueError: there is no such budget.
     """
-    if budget not in BUDGETS:
+    if budget not in (*BUDGETS, CONTROL):
         raise ValueError(f"budget must be one of {'; '.join(BUDGETS)}, got {budget!r}")
-    if budget == NUMBERS:
+    if budget != OPERATIONS:
         return STEPS
     lora, own = (bill(on, *spaces(on, name, rank, examples, 0)).values["cost/flops"] for name in ("LoRA", method))
     return max(1, round(STEPS * lora / own))
@@ -148,16 +156,36 @@ def trial(
 
 
 def jobs(seeds: Sequence[int], places: Sequence[str], examples: Sequence[int], methods: Sequence[str]) -> list[dict[str, object]]:
-    """The runs with which rates are chosen: every method everywhere at the middle rank; with most rows the other ranks, and the budget of
-    operations."""
+    """The runs with which rates are chosen: every method everywhere at the middle rank; with most rows the other ranks, the budget of
+    operations, and the control."""
     asked = [(place, method, MIDDLE, rows, NUMBERS) for place in places for method in methods for rows in examples]
     if MOST in examples:
         free = [method for method in methods if method not in (*FIXED, *RAILS)]
         asked += [(place, method, rank, MOST, NUMBERS) for place in places for method in free for rank in RANKS if rank != MIDDLE]
         asked += [(place, method, MIDDLE, MOST, OPERATIONS) for place in places for method in methods if method != "LoRA"]
+        asked += [(place, LARGER_ALPHA, MIDDLE, MOST, CONTROL) for place in places if "LoRA+" in methods]
     names = ("on", "method", "rank", "examples", "budget")
     each = [dict(zip(names, one, strict=True)) for one in asked]
     return [{**one, "lr": lr, "seed": seed} for one in each for lr in LRS[str(one["method"])] for seed in seeds]
+
+
+def seconds(places: Sequence[str] = tuple(PLACES), rounds: int = 100) -> dict[str, dict[str, float]]:
+    """The seconds of a step of each method, by place: medians of steps that all take in turns, on the same batches and on one thread."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return {on: _in_turns(on, rounds) for on in places}
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _in_turns(on: str, rounds: int) -> dict[str, float]:
+    base, task = load(on)
+    stream = task.take(MOST).batches(SIZE, torch.Generator().manual_seed(0))
+    batches = [batch for batch, _ in zip(stream, range(16), strict=False)]
+    turns = {name: stepper(Adapted(base, *spaces(on, name, MIDDLE, MOST, 0)), batches) for name in (*METHODS, *RAILS)}
+    taken = [{name: step() for name, step in turns.items()} for _ in range(rounds + 1)][1:]  # the first makes the optimizer's state
+    return {name: median(each[name] for each in taken) for name in turns}
 
 
 def record(
@@ -176,6 +204,7 @@ def record(
 def for_the_panel(table: pd.DataFrame) -> pd.DataFrame:
     """What the panel stands on: the rails, and each run wherever it would have been the same. Biases and the last block do not feel the
     rank, and LoRA is the measure of both budgets."""
+    table = table[table["budget"] != CONTROL]
     is_rail = table["method"].isin(RAILS)
     own = table[~is_rail].assign(who=table["method"], method=OWN)
     same = [where(own, who=who, budget=NUMBERS).assign(rank=rank) for who in FIXED for rank in RANKS if rank != MIDDLE]
@@ -185,4 +214,4 @@ def for_the_panel(table: pd.DataFrame) -> pd.DataFrame:
 
 def main(path: Path, seeds: Sequence[int] = SEEDS) -> None:
     """Runs the study and writes its table to `path`."""
-    make(path, "09", record, seeds)
+    make(path, "09", record, seeds, more=lambda: {"seconds": seconds()})

@@ -169,10 +169,18 @@ def next_rate(lr: float, up: bool) -> float:
 
 
 def chosen(table: pd.DataFrame, **settings: Any) -> float:
-    """The rate that was chosen for these settings: the one for which test was read."""
+    """The rate that was chosen for these settings: the one for which test was read.
+
+    Raises:
+        ValueError: there is none for what is asked.
+    """
     rows = where(table, **settings)
-    (lr,) = set(rows[rows["quantity"] == "test/accuracy"]["lr"])
-    return float(lr)
+    rates = set(rows[rows["quantity"] == "test/accuracy"]["lr"])
+    if len(rates) != 1:
+        raise ValueError(
+            f"what is asked must be one recorded setting, got {settings} with {len(rates)} chosen rates; see what was recorded"
+        )
+    return float(rates.pop())
 
 
 def about(lesson: str, seeds: Sequence[int]) -> dict[str, Any]:

@@ -50,8 +50,8 @@ class LastBlocks:
 
     def changes(self, model: nn.Module) -> dict[str, Change]:
         blocks = self.blocks(model)
-        if not 0 <= self.count <= len(blocks):
-            raise ValueError(f"count must be from 0 to {len(blocks)}, the number of blocks, got {self.count}")
+        if self.count not in range(len(blocks) + 1):
+            raise ValueError(f"count must be from 0 to {len(blocks)}, the number of blocks, got {self.count!r}")
         if self.count == 0:
             return {}
         body = [name for name, _ in model.named_parameters() if name.startswith("body.")]

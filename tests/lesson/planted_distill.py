@@ -77,6 +77,10 @@ def wrong_loss() -> dict[str, tuple[Any, str]]:
 
     return {
         "no t squared": (with_(lambda hard, soft, t, w, z: (1 - w) * hard + w * soft), "the factor T^2 is missing"),
+        "cross-entropy": (
+            lambda z, of, y, t, w: (1 - w) * parts(z, of, y, t)[0] + w * t**2 * F.cross_entropy(z / t, (of / t).softmax(-1)),
+            "take off their entropy, and it is the divergence",
+        ),
         "t": (with_(lambda hard, soft, t, w, z: (1 - w) * hard + w * t * soft), "the factor is T^2; yours is T"),
         "swapped": (swapped, "student and teacher have changed places"),
         "mean": (with_(lambda hard, soft, t, w, z: (1 - w) * hard + w * t * t * soft / z.shape[1]), "the mean over rows and classes"),

@@ -116,6 +116,13 @@ def wrong_holm() -> dict[str, tuple[Any, str]]:
 
         return adjust
 
+    def by_value(p: Any) -> Any:
+        out, most = [0.0] * len(p), 0.0
+        for place, x in enumerate(sorted(p)):
+            most = max(most, min(1.0, (len(p) - place) * x))
+            out[p.index(x)] = most
+        return out
+
     return {
         "Bonferroni": (lambda p: [min(1.0, len(p) * x) for x in p], "that is Bonferroni's rule"),
         "not monotone": (ranked(lambda p, k, n: (n - k) * p, monotone=False), "keep the running maximum"),
@@ -124,6 +131,8 @@ def wrong_holm() -> dict[str, tuple[Any, str]]:
         "false discoveries": (ranked(lambda p, k, n: n * p / (k + 1), monotone=False), "controls the false discovery rate"),
         "one too few": (ranked(lambda p, k, n: (n - k - 1) * p), "the factors are one too small"),
         "one too many": (ranked(lambda p, k, n: (n - k + 1) * p), "the factors are one too large"),
+        "not cut": (ranked(lambda p, k, n: (n - k) * p, cut=False), "an adjusted p is a probability: cut it at 1"),
+        "by its value": (by_value, "yours are [0.06, 0.3, 0.0]"),
         "sorted": (lambda p: sorted(ranked(lambda p, k, n: (n - k) * p)(p)), "they must stand where their p stood"),
         "sorts the caller's": (lambda p: p.sort() or p, "writes into `p`"),
         "yes or no": (lambda p: min(p) < 0.05, "must be a list of numbers, got a bool"),

@@ -14,6 +14,7 @@ def _k(numbers: int, density: float) -> int:
 def wrong_bytes() -> dict[str, tuple[Any, str]]:
     return {
         "no gradient": (lambda numbers, density: (8 * _k(numbers, density), 8 * _k(numbers, density)), "the gradient is missing"),
+        "no averages": (lambda numbers, density: (4 * _k(numbers, density), 8 * _k(numbers, density)), "Adam's two averages are missing"),
         "no position": (lambda numbers, density: (12 * _k(numbers, density), 4 * _k(numbers, density)), "does not say where it belongs"),
         "int64": (lambda numbers, density: (12 * _k(numbers, density), 12 * _k(numbers, density)), "8 are those of an int64"),
         "values too": (lambda numbers, density: (16 * _k(numbers, density), 8 * _k(numbers, density)), "that counts the values too"),
@@ -78,6 +79,7 @@ def wrong_exactly() -> dict[str, tuple[Any, str]]:
         "the first entries": (lambda scores, count: at(scores, torch.arange(count)), "whatever their scores"),
         "one more": (lambda scores, count: first(scores.abs(), count + 1), "that is one entry too many"),
         "one less": (lambda scores, count: first(scores.abs(), count - 1), "that is one entry too few"),
+        "topk": (lambda scores, count: at(scores, scores.abs().flatten().topk(count).indices), "`topk` promises no order among equal ones"),
         "each row": (
             lambda scores, count: torch.stack([first(row.abs(), max(1, count // len(scores))) for row in scores]),
             "should be true, in yours it is not",

@@ -105,6 +105,11 @@ def wrong_regrow() -> dict[str, tuple[Any, str]]:
         places, new = _regrown(indices, values, scores, moving)
         return places[-moving:], new[-moving:]
 
+    def zeros_for_taken(indices: Any, values: Any, scores: Any, moving: int) -> Any:
+        stay, free = values.abs().argsort(descending=True)[: len(values) - moving], scores.abs().clone()
+        free[indices[stay]] = 0  # a free place may have 0 as well
+        return torch.cat([indices[stay], free.topk(moving).indices]), torch.cat([values[stay], torch.zeros(moving)])
+
     def in_place(indices: Any, values: Any, scores: Any, moving: int) -> Any:
         scores[indices] = 0
         return _regrown(indices, values, scores, moving)
@@ -120,6 +125,7 @@ def wrong_regrow() -> dict[str, tuple[Any, str]]:
         "starts at the score": (starts_at_score, "must be 0, in yours it is"),
         "nothing moves": (lambda i, v, s, m: (i, v), "nothing has moved"),
         "taken places": (taken, "names a position twice"),
+        "zeros for taken places": (zeros_for_taken, "names a position twice"),
         "only the new ones": (grows_only, "there must be 5 indices as before"),
         "one too many": (lambda i, v, s, m: _regrown(i, v, s, m + 1), "should be among the new indices"),
         "places as floats": (lambda i, v, s, m: (_regrown(i, v, s, m)[0].float(), v), "must be a tensor of whole numbers"),

@@ -13,6 +13,10 @@ def wrong_share() -> dict[str, tuple[Any, str]]:
     return {
         "no forward": (lambda m, n: (passed(m, n) + len(m)) / (3 * n), "the forward pass is missing"),
         "as if the last ones": (lambda m, n: (1 + 2 * len(m) / n) / 3, "the gradient passes the frozen ones above it"),
+        "lowest hands none down": (
+            lambda m, n: (n + max(0, passed(m, n) - 1) + len(m)) / (3 * n),
+            "count as the formula of the lesson does",
+        ),
         "all the way down": (lambda m, n: (2 * n + len(m)) / (3 * n), "no gradient is needed at all"),
         "no weights": (lambda m, n: (n + passed(m, n)) / (3 * n), "one more pass for each block that moves"),
         "weights of all that is passed": (lambda m, n: (n + 2 * passed(m, n)) / (3 * n), "in a frozen block no gradient of a weight"),

@@ -114,7 +114,12 @@ def _kth(sizes: Tensor, count: int) -> Tensor:
     return sizes.flatten().sort(descending=True).values[count - 1]
 
 
+def _by_topk(scores: Tensor, count: int) -> Tensor:
+    return torch.zeros(scores.numel(), dtype=torch.bool).index_fill(0, scores.abs().flatten().topk(count).indices, True).view(scores.shape)
+
+
 _MISCHOSEN: dict[str, Callable[[Tensor, int], Tensor]] = {
+    "`topk` promises no order among equal ones; a stable sort does": _by_topk,
     "all that equal the threshold are in; only as many may be as there is room for": _from(lambda s, k: s >= _kth(s, k)),
     "all that equal the threshold are out; some of them are needed to make up the count": _from(lambda s, k: s > _kth(s, k)),
     "that goes by sign; -2 is larger in size than 1": lambda s, k: _first(s - s.min() + 1, k),

@@ -91,13 +91,14 @@ _MISCOUNTED: dict[str, Rule] = {
     hints=[
         "If the methods were equal, each difference could as well have had the other sign. Which means could then have come out?",
         "`itertools.product((1, -1), repeat=n)` gives all `2 ** n` ways. Take the mean of each, and compare sizes: `abs` on both sides.",
-        "Count the flips with `abs(sum(flipped)) >= abs(sum(differences))`, the one that changes nothing too, and divide by `2 ** n`.",
+        "Count the flips with `abs(sum(flipped)) >= abs(sum(differences)) - 1e-12`, the one that changes nothing too, over `2 ** n`. "
+        "(Sums that differ by rounding alone are equal.)",
     ],
     solution="""
 from itertools import product
 
 def flips(differences):
-    seen = abs(sum(differences))
+    seen = abs(sum(differences)) - 1e-12  # sums that differ by rounding alone are equal
     ways = list(product((1, -1), repeat=len(differences)))
     count = sum(abs(sum(sign * d for sign, d in zip(way, differences))) >= seen for way in ways)
     return count / len(ways)

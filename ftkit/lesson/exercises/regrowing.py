@@ -20,6 +20,11 @@ def _grown(size: int, k: int, moving: int) -> Case:
 
 
 _MASKS = [_grown(12, 5, 2), _grown(20, 8, 3), _grown(9, 4, 1)]
+_FULL = Case(
+    (torch.arange(6), torch.tensor([3.0, -2.0, 0.1, 0.2, 0.3, 1.0]), torch.tensor([9.0, 9.0, 0.0, 0.0, 0.0, 9.0]), 3),
+    "all 6 of 6 entries, of which 3 make way, and only scores of 0 are free",
+)
+"""What stays must not be chosen again even where all that is free has a score of 0."""
 Pair = tuple[Tensor, Tensor]
 
 
@@ -87,7 +92,8 @@ def regrow(yours: Any) -> str:
     yours = usable(yours, takes)
     answers = [_checked(ask(yours, takes, *case.given), case) for case in _MASKS]
     why = fault(answers, _MASKS, _MISGROWN, lambda got, wrong: all(torch.equal(a, b) for a, b in zip(got, wrong, strict=True)))
-    for case, (places, values) in zip(_MASKS, answers, strict=True):
+    for case in (*_MASKS, _FULL):
+        places, values = _checked(ask(yours, takes, *case.given), case)
         right, should = _regrown(*case.given)
         if not torch.equal(places, right):
             missing = next(place for place in right.tolist() if place not in places.tolist())

@@ -91,6 +91,9 @@ _TAUGHT = [_taught(6, 4, 3, 4.0, 0.3, ()), _taught(7, 3, 4, 2.0, 0.8, (0, 4, 5))
 _BARE = _taught(4, 3, 6, 2.0, 0.5, (0, 1, 2, 3))
 _MISTAUGHT: dict[str, Callable[[Tensor, Tensor, Tensor, float, float], Tensor]] = {
     "the factor T^2 is missing": lambda z, of, y, t, w: (1 - w) * _hard(z, y) + w * _soft(z, of, t),
+    "the teacher's part is the cross-entropy with its answers; take off their entropy, and it is the divergence": lambda z, of, y, t, w: (
+        (1 - w) * _hard(z, y) + w * t**2 * F.cross_entropy(z / t, (of / t).softmax(-1))
+    ),
     "the factor is T^2; yours is T": lambda z, of, y, t, w: (1 - w) * _hard(z, y) + w * t * _soft(z, of, t),
     "student and teacher have changed places; the teacher's probabilities weigh the sum": lambda z, of, y, t, w: (
         (1 - w) * _hard(z, y) + w * t**2 * _soft(of, z, t)
