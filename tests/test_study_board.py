@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from threading import Thread
@@ -22,7 +23,23 @@ from ftkit.record import read_table
 from ftkit.remembering import runs
 from ftkit.studies import board
 from ftkit.studies.bench import FROZEN, FULL, STEPS, bill, load
-from ftkit.studies.board import BUDGETS, EXAMPLES, FIXED, METHODS, MIDDLE, MOST, NUMBERS, OPERATIONS, PLACES, RAILS, RANKS, SEEDS, spaces
+from ftkit.studies.board import (
+    BUDGETS,
+    CONTROL,
+    EXAMPLES,
+    FIXED,
+    LARGER_ALPHA,
+    METHODS,
+    MIDDLE,
+    MOST,
+    NUMBERS,
+    OPERATIONS,
+    PLACES,
+    RAILS,
+    RANKS,
+    SEEDS,
+    spaces,
+)
 from ftkit.studies.family import sizes
 from ftkit.studies.recording import kept_in, made_by, make, standing
 from ftkit.sweeps import where
@@ -81,6 +98,21 @@ def test_a_run_has_as_many_steps_as_its_budget_pays_for() -> None:
     events = list(board.trial("digits", "last block", MIDDLE, 64, 1e-3, OPERATIONS, test=True))
     assert many > STEPS and sum(event.stage == "train" for event in events) == many
     assert {event.step for event in events if event.stage in ("test", "cost")} == {many}
+
+
+def test_the_control_is_lora_with_16_times_the_alpha_and_stands_in_no_family(table: pd.DataFrame) -> None:
+    (own, _), (usual, _) = (spaces("digits", name, MIDDLE, MOST, 0) for name in (LARGER_ALPHA, "LoRA"))
+    assert own == replace(usual, alpha=16 * usual.alpha)
+    assert board.steps("digits", LARGER_ALPHA, MIDDLE, MOST, CONTROL) == STEPS
+    read = where(table, method=LARGER_ALPHA, quantity="test/accuracy")
+    assert set(read["budget"]) == {CONTROL} and len(read) == len(PLACES) * len(SEEDS)
+    assert LARGER_ALPHA not in METHODS and LARGER_ALPHA not in set(board.for_the_panel(table)["who"])
+
+
+def test_the_seconds_of_a_step_are_those_of_every_method() -> None:
+    (taken,) = board.seconds(("digits",), rounds=3).values()
+    assert set(taken) == {*METHODS, *RAILS} and all(0 < value < 1 for value in taken.values())
+    assert taken[FULL] > taken["last block"]
 
 
 def test_bad_names_are_refused() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from ftkit.events import Event, packed, unpacked
 from ftkit.lesson import classroom
-from ftkit.lesson.evidence_board import COSTS, Evidence, board_claims
+from ftkit.lesson.evidence_board import COSTS, Evidence, board_claims, pace
 from ftkit.lesson.registered import Plan, read
 from ftkit.record import read_table
 from ftkit.shared import shared_folder
@@ -21,6 +21,7 @@ from ftkit.studies.board import (
     BUDGETS,
     EXAMPLES,
     FIXED,
+    LARGER_ALPHA,
     LRS,
     METHODS,
     MIDDLE,
@@ -118,15 +119,33 @@ class TestBoard:
 
 class TestClaims:
     def test_they_are_told_by_budget(self, table: pd.DataFrame) -> None:
-        numbers, operations, everywhere = board_claims(table)
+        numbers, operations, everywhere, control = board_claims(table)
         assert NUMBERS in numbers.claim and OPERATIONS in operations.claim
-        assert (numbers.verdict, everywhere.verdict) == ("holds", "holds")
+        assert (numbers.verdict, everywhere.verdict, control.verdict) == ("holds", "holds", "holds")
         assert operations.verdict == "does not hold", operations.statistic
 
     def test_one_task_on_which_nothing_wins_speaks_against_everywhere(self, table: pd.DataFrame) -> None:
-        flat = table[(table["on"] != "digits") | table["method"].isin(["LoRA", *RAILS])]
+        flat = table[(table["on"] != "digits") | table["method"].isin(["LoRA", LARGER_ALPHA, *RAILS])]
         same = pd.concat([flat, *[where(table, on="digits", method="LoRA", rank=MIDDLE).assign(method=name) for name in METHODS[1:]]])
-        assert board_claims(same, (NUMBERS,))[-1].verdict == "does not hold"
+        assert board_claims(same, (NUMBERS,))[1].verdict == "does not hold"
+
+    def test_a_lead_that_a_larger_alpha_has_too_is_lora_s_own(self, table: pd.DataFrame) -> None:
+        lead = 0.03 * table["method"].eq(LARGER_ALPHA) * table["quantity"].isin(["valid/accuracy", "test/accuracy"])
+        control = board_claims(table.assign(value=table["value"] + lead))[-1]
+        assert control.verdict == "does not hold" and control.statistic.endswith("ties")
+
+    def test_which_alpha_is_chosen_on_valid_and_never_on_test(self, table: pd.DataFrame) -> None:
+        larger = table["method"].eq(LARGER_ALPHA)
+        lead = 0.1 * (larger & table["quantity"].eq("test/accuracy")) - 0.1 * (larger & table["quantity"].eq("valid/accuracy"))
+        found = Evidence(table.assign(value=table["value"] + lead))
+        assert all((found.with_its_alpha(on) == found.test(on, "LoRA")).all() for on in PLACES)
+
+    def test_a_table_without_the_control_makes_no_claim_of_it(self, table: pd.DataFrame) -> None:
+        assert len(board_claims(table[table["method"] != LARGER_ALPHA])) == 3
+
+
+def test_the_pace_is_the_mean_over_the_tasks_of_shares_of_lora_s_seconds() -> None:
+    assert pace({"seconds": {"a": {"LoRA": 2.0, "DoRA": 3.0}, "b": {"LoRA": 10.0, "DoRA": 10.0}}}) == {"LoRA": 1.0, "DoRA": 1.25}
 
     def test_every_cell_is_a_family(self, table: pd.DataFrame) -> None:
         cells = Evidence(table).cells
