@@ -31,12 +31,12 @@ def png(plots: Sequence[Any]) -> dict[str, str]:
 
 
 def packed(sheet: Any) -> bytes:
-    """The image as a PNG of 128 colours. They are chosen to cover all that occur: by frequency, as is usual, a point that is small beside
+    """The image as a PNG of 192 colours. They are chosen to cover all that occur: by frequency, as is usual, a point that is small beside
     a picture of many shades would lose the colour of its technique."""
     from PIL import Image
 
     file = io.BytesIO()
-    sheet.quantize(128, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(file, "png", optimize=True)
+    sheet.quantize(192, method=Image.Quantize.MAXCOVERAGE, kmeans=1, dither=Image.Dither.NONE).save(file, "png", optimize=True)
     return file.getvalue()
 
 
