@@ -4,6 +4,7 @@ A figure is a `Spec`, `{"data": [trace, ...], "layout": {...}}`, and not a `plot
 takes too long for a plot that is repainted nine times a second. The tests have plotly check them.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -144,6 +145,8 @@ def trade_off(points: Sequence[Mapping[str, Any]], axis: str, here: Mapping[str,
     bill.
     """
     traces: list[Any] = []
+    means = [point["mean"] for point in points]
+    height = max(means, default=0.0) - min(means, default=0.0)
     for name in dict.fromkeys(point["name"] for point in points):
         own = [point for point in points if point["name"] == name]
         shade = COLOURS.get(name, colour)
@@ -151,7 +154,8 @@ def trade_off(points: Sequence[Mapping[str, Any]], axis: str, here: Mapping[str,
             scatter(
                 x=[point[axis] for point in own],
                 y=[point["mean"] for point in own],
-                text=[point["label"] for point in own],
+                text=_apart(own, axis, height),
+                hovertext=[point["label"] for point in own],
                 error_y={
                     "type": "data",
                     "symmetric": False,
@@ -177,3 +181,12 @@ def trade_off(points: Sequence[Mapping[str, Any]], axis: str, here: Mapping[str,
         "yaxis": {"title": {"text": "accuracy on valid"}, "tickformat": ".0%"},
     }
     return {"data": traces, "layout": layout(340, **axes)}
+
+
+def _apart(points: Sequence[Mapping[str, Any]], axis: str, height: float) -> list[str]:
+    """The labels of points, best first; what would stand on a better one's, at its cost and within a twentieth of the height, has none."""
+    shown: list[Mapping[str, Any]] = []
+    for point in sorted(points, key=lambda point: -point["mean"]):
+        if not any(abs(math.log(point[axis] / other[axis])) < 0.1 and other["mean"] - point["mean"] < height / 20 for other in shown):
+            shown.append(point)
+    return [str(point["label"]) if point in shown else "" for point in points]

@@ -300,6 +300,14 @@ def test_figures_say_what_they_are_given() -> None:
     assert (trade.data[1].x, trade.data[1].y) == ((20.0,), (0.6,))
 
 
+def test_labels_that_would_stand_on_each_other_are_left_to_the_pointer() -> None:
+    ends = {"name": "LoRA", "low": 0.0, "high": 1.0}
+    four = [(0.5, 10.0), (0.501, 10.2), (0.7, 10.0), (0.702, 100.0)]
+    points = [{**ends, "label": str(i), "mean": mean, "trainable": cost} for i, (mean, cost) in enumerate(four)]
+    line = go.Figure(trade_off(points, "trainable", None, "#0072b2")).data[0]
+    assert list(line.text) == ["", "1", "2", "3"] and list(line.hovertext) == ["0", "1", "2", "3"]
+
+
 def test_a_comparison_marks_the_best_rate_and_the_mean_difference() -> None:
     curve = {"lr": [1e-3, 1e-2, 1e-1], "mean": [0.5, 0.7, 0.7], "low": [0.4, 0.6, 0.6], "high": [0.6, 0.9, 0.8]}
     curve["best"] = [False, True, False]
