@@ -15,9 +15,8 @@ from typing import Any
 import torch
 
 from benchmarks import front_ends, live, sweeping, techniques
-from benchmarks.timing import Step, in_turns
 from ftkit import Adapted, Batch, LoRA, Net, Only, Task, docs, load_base, load_task, train
-from ftkit.studies.steps import stepper
+from ftkit.studies.steps import in_turns, stepper
 
 HEAD = Only("heads.*")
 RESULTS = Path(__file__).parent / "results.json"
@@ -47,7 +46,7 @@ def cached_head_ratio(task: Task) -> float:
     base = load_base("mini", task)
     small = task.take(400)
 
-    def run(*spaces: Any) -> Step:
+    def run(*spaces: Any) -> Callable[[], object]:
         return lambda: list(train(Adapted(base, *spaces), small, steps=40, readings=0))
 
     seconds = in_turns({"head": run(HEAD), "full": run()}, rounds=5)
@@ -94,7 +93,7 @@ def their_job(task: Task) -> float:
 def job_ratio(task: Task) -> tuple[float, float, float]:
     accuracies: dict[str, float] = {}
 
-    def keep(name: str, job: Callable[[Task], float]) -> Step:
+    def keep(name: str, job: Callable[[Task], float]) -> Callable[[], object]:
         return lambda: accuracies.update({name: job(task)})
 
     seconds = in_turns({"ours": keep("ours", our_job), "theirs": keep("theirs", their_job)}, rounds=3)

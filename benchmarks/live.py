@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from benchmarks.timing import in_turns
 from ftkit.events import Event
 from ftkit.readings import beside
 from ftkit.studies import bitfit, board, distance, distill, family, freezing, lora, multitask, sparse, sparse_look
+from ftkit.studies.steps import in_turns
 
 RUNS: dict[str, Callable[[], Iterator[Event]]] = {
     "01": partial(freezing.trial, "opening", 3, 3e-3, look=freezing.moved),

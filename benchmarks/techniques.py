@@ -6,13 +6,12 @@ from typing import Any
 
 import torch
 
-from benchmarks.timing import in_turns
 from ftkit import Adapted, BitFit, LastBlocks, LoRA, Net, Only, Rows, Space, Sparse, Task, load_base
 from ftkit.adapted import linear_layers
 from ftkit.cost import measure, peak
 from ftkit.data import Batch
 from ftkit.objective import Objective, supervised
-from ftkit.studies.steps import ratios, stepper
+from ftkit.studies.steps import in_turns, ratios, stepper
 from ftkit.techniques.balance import PCGrad, Weighted
 from ftkit.techniques.distill import Distillation, Teacher
 from ftkit.techniques.multitask import Joint

@@ -113,16 +113,12 @@ def learning(
         name = "this run" if single else f"{len(accuracy)} seeds"
         traces.append(scatter(x=x, y=y, name=name, mode="lines+markers", line=line, marker=marker, showlegend=i == 0))
     steps_done, losses = steps_done or [0], losses or [None]  # without a point the trace would take its axis with it
+    end = max(steps or 0, steps_done[-1])
     if floor is not None:
-        traces.append(_floor([0, steps or steps_done[-1]], floor))
+        traces.append(_floor([0, end], floor))
     traces.append(scatter(x=steps_done, y=losses, mode="lines", line={"color": colour, "width": 1.5}, showlegend=False, yaxis="y2"))
     axes = {
-        "xaxis": {
-            "title": {"text": "step"},
-            "rangemode": "tozero",
-            "anchor": "y2",
-            **({"range": [0, max([steps, *steps_done])]} if steps else {}),
-        },
+        "xaxis": {"title": {"text": "step"}, "rangemode": "tozero", "anchor": "y2", **({"range": [0, end]} if steps else {})},
         "yaxis": {"title": {"text": "accuracy on valid"}, "range": [0, 1], "domain": [0.36, 1], "tickformat": ".0%"},
         "yaxis2": {"title": {"text": "loss"}, "rangemode": "tozero", "domain": [0, 0.24], "anchor": "x"},
     }

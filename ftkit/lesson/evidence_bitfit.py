@@ -7,6 +7,7 @@ from ftkit.lesson.evidence import Claim
 from ftkit.lesson.judging import judged
 from ftkit.studies.bench import FULL
 from ftkit.studies.bitfit import ALL, GROUPS, GROUPS_AT, GROUPS_ON, PAIR, SAME_HEAD
+from ftkit.studies.recording import chosen
 from ftkit.sweeps import where
 from ftkit.training import HEAD_LR
 
@@ -42,8 +43,7 @@ class Evidence:
 
     def rate(self, on: str, examples: int, method: str = BITFIT, groups: str = ALL) -> float:
         """The rate that was chosen on valid."""
-        (lr,) = self._read(on, examples, method, groups)["lr"].unique()
-        return float(lr)
+        return chosen(self._read(on, examples, method, groups))
 
     def cost(self, name: str, on: str, method: str = BITFIT) -> float:
         """One entry of the bill, the median over the runs; for BitFit on all biases."""

@@ -68,8 +68,7 @@ class Evidence:
         """LoRA with alpha 16 or 256, whichever does better on valid, each at its best rate there: accuracy on test, one a seed."""
         asked: dict[str, Any] = {"on": on, "rank": MIDDLE, "examples": MOST}
         both = {LORA: NUMBERS, LARGER_ALPHA: CONTROL}
-        on_valid = {name: over_rates(self.every, method=name, budget=budget, **asked)["mean"].max() for name, budget in both.items()}
-        best = max(on_valid, key=lambda name: on_valid[name])
+        best = max(both, key=lambda name: float(over_rates(self.every, method=name, budget=both[name], **asked)["mean"].max()))
         return self.test(on, best, budget=both[best])
 
     def rivals(self, rank: int = MIDDLE, examples: int = MOST, budget: str = NUMBERS) -> list[str]:

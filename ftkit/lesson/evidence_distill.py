@@ -11,6 +11,7 @@ from ftkit.lesson.judging import judged
 from ftkit.studies.bench import BENCHES
 from ftkit.studies.distill import LABELS, MOST, PSEUDO, TRUE
 from ftkit.studies.distill_record import DISTILLATION, MAIN, TRIED, best_temperature
+from ftkit.studies.recording import chosen
 from ftkit.sweeps import where
 
 HINTON = "Hinton, Vinyals and Dean 2015, arXiv:1503.02531"
@@ -42,8 +43,7 @@ class Evidence:
 
     def rate(self, on: str, method: str = DISTILLATION, **moved: Any) -> float:
         """The rate that was chosen on valid."""
-        (lr,) = self._rows(on, method, "test/accuracy", moved)["lr"].unique()
-        return float(lr)
+        return chosen(self._rows(on, method, "test/accuracy", moved))
 
     def teacher(self, on: str) -> float:
         """How often the teacher is right on test."""

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from functools import lru_cache
 from pathlib import Path
-from statistics import median
 
 import pandas as pd
 import torch
@@ -19,7 +18,7 @@ from ftkit.studies import sparse
 from ftkit.studies.bench import FROZEN, FULL, HEAD, SIZE, STEPS, bill, fine_tuning, load
 from ftkit.studies.family import fitting, sizes
 from ftkit.studies.recording import make, settled
-from ftkit.studies.steps import stepper
+from ftkit.studies.steps import in_turns, stepper
 from ftkit.sweeps import where
 from ftkit.techniques.bitfit import BitFit
 from ftkit.techniques.dora import DoRA
@@ -67,6 +66,8 @@ def steepest(on: str, rank: int, examples: int, seed: int) -> Space:
     return top(gradient(base.fresh_heads(seed), batches, sparse.where(on, sparse.LINEAR)), density(on, rank))
 
 
+LARGER_ALPHA = "LoRA, alpha 256"
+"""LoRA with 16 times its alpha: LoRA+, whose B has 16 times A's rate, does nearly the same. A control, asked for after LoRA+ had won."""
 Made = Callable[[str, int, int, int], tuple[Space, ...]]
 MADE: dict[str, Made] = {
     "LoRA": lambda on, rank, examples, seed: (LoRA(rank),),
@@ -77,10 +78,9 @@ MADE: dict[str, Made] = {
     "sparse, gradient": lambda on, rank, examples, seed: (steepest(on, rank, examples, seed),),
     "whole rows": lambda on, rank, examples, seed: (Rows(share_of_rows(on, rank), "random", sparse.where(on, sparse.LINEAR), seed),),
     "last block": lambda on, rank, examples, seed: (LastBlocks(1),),
+    LARGER_ALPHA: lambda on, rank, examples, seed: (LoRA(rank, alpha=16 * 16.0),),
 }
-METHODS = tuple(MADE)
-LARGER_ALPHA = "LoRA, alpha 256"
-"""LoRA with 16 times its alpha: LoRA+, whose B has 16 times A's rate, does nearly the same. A control, asked for after LoRA+ had won."""
+METHODS = tuple(name for name in MADE if name != LARGER_ALPHA)
 RAILS = (FROZEN, FULL)
 OWN = "this method"
 """The method of the panel's own rows; which one it is stands in `who`."""
@@ -116,8 +116,6 @@ def spaces(on: str, method: str, rank: int, examples: int, seed: int) -> tuple[S
     """
     if method in RAILS:
         return () if method == FULL else (HEAD,)
-    if method == LARGER_ALPHA:
-        return LoRA(rank, alpha=16 * 16.0), HEAD
     if method not in MADE:
         raise ValueError(f"method must be one of {', '.join((*METHODS, *RAILS))}, got {method!r}")
     return (*MADE[method](on, rank, examples, seed), HEAD)
@@ -174,18 +172,16 @@ def seconds(places: Sequence[str] = tuple(PLACES), rounds: int = 100) -> dict[st
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        return {on: _in_turns(on, rounds) for on in places}
+        return {on: in_turns(_steppers(on), rounds) for on in places}
     finally:
         torch.set_num_threads(threads)
 
 
-def _in_turns(on: str, rounds: int) -> dict[str, float]:
+def _steppers(on: str) -> dict[str, Callable[[], float]]:
     base, task = load(on)
     stream = task.take(MOST).batches(SIZE, torch.Generator().manual_seed(0))
     batches = [batch for batch, _ in zip(stream, range(16), strict=False)]
-    turns = {name: stepper(Adapted(base, *spaces(on, name, MIDDLE, MOST, 0)), batches) for name in (*METHODS, *RAILS)}
-    taken = [{name: step() for name, step in turns.items()} for _ in range(rounds + 1)][1:]  # the first makes the optimizer's state
-    return {name: median(each[name] for each in taken) for name in turns}
+    return {name: stepper(Adapted(base, *spaces(on, name, MIDDLE, MOST, 0)), batches) for name in (*METHODS, *RAILS)}
 
 
 def record(

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from ftkit.studies.bench import FROZEN, FULL, rail
-from ftkit.studies.recording import few, make, settled
+from ftkit.studies.recording import chosen, few, make, settled
 from ftkit.studies.sparse import BODY, CRITERIA, LINEAR, ROWS, SHARES, trial
 from ftkit.sweeps import grid, where
 
@@ -67,9 +67,8 @@ def choices(table: pd.DataFrame) -> pd.DataFrame:
     may lie beyond."""
     rows = []
     for key, part in where(table, method=SPARSE).groupby(list(BY), sort=False):
-        (lr,) = part[part["quantity"] == "test/accuracy"]["lr"].unique()
-        tried = sorted(part["lr"].unique())
-        rows.append({**dict(zip(BY, key, strict=True)), "lr": float(lr), "edge": not tried[0] < lr < tried[-1]})
+        lr, tried = chosen(part), sorted(part["lr"].unique())
+        rows.append({**dict(zip(BY, key, strict=True)), "lr": lr, "edge": not tried[0] < lr < tried[-1]})
     return pd.DataFrame(rows).sort_values(list(BY), ignore_index=True)
 
 

@@ -1,7 +1,7 @@
 """How long a step takes: methods in turns on the same batches, so that noise hits all alike."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
 from itertools import count
 from statistics import median
@@ -34,6 +34,18 @@ def ratios(base: Net, task: Task, *spaces: Space, steps: int, blocks: int = BLOC
         ours, full = (median(each) for each in zip(*seconds, strict=True))
         found.append(ours / full)
     return found
+
+
+def in_turns(steps: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+    """Seconds a call of each step, all in turns: the median of `rounds` after two to warm up."""
+    times: dict[str, list[float]] = {name: [] for name in steps}
+    for turn in range(rounds + 2):
+        for name, step in steps.items():
+            start = time.perf_counter()
+            step()
+            if turn >= 2:
+                times[name].append(time.perf_counter() - start)
+    return {name: median(values) for name, values in times.items()}
 
 
 def stepper(model: nn.Module, batches: Sequence[Any], objective: Objective = supervised) -> Callable[[], float]:
