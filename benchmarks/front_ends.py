@@ -19,7 +19,7 @@ IMPORTS = """\
 from functools import partial
 from ftkit import Explorer, Recorded
 from ftkit.shared import shared_folder
-from ftkit.pictures import spectra
+from ftkit.pictures.lora import spectra
 from ftkit.record import read_table
 from ftkit.studies.bench import BENCHES, STEPS, load
 from ftkit.studies.lora import LRS, RANKS, TARGETS, spectrum, trial

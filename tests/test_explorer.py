@@ -19,7 +19,7 @@ from ftkit.comparisons import differences, rates
 from ftkit.events import Event
 from ftkit.explorer import Explorer
 from ftkit.figures import COLOURS, learning, trade_off
-from ftkit.pictures import spectra
+from ftkit.pictures.lora import spectra
 from ftkit.record import read_table
 from ftkit.recorded import Recorded
 from ftkit.session import Ended, Job

@@ -11,7 +11,7 @@ import torch
 
 from ftkit.adapted import Adapted
 from ftkit.events import Event
-from ftkit.pictures import movements
+from ftkit.pictures.bitfit import movements
 from ftkit.pictures.bitfit import WEAKEST
 from ftkit.record import read_table
 from ftkit.recorded import Recorded

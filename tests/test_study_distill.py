@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ftkit.adapted import Adapted
 from ftkit.events import Event, unpacked
-from ftkit.pictures import teaching
+from ftkit.pictures.distill import teaching
 from ftkit.pictures.distill import Example, plain
 from ftkit.record import read_table
 from ftkit.recorded import Recorded

@@ -13,7 +13,7 @@ import torch
 from ftkit.adapted import Adapted
 from ftkit.events import Event, packed, unpacked
 from ftkit.lesson.evidence_family import EARLY, OTHERS, Evidence, family_claims, gain
-from ftkit.pictures import turns
+from ftkit.pictures.family import turns
 from ftkit.record import read_table
 from ftkit.shared import shared_folder
 from ftkit.studies import bench, family

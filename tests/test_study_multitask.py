@@ -13,7 +13,8 @@ import torch
 from ftkit.adapted import Adapted
 from ftkit.delta import Delta
 from ftkit.events import Event
-from ftkit.pictures import conflicts, front
+from ftkit.pictures.multitask import conflicts
+from ftkit.pictures.multitask import front
 from ftkit.record import read_table
 from ftkit.recorded import Recorded
 from ftkit.shared import shared_folder

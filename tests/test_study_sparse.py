@@ -14,7 +14,7 @@ import torch
 from ftkit.adapted import Adapted, linear_layers
 from ftkit.entries import Chosen
 from ftkit.events import Event
-from ftkit.pictures import mask
+from ftkit.pictures.sparse import mask
 from ftkit.record import read_table
 from ftkit.recorded import Recorded
 from ftkit.scores import fisher, gradient
