@@ -18,9 +18,9 @@ MOVES = 20
 IMPORTS = """\
 from functools import partial
 from ftkit import Explorer, Recorded
-from ftkit.shared import shared_folder
+from ftkit.paths import shared_folder
 from ftkit.pictures.lora import spectra
-from ftkit.record import read_table
+from ftkit.storage import read_table
 from ftkit.studies.bench import BENCHES, STEPS, load
 from ftkit.studies.lora import LRS, RANKS, TARGETS, spectrum, trial
 load("opening")

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ftkit.adapted import stream, twin
 from ftkit.data import Batch, Task
 from ftkit.reader import Images, Texts
-from ftkit.shared import shared_folder
+from ftkit.paths import shared_folder
 
 SHIPPED = ("mini", "mini-vit")
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"

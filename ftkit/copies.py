@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ftkit.record import write_json
+from ftkit.storage import write_json
 
 RECORD = ".ftkit-lessons.json"  # beside the copies: what each was when it was copied
 

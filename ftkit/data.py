@@ -13,7 +13,7 @@ from datasets import ClassLabel, Dataset, Features, Value
 from datasets import Sequence as Nested
 from torch import Tensor
 
-from ftkit.shared import shared_folder
+from ftkit.paths import shared_folder
 
 STAGES = ("train", "valid", "test")
 POOL = 32

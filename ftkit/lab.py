@@ -42,7 +42,7 @@ def environment() -> dict[str, str]:
 
 def open_lab(options: argparse.Namespace) -> int:
     """Brings the copies up to date and serves them until the learner stops the server; the server's exit status."""
-    from ftkit.shared import shared_folder
+    from ftkit.paths import shared_folder
 
     if importlib.util.find_spec("jupyterlab") is None:
         raise ValueError("JupyterLab must be installed, got no package of that name; pip install 'ftkit[lab]' brings it")

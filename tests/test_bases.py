@@ -11,7 +11,7 @@ from ftkit.bases import Net, load_base
 from ftkit.data import Task, load_task
 from ftkit.masked import fill
 from ftkit.pretrain.corpus import HELD_OUT
-from ftkit.shared import shared_folder
+from ftkit.paths import shared_folder
 
 
 @pytest.mark.parametrize("name", ["mini", "mini-vit"])

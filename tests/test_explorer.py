@@ -20,10 +20,10 @@ from ftkit.events import Event
 from ftkit.explorer import Explorer
 from ftkit.figures import COLOURS, learning, trade_off
 from ftkit.pictures.lora import spectra
-from ftkit.record import read_table
+from ftkit.storage import read_table
 from ftkit.recorded import Recorded
 from ftkit.session import Ended, Job
-from ftkit.shared import shared_folder
+from ftkit.paths import shared_folder
 from ftkit.studies.__main__ import STUDIES
 from ftkit.sweeps import READING, grid, replay, sweep, where
 from ftkit.widgets.bill import ROWS, bill

@@ -5,8 +5,8 @@ from typing import Any
 
 import pandas as pd
 
-from ftkit.record import read_table
-from ftkit.shared import shared_folder
+from ftkit.storage import read_table
+from ftkit.paths import shared_folder
 from ftkit.studies import freezing_record, multitask_record, sparse_record
 from ftkit.studies.bench import FROZEN, FULL
 from ftkit.studies.multitask_record import BALANCE, DELTAS, TRANSFER

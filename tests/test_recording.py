@@ -13,7 +13,7 @@ from kept_trials import LOG, begun, counted
 import ftkit
 from ftkit.events import Event, unpacked
 from ftkit.lineage import named, version
-from ftkit.record import read_table
+from ftkit.storage import read_table
 from ftkit.studies import __main__ as studies
 from ftkit.studies import lora
 from ftkit.studies.bench import FROZEN, load, rail

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from ftkit.events import unpacked
-from ftkit.record import read_table
-from ftkit.shared import shared_folder
+from ftkit.storage import read_table
+from ftkit.paths import shared_folder
 from ftkit.stats import interval
 from ftkit.studies.bench import FROZEN, FULL, load
 from ftkit.studies.recording import chosen, few

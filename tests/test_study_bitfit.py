@@ -13,9 +13,9 @@ from ftkit.adapted import Adapted
 from ftkit.events import Event
 from ftkit.pictures.bitfit import movements
 from ftkit.pictures.bitfit import WEAKEST
-from ftkit.record import read_table
+from ftkit.storage import read_table
 from ftkit.recorded import Recorded
-from ftkit.shared import shared_folder
+from ftkit.paths import shared_folder
 from ftkit.studies import bench, bitfit
 from ftkit.sweeps import tuned, where
 from ftkit.techniques.bitfit import BitFit

@@ -19,7 +19,7 @@ from distributed import Client, LocalCluster
 
 from ftkit.adapted import Adapted
 from ftkit.events import Event, packed
-from ftkit.record import read_table
+from ftkit.storage import read_table
 from ftkit.remembering import runs
 from ftkit.studies import board
 from ftkit.studies.bench import FROZEN, FULL, STEPS, bill, load

@@ -16,9 +16,9 @@ from ftkit.adapted import Adapted
 from ftkit.events import Event, unpacked
 from ftkit.pictures.distill import teaching
 from ftkit.pictures.distill import Example, plain
-from ftkit.record import read_table
+from ftkit.storage import read_table
 from ftkit.recorded import Recorded
-from ftkit.shared import shared_folder
+from ftkit.paths import shared_folder
 from ftkit.studies import bench, distill, distill_record, pupils, teachers
 from ftkit.studies.bench import FROZEN, FULL
 from ftkit.studies.distill import LABELS, MOST, PSEUDO, ROWS, TRUE

@@ -14,8 +14,8 @@ from ftkit.adapted import Adapted
 from ftkit.events import Event, packed, unpacked
 from ftkit.lesson.evidence_family import EARLY, OTHERS, Evidence, family_claims, gain
 from ftkit.pictures.family import turns
-from ftkit.record import read_table
-from ftkit.shared import shared_folder
+from ftkit.storage import read_table
+from ftkit.paths import shared_folder
 from ftkit.studies import bench, family
 from ftkit.studies.family import FIXED, HIGH, JUDGED, LRS, MADE, ONS, OWN, RANKS, RELATIVES
 from ftkit.sweeps import where

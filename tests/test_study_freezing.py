@@ -15,9 +15,9 @@ from ftkit.adapted import Adapted
 from ftkit.events import Event
 from ftkit.figures import GREY
 from ftkit.pictures.transfer import FROZEN, SHADES, between, network
-from ftkit.record import read_table
+from ftkit.storage import read_table
 from ftkit.recorded import Recorded
-from ftkit.shared import shared_folder
+from ftkit.paths import shared_folder
 from ftkit.studies import bench, freezing, freezing_record, recipes
 from ftkit.studies.freezing import ALL, BLOCKS, POSITIONS, parts, spaces
 from ftkit.studies.freezing_record import FAR_RATES, FREEZING, LRS, RATES, RECIPE_RATES, SEEDS, choices, for_the_panel

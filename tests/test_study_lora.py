@@ -10,8 +10,8 @@ import pytest
 from ftkit.adapted import Adapted
 from ftkit.events import Event
 from ftkit.lesson.evidence_lora import Evidence, lora_claims
-from ftkit.record import read_table
-from ftkit.shared import shared_folder
+from ftkit.storage import read_table
+from ftkit.paths import shared_folder
 from ftkit.stats import verdict
 from ftkit.studies import bench, lora
 from ftkit.sweeps import replay, tuned, where

@@ -15,9 +15,9 @@ from ftkit.delta import Delta
 from ftkit.events import Event
 from ftkit.pictures.multitask import conflicts
 from ftkit.pictures.multitask import front
-from ftkit.record import read_table
+from ftkit.storage import read_table
 from ftkit.recorded import Recorded
-from ftkit.shared import shared_folder
+from ftkit.paths import shared_folder
 from ftkit.studies import multitask, multitask_deltas, multitask_record
 from ftkit.studies.bench import FROZEN, FULL, SIZE, STEPS
 from ftkit.studies.multitask import ALTERNATING, EXAMPLES, FIXED, HALF, HELPS, HURTS, IMAGES, LEARNED, OWN, SHARES, WAYS

@@ -15,10 +15,10 @@ from ftkit.adapted import Adapted, linear_layers
 from ftkit.entries import Chosen
 from ftkit.events import Event
 from ftkit.pictures.sparse import mask
-from ftkit.record import read_table
+from ftkit.storage import read_table
 from ftkit.recorded import Recorded
 from ftkit.scores import fisher, gradient
-from ftkit.shared import shared_folder
+from ftkit.paths import shared_folder
 from ftkit.studies import bench, sparse, sparse_record
 from ftkit.studies.recording import few
 from ftkit.studies.sparse import BODY, CRITERIA, DENSITIES, LINEAR, SHARES, in_parts, space

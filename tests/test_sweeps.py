@@ -10,7 +10,7 @@ import pytest
 
 from ftkit.events import Diverged, Event, packed, unpacked
 from ftkit.lesson.judging import by_seed, by_seed_and_item
-from ftkit.record import read_table, write_table
+from ftkit.storage import read_table, write_table
 from ftkit.recorded import Recorded
 from ftkit.stats import interval
 from ftkit.sweeps import grid, last, replay, summary, sweep, tuned, where

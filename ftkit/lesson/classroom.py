@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from ftkit.record import read_table, write_table
+from ftkit.storage import read_table, write_table
 from ftkit.studies.board import EXAMPLES, MIDDLE, NUMBERS, trial
 from ftkit.studies.recording import about, chosen
 from ftkit.sweeps import sweep

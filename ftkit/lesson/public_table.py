@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from ftkit.shared import shared_folder
+from ftkit.paths import shared_folder
 from ftkit.stats import holm, proportion, two_proportions
 
 ITEMS = 1319

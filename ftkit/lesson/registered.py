@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ftkit.record import write_json
+from ftkit.storage import write_json
 from ftkit.stats import FEWEST, interval, sign_flip, verdict
 
 

@@ -16,7 +16,7 @@ from ftkit.bases import Net, base_path, load_base
 from ftkit.pretrain.corpus import all_prose, held_out_prose, without
 from ftkit.pretrain.mini import NEIGHBOURS_LR, WORDS_LR, first_stage, new_model, pretrain, second_stage
 from ftkit.pretrain.words import pack
-from ftkit.record import write_json
+from ftkit.storage import write_json
 from ftkit.techniques.freeze import Only
 from ftkit.training import evaluate, train
 

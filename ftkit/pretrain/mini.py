@@ -21,7 +21,7 @@ from transformers import BertConfig, BertForMaskedLM
 from ftkit import docs
 from ftkit.pretrain.corpus import all_prose, held_out_prose, without
 from ftkit.pretrain.words import pack, ppmi_vectors, train_tokenizer, unigram_loss
-from ftkit.record import write_json
+from ftkit.storage import write_json
 
 VOCABULARY, WIDTH, LAYERS, HEADS, INNER, POSITIONS = 8192, 96, 3, 4, 192, 128
 BATCH_TOKENS, WARMUP, MASKED, CLS_ID, MASK_ID = 2048, 0.05, 0.15, 2, 4

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import ViTConfig, ViTForImageClassification
 
-from ftkit.record import write_json
+from ftkit.storage import write_json
 
 SIZE, PATCH, WIDTH, LAYERS, HEADS, INNER = 8, 2, 72, 3, 4, 288
 GLYPHS = string.ascii_letters + "!#$%&*+<=>?@^~{}[]"

@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from time import sleep
 
-from ftkit.shared import shared_folder
+from ftkit.paths import shared_folder
 from ftkit.studies import (
     bitfit,
     board,

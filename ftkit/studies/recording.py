@@ -19,7 +19,7 @@ import pandas as pd
 import torch
 import transformers
 
-from ftkit.record import write_table
+from ftkit.storage import write_table
 from ftkit.remembering import Remembering, runs
 from ftkit.studies.bench import BENCHES, load
 from ftkit.sweeps import KEPT, Settings, Trial, summary, sweep, tuned, where

@@ -12,7 +12,7 @@ from sklearn.pipeline import make_pipeline
 
 from ftkit.change import Space
 from ftkit.events import Event, packed
-from ftkit.record import read_table
+from ftkit.storage import read_table
 from ftkit.studies.bench import FROZEN, FULL, HEAD, VALID_ROWS, fine_tuning, load, place
 from ftkit.studies.recording import few, make, settled
 from ftkit.sweeps import grid, last, summary, sweep, where

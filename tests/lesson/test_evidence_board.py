@@ -13,8 +13,8 @@ from ftkit.events import Event, packed, unpacked
 from ftkit.lesson import classroom
 from ftkit.lesson.evidence_board import COSTS, Evidence, board_claims, pace
 from ftkit.lesson.registered import Plan, read
-from ftkit.record import read_table
-from ftkit.shared import shared_folder
+from ftkit.storage import read_table
+from ftkit.paths import shared_folder
 from ftkit.studies import board
 from ftkit.studies.bench import FROZEN, FULL
 from ftkit.studies.board import (

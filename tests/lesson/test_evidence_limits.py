@@ -11,8 +11,8 @@ import pytest
 from ftkit.events import Event, packed, unpacked
 from ftkit.lesson.evidence_cost import at_equal_accuracy, cost_claims, forgetting
 from ftkit.lesson.evidence_limits import FAR, NEAR, Evidence, far_claims
-from ftkit.record import read_table
-from ftkit.shared import shared_folder
+from ftkit.storage import read_table
+from ftkit.paths import shared_folder
 from ftkit.studies import bench, distance, distance_record
 from ftkit.studies.bench import FULL
 from ftkit.studies.distance import ATTENTION, BOTH, INSIDE, LARGE, LARGE_RANK, LORA, PLACES, RANKS, SCRATCH, WAYS, WORDS

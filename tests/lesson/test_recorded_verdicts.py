@@ -19,8 +19,8 @@ from ftkit.lesson.evidence_lora import lora_claims
 from ftkit.lesson.evidence_multitask import multitask_claims
 from ftkit.lesson.evidence_sparse import sparse_claims
 from ftkit.lesson.evidence_transfer import transfer_claims
-from ftkit.record import read_table
-from ftkit.shared import shared_folder
+from ftkit.storage import read_table
+from ftkit.paths import shared_folder
 from ftkit.stats import interval, verdict
 from ftkit.studies import lora
 from ftkit.studies.__main__ import STUDIES
