@@ -15,7 +15,8 @@ from typing import Any
 import torch
 
 from benchmarks import front_ends, live, sweeping, techniques
-from ftkit import Adapted, Batch, LoRA, Net, Only, Task, docs, load_base, load_task, train
+from ftkit import Adapted, Batch, LoRA, Net, Only, Task, load_base, load_task, train
+from ftkit.tasks import docs
 from ftkit.studies.steps import in_turns, stepper
 
 HEAD = Only("heads.*")

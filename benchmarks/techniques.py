@@ -9,7 +9,7 @@ import torch
 from ftkit import Adapted, BitFit, LastBlocks, LoRA, Net, Only, Rows, Space, Sparse, Task, load_base
 from ftkit.adapted import linear_layers
 from ftkit.cost import measure, peak
-from ftkit.data import Batch
+from ftkit.tasks.task import Batch
 from ftkit.objective import Objective, supervised
 from ftkit.studies.steps import in_turns, ratios, stepper
 from ftkit.techniques.balance import PCGrad, Weighted

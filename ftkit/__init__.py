@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from ftkit.change import Space as Space
     from ftkit.cost import Cost as Cost
     from ftkit.cost import measure as measure
-    from ftkit.data import Batch as Batch
-    from ftkit.data import Task as Task
-    from ftkit.data import load_task as load_task
+    from ftkit.tasks.task import Batch as Batch
+    from ftkit.tasks.task import Task as Task
+    from ftkit.tasks.task import load_task as load_task
     from ftkit.delta import Delta as Delta
     from ftkit.entries import Chosen as Chosen
     from ftkit.entries import top as top
@@ -103,7 +103,7 @@ _HOME = {
     "ftkit.bases": ("Net", "load_base"),
     "ftkit.change": ("Change", "Dense", "Space"),
     "ftkit.cost": ("Cost", "measure"),
-    "ftkit.data": ("Batch", "Task", "load_task"),
+    "ftkit.tasks.task": ("Batch", "Task", "load_task"),
     "ftkit.delta": ("Delta",),
     "ftkit.entries": ("Chosen", "top", "top_each"),
     "ftkit.events": ("Diverged", "Event"),

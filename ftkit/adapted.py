@@ -21,7 +21,7 @@ from transformers.pytorch_utils import Conv1D
 
 from ftkit.change import Change, Dense, EmbeddingChange, LinearChange, Space
 from ftkit.delta import Delta, formed
-from ftkit.docstrings import unit_hash
+from ftkit.tasks.docstrings import unit_hash
 
 Module = TypeVar("Module", bound=nn.Module)
 

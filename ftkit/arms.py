@@ -7,7 +7,7 @@ from typing import Any
 from ftkit.adapted import Adapted
 from ftkit.bases import Net
 from ftkit.change import Space
-from ftkit.data import Task
+from ftkit.tasks.task import Task
 from ftkit.objective import Objective, supervised
 from ftkit.techniques.freeze import Only
 from ftkit.training import HEAD_LR, Data

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ftkit.adapted import stream, twin
-from ftkit.data import Batch, Task
+from ftkit.tasks.task import Batch, Task
 from ftkit.reader import Images, Texts
 from ftkit.paths import shared_folder
 

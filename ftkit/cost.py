@@ -19,7 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, 
 
 from ftkit.adapted import Adapted
 from ftkit.change import Dense
-from ftkit.data import Batch
+from ftkit.tasks.task import Batch
 from ftkit.objective import Objective, supervised
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ftkit.adapted import Adapted
-from ftkit.data import Batch
+from ftkit.tasks.task import Batch
 from ftkit.objective import supervised
 
 

@@ -15,7 +15,7 @@ from ftkit.arms import Arm, Setting
 from ftkit.bases import load_base
 from ftkit.compared import arms, found
 from ftkit.cost import Cost, measure
-from ftkit.data import load_task
+from ftkit.tasks.task import load_task
 from ftkit.storage import write_json
 from ftkit.stats import interval
 from ftkit.training import evaluate, train

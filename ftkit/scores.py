@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ftkit.adapted import select, twin
 from ftkit.bases import Net
-from ftkit.data import Batch
+from ftkit.tasks.task import Batch
 from ftkit.delta import Delta
 from ftkit.objective import Objective, supervised
 

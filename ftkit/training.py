@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ftkit.adapted import Adapted
-from ftkit.data import Batch
+from ftkit.tasks.task import Batch
 from ftkit.events import Diverged, Event
 from ftkit.objective import Objective, supervised
 from ftkit.readings import Readings

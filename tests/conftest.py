@@ -13,7 +13,7 @@ from lesson_stage import Notebook
 from transformers import AutoModel, BertConfig, DistilBertConfig, GPT2Config, RobertaConfig
 
 from ftkit.bases import Net, load_base
-from ftkit.data import Task, load_task, table
+from ftkit.tasks.task import Task, load_task, table
 from ftkit.lesson import front
 from ftkit.reader import Texts
 

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from ftkit.adapted import Adapted
 from ftkit.arms import with_head
-from ftkit.data import Batch
+from ftkit.tasks.task import Batch
 from ftkit.techniques.adalora import AdaLoRA
 from ftkit.techniques.bitfit import BitFit
 from ftkit.techniques.dora import DoRA

@@ -9,7 +9,7 @@ from transformers import BertForMaskedLM
 
 from ftkit.adapted import Adapted
 from ftkit.bases import base_path, load_base
-from ftkit.data import load_task
+from ftkit.tasks.task import load_task
 from ftkit.pretrain.mini import hide
 from ftkit.studies.aftermath import READ, aftermath, effective_rank, hidden_words, likeness
 from ftkit.studies.bench import FULL, HEAD, load

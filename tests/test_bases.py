@@ -8,7 +8,7 @@ from laws import batch_of
 
 from ftkit import bases
 from ftkit.bases import Net, load_base
-from ftkit.data import Task, load_task
+from ftkit.tasks.task import Task, load_task
 from ftkit.masked import fill
 from ftkit.pretrain.corpus import HELD_OUT
 from ftkit.paths import shared_folder

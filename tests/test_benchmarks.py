@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from benchmarks.techniques import Method, objectives
 from ftkit import Adapted, Net, load_base
-from ftkit.data import Batch
+from ftkit.tasks.task import Batch
 from ftkit.objective import supervised
 from ftkit.studies.steps import stepper
 

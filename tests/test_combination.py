@@ -5,7 +5,7 @@ from conftest import net, small_task
 from laws import HEAD
 
 from ftkit.adapted import Adapted
-from ftkit.data import Task, table
+from ftkit.tasks.task import Task, table
 from ftkit.techniques.distill import Distillation, Teacher, divergence, unlabelled
 from ftkit.techniques.lora import LoRA
 from ftkit.techniques.multitask import Mixture

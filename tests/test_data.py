@@ -4,8 +4,8 @@ import torch
 from conftest import small_task
 
 from ftkit.bases import load_base
-from ftkit.data import Task, load_task
-from ftkit.digits import WORDS
+from ftkit.tasks.task import Task, load_task
+from ftkit.tasks.digits import WORDS
 
 
 def seeded(seed: int = 0) -> torch.Generator:

@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 import torch
 
-from ftkit import docs as module
-from ftkit.data import STAGES, Task, load_task
-from ftkit.docs import LABELS, LIBRARIES, permuted
-from ftkit.docstrings import parse, read, root_of, sentences, source_files, unit_hash
+from ftkit.tasks import docs as module
+from ftkit.tasks.task import STAGES, Task, load_task
+from ftkit.tasks.docs import LABELS, LIBRARIES, permuted
+from ftkit.tasks.docstrings import parse, read, root_of, sentences, source_files, unit_hash
 from ftkit.pretrain.corpus import HELD_OUT, without
 
 

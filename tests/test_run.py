@@ -8,7 +8,7 @@ from ftkit.__main__ import main
 from ftkit.arms import Setting, with_head
 from ftkit.bases import load_base
 from ftkit.compared import Distilled
-from ftkit.data import load_task
+from ftkit.tasks.task import load_task
 from ftkit.techniques.freeze import Only
 
 ARGUMENTS = ["run", "--base", "mini", "--steps", "3", "--size", "4"]

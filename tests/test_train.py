@@ -6,7 +6,7 @@ from conftest import net, small_task
 from laws import HEAD
 
 from ftkit.adapted import Adapted
-from ftkit.data import Task
+from ftkit.tasks.task import Task
 from ftkit.events import Diverged, Event
 from ftkit.techniques.freeze import LastBlocks, Only
 from ftkit.techniques.lora import LoRA

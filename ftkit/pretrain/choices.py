@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from transformers import AutoTokenizer, BertForMaskedLM
 
-from ftkit import docs
+from ftkit.tasks import docs
 from ftkit.adapted import Adapted
 from ftkit.bases import Net, base_path, load_base
 from ftkit.pretrain.corpus import all_prose, held_out_prose, without

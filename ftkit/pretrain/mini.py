@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import BertConfig, BertForMaskedLM
 
-from ftkit import docs
+from ftkit.tasks import docs
 from ftkit.pretrain.corpus import all_prose, held_out_prose, without
 from ftkit.pretrain.words import pack, ppmi_vectors, train_tokenizer, unigram_loss
 from ftkit.storage import write_json

@@ -9,7 +9,7 @@ from transformers import BertForMaskedLM
 
 from ftkit.adapted import Adapted, linear_layers
 from ftkit.bases import base_path, load_base, quiet
-from ftkit.data import load_task
+from ftkit.tasks.task import load_task
 from ftkit.pretrain.mini import hide
 
 READ = 256

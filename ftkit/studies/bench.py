@@ -10,7 +10,7 @@ from ftkit.adapted import Adapted
 from ftkit.bases import Net, load_base
 from ftkit.change import Space
 from ftkit.cost import measure
-from ftkit.data import Task, load_task
+from ftkit.tasks.task import Task, load_task
 from ftkit.events import Event, packed
 from ftkit.techniques.freeze import Only
 from ftkit.training import HEAD_LR, Evaluation, Look, Rate, evaluate, train

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ftkit.adapted import Adapted
 from ftkit.cost import measure
-from ftkit.data import Task
+from ftkit.tasks.task import Task
 from ftkit.events import Event, packed
 from ftkit.objective import Objective, supervised
 from ftkit.pictures.distill import Example

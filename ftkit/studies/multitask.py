@@ -10,7 +10,7 @@ import torch
 from ftkit.adapted import Adapted
 from ftkit.bases import Net, load_base
 from ftkit.cost import measure
-from ftkit.data import Task, load_task
+from ftkit.tasks.task import Task, load_task
 from ftkit.events import Event
 from ftkit.objective import supervised
 from ftkit.studies.bench import FROZEN, FULL, HEAD, SIZE, STEPS, VALID_ROWS, tested

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from ftkit.adapted import Adapted
 from ftkit.bases import Net
-from ftkit.data import Task
+from ftkit.tasks.task import Task
 from ftkit.delta import Delta
 from ftkit.events import Event
 from ftkit.studies.bench import SIZE, STEPS, VALID_ROWS, tested

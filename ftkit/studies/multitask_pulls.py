@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 
 from ftkit.adapted import Adapted, stream
-from ftkit.data import Batch, Task
+from ftkit.tasks.task import Batch, Task
 from ftkit.gradients import block, body_gradient, cosines_between
 
 CONTROL = "itself"

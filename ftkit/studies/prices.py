@@ -11,7 +11,7 @@ from ftkit.adapted import Adapted
 from ftkit.bases import load_base
 from ftkit.change import Space
 from ftkit.cost import measure
-from ftkit.data import Batch, Task, table
+from ftkit.tasks.task import Batch, Task, table
 from ftkit.studies.bench import FULL, HEAD, SIZE, load
 from ftkit.studies.steps import ratios
 from ftkit.techniques.bitfit import BitFit

@@ -10,7 +10,7 @@ from datasets import Dataset, concatenate_datasets
 from torch import Tensor
 
 from ftkit.bases import Net
-from ftkit.data import Task
+from ftkit.tasks.task import Task
 from ftkit.studies.bench import VALID_ROWS, load
 from ftkit.studies.teachers import SCHOOLING, divided, known, stored
 from ftkit.techniques.distill import Teacher, agreement, pseudo_labelled, unlabelled

@@ -7,7 +7,7 @@ from functools import lru_cache
 from ftkit.adapted import Adapted
 from ftkit.bases import Net, load_base
 from ftkit.change import Space
-from ftkit.data import Task, load_task
+from ftkit.tasks.task import Task, load_task
 from ftkit.events import Event
 from ftkit.studies.bench import BENCHES, HEAD, SIZE, STEPS, VALID_ROWS, load, tested
 from ftkit.studies.freezing import BLOCKS, spaces

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ftkit.adapted import Adapted, linear_layers, select
 from ftkit.change import Space
-from ftkit.data import Task
+from ftkit.tasks.task import Task
 from ftkit.entries import exact_count, top
 from ftkit.events import Event
 from ftkit.scores import fisher, gradient, movement

@@ -13,7 +13,7 @@ from torch import nn
 from ftkit.adapted import Adapted
 from ftkit.bases import Net, load_base
 from ftkit.change import Space
-from ftkit.data import Task
+from ftkit.tasks.task import Task
 from ftkit.objective import Objective, supervised
 from ftkit.studies.bench import HEAD, SIZE, load
 from ftkit.techniques.lora import LoRA

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ftkit.adapted import Adapted
 from ftkit.bases import load_base
-from ftkit.data import STAGES, Task
+from ftkit.tasks.task import STAGES, Task
 from ftkit.paths import shared_folder
 from ftkit.studies.bench import SIZE, VALID_ROWS, load
 from ftkit.techniques.distill import Teacher

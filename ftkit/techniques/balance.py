@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ftkit.adapted import Adapted, stream
-from ftkit.data import Batch, Task
+from ftkit.tasks.task import Batch, Task
 from ftkit.objective import supervised
 
 Batches = Batch | Iterable[Batch]

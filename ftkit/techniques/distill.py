@@ -12,7 +12,7 @@ from datasets import Dataset
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ftkit.data import Batch, Task
+from ftkit.tasks.task import Batch, Task
 
 
 class Teacher:

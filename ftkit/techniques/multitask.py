@@ -15,7 +15,7 @@ from datasets import Dataset, concatenate_datasets
 from torch import Tensor
 
 from ftkit.adapted import Adapted, stream
-from ftkit.data import Batch, Task
+from ftkit.tasks.task import Batch, Task
 from ftkit.gradients import block, body_gradient, cosines_between
 
 WINDOW = 16

@@ -6,7 +6,7 @@ import torch
 from datasets import Dataset
 from torch import Tensor
 
-from ftkit.data import Batch
+from ftkit.tasks.task import Batch
 
 
 class Stored:

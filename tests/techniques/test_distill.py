@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from ftkit.adapted import Adapted
 from ftkit.bases import load_base
-from ftkit.data import Batch, Task, table
+from ftkit.tasks.task import Batch, Task, table
 from ftkit.objective import supervised
 from ftkit.techniques.distill import Distillation, Teacher, agreement, divergence, pseudo_labelled, unlabelled
 from ftkit.techniques.lora import LoRA

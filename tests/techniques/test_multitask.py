@@ -14,7 +14,7 @@ from torch import nn
 from ftkit.adapted import Adapted
 from ftkit.bases import Net
 from ftkit.cost import measure
-from ftkit.data import Batch, Task, load_task, table
+from ftkit.tasks.task import Batch, Task, load_task, table
 from ftkit.objective import supervised
 from ftkit.techniques import balance
 from ftkit.techniques.balance import GradNorm, PCGrad, Uncertainty, Weighted, losses, projected, rebalanced

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ftkit.data import STAGES, Task, table
+from ftkit.tasks.task import STAGES, Task, table
 
 SUFFIXES = (".csv", ".jsonl", ".parquet")
 TEXTS = (

@@ -3,7 +3,7 @@
 import numpy as np
 from sklearn.datasets import load_digits
 
-from ftkit.data import Task, table
+from ftkit.tasks.task import Task, table
 
 NAMES = ("digits", "digits-parity", "digits-as-text")
 WORDS = "abcdefghijklmnopq"

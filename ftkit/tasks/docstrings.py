@@ -1,7 +1,7 @@
 """Docstrings of installed packages, found with `ast`: nothing is imported, nothing is run.
 
 This is where the kit's English comes from: every machine that can run the kit carries tens of megabytes of technical prose, written by
-people, with labels that are facts (which library, what kind of object). `python -m ftkit.docstrings` is the worker that `read` starts.
+people, with labels that are facts (which library, what kind of object). `python -m ftkit.tasks.docstrings` is the worker that `read` starts.
 """
 
 import ast
@@ -99,7 +99,7 @@ def read(files: Iterable[Path], workers: int = 2) -> Iterator[tuple[Path, list[R
     Plain subprocesses, because a process pool would run a user's unguarded script again.
     """
     names = [str(path) for path in files]
-    command = [sys.executable, "-m", "ftkit.docstrings"]
+    command = [sys.executable, "-m", "ftkit.tasks.docstrings"]
     running = []
     for worker in range(workers):
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf8")

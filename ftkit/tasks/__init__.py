@@ -1,0 +1,1 @@
+"""Data: what arrives. Tasks, their splits, and how a file becomes one."""
