@@ -71,7 +71,7 @@ def their_job(task: Task) -> float:
     from transformers import AutoModelForSequenceClassification, AutoTokenizer, DataCollatorWithPadding, Trainer, TrainingArguments
     from transformers.utils import logging
 
-    from ftkit.bases import base_path
+    from ftkit.model.base import base_path
 
     logging.set_verbosity_error()
     tokenizer = AutoTokenizer.from_pretrained(base_path("mini"))

@@ -7,10 +7,10 @@ from typing import Any
 import torch
 
 from ftkit import Adapted, BitFit, LastBlocks, LoRA, Net, Only, Rows, Space, Sparse, Task, load_base
-from ftkit.adapted import linear_layers
+from ftkit.model.adapted import linear_layers
 from ftkit.cost import measure, peak
 from ftkit.tasks.task import Batch
-from ftkit.objective import Objective, supervised
+from ftkit.model.objective import Objective, supervised
 from ftkit.studies.steps import in_turns, ratios, stepper
 from ftkit.techniques.balance import PCGrad, Weighted
 from ftkit.techniques.distill import Distillation, Teacher

@@ -17,29 +17,29 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ftkit.adapted import Adapted as Adapted
-    from ftkit.bases import Net as Net
-    from ftkit.bases import load_base as load_base
-    from ftkit.change import Change as Change
-    from ftkit.change import Dense as Dense
-    from ftkit.change import Space as Space
+    from ftkit.model.adapted import Adapted as Adapted
+    from ftkit.model.base import Net as Net
+    from ftkit.model.base import load_base as load_base
+    from ftkit.model.change import Change as Change
+    from ftkit.model.change import Dense as Dense
+    from ftkit.model.change import Space as Space
     from ftkit.cost import Cost as Cost
     from ftkit.cost import measure as measure
     from ftkit.tasks.task import Batch as Batch
     from ftkit.tasks.task import Task as Task
     from ftkit.tasks.task import load_task as load_task
-    from ftkit.delta import Delta as Delta
-    from ftkit.entries import Chosen as Chosen
-    from ftkit.entries import top as top
-    from ftkit.entries import top_each as top_each
+    from ftkit.model.delta import Delta as Delta
+    from ftkit.model.entries import Chosen as Chosen
+    from ftkit.model.entries import top as top
+    from ftkit.model.entries import top_each as top_each
     from ftkit.events import Diverged as Diverged
     from ftkit.events import Event as Event
     from ftkit.explorer import Explorer as Explorer
-    from ftkit.objective import supervised as supervised
+    from ftkit.model.objective import supervised as supervised
     from ftkit.recorded import Recorded as Recorded
-    from ftkit.scores import fisher as fisher
-    from ftkit.scores import gradient as gradient
-    from ftkit.scores import movement as movement
+    from ftkit.model.entry_scores import fisher as fisher
+    from ftkit.model.entry_scores import gradient as gradient
+    from ftkit.model.entry_scores import movement as movement
     from ftkit.stats import bootstrap as bootstrap
     from ftkit.stats import crossed as crossed
     from ftkit.stats import equivalence as equivalence
@@ -99,18 +99,18 @@ __version__ = "0.1.0"
 
 # Names are fetched when first used: `import ftkit` must not wait for the libraries below it.
 _HOME = {
-    "ftkit.adapted": ("Adapted",),
-    "ftkit.bases": ("Net", "load_base"),
-    "ftkit.change": ("Change", "Dense", "Space"),
+    "ftkit.model.adapted": ("Adapted",),
+    "ftkit.model.base": ("Net", "load_base"),
+    "ftkit.model.change": ("Change", "Dense", "Space"),
     "ftkit.cost": ("Cost", "measure"),
     "ftkit.tasks.task": ("Batch", "Task", "load_task"),
-    "ftkit.delta": ("Delta",),
-    "ftkit.entries": ("Chosen", "top", "top_each"),
+    "ftkit.model.delta": ("Delta",),
+    "ftkit.model.entries": ("Chosen", "top", "top_each"),
     "ftkit.events": ("Diverged", "Event"),
     "ftkit.explorer": ("Explorer",),
-    "ftkit.objective": ("supervised",),
+    "ftkit.model.objective": ("supervised",),
     "ftkit.recorded": ("Recorded",),
-    "ftkit.scores": ("fisher", "gradient", "movement"),
+    "ftkit.model.entry_scores": ("fisher", "gradient", "movement"),
     "ftkit.stats": ("bootstrap", "crossed", "equivalence", "family", "holm", "interval", "proportion", "sign_flip", "verdict"),
     "ftkit.sweeps": ("grid", "replay", "sweep"),
     "ftkit.techniques.adalora": ("AdaLoRA", "Pruning"),

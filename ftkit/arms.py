@@ -4,11 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ftkit.adapted import Adapted
-from ftkit.bases import Net
-from ftkit.change import Space
+from ftkit.model.adapted import Adapted
+from ftkit.model.base import Net
+from ftkit.model.change import Space
 from ftkit.tasks.task import Task
-from ftkit.objective import Objective, supervised
+from ftkit.model.objective import Objective, supervised
 from ftkit.techniques.freeze import Only
 from ftkit.training import HEAD_LR, Data
 

@@ -11,7 +11,7 @@ from typing import Any
 from ftkit import techniques
 from ftkit.arms import Arm, Setting, Slots, judges, of_space
 from ftkit.tasks.task import Task
-from ftkit.objective import Objective, supervised
+from ftkit.model.objective import Objective, supervised
 from ftkit.techniques.balance import GradNorm, PCGrad, Uncertainty, Weighted
 from ftkit.techniques.distill import Distillation, Teacher, unlabelled
 from ftkit.techniques.multitask import Mixture, Together

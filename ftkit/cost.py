@@ -17,10 +17,10 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.profiler import ProfilerActivity, profile, record_function
 from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
-from ftkit.adapted import Adapted
-from ftkit.change import Dense
+from ftkit.model.adapted import Adapted
+from ftkit.model.change import Dense
 from ftkit.tasks.task import Batch
-from ftkit.objective import Objective, supervised
+from ftkit.model.objective import Objective, supervised
 
 
 @dataclass(frozen=True)

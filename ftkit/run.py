@@ -12,7 +12,7 @@ import torch
 from tqdm.auto import tqdm
 
 from ftkit.arms import Arm, Setting
-from ftkit.bases import load_base
+from ftkit.model.base import load_base
 from ftkit.compared import arms, found
 from ftkit.cost import Cost, measure
 from ftkit.tasks.task import load_task

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ftkit.adapted import Adapted
+from ftkit.model.adapted import Adapted
 from ftkit.tasks.task import Batch
 from ftkit.events import Diverged, Event
-from ftkit.objective import Objective, supervised
+from ftkit.model.objective import Objective, supervised
 from ftkit.readings import Readings
 
 Rate = float | Callable[[str], float]

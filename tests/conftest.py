@@ -12,10 +12,10 @@ import torch
 from lesson_stage import Notebook
 from transformers import AutoModel, BertConfig, DistilBertConfig, GPT2Config, RobertaConfig
 
-from ftkit.bases import Net, load_base
+from ftkit.model.base import Net, load_base
 from ftkit.tasks.task import Task, load_task, table
 from ftkit.lesson import front
-from ftkit.reader import Texts
+from ftkit.model.inputs import Texts
 
 torch.set_num_threads(1)
 

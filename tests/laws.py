@@ -7,7 +7,7 @@ import torch
 from conftest import NETS, net, task_for
 from torch.nn import functional as F
 
-from ftkit.adapted import Adapted
+from ftkit.model.adapted import Adapted
 from ftkit.arms import with_head
 from ftkit.tasks.task import Batch
 from ftkit.techniques.adalora import AdaLoRA

@@ -4,8 +4,8 @@ from conftest import net
 from torch import nn
 from torch.nn import functional as F
 
-from ftkit.adapted import Adapted, select
-from ftkit.change import Change
+from ftkit.model.adapted import Adapted, select
+from ftkit.model.change import Change
 from ftkit.techniques.freeze import Only
 from ftkit.techniques.lora import LoRA
 

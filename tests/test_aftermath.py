@@ -7,8 +7,8 @@ import torch
 from torch.nn import functional as F
 from transformers import BertForMaskedLM
 
-from ftkit.adapted import Adapted
-from ftkit.bases import base_path, load_base
+from ftkit.model.adapted import Adapted
+from ftkit.model.base import base_path, load_base
 from ftkit.tasks.task import load_task
 from ftkit.pretrain.mini import hide
 from ftkit.studies.aftermath import READ, aftermath, effective_rank, hidden_words, likeness

@@ -6,10 +6,10 @@ import torch
 from conftest import NETS, net, small_task
 from laws import batch_of
 
-from ftkit import bases
-from ftkit.bases import Net, load_base
+from ftkit.model import base as bases
+from ftkit.model.base import Net, load_base
 from ftkit.tasks.task import Task, load_task
-from ftkit.masked import fill
+from ftkit.model.fill_mask import fill
 from ftkit.pretrain.corpus import HELD_OUT
 from ftkit.paths import shared_folder
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from benchmarks.techniques import Method, objectives
 from ftkit import Adapted, Net, load_base
 from ftkit.tasks.task import Batch
-from ftkit.objective import supervised
+from ftkit.model.objective import supervised
 from ftkit.studies.steps import stepper
 
 TASK, OTHER = small_task("docs"), small_task("other")

@@ -4,7 +4,7 @@ import torch
 from conftest import net, small_task
 from laws import HEAD
 
-from ftkit.adapted import Adapted
+from ftkit.model.adapted import Adapted
 from ftkit.tasks.task import Task, table
 from ftkit.techniques.distill import Distillation, Teacher, divergence, unlabelled
 from ftkit.techniques.lora import LoRA

@@ -11,9 +11,9 @@ from torch import nn
 from torch.optim import SGD, AdamW
 from transformers import AutoModel
 
-from ftkit.adapted import Adapted, linear_layers
+from ftkit.model.adapted import Adapted, linear_layers
 from ftkit.cost import Cost, Peak, flops, measure, peak, peak_of_steps, saved_bytes
-from ftkit.lowrank import LowRank, Matrix
+from ftkit.model.low_rank import LowRank, Matrix
 from ftkit.techniques.bitfit import BitFit
 from ftkit.techniques.freeze import LastBlocks, Only
 from ftkit.techniques.lora import LoRA

@@ -3,7 +3,7 @@ import pytest
 import torch
 from conftest import small_task
 
-from ftkit.bases import load_base
+from ftkit.model.base import load_base
 from ftkit.tasks.task import Task, load_task
 from ftkit.tasks.digits import WORDS
 

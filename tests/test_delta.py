@@ -6,8 +6,8 @@ from conftest import net
 from laws import HEAD, batch_of, learn
 from torch import nn
 
-from ftkit.adapted import Adapted
-from ftkit.delta import Delta
+from ftkit.model.adapted import Adapted
+from ftkit.model.delta import Delta
 from ftkit.techniques.adalora import AdaLoRA
 from ftkit.techniques.bitfit import BitFit
 from ftkit.techniques.dora import DoRA

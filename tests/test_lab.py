@@ -16,7 +16,8 @@ from typing import Any
 import nbformat
 import pytest
 
-from ftkit import bases, lab
+from ftkit import lab
+from ftkit.model import base as bases
 from ftkit.__main__ import main
 from ftkit.copies import RECORD, Copies, copy_lessons
 from ftkit.lab import FIRST

@@ -8,10 +8,10 @@ import pytest
 import torch
 from conftest import net, task_for
 
-from ftkit.adapted import Adapted
-from ftkit.change import Change
+from ftkit.model.adapted import Adapted
+from ftkit.model.change import Change
 from ftkit.events import Diverged, Event
-from ftkit.objective import supervised
+from ftkit.model.objective import supervised
 from ftkit.readings import Readings, beside
 from ftkit.studies import bitfit, lora, multitask
 from ftkit.techniques.lora import LoRA

@@ -6,7 +6,7 @@ from conftest import SENTENCES, net
 
 from ftkit.__main__ import main
 from ftkit.arms import Setting, with_head
-from ftkit.bases import load_base
+from ftkit.model.base import load_base
 from ftkit.compared import Distilled
 from ftkit.tasks.task import load_task
 from ftkit.techniques.freeze import Only

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 import pytest
 import torch
 
-from ftkit.adapted import Adapted
+from ftkit.model.adapted import Adapted
 from ftkit.events import Event
 from ftkit.pictures.bitfit import movements
 from ftkit.pictures.bitfit import WEAKEST

@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 from distributed import Client, LocalCluster
 
-from ftkit.adapted import Adapted
+from ftkit.model.adapted import Adapted
 from ftkit.events import Event, packed
 from ftkit.storage import read_table
 from ftkit.remembering import runs

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from ftkit.adapted import Adapted
+from ftkit.model.adapted import Adapted
 from ftkit.events import Event
 from ftkit.studies import bench, distance
 from ftkit.studies.distance import ATTENTION, BOTH, EMBEDDINGS, INSIDE, LORA, MADE, PLACES, RANKS, SCRATCH, WAYS, WORDS

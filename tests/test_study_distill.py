@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ftkit.adapted import Adapted
+from ftkit.model.adapted import Adapted
 from ftkit.events import Event, unpacked
 from ftkit.pictures.distill import teaching
 from ftkit.pictures.distill import Example, plain

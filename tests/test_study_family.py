@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 import pytest
 import torch
 
-from ftkit.adapted import Adapted
+from ftkit.model.adapted import Adapted
 from ftkit.events import Event, packed, unpacked
 from ftkit.lesson.evidence_family import EARLY, OTHERS, Evidence, family_claims, gain
 from ftkit.pictures.family import turns

@@ -11,7 +11,7 @@ import pytest
 import torch
 from conftest import net, small_task
 
-from ftkit.adapted import Adapted
+from ftkit.model.adapted import Adapted
 from ftkit.events import Event
 from ftkit.figures import GREY
 from ftkit.pictures.transfer import FROZEN, SHADES, between, network

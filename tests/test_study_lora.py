@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ftkit.adapted import Adapted
+from ftkit.model.adapted import Adapted
 from ftkit.events import Event
 from ftkit.lesson.evidence_lora import Evidence, lora_claims
 from ftkit.storage import read_table

@@ -10,8 +10,8 @@ import plotly.graph_objects as go
 import pytest
 import torch
 
-from ftkit.adapted import Adapted
-from ftkit.delta import Delta
+from ftkit.model.adapted import Adapted
+from ftkit.model.delta import Delta
 from ftkit.events import Event
 from ftkit.pictures.multitask import conflicts
 from ftkit.pictures.multitask import front

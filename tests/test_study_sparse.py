@@ -11,13 +11,13 @@ import plotly.graph_objects as go
 import pytest
 import torch
 
-from ftkit.adapted import Adapted, linear_layers
-from ftkit.entries import Chosen
+from ftkit.model.adapted import Adapted, linear_layers
+from ftkit.model.entries import Chosen
 from ftkit.events import Event
 from ftkit.pictures.sparse import mask
 from ftkit.storage import read_table
 from ftkit.recorded import Recorded
-from ftkit.scores import fisher, gradient
+from ftkit.model.entry_scores import fisher, gradient
 from ftkit.paths import shared_folder
 from ftkit.studies import bench, sparse, sparse_record
 from ftkit.studies.recording import few

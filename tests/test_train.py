@@ -5,7 +5,7 @@ import torch
 from conftest import net, small_task
 from laws import HEAD
 
-from ftkit.adapted import Adapted
+from ftkit.model.adapted import Adapted
 from ftkit.tasks.task import Task
 from ftkit.events import Diverged, Event
 from ftkit.techniques.freeze import LastBlocks, Only
@@ -82,7 +82,7 @@ def test_no_blocks_and_a_head_is_the_frozen_head() -> None:
 
 def test_a_loss_that_is_no_number_stops_the_run() -> None:
     def broken(model: Adapted, batch: object) -> dict[str, torch.Tensor]:
-        from ftkit.objective import supervised
+        from ftkit.model.objective import supervised
 
         return {"labels": supervised(model, batch)["labels"] * float("nan")}
 
@@ -92,7 +92,7 @@ def test_a_loss_that_is_no_number_stops_the_run() -> None:
 
 def test_terms_add_up_and_each_is_a_curve() -> None:
     def two(model: Adapted, batch: object) -> dict[str, torch.Tensor]:
-        from ftkit.objective import supervised
+        from ftkit.model.objective import supervised
 
         return {"labels": supervised(model, batch)["labels"], "constant": torch.tensor(2.0)}
 
@@ -118,7 +118,7 @@ def test_the_schedule_rises_and_falls() -> None:
 
 
 def test_an_evaluation_keeps_every_answer_in_the_order_of_the_rows(docs: Task) -> None:
-    from ftkit.bases import load_base
+    from ftkit.model.base import load_base
 
     model, rows = load_base("mini", docs), torch.arange(70)
     reading = evaluate(model, docs, "test", rows=70)

@@ -7,8 +7,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import BertForMaskedLM
 
-from ftkit.adapted import Adapted, linear_layers
-from ftkit.bases import base_path, load_base, quiet
+from ftkit.model.adapted import Adapted, linear_layers
+from ftkit.model.base import base_path, load_base, quiet
 from ftkit.tasks.task import load_task
 from ftkit.pretrain.mini import hide
 

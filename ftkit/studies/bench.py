@@ -6,9 +6,9 @@ from functools import lru_cache
 
 import torch
 
-from ftkit.adapted import Adapted
-from ftkit.bases import Net, load_base
-from ftkit.change import Space
+from ftkit.model.adapted import Adapted
+from ftkit.model.base import Net, load_base
+from ftkit.model.change import Space
 from ftkit.cost import measure
 from ftkit.tasks.task import Task, load_task
 from ftkit.events import Event, packed

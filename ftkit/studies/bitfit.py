@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from ftkit.adapted import Adapted
+from ftkit.model.adapted import Adapted
 from ftkit.events import Event
 from ftkit.studies import bench
 from ftkit.studies.bench import BENCHES, FROZEN, FULL, HEAD, fine_tuning, load

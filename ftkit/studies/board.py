@@ -8,12 +8,12 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from ftkit.adapted import Adapted, select
-from ftkit.change import Space
-from ftkit.entries import exact_count, top
+from ftkit.model.adapted import Adapted, select
+from ftkit.model.change import Space
+from ftkit.model.entries import exact_count, top
 from ftkit.events import Event
-from ftkit.lowrank import matrices
-from ftkit.scores import gradient
+from ftkit.model.low_rank import matrices
+from ftkit.model.entry_scores import gradient
 from ftkit.studies import sparse
 from ftkit.studies.bench import FROZEN, FULL, HEAD, SIZE, STEPS, bill, fine_tuning, load
 from ftkit.studies.family import fitting, sizes

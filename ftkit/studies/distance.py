@@ -5,7 +5,7 @@ from concurrent.futures import Executor
 
 import pandas as pd
 
-from ftkit.change import Space
+from ftkit.model.change import Space
 from ftkit.events import Event
 from ftkit.studies import bench
 from ftkit.studies.aftermath import aftermath

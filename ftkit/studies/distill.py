@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ftkit.adapted import Adapted
+from ftkit.model.adapted import Adapted
 from ftkit.cost import measure
 from ftkit.tasks.task import Task
 from ftkit.events import Event, packed
-from ftkit.objective import Objective, supervised
+from ftkit.model.objective import Objective, supervised
 from ftkit.pictures.distill import Example
 from ftkit.studies import bench
 from ftkit.studies.bench import BENCHES, FROZEN, FULL, HEAD, SIZE, STEPS, VALID_ROWS, load

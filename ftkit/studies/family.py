@@ -8,10 +8,10 @@ from pathlib import Path
 import pandas as pd
 from torch.nn import functional as F
 
-from ftkit.adapted import Adapted
-from ftkit.change import Space
+from ftkit.model.adapted import Adapted
+from ftkit.model.change import Space
 from ftkit.events import Event
-from ftkit.lowrank import matrices
+from ftkit.model.low_rank import matrices
 from ftkit.studies.bench import BENCHES, HEAD, STEPS, Between, fine_tuning, load, rail
 from ftkit.studies.lora import RAIL_LRS
 from ftkit.studies.recording import few, make, settled

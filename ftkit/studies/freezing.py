@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from ftkit.adapted import Adapted
-from ftkit.bases import Net
-from ftkit.change import Space
+from ftkit.model.adapted import Adapted
+from ftkit.model.base import Net
+from ftkit.model.change import Space
 from ftkit.events import Event
 from ftkit.studies.bench import HEAD, fine_tuning, load
 from ftkit.techniques.freeze import LastBlocks

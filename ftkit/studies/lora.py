@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from ftkit.adapted import Adapted
+from ftkit.model.adapted import Adapted
 from ftkit.events import Event
 from ftkit.studies.bench import BENCHES, FROZEN, FULL, HEAD, fine_tuning, rail
 from ftkit.studies.recording import few, make, settled

@@ -7,12 +7,12 @@ from typing import Any
 
 import torch
 
-from ftkit.adapted import Adapted
-from ftkit.bases import Net, load_base
+from ftkit.model.adapted import Adapted
+from ftkit.model.base import Net, load_base
 from ftkit.cost import measure
 from ftkit.tasks.task import Task, load_task
 from ftkit.events import Event
-from ftkit.objective import supervised
+from ftkit.model.objective import supervised
 from ftkit.studies.bench import FROZEN, FULL, HEAD, SIZE, STEPS, VALID_ROWS, tested
 from ftkit.studies.multitask_pulls import Pulls
 from ftkit.techniques.balance import GradNorm, PCGrad, Uncertainty, Weighted

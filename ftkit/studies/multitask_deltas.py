@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from ftkit.adapted import Adapted
-from ftkit.bases import Net
+from ftkit.model.adapted import Adapted
+from ftkit.model.base import Net
 from ftkit.tasks.task import Task
-from ftkit.delta import Delta
+from ftkit.model.delta import Delta
 from ftkit.events import Event
 from ftkit.studies.bench import SIZE, STEPS, VALID_ROWS, tested
 from ftkit.studies.multitask import EXAMPLES, FIXED, arriving, drawn, load, looking, objective

@@ -7,9 +7,9 @@ from statistics import median
 
 import torch
 
-from ftkit.adapted import Adapted
-from ftkit.bases import load_base
-from ftkit.change import Space
+from ftkit.model.adapted import Adapted
+from ftkit.model.base import load_base
+from ftkit.model.change import Space
 from ftkit.cost import measure
 from ftkit.tasks.task import Batch, Task, table
 from ftkit.studies.bench import FULL, HEAD, SIZE, load

@@ -9,7 +9,7 @@ import torch
 from datasets import Dataset, concatenate_datasets
 from torch import Tensor
 
-from ftkit.bases import Net
+from ftkit.model.base import Net
 from ftkit.tasks.task import Task
 from ftkit.studies.bench import VALID_ROWS, load
 from ftkit.studies.teachers import SCHOOLING, divided, known, stored

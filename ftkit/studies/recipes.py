@@ -4,9 +4,9 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from ftkit.adapted import Adapted
-from ftkit.bases import Net, load_base
-from ftkit.change import Space
+from ftkit.model.adapted import Adapted
+from ftkit.model.base import Net, load_base
+from ftkit.model.change import Space
 from ftkit.tasks.task import Task, load_task
 from ftkit.events import Event
 from ftkit.studies.bench import BENCHES, HEAD, SIZE, STEPS, VALID_ROWS, load, tested

@@ -7,12 +7,12 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from ftkit.adapted import Adapted, linear_layers, select
-from ftkit.change import Space
+from ftkit.model.adapted import Adapted, linear_layers, select
+from ftkit.model.change import Space
 from ftkit.tasks.task import Task
-from ftkit.entries import exact_count, top
+from ftkit.model.entries import exact_count, top
 from ftkit.events import Event
-from ftkit.scores import fisher, gradient, movement
+from ftkit.model.entry_scores import fisher, gradient, movement
 from ftkit.studies.bench import BENCHES, HEAD, SIZE, STEPS, VALID_ROWS, bill, fine_tuning, load, tested
 from ftkit.techniques.sparse import CRITERIA as WITHOUT_DATA
 from ftkit.techniques.sparse import Rows, Sparse, regrown

@@ -5,8 +5,8 @@ from fnmatch import fnmatch
 import torch
 from torch import Tensor
 
-from ftkit.adapted import Adapted, linear_layers
-from ftkit.entries import Entries
+from ftkit.model.adapted import Adapted, linear_layers
+from ftkit.model.entries import Entries
 from ftkit.studies.bitfit import GROUPS, block
 from ftkit.techniques.sparse import OutputRows
 

@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from ftkit.adapted import Adapted
-from ftkit.bases import Net, load_base
-from ftkit.change import Space
+from ftkit.model.adapted import Adapted
+from ftkit.model.base import Net, load_base
+from ftkit.model.change import Space
 from ftkit.tasks.task import Task
-from ftkit.objective import Objective, supervised
+from ftkit.model.objective import Objective, supervised
 from ftkit.studies.bench import HEAD, SIZE, load
 from ftkit.techniques.lora import LoRA
 

@@ -17,8 +17,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ftkit.adapted import Adapted
-from ftkit.bases import load_base
+from ftkit.model.adapted import Adapted
+from ftkit.model.base import load_base
 from ftkit.tasks.task import STAGES, Task
 from ftkit.paths import shared_folder
 from ftkit.studies.bench import SIZE, VALID_ROWS, load

@@ -10,7 +10,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
-from ftkit.change import Space
+from ftkit.model.change import Space
 from ftkit.events import Event, packed
 from ftkit.storage import read_table
 from ftkit.studies.bench import FROZEN, FULL, HEAD, VALID_ROWS, fine_tuning, load, place

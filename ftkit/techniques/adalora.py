@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ftkit.adapted import Adapted
-from ftkit.change import Change, LinearChange
-from ftkit.lowrank import Matrix, checked, matrices, per_rank
+from ftkit.model.adapted import Adapted
+from ftkit.model.change import Change, LinearChange
+from ftkit.model.low_rank import Matrix, checked, matrices, per_rank
 
 
 @dataclass(frozen=True)

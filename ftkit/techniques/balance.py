@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ftkit.adapted import Adapted, stream
+from ftkit.model.adapted import Adapted, stream
 from ftkit.tasks.task import Batch, Task
-from ftkit.objective import supervised
+from ftkit.model.objective import supervised
 
 Batches = Batch | Iterable[Batch]
 

@@ -5,8 +5,8 @@ from typing import TypeVar
 
 from torch import nn
 
-from ftkit.adapted import select, twin
-from ftkit.change import Change, Dense
+from ftkit.model.adapted import select, twin
+from ftkit.model.change import Change, Dense
 
 Module = TypeVar("Module", bound=nn.Module)
 

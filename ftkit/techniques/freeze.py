@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from ftkit.adapted import select
-from ftkit.change import Change, Dense
+from ftkit.model.adapted import select
+from ftkit.model.change import Change, Dense
 
 _BLOCK = re.compile(r"^(.*\.)(\d+)\.")
 

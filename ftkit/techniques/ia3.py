@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from ftkit.change import Change
-from ftkit.lowrank import Matrix, matrices
+from ftkit.model.change import Change
+from ftkit.model.low_rank import Matrix, matrices
 
 KEYS_AND_VALUES = re.compile(r".*\.(key|value|k_proj|v_proj|k_lin|v_lin)\.weight")
 INNER = re.compile(r".*(?<!attention)\.output\.dense\.weight|.*\.mlp\.(fc2|c_proj)\.weight|.*\.ffn\.lin2\.weight")

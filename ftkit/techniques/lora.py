@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from ftkit.change import Change
-from ftkit.lowrank import LowRank, checked, matrices, per_rank
+from ftkit.model.change import Change
+from ftkit.model.low_rank import LowRank, checked, matrices, per_rank
 
 
 @dataclass(frozen=True)

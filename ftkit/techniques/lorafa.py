@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from ftkit.adapted import stream
-from ftkit.change import Change
-from ftkit.lowrank import LowRank, checked, matrices, per_rank, uniform
+from ftkit.model.adapted import stream
+from ftkit.model.change import Change
+from ftkit.model.low_rank import LowRank, checked, matrices, per_rank, uniform
 
 
 @dataclass(frozen=True)

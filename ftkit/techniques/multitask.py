@@ -14,9 +14,9 @@ import torch
 from datasets import Dataset, concatenate_datasets
 from torch import Tensor
 
-from ftkit.adapted import Adapted, stream
+from ftkit.model.adapted import Adapted, stream
 from ftkit.tasks.task import Batch, Task
-from ftkit.gradients import block, body_gradient, cosines_between
+from ftkit.model.gradients import block, body_gradient, cosines_between
 
 WINDOW = 16
 """Among how many batches of each task `Together` seeks those of like length."""

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ftkit.change import Change
-from ftkit.lowrank import Matrix, checked, matrices
+from ftkit.model.change import Change
+from ftkit.model.low_rank import Matrix, checked, matrices
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from ftkit.change import Change
-from ftkit.lowrank import LowRank, checked, matrices
+from ftkit.model.change import Change
+from ftkit.model.low_rank import LowRank, checked, matrices
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
-from ftkit.adapted import Adapted, linear_layers, select, stream
-from ftkit.change import Change
-from ftkit.entries import Chosen, Entries, Scattered, exact_count, largest, top, top_each
+from ftkit.model.adapted import Adapted, linear_layers, select, stream
+from ftkit.model.change import Change
+from ftkit.model.entries import Chosen, Entries, Scattered, exact_count, largest, top, top_each
 
 CRITERIA = ("random", "largest", "smallest")
 
@@ -76,7 +76,7 @@ def regrown(model: Adapted, scores: Mapping[str, Tensor], share: float) -> Adapt
     After Evci et al. 2020 (RigL), arXiv:1911.11134, and Ansell et al. 2024 (SpIEL), arXiv:2401.16405.
 
     Args:
-        scores: the gradient at the model as it stands: `gradient(model.merged(), batches)` of `ftkit.scores`.
+        scores: the gradient at the model as it stands: `gradient(model.merged(), batches)` of `ftkit.model.entry_scores`.
         share: from 0 (no entry makes way) to 1 (all do).
 
     Raises:

@@ -4,8 +4,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from ftkit.adapted import twin
-from ftkit.bases import Net
+from ftkit.model.adapted import twin
+from ftkit.model.base import Net
 
 _BLOCK = re.compile(r"^(body\..*?\.)(\d+)\.")
 

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ftkit.adapted import stream
-from ftkit.change import Change, LinearChange
-from ftkit.lowrank import Matrix, checked, matrices
+from ftkit.model.adapted import stream
+from ftkit.model.change import Change, LinearChange
+from ftkit.model.low_rank import Matrix, checked, matrices
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from ftkit.lesson import Claim, bug, bugs, claims, quiz, show, sources
 from ftkit.lesson.front import VIEW
 from ftkit.lesson.look import inline
 from ftkit.lesson.planted import Bug
-from ftkit.lowrank import LowRank
+from ftkit.model.low_rank import LowRank
 from ftkit.techniques.lora import LoRA
 
 OPTIONS = {"A <b>": "Then B would have to be drawn.", "B": "So that nothing moves at first.", "both": "Then nothing ever learns."}

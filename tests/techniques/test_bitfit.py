@@ -10,8 +10,8 @@ from torch import nn
 from torch.nn import functional as F
 from transformers import AutoModel, LlamaConfig
 
-from ftkit.adapted import Adapted
-from ftkit.bases import Net
+from ftkit.model.adapted import Adapted
+from ftkit.model.base import Net
 from ftkit.cost import measure
 from ftkit.techniques.bitfit import BitFit, with_biases
 from ftkit.techniques.freeze import Only

@@ -14,10 +14,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ftkit.adapted import Adapted
-from ftkit.bases import load_base
+from ftkit.model.adapted import Adapted
+from ftkit.model.base import load_base
 from ftkit.tasks.task import Batch, Task, table
-from ftkit.objective import supervised
+from ftkit.model.objective import supervised
 from ftkit.techniques.distill import Distillation, Teacher, agreement, divergence, pseudo_labelled, unlabelled
 from ftkit.techniques.lora import LoRA
 from ftkit.techniques.stored import Stored, input_keys

@@ -7,8 +7,8 @@ from conftest import net, task_for
 from laws import SpaceLaws, batch_of
 from torch import nn
 
-from ftkit.adapted import Adapted
-from ftkit.bases import Net
+from ftkit.model.adapted import Adapted
+from ftkit.model.base import Net
 from ftkit.techniques.freeze import LastBlocks, Only, discriminative
 from ftkit.training import frozen_features, train
 

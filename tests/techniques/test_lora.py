@@ -7,8 +7,8 @@ from laws import HEAD, SpaceLaws, batch_of, learn
 from torch import nn
 from torch.nn import functional as F
 
-from ftkit.adapted import Adapted
-from ftkit.lowrank import LowRank, Matrix
+from ftkit.model.adapted import Adapted
+from ftkit.model.low_rank import LowRank, Matrix
 from ftkit.techniques.lora import LoRA
 from ftkit.training import train
 

@@ -10,10 +10,10 @@ from conftest import net, small_task
 from laws import HEAD, SpaceLaws, batch_of, learn
 from torch import Tensor, nn
 
-from ftkit.adapted import Adapted, stream
+from ftkit.model.adapted import Adapted, stream
 from ftkit.cost import saved_bytes
-from ftkit.lowrank import LowRank
-from ftkit.objective import supervised
+from ftkit.model.low_rank import LowRank
+from ftkit.model.objective import supervised
 from ftkit.techniques.adalora import AdaLoRA, Directions, Pruning
 from ftkit.techniques.dora import DoRA
 from ftkit.techniques.ia3 import IA3

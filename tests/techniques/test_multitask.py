@@ -11,11 +11,11 @@ from conftest import SENTENCES, digits, net, small_task
 from laws import HEAD
 from torch import nn
 
-from ftkit.adapted import Adapted
-from ftkit.bases import Net
+from ftkit.model.adapted import Adapted
+from ftkit.model.base import Net
 from ftkit.cost import measure
 from ftkit.tasks.task import Batch, Task, load_task, table
-from ftkit.objective import supervised
+from ftkit.model.objective import supervised
 from ftkit.techniques import balance
 from ftkit.techniques.balance import GradNorm, PCGrad, Uncertainty, Weighted, losses, projected, rebalanced
 from ftkit.techniques.freeze import LastBlocks, Only

@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers.pytorch_utils import Conv1D
 
-from ftkit.adapted import Adapted
-from ftkit.change import Space
+from ftkit.model.adapted import Adapted
+from ftkit.model.change import Space
 from ftkit.cost import flops, measure, peak, saved_bytes
-from ftkit.delta import Delta
-from ftkit.entries import Chosen, Entries, top, top_each
-from ftkit.scores import fisher, gradient, movement
+from ftkit.model.delta import Delta
+from ftkit.model.entries import Chosen, Entries, top, top_each
+from ftkit.model.entry_scores import fisher, gradient, movement
 from ftkit.techniques.bitfit import BitFit
 from ftkit.techniques.freeze import Only
 from ftkit.techniques.sparse import OutputRows, Rows, Sparse, SparseEach, regrown

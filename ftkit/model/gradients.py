@@ -6,9 +6,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ftkit.adapted import Adapted
+from ftkit.model.adapted import Adapted
 from ftkit.tasks.task import Batch
-from ftkit.objective import supervised
+from ftkit.model.objective import supervised
 
 
 def block(name: str) -> str:

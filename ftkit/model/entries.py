@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers.pytorch_utils import Conv1D
 
-from ftkit.adapted import Adapted, linear_layers
-from ftkit.change import Change, EmbeddingChange, LinearChange
+from ftkit.model.adapted import Adapted, linear_layers
+from ftkit.model.change import Change, EmbeddingChange, LinearChange
 
 
 class Scattered(LinearChange):
@@ -155,7 +155,7 @@ def top(scores: Mapping[str, Tensor], density: float) -> Chosen:
     """The entries with the largest scores of all weights together: exactly max(1, round(density n)) of n; of equal ones, the first.
 
     Args:
-        scores: for each weight that may move a tensor of its shape, finite; see `ftkit.scores`.
+        scores: for each weight that may move a tensor of its shape, finite; see `ftkit.model.entry_scores`.
         density: the share of the entries, above 0 and at most 1.
 
     Raises:

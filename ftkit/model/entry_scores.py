@@ -1,6 +1,6 @@
 """Scores from data: how much each entry of a weight matters, by gradients or by how far full fine-tuning moved it.
 
-Each function answers `{weight name: tensor of the weight's shape, at least 0}`; `top` of `ftkit.entries` chooses by them.
+Each function answers `{weight name: tensor of the weight's shape, at least 0}`; `top` of `ftkit.model.entries` chooses by them.
 """
 
 from collections.abc import Iterable, Iterator
@@ -9,11 +9,11 @@ from fnmatch import fnmatchcase
 import torch
 from torch import Tensor
 
-from ftkit.adapted import select, twin
-from ftkit.bases import Net
+from ftkit.model.adapted import select, twin
+from ftkit.model.base import Net
 from ftkit.tasks.task import Batch
-from ftkit.delta import Delta
-from ftkit.objective import Objective, supervised
+from ftkit.model.delta import Delta
+from ftkit.model.objective import Objective, supervised
 
 
 def gradient(model: Net, batches: Iterable[Batch], where: str = "body.*", objective: Objective = supervised) -> dict[str, Tensor]:

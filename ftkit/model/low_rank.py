@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers.pytorch_utils import Conv1D
 
-from ftkit.adapted import linear_layers, select
-from ftkit.change import LinearChange
+from ftkit.model.adapted import linear_layers, select
+from ftkit.model.change import LinearChange
 
 
 def per_rank(alpha: float | None, rank: int) -> float:

@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ftkit.adapted import stream, twin
+from ftkit.model.adapted import stream, twin
 from ftkit.tasks.task import Batch, Task
-from ftkit.reader import Images, Texts
+from ftkit.model.inputs import Images, Texts
 from ftkit.paths import shared_folder
 
 SHIPPED = ("mini", "mini-vit")

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from transformers.pytorch_utils import Conv1D
 
-from ftkit.change import Change, Dense, EmbeddingChange, LinearChange, Space
-from ftkit.delta import Delta, formed
+from ftkit.model.change import Change, Dense, EmbeddingChange, LinearChange, Space
+from ftkit.model.delta import Delta, formed
 from ftkit.tasks.docstrings import unit_hash
 
 Module = TypeVar("Module", bound=nn.Module)

@@ -2,7 +2,7 @@
 
 import torch
 
-from ftkit.bases import base_path, quiet
+from ftkit.model.base import base_path, quiet
 
 
 def fill(text: str, name: str = "mini", count: int = 5) -> list[str]:
