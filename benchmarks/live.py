@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from ftkit.events import Event
-from ftkit.readings import beside
+from ftkit.training.events import Event
+from ftkit.training.background_readings import beside
 from ftkit.studies import bitfit, board, distance, distill, family, freezing, lora, multitask, sparse, sparse_look
 from ftkit.studies.steps import in_turns
 

@@ -8,7 +8,7 @@ import torch
 
 from ftkit import Adapted, BitFit, LastBlocks, LoRA, Net, Only, Rows, Space, Sparse, Task, load_base
 from ftkit.model.adapted import linear_layers
-from ftkit.cost import measure, peak
+from ftkit.training.cost import measure, peak
 from ftkit.tasks.task import Batch
 from ftkit.model.objective import Objective, supervised
 from ftkit.studies.steps import in_turns, ratios, stepper
@@ -21,7 +21,7 @@ HEAD = Only("heads.*")
 LINEAR, BODY = "sparse, 1 % of linear layers", "sparse, 1 % of the whole body"
 HELD, PEAK = "gradients + optimizer, held after a step", "gradients + optimizer, peak of a step"
 """The gradients and AdamW's state that are there after a step; and the most that was allocated at once outside the forward passes, which
-the gradients of activations and what lives for a moment are part of: `ftkit.cost.Peak.beside_forward`."""
+the gradients of activations and what lives for a moment are part of: `ftkit.training.cost.Peak.beside_forward`."""
 EVERYTHING = "all bytes above the weights, peak of a step"
 TARGETS = {("BitFit", "flops"): 0.75, ("BitFit", "activations"): 0.7, (LINEAR, PEAK): 0.05, (BODY, PEAK): 0.05}
 

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from ftkit.model.change import Change as Change
     from ftkit.model.change import Dense as Dense
     from ftkit.model.change import Space as Space
-    from ftkit.cost import Cost as Cost
-    from ftkit.cost import measure as measure
+    from ftkit.training.cost import Cost as Cost
+    from ftkit.training.cost import measure as measure
     from ftkit.tasks.task import Batch as Batch
     from ftkit.tasks.task import Task as Task
     from ftkit.tasks.task import load_task as load_task
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from ftkit.model.entries import Chosen as Chosen
     from ftkit.model.entries import top as top
     from ftkit.model.entries import top_each as top_each
-    from ftkit.events import Diverged as Diverged
-    from ftkit.events import Event as Event
+    from ftkit.training.events import Diverged as Diverged
+    from ftkit.training.events import Event as Event
     from ftkit.explorer import Explorer as Explorer
     from ftkit.model.objective import supervised as supervised
     from ftkit.recorded import Recorded as Recorded
@@ -87,8 +87,8 @@ if TYPE_CHECKING:
     from ftkit.techniques.stored import Stored as Stored
     from ftkit.techniques.student import student as student
     from ftkit.techniques.vera import VeRA as VeRA
-    from ftkit.training import evaluate as evaluate
-    from ftkit.training import train as train
+    from ftkit.training.loop import evaluate as evaluate
+    from ftkit.training.loop import train as train
     from ftkit.widgets.plot import draw as draw
     from ftkit.worth import expected_best as expected_best
     from ftkit.worth import front as front
@@ -102,11 +102,11 @@ _HOME = {
     "ftkit.model.adapted": ("Adapted",),
     "ftkit.model.base": ("Net", "load_base"),
     "ftkit.model.change": ("Change", "Dense", "Space"),
-    "ftkit.cost": ("Cost", "measure"),
+    "ftkit.training.cost": ("Cost", "measure"),
     "ftkit.tasks.task": ("Batch", "Task", "load_task"),
     "ftkit.model.delta": ("Delta",),
     "ftkit.model.entries": ("Chosen", "top", "top_each"),
-    "ftkit.events": ("Diverged", "Event"),
+    "ftkit.training.events": ("Diverged", "Event"),
     "ftkit.explorer": ("Explorer",),
     "ftkit.model.objective": ("supervised",),
     "ftkit.recorded": ("Recorded",),
@@ -130,7 +130,7 @@ _HOME = {
     "ftkit.techniques.stored": ("Stored",),
     "ftkit.techniques.student": ("student",),
     "ftkit.techniques.vera": ("VeRA",),
-    "ftkit.training": ("evaluate", "train"),
+    "ftkit.training.loop": ("evaluate", "train"),
     "ftkit.widgets.plot": ("draw",),
     "ftkit.worth": ("expected_best", "front", "improvement", "share_of_gain"),
 }

@@ -4,7 +4,7 @@ import argparse
 import sys
 
 from ftkit import lab
-from ftkit.events import Diverged
+from ftkit.training.events import Diverged
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -10,7 +10,7 @@ from ftkit.model.change import Space
 from ftkit.tasks.task import Task
 from ftkit.model.objective import Objective, supervised
 from ftkit.techniques.freeze import Only
-from ftkit.training import HEAD_LR, Data
+from ftkit.training.loop import HEAD_LR, Data
 
 HEAD = Only("heads.*")
 Slots = tuple[Adapted, Data, Objective]

@@ -16,7 +16,7 @@ from ftkit.techniques.balance import GradNorm, PCGrad, Uncertainty, Weighted
 from ftkit.techniques.distill import Distillation, Teacher, unlabelled
 from ftkit.techniques.multitask import Mixture, Together
 from ftkit.techniques.student import student
-from ftkit.training import Data, train
+from ftkit.training.loop import Data, train
 
 
 @dataclass(frozen=True)

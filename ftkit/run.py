@@ -14,11 +14,11 @@ from tqdm.auto import tqdm
 from ftkit.arms import Arm, Setting
 from ftkit.model.base import load_base
 from ftkit.compared import arms, found
-from ftkit.cost import Cost, measure
+from ftkit.training.cost import Cost, measure
 from ftkit.tasks.task import load_task
 from ftkit.storage import write_json
 from ftkit.stats import interval
-from ftkit.training import evaluate, train
+from ftkit.training.loop import evaluate, train
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ftkit import readings
-from ftkit.events import Event
+from ftkit.training import background_readings as readings
+from ftkit.training.events import Event
 from ftkit.sweeps import Trial
 
 

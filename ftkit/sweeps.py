@@ -1,7 +1,7 @@
 """Many trials as one long table, and a table as a trial again.
 
 A *trial* is any function from settings to an iterator of `Event`. The table has one row a reading: the settings, `step`, `quantity`
-(such as "valid/accuracy"), `value` and, where the run told them, `items`: which test items were right, packed as in `ftkit.events`.
+(such as "valid/accuracy"), `value` and, where the run told them, `items`: which test items were right, packed as in `ftkit.training.events`.
 """
 
 import time
@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 from tqdm.auto import tqdm
 
-from ftkit.events import Diverged, Event
+from ftkit.training.events import Diverged, Event
 from ftkit.stats import interval
 
 Trial = Callable[..., Iterable[Event]]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ftkit.events import Event
+from ftkit.training.events import Event
 from ftkit.figures import COLOURS, learning, trade_off
 from ftkit.recorded import ACCURACY, Recorded
 from ftkit.session import Ended, Job

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from ftkit.events import Event
+from ftkit.training.events import Event
 
 LOG = "FTKIT_TEST_LOG"
 

@@ -22,7 +22,7 @@ from ftkit.techniques.pissa import PiSSA
 from ftkit.techniques.rslora import RsLoRA
 from ftkit.techniques.sparse import Rows, Sparse, SparseEach
 from ftkit.techniques.vera import VeRA
-from ftkit.training import train
+from ftkit.training.loop import train
 
 HEAD = Only("heads.*")
 SPACES = (AdaLoRA, BitFit, DoRA, IA3, LastBlocks, LoRA, LoRAFA, LoRAPlus, Only, PiSSA, Rows, RsLoRA, Sparse, SparseEach, VeRA)

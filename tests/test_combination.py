@@ -10,7 +10,7 @@ from ftkit.techniques.distill import Distillation, Teacher, divergence, unlabell
 from ftkit.techniques.lora import LoRA
 from ftkit.techniques.multitask import Mixture
 from ftkit.techniques.student import student
-from ftkit.training import train
+from ftkit.training.loop import train
 
 
 def sums_or_files() -> Task:

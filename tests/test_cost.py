@@ -12,7 +12,7 @@ from torch.optim import SGD, AdamW
 from transformers import AutoModel
 
 from ftkit.model.adapted import Adapted, linear_layers
-from ftkit.cost import Cost, Peak, flops, measure, peak, peak_of_steps, saved_bytes
+from ftkit.training.cost import Cost, Peak, flops, measure, peak, peak_of_steps, saved_bytes
 from ftkit.model.low_rank import LowRank, Matrix
 from ftkit.techniques.bitfit import BitFit
 from ftkit.techniques.freeze import LastBlocks, Only

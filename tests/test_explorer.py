@@ -16,7 +16,7 @@ from PIL import Image
 
 from ftkit import explorer
 from ftkit.comparisons import differences, rates
-from ftkit.events import Event
+from ftkit.training.events import Event
 from ftkit.explorer import Explorer
 from ftkit.figures import COLOURS, learning, trade_off
 from ftkit.pictures.lora import spectra

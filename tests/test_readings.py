@@ -10,12 +10,12 @@ from conftest import net, task_for
 
 from ftkit.model.adapted import Adapted
 from ftkit.model.change import Change
-from ftkit.events import Diverged, Event
+from ftkit.training.events import Diverged, Event
 from ftkit.model.objective import supervised
-from ftkit.readings import Readings, beside
+from ftkit.training.background_readings import Readings, beside
 from ftkit.studies import bitfit, lora, multitask
 from ftkit.techniques.lora import LoRA
-from ftkit.training import train
+from ftkit.training.loop import train
 
 BASE = "mini"
 

@@ -11,7 +11,7 @@ import pytest
 from kept_trials import LOG, begun, counted
 
 import ftkit
-from ftkit.events import Event, unpacked
+from ftkit.training.events import Event, unpacked
 from ftkit.lineage import named, version
 from ftkit.storage import read_table
 from ftkit.studies import __main__ as studies

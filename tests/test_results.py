@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ftkit.events import unpacked
+from ftkit.training.events import unpacked
 from ftkit.storage import read_table
 from ftkit.paths import shared_folder
 from ftkit.stats import interval

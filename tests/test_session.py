@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ftkit.events import Event
+from ftkit.training.events import Event
 from ftkit.session import Ended, Job, Session
 
 

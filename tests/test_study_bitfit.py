@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from ftkit.model.adapted import Adapted
-from ftkit.events import Event
+from ftkit.training.events import Event
 from ftkit.pictures.bitfit import movements
 from ftkit.pictures.bitfit import WEAKEST
 from ftkit.storage import read_table

@@ -18,7 +18,7 @@ import pytest
 from distributed import Client, LocalCluster
 
 from ftkit.model.adapted import Adapted
-from ftkit.events import Event, packed
+from ftkit.training.events import Event, packed
 from ftkit.storage import read_table
 from ftkit.remembering import runs
 from ftkit.studies import board

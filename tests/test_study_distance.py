@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from ftkit.model.adapted import Adapted
-from ftkit.events import Event
+from ftkit.training.events import Event
 from ftkit.studies import bench, distance
 from ftkit.studies.distance import ATTENTION, BOTH, EMBEDDINGS, INSIDE, LORA, MADE, PLACES, RANKS, SCRATCH, WAYS, WORDS
 from ftkit.sweeps import where

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ftkit.model.adapted import Adapted
-from ftkit.events import Event, unpacked
+from ftkit.training.events import Event, unpacked
 from ftkit.pictures.distill import teaching
 from ftkit.pictures.distill import Example, plain
 from ftkit.storage import read_table

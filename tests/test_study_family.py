@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from ftkit.model.adapted import Adapted
-from ftkit.events import Event, packed, unpacked
+from ftkit.training.events import Event, packed, unpacked
 from ftkit.lesson.evidence_family import EARLY, OTHERS, Evidence, family_claims, gain
 from ftkit.pictures.family import turns
 from ftkit.storage import read_table

@@ -12,7 +12,7 @@ import torch
 from conftest import net, small_task
 
 from ftkit.model.adapted import Adapted
-from ftkit.events import Event
+from ftkit.training.events import Event
 from ftkit.figures import GREY
 from ftkit.pictures.transfer import FROZEN, SHADES, between, network
 from ftkit.storage import read_table
@@ -23,7 +23,7 @@ from ftkit.studies.freezing import ALL, BLOCKS, POSITIONS, parts, spaces
 from ftkit.studies.freezing_record import FAR_RATES, FREEZING, LRS, RATES, RECIPE_RATES, SEEDS, choices, for_the_panel
 from ftkit.sweeps import replay, where
 from ftkit.techniques.freeze import LastBlocks
-from ftkit.training import HEAD_LR
+from ftkit.training.loop import HEAD_LR
 
 COSTS = ("trainable", "flops", "weights", "gradients", "optimizer", "activations", "disk", "seconds")
 TESTED = {"test/accuracy", "shift/accuracy"}

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from ftkit.model.adapted import Adapted
-from ftkit.events import Event
+from ftkit.training.events import Event
 from ftkit.lesson.evidence_lora import Evidence, lora_claims
 from ftkit.storage import read_table
 from ftkit.paths import shared_folder

@@ -12,7 +12,7 @@ import torch
 
 from ftkit.model.adapted import Adapted
 from ftkit.model.delta import Delta
-from ftkit.events import Event
+from ftkit.training.events import Event
 from ftkit.pictures.multitask import conflicts
 from ftkit.pictures.multitask import front
 from ftkit.storage import read_table

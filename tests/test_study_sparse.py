@@ -13,7 +13,7 @@ import torch
 
 from ftkit.model.adapted import Adapted, linear_layers
 from ftkit.model.entries import Chosen
-from ftkit.events import Event
+from ftkit.training.events import Event
 from ftkit.pictures.sparse import mask
 from ftkit.storage import read_table
 from ftkit.recorded import Recorded
@@ -26,7 +26,7 @@ from ftkit.studies.sparse_look import CELLS, by_cell, kind, positions, seen
 from ftkit.studies.sparse_record import AT, BY, BY_DENSITY, COMPARED, OVER, SEEDS, SPARSE, choices
 from ftkit.sweeps import replay, tuned, where
 from ftkit.techniques.sparse import Rows, Sparse
-from ftkit.training import HEAD_LR
+from ftkit.training.loop import HEAD_LR
 
 COSTS = dict.fromkeys(("trainable", "gradients", "optimizer", "disk"), 1.0) | {"flops": 96.0, "weights": 10.0, "activations": 97.0}
 FULL_COSTS = dict.fromkeys(("trainable", "gradients", "optimizer", "disk"), 100.0) | {"flops": 100.0, "weights": 10.0, "activations": 100.0}

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ftkit.events import Diverged, Event, packed, unpacked
+from ftkit.training.events import Diverged, Event, packed, unpacked
 from ftkit.lesson.judging import by_seed, by_seed_and_item
 from ftkit.storage import read_table, write_table
 from ftkit.recorded import Recorded

@@ -7,10 +7,10 @@ from laws import HEAD
 
 from ftkit.model.adapted import Adapted
 from ftkit.tasks.task import Task
-from ftkit.events import Diverged, Event
+from ftkit.training.events import Diverged, Event
 from ftkit.techniques.freeze import LastBlocks, Only
 from ftkit.techniques.lora import LoRA
-from ftkit.training import Rate, evaluate, frozen_features, schedule, train
+from ftkit.training.loop import Rate, evaluate, frozen_features, schedule, train
 
 
 def test_two_runs_may_take_turns() -> None:

@@ -9,7 +9,7 @@ from ftkit.studies.bench import FULL
 from ftkit.studies.bitfit import ALL, GROUPS, GROUPS_AT, GROUPS_ON, PAIR, SAME_HEAD
 from ftkit.studies.recording import chosen
 from ftkit.sweeps import where
-from ftkit.training import HEAD_LR
+from ftkit.training.loop import HEAD_LR
 
 ZAKEN = "Ben Zaken, Ravfogel and Goldberg 2022, arXiv:2106.10199"
 BITFIT = "BitFit"

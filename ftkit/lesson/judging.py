@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ftkit.events import unpacked
+from ftkit.training.events import unpacked
 from ftkit.stats import FEWEST, interval, verdict
 from ftkit.studies.recording import chosen
 from ftkit.sweeps import comparable, last, summary, where

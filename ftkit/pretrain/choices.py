@@ -18,7 +18,7 @@ from ftkit.pretrain.mini import NEIGHBOURS_LR, WORDS_LR, first_stage, new_model,
 from ftkit.pretrain.words import pack
 from ftkit.storage import write_json
 from ftkit.techniques.freeze import Only
-from ftkit.training import evaluate, train
+from ftkit.training.loop import evaluate, train
 
 STEPS, SEEDS, EXAMPLES = 1_000, (100, 101, 102, 103), 2_000
 

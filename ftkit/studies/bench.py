@@ -9,11 +9,11 @@ import torch
 from ftkit.model.adapted import Adapted
 from ftkit.model.base import Net, load_base
 from ftkit.model.change import Space
-from ftkit.cost import measure
+from ftkit.training.cost import measure
 from ftkit.tasks.task import Task, load_task
-from ftkit.events import Event, packed
+from ftkit.training.events import Event, packed
 from ftkit.techniques.freeze import Only
-from ftkit.training import HEAD_LR, Evaluation, Look, Rate, evaluate, train
+from ftkit.training.loop import HEAD_LR, Evaluation, Look, Rate, evaluate, train
 
 HEAD = Only("heads.*")
 Between = Callable[[Adapted], Callable[[int], None]]

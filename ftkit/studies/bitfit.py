@@ -10,13 +10,13 @@ import pandas as pd
 import torch
 
 from ftkit.model.adapted import Adapted
-from ftkit.events import Event
+from ftkit.training.events import Event
 from ftkit.studies import bench
 from ftkit.studies.bench import BENCHES, FROZEN, FULL, HEAD, fine_tuning, load
 from ftkit.studies.recording import few, make, settled
 from ftkit.sweeps import grid
 from ftkit.techniques.bitfit import BitFit
-from ftkit.training import HEAD_LR, Look
+from ftkit.training.loop import HEAD_LR, Look
 
 GROUPS = {
     "mini": {

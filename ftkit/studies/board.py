@@ -11,7 +11,7 @@ import torch
 from ftkit.model.adapted import Adapted, select
 from ftkit.model.change import Space
 from ftkit.model.entries import exact_count, top
-from ftkit.events import Event
+from ftkit.training.events import Event
 from ftkit.model.low_rank import matrices
 from ftkit.model.entry_scores import gradient
 from ftkit.studies import sparse
@@ -26,7 +26,7 @@ from ftkit.techniques.freeze import LastBlocks
 from ftkit.techniques.lora import LoRA
 from ftkit.techniques.loraplus import LoRAPlus
 from ftkit.techniques.sparse import Rows, Sparse
-from ftkit.training import HEAD_LR, Look
+from ftkit.training.loop import HEAD_LR, Look
 
 PLACES = {
     "opening": "near: words that the base has read, but the order of them counts",

@@ -6,7 +6,7 @@ from concurrent.futures import Executor
 import pandas as pd
 
 from ftkit.model.change import Space
-from ftkit.events import Event
+from ftkit.training.events import Event
 from ftkit.studies import bench
 from ftkit.studies.aftermath import aftermath
 from ftkit.studies.bench import BENCHES, FAR_TASKS, FROZEN, FULL, HEAD, SIZE, fine_tuning, load
@@ -14,7 +14,7 @@ from ftkit.studies.recording import few, settled
 from ftkit.sweeps import grid
 from ftkit.techniques.freeze import Only
 from ftkit.techniques.lora import LoRA
-from ftkit.training import Look
+from ftkit.training.loop import Look
 
 PLACES = ("library", *FAR_TASKS)
 """From near to far."""

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from ftkit.model.adapted import Adapted
-from ftkit.cost import measure
+from ftkit.training.cost import measure
 from ftkit.tasks.task import Task
-from ftkit.events import Event, packed
+from ftkit.training.events import Event, packed
 from ftkit.model.objective import Objective, supervised
 from ftkit.pictures.distill import Example
 from ftkit.studies import bench
@@ -20,7 +20,7 @@ from ftkit.studies.pupils import BODIES, given, marks, newcomer, shown, teacher
 from ftkit.studies.teachers import SCHOOLING
 from ftkit.techniques.distill import Distillation, Teacher, agreement
 from ftkit.techniques.student import student
-from ftkit.training import HEAD_LR, train
+from ftkit.training.loop import HEAD_LR, train
 
 TEMPERATURES = (1.0, 2.0, 4.0, 8.0)
 WEIGHTS = (0.0, 0.5, 0.9, 1.0)

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from ftkit.model.adapted import Adapted
 from ftkit.model.change import Space
-from ftkit.events import Event
+from ftkit.training.events import Event
 from ftkit.model.low_rank import matrices
 from ftkit.studies.bench import BENCHES, HEAD, STEPS, Between, fine_tuning, load, rail
 from ftkit.studies.lora import RAIL_LRS
@@ -25,7 +25,7 @@ from ftkit.techniques.loraplus import LoRAPlus
 from ftkit.techniques.pissa import PiSSA
 from ftkit.techniques.rslora import RsLoRA
 from ftkit.techniques.vera import VeRA
-from ftkit.training import Look
+from ftkit.training.loop import Look
 
 WIDTH = 32
 """VeRA's rank for each rank of LoRA: even so it has far fewer numbers, and its frozen matrices cost more operations than the layers."""

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from ftkit.model.adapted import Adapted
 from ftkit.model.base import Net
 from ftkit.model.change import Space
-from ftkit.events import Event
+from ftkit.training.events import Event
 from ftkit.studies.bench import HEAD, fine_tuning, load
 from ftkit.techniques.freeze import LastBlocks
-from ftkit.training import HEAD_LR, Look
+from ftkit.training.loop import HEAD_LR, Look
 
 BLOCKS = 3
 """The blocks of either shipped body."""

@@ -8,13 +8,13 @@ import pandas as pd
 import torch
 
 from ftkit.model.adapted import Adapted
-from ftkit.events import Event
+from ftkit.training.events import Event
 from ftkit.studies.bench import BENCHES, FROZEN, FULL, HEAD, fine_tuning, rail
 from ftkit.studies.recording import few, make, settled
 from ftkit.studies.steps import lora_over_full
 from ftkit.sweeps import grid, sweep
 from ftkit.techniques.lora import LoRA
-from ftkit.training import Look
+from ftkit.training.loop import Look
 
 RANKS = (1, 2, 4, 8, 16, 32)
 LRS = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)

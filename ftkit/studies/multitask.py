@@ -9,15 +9,15 @@ import torch
 
 from ftkit.model.adapted import Adapted
 from ftkit.model.base import Net, load_base
-from ftkit.cost import measure
+from ftkit.training.cost import measure
 from ftkit.tasks.task import Task, load_task
-from ftkit.events import Event
+from ftkit.training.events import Event
 from ftkit.model.objective import supervised
 from ftkit.studies.bench import FROZEN, FULL, HEAD, SIZE, STEPS, VALID_ROWS, tested
 from ftkit.studies.multitask_pulls import Pulls
 from ftkit.techniques.balance import GradNorm, PCGrad, Uncertainty, Weighted
 from ftkit.techniques.multitask import Mixture, Together
-from ftkit.training import HEAD_LR, evaluate, train
+from ftkit.training.loop import HEAD_LR, evaluate, train
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,13 @@ from ftkit.model.adapted import Adapted
 from ftkit.model.base import Net
 from ftkit.tasks.task import Task
 from ftkit.model.delta import Delta
-from ftkit.events import Event
+from ftkit.training.events import Event
 from ftkit.studies.bench import SIZE, STEPS, VALID_ROWS, tested
 from ftkit.studies.multitask import EXAMPLES, FIXED, arriving, drawn, load, looking, objective
 from ftkit.studies.multitask_pulls import CONTROL, opposed
 from ftkit.techniques.freeze import Only
 from ftkit.techniques.lora import LoRA
-from ftkit.training import evaluate, train
+from ftkit.training.loop import evaluate, train
 
 RANK, ALPHA = 4, 16.0
 FACTORS = (0.4, 0.6, 0.8, 1.0)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ftkit.events import Event
+from ftkit.training.events import Event
 from ftkit.studies import multitask, multitask_deltas
 from ftkit.studies.bench import FROZEN, FULL, STEPS
 from ftkit.studies.multitask import ALTERNATING, EXAMPLES, FIXED, HELPS, HURTS, IMAGES, LEARNED, OWN, SHARES, WAYS, drawn

@@ -10,7 +10,7 @@ import torch
 from ftkit.model.adapted import Adapted
 from ftkit.model.base import load_base
 from ftkit.model.change import Space
-from ftkit.cost import measure
+from ftkit.training.cost import measure
 from ftkit.tasks.task import Batch, Task, table
 from ftkit.studies.bench import FULL, HEAD, SIZE, load
 from ftkit.studies.steps import ratios

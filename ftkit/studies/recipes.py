@@ -8,11 +8,11 @@ from ftkit.model.adapted import Adapted
 from ftkit.model.base import Net, load_base
 from ftkit.model.change import Space
 from ftkit.tasks.task import Task, load_task
-from ftkit.events import Event
+from ftkit.training.events import Event
 from ftkit.studies.bench import BENCHES, HEAD, SIZE, STEPS, VALID_ROWS, load, tested
 from ftkit.studies.freezing import BLOCKS, spaces
 from ftkit.techniques.freeze import LastBlocks, Only, discriminative
-from ftkit.training import HEAD_LR, Rate, evaluate, train
+from ftkit.training.loop import HEAD_LR, Rate, evaluate, train
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 """The shares of what was learned at which an interpolation is read."""

@@ -24,7 +24,7 @@ from ftkit.paths import shared_folder
 from ftkit.studies.bench import SIZE, VALID_ROWS, load
 from ftkit.techniques.distill import Teacher
 from ftkit.techniques.stored import Stored, input_keys
-from ftkit.training import train
+from ftkit.training.loop import train
 
 SHARES, THEIRS = 8, 5
 """A teacher learns from five eighths of the training rows."""

@@ -11,13 +11,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 from ftkit.model.change import Space
-from ftkit.events import Event, packed
+from ftkit.training.events import Event, packed
 from ftkit.storage import read_table
 from ftkit.studies.bench import FROZEN, FULL, HEAD, VALID_ROWS, fine_tuning, load, place
 from ftkit.studies.recording import few, make, settled
 from ftkit.sweeps import grid, last, summary, sweep, where
 from ftkit.techniques.lora import LoRA
-from ftkit.training import HEAD_LR
+from ftkit.training.loop import HEAD_LR
 
 ON, STEPS = "library", 400
 RANDOM, LORA, COUNTING = "full fine-tuning of random weights", "LoRA, rank 4", "TF-IDF + logistic regression"

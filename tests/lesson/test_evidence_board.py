@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ftkit.events import Event, packed, unpacked
+from ftkit.training.events import Event, packed, unpacked
 from ftkit.lesson import classroom
 from ftkit.lesson.evidence_board import COSTS, Evidence, board_claims, pace
 from ftkit.lesson.registered import Plan, read

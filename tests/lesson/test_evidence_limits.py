@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ftkit.events import Event, packed, unpacked
+from ftkit.training.events import Event, packed, unpacked
 from ftkit.lesson.evidence_cost import at_equal_accuracy, cost_claims, forgetting
 from ftkit.lesson.evidence_limits import FAR, NEAR, Evidence, far_claims
 from ftkit.storage import read_table

@@ -12,11 +12,11 @@ from transformers import AutoModel, LlamaConfig
 
 from ftkit.model.adapted import Adapted
 from ftkit.model.base import Net
-from ftkit.cost import measure
+from ftkit.training.cost import measure
 from ftkit.techniques.bitfit import BitFit, with_biases
 from ftkit.techniques.freeze import Only
 from ftkit.techniques.lora import LoRA
-from ftkit.training import train
+from ftkit.training.loop import train
 
 NAMES = {  # query, key, value and output biases of the first block
     "bert": "body.encoder.layer.0.attention.{}.bias".format,

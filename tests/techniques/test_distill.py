@@ -22,7 +22,7 @@ from ftkit.techniques.distill import Distillation, Teacher, agreement, divergenc
 from ftkit.techniques.lora import LoRA
 from ftkit.techniques.stored import Stored, input_keys
 from ftkit.techniques.student import student
-from ftkit.training import train
+from ftkit.training.loop import train
 
 ROWS, CLASSES = 16, 5
 

@@ -10,7 +10,7 @@ from torch import nn
 from ftkit.model.adapted import Adapted
 from ftkit.model.base import Net
 from ftkit.techniques.freeze import LastBlocks, Only, discriminative
-from ftkit.training import frozen_features, train
+from ftkit.training.loop import frozen_features, train
 
 
 class TestLaws(SpaceLaws):
@@ -23,7 +23,7 @@ def plain_fine_tuning(base: Net, steps: int, lr: float) -> list[float]:
 
     from torch.nn import functional as F
 
-    from ftkit.training import HEAD_LR, schedule
+    from ftkit.training.loop import HEAD_LR, schedule
 
     model, task = deepcopy(base), task_for(base.name)
     groups = [{"params": list(model.body.parameters())}, {"params": list(model.heads.parameters())}]

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from ftkit.model.adapted import Adapted
 from ftkit.model.low_rank import LowRank, Matrix
 from ftkit.techniques.lora import LoRA
-from ftkit.training import train
+from ftkit.training.loop import train
 
 
 class TestLaws(SpaceLaws):
@@ -158,7 +158,7 @@ class TestPEFT:
             torch.testing.assert_close(ours(batch_of("mini")), theirs(batch_of("mini")), atol=1e-5, rtol=0)
 
     def test_the_first_20_training_losses_agree(self, pair: tuple[Adapted, nn.Module]) -> None:
-        from ftkit.training import HEAD_LR, schedule
+        from ftkit.training.loop import HEAD_LR, schedule
 
         ours, theirs = pair
         events = train(ours, small_task(), steps=20, lr=5e-3, size=6, readings=0)

@@ -11,7 +11,7 @@ from laws import HEAD, SpaceLaws, batch_of, learn
 from torch import Tensor, nn
 
 from ftkit.model.adapted import Adapted, stream
-from ftkit.cost import saved_bytes
+from ftkit.training.cost import saved_bytes
 from ftkit.model.low_rank import LowRank
 from ftkit.model.objective import supervised
 from ftkit.techniques.adalora import AdaLoRA, Directions, Pruning
@@ -23,7 +23,7 @@ from ftkit.techniques.loraplus import LoRAPlus
 from ftkit.techniques.pissa import PiSSA
 from ftkit.techniques.rslora import RsLoRA
 from ftkit.techniques.vera import VeRA
-from ftkit.training import train
+from ftkit.training.loop import train
 
 FAMILY = (AdaLoRA, DoRA, IA3, LoRAFA, LoRAPlus, PiSSA, RsLoRA, VeRA)
 QUERY = "body.encoder.layer.0.attention.self.query.weight"

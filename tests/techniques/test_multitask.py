@@ -13,7 +13,7 @@ from torch import nn
 
 from ftkit.model.adapted import Adapted
 from ftkit.model.base import Net
-from ftkit.cost import measure
+from ftkit.training.cost import measure
 from ftkit.tasks.task import Batch, Task, load_task, table
 from ftkit.model.objective import supervised
 from ftkit.techniques import balance
@@ -21,7 +21,7 @@ from ftkit.techniques.balance import GradNorm, PCGrad, Uncertainty, Weighted, lo
 from ftkit.techniques.freeze import LastBlocks, Only
 from ftkit.techniques.lora import LoRA
 from ftkit.techniques.multitask import WINDOW, Joint, Mixture, Together, cosines, proportional
-from ftkit.training import frozen_features, train
+from ftkit.training.loop import frozen_features, train
 
 LORA = LoRA(rank=2, alpha=7.0)
 

@@ -14,14 +14,14 @@ from transformers.pytorch_utils import Conv1D
 
 from ftkit.model.adapted import Adapted
 from ftkit.model.change import Space
-from ftkit.cost import flops, measure, peak, saved_bytes
+from ftkit.training.cost import flops, measure, peak, saved_bytes
 from ftkit.model.delta import Delta
 from ftkit.model.entries import Chosen, Entries, top, top_each
 from ftkit.model.entry_scores import fisher, gradient, movement
 from ftkit.techniques.bitfit import BitFit
 from ftkit.techniques.freeze import Only
 from ftkit.techniques.sparse import OutputRows, Rows, Sparse, SparseEach, regrown
-from ftkit.training import train
+from ftkit.training.loop import train
 
 LINEAR = "body.encoder.layer.*.dense.weight, body.encoder.layer.*.self.*.weight"
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-from ftkit.events import Event
+from ftkit.training.events import Event
 
 _second_thread: ContextVar[ThreadPoolExecutor | None] = ContextVar("second_thread", default=None)
 
