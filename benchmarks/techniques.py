@@ -12,9 +12,9 @@ from ftkit.training.cost import measure, peak
 from ftkit.tasks.task import Batch
 from ftkit.model.objective import Objective, supervised
 from ftkit.studies.steps import in_turns, ratios, stepper
-from ftkit.techniques.balance import PCGrad, Weighted
-from ftkit.techniques.distill import Distillation, Teacher
-from ftkit.techniques.multitask import Joint
+from ftkit.techniques.task_balancing import PCGrad, Weighted
+from ftkit.techniques.distillation import Distillation, Teacher
+from ftkit.techniques.task_mixing import Joint
 from ftkit.techniques.student import student
 
 HEAD = Only("heads.*")

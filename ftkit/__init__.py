@@ -54,18 +54,18 @@ if TYPE_CHECKING:
     from ftkit.sweeps import sweep as sweep
     from ftkit.techniques.adalora import AdaLoRA as AdaLoRA
     from ftkit.techniques.adalora import Pruning as Pruning
-    from ftkit.techniques.balance import GradNorm as GradNorm
-    from ftkit.techniques.balance import PCGrad as PCGrad
-    from ftkit.techniques.balance import Uncertainty as Uncertainty
-    from ftkit.techniques.balance import Weighted as Weighted
+    from ftkit.techniques.task_balancing import GradNorm as GradNorm
+    from ftkit.techniques.task_balancing import PCGrad as PCGrad
+    from ftkit.techniques.task_balancing import Uncertainty as Uncertainty
+    from ftkit.techniques.task_balancing import Weighted as Weighted
     from ftkit.techniques.bitfit import BitFit as BitFit
     from ftkit.techniques.bitfit import with_biases as with_biases
-    from ftkit.techniques.distill import Distillation as Distillation
-    from ftkit.techniques.distill import Teacher as Teacher
-    from ftkit.techniques.distill import agreement as agreement
-    from ftkit.techniques.distill import divergence as divergence
-    from ftkit.techniques.distill import pseudo_labelled as pseudo_labelled
-    from ftkit.techniques.distill import unlabelled as unlabelled
+    from ftkit.techniques.distillation import Distillation as Distillation
+    from ftkit.techniques.distillation import Teacher as Teacher
+    from ftkit.techniques.distillation import agreement as agreement
+    from ftkit.techniques.distillation import divergence as divergence
+    from ftkit.techniques.distillation import pseudo_labelled as pseudo_labelled
+    from ftkit.techniques.distillation import unlabelled as unlabelled
     from ftkit.techniques.dora import DoRA as DoRA
     from ftkit.techniques.freeze import LastBlocks as LastBlocks
     from ftkit.techniques.freeze import Only as Only
@@ -74,17 +74,17 @@ if TYPE_CHECKING:
     from ftkit.techniques.lora import LoRA as LoRA
     from ftkit.techniques.lorafa import LoRAFA as LoRAFA
     from ftkit.techniques.loraplus import LoRAPlus as LoRAPlus
-    from ftkit.techniques.multitask import Mixture as Mixture
-    from ftkit.techniques.multitask import Together as Together
-    from ftkit.techniques.multitask import cosines as cosines
-    from ftkit.techniques.multitask import proportional as proportional
+    from ftkit.techniques.task_mixing import Mixture as Mixture
+    from ftkit.techniques.task_mixing import Together as Together
+    from ftkit.techniques.task_mixing import cosines as cosines
+    from ftkit.techniques.task_mixing import proportional as proportional
     from ftkit.techniques.pissa import PiSSA as PiSSA
     from ftkit.techniques.rslora import RsLoRA as RsLoRA
     from ftkit.techniques.sparse import Rows as Rows
     from ftkit.techniques.sparse import Sparse as Sparse
     from ftkit.techniques.sparse import SparseEach as SparseEach
     from ftkit.techniques.sparse import regrown as regrown
-    from ftkit.techniques.stored import Stored as Stored
+    from ftkit.techniques.stored_answers import Stored as Stored
     from ftkit.techniques.student import student as student
     from ftkit.techniques.vera import VeRA as VeRA
     from ftkit.training.loop import evaluate as evaluate
@@ -114,20 +114,20 @@ _HOME = {
     "ftkit.stats": ("bootstrap", "crossed", "equivalence", "family", "holm", "interval", "proportion", "sign_flip", "verdict"),
     "ftkit.sweeps": ("grid", "replay", "sweep"),
     "ftkit.techniques.adalora": ("AdaLoRA", "Pruning"),
-    "ftkit.techniques.balance": ("GradNorm", "PCGrad", "Uncertainty", "Weighted"),
+    "ftkit.techniques.task_balancing": ("GradNorm", "PCGrad", "Uncertainty", "Weighted"),
     "ftkit.techniques.bitfit": ("BitFit", "with_biases"),
-    "ftkit.techniques.distill": ("Distillation", "Teacher", "agreement", "divergence", "pseudo_labelled", "unlabelled"),
+    "ftkit.techniques.distillation": ("Distillation", "Teacher", "agreement", "divergence", "pseudo_labelled", "unlabelled"),
     "ftkit.techniques.dora": ("DoRA",),
     "ftkit.techniques.freeze": ("LastBlocks", "Only", "discriminative"),
     "ftkit.techniques.ia3": ("IA3",),
     "ftkit.techniques.lora": ("LoRA",),
     "ftkit.techniques.lorafa": ("LoRAFA",),
     "ftkit.techniques.loraplus": ("LoRAPlus",),
-    "ftkit.techniques.multitask": ("Mixture", "Together", "cosines", "proportional"),
+    "ftkit.techniques.task_mixing": ("Mixture", "Together", "cosines", "proportional"),
     "ftkit.techniques.pissa": ("PiSSA",),
     "ftkit.techniques.rslora": ("RsLoRA",),
     "ftkit.techniques.sparse": ("Rows", "Sparse", "SparseEach", "regrown"),
-    "ftkit.techniques.stored": ("Stored",),
+    "ftkit.techniques.stored_answers": ("Stored",),
     "ftkit.techniques.student": ("student",),
     "ftkit.techniques.vera": ("VeRA",),
     "ftkit.training.loop": ("evaluate", "train"),

@@ -12,9 +12,9 @@ from ftkit import techniques
 from ftkit.arms import Arm, Setting, Slots, judges, of_space
 from ftkit.tasks.task import Task
 from ftkit.model.objective import Objective, supervised
-from ftkit.techniques.balance import GradNorm, PCGrad, Uncertainty, Weighted
-from ftkit.techniques.distill import Distillation, Teacher, unlabelled
-from ftkit.techniques.multitask import Mixture, Together
+from ftkit.techniques.task_balancing import GradNorm, PCGrad, Uncertainty, Weighted
+from ftkit.techniques.distillation import Distillation, Teacher, unlabelled
+from ftkit.techniques.task_mixing import Mixture, Together
 from ftkit.techniques.student import student
 from ftkit.training.loop import Data, train
 

@@ -6,9 +6,9 @@ from laws import HEAD
 
 from ftkit.model.adapted import Adapted
 from ftkit.tasks.task import Task, table
-from ftkit.techniques.distill import Distillation, Teacher, divergence, unlabelled
+from ftkit.techniques.distillation import Distillation, Teacher, divergence, unlabelled
 from ftkit.techniques.lora import LoRA
-from ftkit.techniques.multitask import Mixture
+from ftkit.techniques.task_mixing import Mixture
 from ftkit.techniques.student import student
 from ftkit.training.loop import train
 

@@ -24,8 +24,8 @@ from ftkit.studies.bench import FROZEN, FULL
 from ftkit.studies.distill import LABELS, MOST, PSEUDO, ROWS, TRUE
 from ftkit.studies.distill_record import DIALS, DISTILLATION, MAIN, MOVED, TRIED, best_temperature
 from ftkit.sweeps import where
-from ftkit.techniques.distill import Teacher
-from ftkit.techniques.stored import Stored, input_keys
+from ftkit.techniques.distillation import Teacher
+from ftkit.techniques.stored_answers import Stored, input_keys
 
 ONS = list(pupils.LABELLED)
 AT = {**MAIN, "temperature": 2.0}

@@ -18,7 +18,7 @@ from ftkit.studies import bench
 from ftkit.studies.bench import BENCHES, FROZEN, FULL, HEAD, SIZE, STEPS, VALID_ROWS, load
 from ftkit.studies.pupils import BODIES, given, marks, newcomer, shown, teacher
 from ftkit.studies.teachers import SCHOOLING
-from ftkit.techniques.distill import Distillation, Teacher, agreement
+from ftkit.techniques.distillation import Distillation, Teacher, agreement
 from ftkit.techniques.student import student
 from ftkit.training.loop import HEAD_LR, train
 

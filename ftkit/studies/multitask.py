@@ -15,8 +15,8 @@ from ftkit.training.events import Event
 from ftkit.model.objective import supervised
 from ftkit.studies.bench import FROZEN, FULL, HEAD, SIZE, STEPS, VALID_ROWS, tested
 from ftkit.studies.multitask_pulls import Pulls
-from ftkit.techniques.balance import GradNorm, PCGrad, Uncertainty, Weighted
-from ftkit.techniques.multitask import Mixture, Together
+from ftkit.techniques.task_balancing import GradNorm, PCGrad, Uncertainty, Weighted
+from ftkit.techniques.task_mixing import Mixture, Together
 from ftkit.training.loop import HEAD_LR, evaluate, train
 
 

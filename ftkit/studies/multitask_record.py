@@ -12,7 +12,7 @@ from ftkit.studies.bench import FROZEN, FULL, STEPS
 from ftkit.studies.multitask import ALTERNATING, EXAMPLES, FIXED, HELPS, HURTS, IMAGES, LEARNED, OWN, SHARES, WAYS, drawn
 from ftkit.studies.recording import chosen, few, make, settled
 from ftkit.sweeps import grid, sweep
-from ftkit.techniques.multitask import proportional
+from ftkit.techniques.task_mixing import proportional
 
 LRS = (3e-4, 1e-3, 3e-3)
 HEAD_LRS = (3e-3, 1e-2, 3e-2, 1e-1)

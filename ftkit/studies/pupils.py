@@ -13,8 +13,8 @@ from ftkit.model.base import Net
 from ftkit.tasks.task import Task
 from ftkit.studies.bench import VALID_ROWS, load
 from ftkit.studies.teachers import SCHOOLING, divided, known, stored
-from ftkit.techniques.distill import Teacher, agreement, pseudo_labelled, unlabelled
-from ftkit.techniques.stored import input_keys
+from ftkit.techniques.distillation import Teacher, agreement, pseudo_labelled, unlabelled
+from ftkit.techniques.stored_answers import input_keys
 from ftkit.techniques.student import student
 
 LABELLED = {"opening": 200, "library": 200, "library by mini": 200, "digits": 40}

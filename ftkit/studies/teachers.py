@@ -22,8 +22,8 @@ from ftkit.model.base import load_base
 from ftkit.tasks.task import STAGES, Task
 from ftkit.paths import shared_folder
 from ftkit.studies.bench import SIZE, VALID_ROWS, load
-from ftkit.techniques.distill import Teacher
-from ftkit.techniques.stored import Stored, input_keys
+from ftkit.techniques.distillation import Teacher
+from ftkit.techniques.stored_answers import Stored, input_keys
 from ftkit.training.loop import train
 
 SHARES, THEIRS = 8, 5

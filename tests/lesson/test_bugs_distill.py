@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from ftkit.lesson import bugs_distill as bugs
-from ftkit.techniques.distill import divergence
+from ftkit.techniques.distillation import divergence
 
 
 def logits(seed: int, classes: int) -> Tensor:

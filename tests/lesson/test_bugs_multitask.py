@@ -10,7 +10,7 @@ from torch import nn
 
 from ftkit.lesson import bugs_multitask
 from ftkit.lesson.bugs_multitask import LearnedWeights, gives_way, gives_way_to_the_changed, weights_stay
-from ftkit.techniques.balance import projected
+from ftkit.techniques.task_balancing import projected
 
 OPPOSED = [torch.tensor([1.0, 0.0]), torch.tensor([-1.0, 1.0])]
 

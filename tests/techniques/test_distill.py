@@ -18,9 +18,9 @@ from ftkit.model.adapted import Adapted
 from ftkit.model.base import load_base
 from ftkit.tasks.task import Batch, Task, table
 from ftkit.model.objective import supervised
-from ftkit.techniques.distill import Distillation, Teacher, agreement, divergence, pseudo_labelled, unlabelled
+from ftkit.techniques.distillation import Distillation, Teacher, agreement, divergence, pseudo_labelled, unlabelled
 from ftkit.techniques.lora import LoRA
-from ftkit.techniques.stored import Stored, input_keys
+from ftkit.techniques.stored_answers import Stored, input_keys
 from ftkit.techniques.student import student
 from ftkit.training.loop import train
 

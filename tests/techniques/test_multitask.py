@@ -16,11 +16,11 @@ from ftkit.model.base import Net
 from ftkit.training.cost import measure
 from ftkit.tasks.task import Batch, Task, load_task, table
 from ftkit.model.objective import supervised
-from ftkit.techniques import balance
-from ftkit.techniques.balance import GradNorm, PCGrad, Uncertainty, Weighted, losses, projected, rebalanced
+from ftkit.techniques import task_balancing as balance
+from ftkit.techniques.task_balancing import GradNorm, PCGrad, Uncertainty, Weighted, losses, projected, rebalanced
 from ftkit.techniques.freeze import LastBlocks, Only
 from ftkit.techniques.lora import LoRA
-from ftkit.techniques.multitask import WINDOW, Joint, Mixture, Together, cosines, proportional
+from ftkit.techniques.task_mixing import WINDOW, Joint, Mixture, Together, cosines, proportional
 from ftkit.training.loop import frozen_features, train
 
 LORA = LoRA(rank=2, alpha=7.0)
