@@ -40,15 +40,15 @@ if TYPE_CHECKING:
     from ftkit.model.entry_scores import fisher as fisher
     from ftkit.model.entry_scores import gradient as gradient
     from ftkit.model.entry_scores import movement as movement
-    from ftkit.stats import bootstrap as bootstrap
-    from ftkit.stats import crossed as crossed
-    from ftkit.stats import equivalence as equivalence
-    from ftkit.stats import family as family
-    from ftkit.stats import holm as holm
-    from ftkit.stats import interval as interval
-    from ftkit.stats import proportion as proportion
-    from ftkit.stats import sign_flip as sign_flip
-    from ftkit.stats import verdict as verdict
+    from ftkit.stats.paired import bootstrap as bootstrap
+    from ftkit.stats.paired import crossed as crossed
+    from ftkit.stats.paired import equivalence as equivalence
+    from ftkit.stats.paired import family as family
+    from ftkit.stats.paired import holm as holm
+    from ftkit.stats.paired import interval as interval
+    from ftkit.stats.paired import proportion as proportion
+    from ftkit.stats.paired import sign_flip as sign_flip
+    from ftkit.stats.paired import verdict as verdict
     from ftkit.sweeps import grid as grid
     from ftkit.sweeps import replay as replay
     from ftkit.sweeps import sweep as sweep
@@ -90,10 +90,10 @@ if TYPE_CHECKING:
     from ftkit.training.loop import evaluate as evaluate
     from ftkit.training.loop import train as train
     from ftkit.widgets.plot import draw as draw
-    from ftkit.worth import expected_best as expected_best
-    from ftkit.worth import front as front
-    from ftkit.worth import improvement as improvement
-    from ftkit.worth import share_of_gain as share_of_gain
+    from ftkit.stats.tradeoff import expected_best as expected_best
+    from ftkit.stats.tradeoff import front as front
+    from ftkit.stats.tradeoff import improvement as improvement
+    from ftkit.stats.tradeoff import share_of_gain as share_of_gain
 
 __version__ = "0.1.0"
 
@@ -111,7 +111,7 @@ _HOME = {
     "ftkit.model.objective": ("supervised",),
     "ftkit.recorded": ("Recorded",),
     "ftkit.model.entry_scores": ("fisher", "gradient", "movement"),
-    "ftkit.stats": ("bootstrap", "crossed", "equivalence", "family", "holm", "interval", "proportion", "sign_flip", "verdict"),
+    "ftkit.stats.paired": ("bootstrap", "crossed", "equivalence", "family", "holm", "interval", "proportion", "sign_flip", "verdict"),
     "ftkit.sweeps": ("grid", "replay", "sweep"),
     "ftkit.techniques.adalora": ("AdaLoRA", "Pruning"),
     "ftkit.techniques.task_balancing": ("GradNorm", "PCGrad", "Uncertainty", "Weighted"),
@@ -132,7 +132,7 @@ _HOME = {
     "ftkit.techniques.vera": ("VeRA",),
     "ftkit.training.loop": ("evaluate", "train"),
     "ftkit.widgets.plot": ("draw",),
-    "ftkit.worth": ("expected_best", "front", "improvement", "share_of_gain"),
+    "ftkit.stats.tradeoff": ("expected_best", "front", "improvement", "share_of_gain"),
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names}
 __all__ = sorted(_MODULE)

@@ -17,7 +17,7 @@ from ftkit.compared import arms, found
 from ftkit.training.cost import Cost, measure
 from ftkit.tasks.task import load_task
 from ftkit.storage import write_json
-from ftkit.stats import interval
+from ftkit.stats.paired import interval
 from ftkit.training.loop import evaluate, train
 
 

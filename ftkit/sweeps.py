@@ -16,7 +16,7 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from ftkit.training.events import Diverged, Event
-from ftkit.stats import interval
+from ftkit.stats.paired import interval
 
 Trial = Callable[..., Iterable[Event]]
 Settings = Mapping[str, Any]

@@ -10,7 +10,7 @@ from ftkit.training.events import Event
 from ftkit.figures import COLOURS, learning, trade_off
 from ftkit.recorded import ACCURACY, Recorded
 from ftkit.session import Ended, Job
-from ftkit.stats import interval
+from ftkit.stats.paired import interval
 from ftkit.widgets.panel import Panel
 
 SECONDS_BETWEEN_PAINTS = 0.11

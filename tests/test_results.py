@@ -10,7 +10,7 @@ import pytest
 from ftkit.training.events import unpacked
 from ftkit.storage import read_table
 from ftkit.paths import shared_folder
-from ftkit.stats import interval
+from ftkit.stats.paired import interval
 from ftkit.studies.bench import FROZEN, FULL, load
 from ftkit.studies.recording import chosen, few
 from ftkit.studies.transfer import (

@@ -20,7 +20,7 @@ from ftkit.studies import bench, family
 from ftkit.studies.family import FIXED, HIGH, JUDGED, LRS, MADE, ONS, OWN, RANKS, RELATIVES
 from ftkit.sweeps import where
 from ftkit.techniques.freeze import Only
-from ftkit.worth import share_of_gain
+from ftkit.stats.tradeoff import share_of_gain
 
 COSTS = {"trainable": 100.0, "flops": 7.0}
 

@@ -12,7 +12,7 @@ from ftkit.training.events import Event
 from ftkit.lesson.evidence_lora import Evidence, lora_claims
 from ftkit.storage import read_table
 from ftkit.paths import shared_folder
-from ftkit.stats import verdict
+from ftkit.stats.paired import verdict
 from ftkit.studies import bench, lora
 from ftkit.sweeps import replay, tuned, where
 from ftkit.techniques.lora import LoRA

@@ -12,7 +12,7 @@ from ftkit.training.events import Diverged, Event, packed, unpacked
 from ftkit.lesson.judging import by_seed, by_seed_and_item
 from ftkit.storage import read_table, write_table
 from ftkit.recorded import Recorded
-from ftkit.stats import interval
+from ftkit.stats.paired import interval
 from ftkit.sweeps import grid, last, replay, summary, sweep, tuned, where
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from ftkit.lesson.evidence import Claim
 from ftkit.lesson.evidence_limits import HEARD, NEAR, Evidence
-from ftkit.stats import interval, verdict
+from ftkit.stats.paired import interval, verdict
 from ftkit.studies.bench import FULL, SIZE
 from ftkit.studies.distance import LARGE_RANK, LORA
 from ftkit.sweeps import where

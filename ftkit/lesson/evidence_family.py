@@ -9,7 +9,7 @@ import pandas as pd
 
 from ftkit.lesson.evidence import Claim
 from ftkit.lesson.judging import MARGIN, by_seed, by_seed_and_item, decided, judged, points
-from ftkit.stats import Judged, crossed, family
+from ftkit.stats.paired import Judged, crossed, family
 from ftkit.studies.bench import FULL
 from ftkit.studies.family import HIGH, JUDGED, OWN, RELATIVES
 from ftkit.studies.recording import chosen

@@ -7,7 +7,7 @@ import pandas as pd
 
 from ftkit.lesson.evidence import Claim
 from ftkit.lesson.judging import MARGIN, by_seed, judged
-from ftkit.stats import interval
+from ftkit.stats.paired import interval
 from ftkit.studies.bench import FULL, SIZE
 from ftkit.studies.distance import (
     ATTENTION,
@@ -26,7 +26,7 @@ from ftkit.studies.distance import (
 )
 from ftkit.studies.recording import chosen
 from ftkit.sweeps import last, summary, where
-from ftkit.worth import expected_best
+from ftkit.stats.tradeoff import expected_best
 
 NEAR, FAR = PLACES[0], PLACES[4:]
 """The task that the base is near to; and those two that have none of its words: all words mean others, and digits written as words."""

@@ -8,7 +8,7 @@ import pandas as pd
 
 from ftkit.lesson.evidence import Claim
 from ftkit.lesson.judging import judged
-from ftkit.stats import interval
+from ftkit.stats.paired import interval
 from ftkit.sweeps import last, summary, tuned, where
 
 LORA = ("on", "rank", "targets", "alpha")

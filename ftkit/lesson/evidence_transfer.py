@@ -7,7 +7,7 @@ import pandas as pd
 
 from ftkit.lesson.evidence import Claim
 from ftkit.lesson.judging import by_seed, judged
-from ftkit.stats import interval
+from ftkit.stats.paired import interval
 from ftkit.studies.freezing import ALL
 from ftkit.studies.freezing_record import FREEZING
 from ftkit.studies.recording import chosen

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from ftkit.training.events import unpacked
-from ftkit.stats import FEWEST, interval, verdict
+from ftkit.stats.paired import FEWEST, interval, verdict
 from ftkit.studies.recording import chosen
 from ftkit.sweeps import comparable, last, summary, where
 

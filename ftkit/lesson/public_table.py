@@ -3,7 +3,7 @@
 import pandas as pd
 
 from ftkit.paths import shared_folder
-from ftkit.stats import holm, proportion, two_proportions
+from ftkit.stats.paired import holm, proportion, two_proportions
 
 ITEMS = 1319
 """The test items of GSM8K."""

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ftkit.storage import write_json
-from ftkit.stats import FEWEST, interval, sign_flip, verdict
+from ftkit.stats.paired import FEWEST, interval, sign_flip, verdict
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from scipy import stats
 
-from ftkit.stats import sign_flip
+from ftkit.stats.paired import sign_flip
 
 
 def wrong_flips() -> dict[str, tuple[Any, str]]:

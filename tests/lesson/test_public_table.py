@@ -3,7 +3,7 @@
 import pytest
 
 from ftkit.lesson.public_table import ITEMS, REFERENCE, RERUN, RUNS, against, public_table
-from ftkit.stats import two_proportions
+from ftkit.stats.paired import two_proportions
 
 
 def test_every_row_has_its_figures_in_the_order_of_its_place() -> None:

@@ -21,7 +21,7 @@ from ftkit.lesson.evidence_sparse import sparse_claims
 from ftkit.lesson.evidence_transfer import transfer_claims
 from ftkit.storage import read_table
 from ftkit.paths import shared_folder
-from ftkit.stats import interval, verdict
+from ftkit.stats.paired import interval, verdict
 from ftkit.studies import lora
 from ftkit.studies.__main__ import STUDIES
 from ftkit.studies.bench import FROZEN, FULL

@@ -6,7 +6,7 @@ from typing import Any
 
 from ftkit.lesson.exercise import Wrong, exercise
 from ftkit.lesson.exercises.asking import Case, ask, fault, kind, usable
-from ftkit.stats import holm as _holm
+from ftkit.stats.paired import holm as _holm
 
 _FAMILIES = [
     Case(([0.01, 0.04, 0.03],), "p = 0.01, 0.04, 0.03"),

@@ -1,0 +1,1 @@
+"""Statistics of paired runs: intervals, tests, verdicts, trade-offs."""
