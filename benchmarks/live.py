@@ -6,7 +6,7 @@ from functools import partial
 from ftkit.training.events import Event
 from ftkit.training.background_readings import beside
 from ftkit.studies import bitfit, board, distance, distill, family, freezing, lora, multitask, sparse, sparse_look
-from ftkit.studies.steps import in_turns
+from ftkit.experiments.step_time import in_turns
 
 RUNS: dict[str, Callable[[], Iterator[Event]]] = {
     "01": partial(freezing.trial, "opening", 3, 3e-3, look=freezing.moved),

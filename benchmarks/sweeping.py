@@ -4,9 +4,9 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
-from ftkit.studies.bench import FULL, rail
-from ftkit.studies.recording import one_thread
-from ftkit.sweeps import grid, sweep
+from ftkit.experiments.bench import FULL, rail
+from ftkit.experiments.recording import one_thread
+from ftkit.experiments.sweep import grid, sweep
 
 JOBS = grid(on=["opening"], method=[FULL], lr=[1e-3], seed=range(12))
 

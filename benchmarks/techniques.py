@@ -11,7 +11,7 @@ from ftkit.model.adapted import linear_layers
 from ftkit.training.cost import measure, peak
 from ftkit.tasks.task import Batch
 from ftkit.model.objective import Objective, supervised
-from ftkit.studies.steps import in_turns, ratios, stepper
+from ftkit.experiments.step_time import in_turns, ratios, stepper
 from ftkit.techniques.task_balancing import PCGrad, Weighted
 from ftkit.techniques.distillation import Distillation, Teacher
 from ftkit.techniques.task_mixing import Joint

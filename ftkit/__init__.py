@@ -49,9 +49,9 @@ if TYPE_CHECKING:
     from ftkit.stats.paired import proportion as proportion
     from ftkit.stats.paired import sign_flip as sign_flip
     from ftkit.stats.paired import verdict as verdict
-    from ftkit.sweeps import grid as grid
-    from ftkit.sweeps import replay as replay
-    from ftkit.sweeps import sweep as sweep
+    from ftkit.experiments.sweep import grid as grid
+    from ftkit.experiments.sweep import replay as replay
+    from ftkit.experiments.sweep import sweep as sweep
     from ftkit.techniques.adalora import AdaLoRA as AdaLoRA
     from ftkit.techniques.adalora import Pruning as Pruning
     from ftkit.techniques.task_balancing import GradNorm as GradNorm
@@ -112,7 +112,7 @@ _HOME = {
     "ftkit.recorded": ("Recorded",),
     "ftkit.model.entry_scores": ("fisher", "gradient", "movement"),
     "ftkit.stats.paired": ("bootstrap", "crossed", "equivalence", "family", "holm", "interval", "proportion", "sign_flip", "verdict"),
-    "ftkit.sweeps": ("grid", "replay", "sweep"),
+    "ftkit.experiments.sweep": ("grid", "replay", "sweep"),
     "ftkit.techniques.adalora": ("AdaLoRA", "Pruning"),
     "ftkit.techniques.task_balancing": ("GradNorm", "PCGrad", "Uncertainty", "Weighted"),
     "ftkit.techniques.bitfit": ("BitFit", "with_biases"),

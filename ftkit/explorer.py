@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, urlencode
 
 from ftkit.recorded import Recorded
 from ftkit.session import Ended, Session
-from ftkit.sweeps import Replay, Trial
+from ftkit.experiments.sweep import Replay, Trial
 from ftkit.view import Run, View
 from ftkit.widgets.controls import Several
 from ftkit.widgets.panel import Panel

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from ftkit.sweeps import READING, last, summary, tuned, where
+from ftkit.experiments.sweep import READING, last, summary, tuned, where
 
 ACCURACY = "valid/accuracy"
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from ftkit.training import background_readings as readings
 from ftkit.training.events import Event
-from ftkit.sweeps import Trial
+from ftkit.experiments.sweep import Trial
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ import pytest
 from distributed import Client, LocalCluster
 from kept_trials import LOG, begun, counted
 
-from ftkit.remembering import Remembering, runs
-from ftkit.sweeps import grid, sweep
+from ftkit.experiments.resumable import Remembering, runs
+from ftkit.experiments.sweep import grid, sweep
 
 JOBS = grid(rank=[1, 2, 3, 4, 5], lr=[0.1, 0.3], seed=[0, 1, 2])
 

@@ -25,7 +25,7 @@ from ftkit.recorded import Recorded
 from ftkit.session import Ended, Job
 from ftkit.paths import shared_folder
 from ftkit.studies.__main__ import STUDIES
-from ftkit.sweeps import READING, grid, replay, sweep, where
+from ftkit.experiments.sweep import READING, grid, replay, sweep, where
 from ftkit.widgets.bill import ROWS, bill
 from ftkit.widgets.controls import Ordered, Several
 from ftkit.widgets.picture import packed

@@ -8,10 +8,10 @@ import pandas as pd
 from ftkit.storage import read_table
 from ftkit.paths import shared_folder
 from ftkit.studies import freezing_record, multitask_record, sparse_record
-from ftkit.studies.bench import FROZEN, FULL
+from ftkit.experiments.bench import FROZEN, FULL
 from ftkit.studies.multitask_record import BALANCE, DELTAS, TRANSFER
-from ftkit.studies.recording import few
-from ftkit.sweeps import last, where
+from ftkit.experiments.recording import few
+from ftkit.experiments.sweep import last, where
 
 Group = tuple[tuple[Any, ...], pd.DataFrame, float]
 

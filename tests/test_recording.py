@@ -12,13 +12,13 @@ from kept_trials import LOG, begun, counted
 
 import ftkit
 from ftkit.training.events import Event, unpacked
-from ftkit.lineage import named, version
+from ftkit.experiments.code_version import named, version
 from ftkit.storage import read_table
 from ftkit.studies import __main__ as studies
 from ftkit.studies import lora
-from ftkit.studies.bench import FROZEN, load, rail
-from ftkit.studies.recording import WIDER, beyond, content, make, next_rate, settled
-from ftkit.sweeps import grid, last, sweep, where
+from ftkit.experiments.bench import FROZEN, load, rail
+from ftkit.experiments.recording import WIDER, beyond, content, make, next_rate, settled
+from ftkit.experiments.sweep import grid, last, sweep, where
 
 SEEDS = (0, 1, 2, 3)
 

@@ -17,9 +17,9 @@ import pandas as pd
 import pytest
 from kept_trials import LOG, begun, counted
 
-from ftkit import lineage
-from ftkit.remembering import Remembering, runs
-from ftkit.sweeps import grid, sweep
+from ftkit.experiments import code_version as lineage
+from ftkit.experiments.resumable import Remembering, runs
+from ftkit.experiments.sweep import grid, sweep
 
 JOBS = grid(rank=[1, 4], lr=[0.01, 0.1, 0.3], seed=[0, 1])
 HERE = Path(__file__).parent
@@ -68,7 +68,7 @@ def test_other_data_another_trial_and_other_stages_are_other_runs(log: Path, pat
 
 def test_other_code_is_another_run(log: Path, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kept(path, JOBS[:1])
-    monkeypatch.setattr("ftkit.remembering.version", lambda trial: "other")
+    monkeypatch.setattr("ftkit.experiments.resumable.version", lambda trial: "other")
     kept(path, JOBS[:1])
     assert len(begun(log)) == 2 and runs(path)["code"].nunique() == 2
 
@@ -128,7 +128,7 @@ def test_a_sweep_that_is_left_makes_no_more_runs_and_keeps_those_under_way(log: 
         raise KeyboardInterrupt
         yield
 
-    monkeypatch.setattr("ftkit.sweeps.as_completed", interrupted)
+    monkeypatch.setattr("ftkit.experiments.sweep.as_completed", interrupted)
     with pytest.raises(KeyboardInterrupt), ThreadPoolExecutor(2) as pool, Remembering(path, pool) as executor:
         sweep(counted, JOBS, executor)
     assert 3 <= len(runs(path)) == len(begun(log)) < len(JOBS) - 4
@@ -140,8 +140,8 @@ SWEEP = dedent("""
     from multiprocessing import get_context
     from pathlib import Path
     from kept_trials import counted
-    from ftkit.remembering import Remembering
-    from ftkit.sweeps import grid, sweep
+    from ftkit.experiments.resumable import Remembering
+    from ftkit.experiments.sweep import grid, sweep
 
     if __name__ == "__main__":
         with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool, Remembering(Path(sys.argv[1]), pool) as executor:

@@ -11,8 +11,8 @@ from ftkit.training.events import unpacked
 from ftkit.storage import read_table
 from ftkit.paths import shared_folder
 from ftkit.stats.paired import interval
-from ftkit.studies.bench import FROZEN, FULL, load
-from ftkit.studies.recording import chosen, few
+from ftkit.experiments.bench import FROZEN, FULL, load
+from ftkit.experiments.recording import chosen, few
 from ftkit.studies.transfer import (
     COUNTING,
     LORA,
@@ -26,7 +26,7 @@ from ftkit.studies.transfer import (
     on_test,
     picture,
 )
-from ftkit.sweeps import last, where
+from ftkit.experiments.sweep import last, where
 
 RESULTS = shared_folder("data", "results")
 

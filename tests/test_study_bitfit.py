@@ -16,8 +16,9 @@ from ftkit.pictures.bitfit import WEAKEST
 from ftkit.storage import read_table
 from ftkit.recorded import Recorded
 from ftkit.paths import shared_folder
-from ftkit.studies import bench, bitfit
-from ftkit.sweeps import tuned, where
+from ftkit.studies import bitfit
+from ftkit.experiments import bench
+from ftkit.experiments.sweep import tuned, where
 from ftkit.techniques.bitfit import BitFit
 from ftkit.widgets.controls import Several
 

@@ -20,9 +20,9 @@ from distributed import Client, LocalCluster
 from ftkit.model.adapted import Adapted
 from ftkit.training.events import Event, packed
 from ftkit.storage import read_table
-from ftkit.remembering import runs
+from ftkit.experiments.resumable import runs
 from ftkit.studies import board
-from ftkit.studies.bench import FROZEN, FULL, STEPS, bill, load
+from ftkit.experiments.bench import FROZEN, FULL, STEPS, bill, load
 from ftkit.studies.board import (
     BUDGETS,
     CONTROL,
@@ -41,8 +41,8 @@ from ftkit.studies.board import (
     spaces,
 )
 from ftkit.studies.family import sizes
-from ftkit.studies.recording import kept_in, made_by, make, standing
-from ftkit.sweeps import where
+from ftkit.experiments.recording import kept_in, made_by, make, standing
+from ftkit.experiments.sweep import where
 
 FREE = [method for method in METHODS if method not in FIXED]
 BEST = {"LoRA+": 1e-3, FULL: 1e-3, FROZEN: 3e-2, "sparse, random": 3e-2}

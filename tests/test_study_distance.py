@@ -9,9 +9,10 @@ import pytest
 
 from ftkit.model.adapted import Adapted
 from ftkit.training.events import Event
-from ftkit.studies import bench, distance
+from ftkit.studies import distance
+from ftkit.experiments import bench
 from ftkit.studies.distance import ATTENTION, BOTH, EMBEDDINGS, INSIDE, LORA, MADE, PLACES, RANKS, SCRATCH, WAYS, WORDS
-from ftkit.sweeps import where
+from ftkit.experiments.sweep import where
 
 
 def events(accuracy: float, test: bool) -> Iterator[Event]:

@@ -19,11 +19,12 @@ from ftkit.pictures.distill import Example, plain
 from ftkit.storage import read_table
 from ftkit.recorded import Recorded
 from ftkit.paths import shared_folder
-from ftkit.studies import bench, distill, distill_record, pupils, teachers
-from ftkit.studies.bench import FROZEN, FULL
+from ftkit.studies import distill, distill_record, pupils, teachers
+from ftkit.experiments import bench
+from ftkit.experiments.bench import FROZEN, FULL
 from ftkit.studies.distill import LABELS, MOST, PSEUDO, ROWS, TRUE
 from ftkit.studies.distill_record import DIALS, DISTILLATION, MAIN, MOVED, TRIED, best_temperature
-from ftkit.sweeps import where
+from ftkit.experiments.sweep import where
 from ftkit.techniques.distillation import Teacher
 from ftkit.techniques.stored_answers import Stored, input_keys
 

@@ -16,9 +16,10 @@ from ftkit.lesson.evidence_family import EARLY, OTHERS, Evidence, family_claims,
 from ftkit.pictures.family import turns
 from ftkit.storage import read_table
 from ftkit.paths import shared_folder
-from ftkit.studies import bench, family
+from ftkit.studies import family
+from ftkit.experiments import bench
 from ftkit.studies.family import FIXED, HIGH, JUDGED, LRS, MADE, ONS, OWN, RANKS, RELATIVES
-from ftkit.sweeps import where
+from ftkit.experiments.sweep import where
 from ftkit.techniques.freeze import Only
 from ftkit.stats.tradeoff import share_of_gain
 

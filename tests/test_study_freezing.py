@@ -18,10 +18,11 @@ from ftkit.pictures.transfer import FROZEN, SHADES, between, network
 from ftkit.storage import read_table
 from ftkit.recorded import Recorded
 from ftkit.paths import shared_folder
-from ftkit.studies import bench, freezing, freezing_record, recipes
+from ftkit.studies import freezing, freezing_record, recipes
+from ftkit.experiments import bench
 from ftkit.studies.freezing import ALL, BLOCKS, POSITIONS, parts, spaces
 from ftkit.studies.freezing_record import FAR_RATES, FREEZING, LRS, RATES, RECIPE_RATES, SEEDS, choices, for_the_panel
-from ftkit.sweeps import replay, where
+from ftkit.experiments.sweep import replay, where
 from ftkit.techniques.freeze import LastBlocks
 from ftkit.training.loop import HEAD_LR
 

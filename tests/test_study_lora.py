@@ -13,8 +13,9 @@ from ftkit.lesson.evidence_lora import Evidence, lora_claims
 from ftkit.storage import read_table
 from ftkit.paths import shared_folder
 from ftkit.stats.paired import verdict
-from ftkit.studies import bench, lora
-from ftkit.sweeps import replay, tuned, where
+from ftkit.studies import lora
+from ftkit.experiments import bench
+from ftkit.experiments.sweep import replay, tuned, where
 from ftkit.techniques.lora import LoRA
 
 COSTS = ("trainable", "flops", "weights", "gradients", "optimizer", "activations", "disk", "seconds")

@@ -19,11 +19,11 @@ from ftkit.storage import read_table
 from ftkit.recorded import Recorded
 from ftkit.paths import shared_folder
 from ftkit.studies import multitask, multitask_deltas, multitask_record
-from ftkit.studies.bench import FROZEN, FULL, SIZE, STEPS
+from ftkit.experiments.bench import FROZEN, FULL, SIZE, STEPS
 from ftkit.studies.multitask import ALTERNATING, EXAMPLES, FIXED, HALF, HELPS, HURTS, IMAGES, LEARNED, OWN, SHARES, WAYS
 from ftkit.studies.multitask_pulls import CONTROL, Pulls, opposed
 from ftkit.studies.multitask_record import BALANCE, CONFLICT, DELTAS, JUDGED, LRS, SEEDS, TRANSFER, by_size, for_the_panel
-from ftkit.sweeps import where
+from ftkit.experiments.sweep import where
 
 COSTS = ("trainable", "flops", "weights", "gradients", "optimizer", "activations", "disk", "seconds")
 GAIN = {HELPS: 0.05, HURTS: -0.05, IMAGES: 0.0}

@@ -19,12 +19,13 @@ from ftkit.storage import read_table
 from ftkit.recorded import Recorded
 from ftkit.model.entry_scores import fisher, gradient
 from ftkit.paths import shared_folder
-from ftkit.studies import bench, sparse, sparse_record
-from ftkit.studies.recording import few
+from ftkit.studies import sparse, sparse_record
+from ftkit.experiments import bench
+from ftkit.experiments.recording import few
 from ftkit.studies.sparse import BODY, CRITERIA, DENSITIES, LINEAR, SHARES, in_parts, space
 from ftkit.studies.sparse_look import CELLS, by_cell, kind, positions, seen
 from ftkit.studies.sparse_record import AT, BY, BY_DENSITY, COMPARED, OVER, SEEDS, SPARSE, choices
-from ftkit.sweeps import replay, tuned, where
+from ftkit.experiments.sweep import replay, tuned, where
 from ftkit.techniques.sparse import Rows, Sparse
 from ftkit.training.loop import HEAD_LR
 

@@ -13,7 +13,7 @@ from ftkit.lesson.judging import by_seed, by_seed_and_item
 from ftkit.storage import read_table, write_table
 from ftkit.recorded import Recorded
 from ftkit.stats.paired import interval
-from ftkit.sweeps import grid, last, replay, summary, sweep, tuned, where
+from ftkit.experiments.sweep import grid, last, replay, summary, sweep, tuned, where
 
 
 def trial(rank: int, lr: float, seed: int = 0, on: str = "here") -> Iterator[Event]:

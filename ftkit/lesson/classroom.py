@@ -8,8 +8,8 @@ import pandas as pd
 
 from ftkit.storage import read_table, write_table
 from ftkit.studies.board import EXAMPLES, MIDDLE, NUMBERS, trial
-from ftkit.studies.recording import about, chosen
-from ftkit.sweeps import sweep
+from ftkit.experiments.recording import about, chosen
+from ftkit.experiments.sweep import sweep
 
 SAME = ("torch", "transformers", "fingerprints", "methods", "on", "examples")
 """What must be the same in all files, so that they differ by their seeds alone."""

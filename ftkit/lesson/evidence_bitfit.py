@@ -5,10 +5,10 @@ import pandas as pd
 
 from ftkit.lesson.evidence import Claim
 from ftkit.lesson.judging import judged
-from ftkit.studies.bench import FULL
+from ftkit.experiments.bench import FULL
 from ftkit.studies.bitfit import ALL, GROUPS, GROUPS_AT, GROUPS_ON, PAIR, SAME_HEAD
-from ftkit.studies.recording import chosen
-from ftkit.sweeps import where
+from ftkit.experiments.recording import chosen
+from ftkit.experiments.sweep import where
 from ftkit.training.loop import HEAD_LR
 
 ZAKEN = "Ben Zaken, Ravfogel and Goldberg 2022, arXiv:2106.10199"

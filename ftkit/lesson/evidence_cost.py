@@ -9,9 +9,9 @@ import pandas as pd
 from ftkit.lesson.evidence import Claim
 from ftkit.lesson.evidence_limits import HEARD, NEAR, Evidence
 from ftkit.stats.paired import interval, verdict
-from ftkit.studies.bench import FULL, SIZE
+from ftkit.experiments.bench import FULL, SIZE
 from ftkit.studies.distance import LARGE_RANK, LORA
-from ftkit.sweeps import where
+from ftkit.experiments.sweep import where
 
 BIDERMAN = "Biderman et al. 2024, arXiv:2405.09673"
 INTRUDERS = "Shuttleworth et al. 2024, arXiv:2410.21228"

@@ -8,11 +8,11 @@ import pandas as pd
 
 from ftkit.lesson.evidence import Claim
 from ftkit.lesson.judging import judged
-from ftkit.studies.bench import BENCHES
+from ftkit.experiments.bench import BENCHES
 from ftkit.studies.distill import LABELS, MOST, PSEUDO, TRUE
 from ftkit.studies.distill_record import DISTILLATION, MAIN, TRIED, best_temperature
-from ftkit.studies.recording import chosen
-from ftkit.sweeps import where
+from ftkit.experiments.recording import chosen
+from ftkit.experiments.sweep import where
 
 HINTON = "Hinton, Vinyals and Dean 2015, arXiv:1503.02531"
 SANH = "Sanh et al. 2019, arXiv:1910.01108"

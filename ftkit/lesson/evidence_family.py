@@ -10,10 +10,10 @@ import pandas as pd
 from ftkit.lesson.evidence import Claim
 from ftkit.lesson.judging import MARGIN, by_seed, by_seed_and_item, decided, judged, points
 from ftkit.stats.paired import Judged, crossed, family
-from ftkit.studies.bench import FULL
+from ftkit.experiments.bench import FULL
 from ftkit.studies.family import HIGH, JUDGED, OWN, RELATIVES
-from ftkit.studies.recording import chosen
-from ftkit.sweeps import where
+from ftkit.experiments.recording import chosen
+from ftkit.experiments.sweep import where
 
 DORA = "Liu et al. 2024, arXiv:2402.09353"
 PISSA = "Meng et al. 2024, arXiv:2404.02948"

@@ -8,7 +8,7 @@ import pandas as pd
 from ftkit.lesson.evidence import Claim
 from ftkit.lesson.judging import MARGIN, by_seed, judged
 from ftkit.stats.paired import interval
-from ftkit.studies.bench import FULL, SIZE
+from ftkit.experiments.bench import FULL, SIZE
 from ftkit.studies.distance import (
     ATTENTION,
     BOTH,
@@ -24,8 +24,8 @@ from ftkit.studies.distance import (
     SCRATCH,
     WORDS,
 )
-from ftkit.studies.recording import chosen
-from ftkit.sweeps import last, summary, where
+from ftkit.experiments.recording import chosen
+from ftkit.experiments.sweep import last, summary, where
 from ftkit.stats.tradeoff import expected_best
 
 NEAR, FAR = PLACES[0], PLACES[4:]

@@ -9,7 +9,7 @@ import pandas as pd
 from ftkit.lesson.evidence import Claim
 from ftkit.lesson.judging import judged
 from ftkit.stats.paired import interval
-from ftkit.sweeps import last, summary, tuned, where
+from ftkit.experiments.sweep import last, summary, tuned, where
 
 LORA = ("on", "rank", "targets", "alpha")
 REGRET = "Schulman and Thinking Machines 2025, “LoRA Without Regret”"

@@ -7,13 +7,13 @@ import pandas as pd
 
 from ftkit.lesson.evidence import Claim
 from ftkit.lesson.judging import by_seed, judged
-from ftkit.studies.bench import FULL, SIZE, STEPS
+from ftkit.experiments.bench import FULL, SIZE, STEPS
 from ftkit.studies.multitask import ALTERNATING, FIXED, HALF, HELPS, HURTS, OWN
 from ftkit.studies.multitask_deltas import EVERY
 from ftkit.studies.multitask_pulls import CONTROL
 from ftkit.studies.multitask_record import BALANCE, CONFLICT, DELTAS, JUDGED, TRANSFER, by_size
-from ftkit.studies.recording import chosen
-from ftkit.sweeps import last, summary, where
+from ftkit.experiments.recording import chosen
+from ftkit.experiments.sweep import last, summary, where
 
 MTDNN = "Liu et al. 2019, arXiv:1901.11504"
 KENDALL = "Kendall, Gal and Cipolla 2018, arXiv:1705.07115"

@@ -8,11 +8,11 @@ import pandas as pd
 
 from ftkit.lesson.evidence import Claim
 from ftkit.lesson.judging import by_seed, judged
-from ftkit.studies.bench import FULL
-from ftkit.studies.recording import chosen
+from ftkit.experiments.bench import FULL
+from ftkit.experiments.recording import chosen
 from ftkit.studies.sparse import BODY, LINEAR, ROWS
 from ftkit.studies.sparse_record import AT, OVER, SPARSE
-from ftkit.sweeps import last, summary, where
+from ftkit.experiments.sweep import last, summary, where
 
 SUNG = "Sung, Nair and Raffel 2021 (FISH Mask), arXiv:2111.09839"
 ANSELL = "Ansell et al. 2022 (LT-SFT), arXiv:2110.07560"

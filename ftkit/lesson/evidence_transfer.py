@@ -10,8 +10,8 @@ from ftkit.lesson.judging import by_seed, judged
 from ftkit.stats.paired import interval
 from ftkit.studies.freezing import ALL
 from ftkit.studies.freezing_record import FREEZING
-from ftkit.studies.recording import chosen
-from ftkit.sweeps import where
+from ftkit.experiments.recording import chosen
+from ftkit.experiments.sweep import where
 
 ULMFIT = "Howard and Ruder 2018, arXiv:1801.06146"
 ELSA = "Lee, Tang and Lin 2019, arXiv:1911.03090"

@@ -8,8 +8,8 @@ import pandas as pd
 
 from ftkit.training.events import unpacked
 from ftkit.stats.paired import FEWEST, interval, verdict
-from ftkit.studies.recording import chosen
-from ftkit.sweeps import comparable, last, summary, where
+from ftkit.experiments.recording import chosen
+from ftkit.experiments.sweep import comparable, last, summary, where
 
 MARGIN = 0.01
 """Within one point, in [0, 1], two methods tie; agreed on before the runs."""

@@ -19,7 +19,7 @@ from ftkit.studies import (
     sparse_record,
     transfer,
 )
-from ftkit.studies.recording import kept_in, made_by, one_thread, standing
+from ftkit.experiments.recording import kept_in, made_by, one_thread, standing
 
 STUDIES = {
     "00": (transfer, "00_transfer.parquet"),

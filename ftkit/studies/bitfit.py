@@ -11,10 +11,10 @@ import torch
 
 from ftkit.model.adapted import Adapted
 from ftkit.training.events import Event
-from ftkit.studies import bench
-from ftkit.studies.bench import BENCHES, FROZEN, FULL, HEAD, fine_tuning, load
-from ftkit.studies.recording import few, make, settled
-from ftkit.sweeps import grid
+from ftkit.experiments import bench
+from ftkit.experiments.bench import BENCHES, FROZEN, FULL, HEAD, fine_tuning, load
+from ftkit.experiments.recording import few, make, settled
+from ftkit.experiments.sweep import grid
 from ftkit.techniques.bitfit import BitFit
 from ftkit.training.loop import HEAD_LR, Look
 

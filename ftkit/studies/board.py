@@ -15,11 +15,11 @@ from ftkit.training.events import Event
 from ftkit.model.low_rank import matrices
 from ftkit.model.entry_scores import gradient
 from ftkit.studies import sparse
-from ftkit.studies.bench import FROZEN, FULL, HEAD, SIZE, STEPS, bill, fine_tuning, load
+from ftkit.experiments.bench import FROZEN, FULL, HEAD, SIZE, STEPS, bill, fine_tuning, load
 from ftkit.studies.family import fitting, sizes
-from ftkit.studies.recording import make, settled
-from ftkit.studies.steps import in_turns, stepper
-from ftkit.sweeps import where
+from ftkit.experiments.recording import make, settled
+from ftkit.experiments.step_time import in_turns, stepper
+from ftkit.experiments.sweep import where
 from ftkit.techniques.bitfit import BitFit
 from ftkit.techniques.dora import DoRA
 from ftkit.techniques.freeze import LastBlocks

@@ -7,11 +7,11 @@ import pandas as pd
 
 from ftkit.model.change import Space
 from ftkit.training.events import Event
-from ftkit.studies import bench
+from ftkit.experiments import bench
 from ftkit.studies.aftermath import aftermath
-from ftkit.studies.bench import BENCHES, FAR_TASKS, FROZEN, FULL, HEAD, SIZE, fine_tuning, load
-from ftkit.studies.recording import few, settled
-from ftkit.sweeps import grid
+from ftkit.experiments.bench import BENCHES, FAR_TASKS, FROZEN, FULL, HEAD, SIZE, fine_tuning, load
+from ftkit.experiments.recording import few, settled
+from ftkit.experiments.sweep import grid
 from ftkit.techniques.freeze import Only
 from ftkit.techniques.lora import LoRA
 from ftkit.training.loop import Look

@@ -8,11 +8,11 @@ from typing import Any
 import pandas as pd
 
 from ftkit.studies import distance
-from ftkit.studies.bench import FULL, SIZE
+from ftkit.experiments.bench import FULL, SIZE
 from ftkit.studies.distance import LARGE_RANK, LORA, OWN, PLACES, SEEDS
 from ftkit.studies.prices import court, everywhere
-from ftkit.studies.recording import make
-from ftkit.sweeps import grid, sweep, where
+from ftkit.experiments.recording import make
+from ftkit.experiments.sweep import grid, sweep, where
 
 NEAR = PLACES[0]
 WITHOUT_RANK = [way for way, rank in distance.ONE_RANK.items() if rank == 0]

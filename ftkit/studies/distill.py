@@ -14,8 +14,8 @@ from ftkit.tasks.task import Task
 from ftkit.training.events import Event, packed
 from ftkit.model.objective import Objective, supervised
 from ftkit.pictures.distill import Example
-from ftkit.studies import bench
-from ftkit.studies.bench import BENCHES, FROZEN, FULL, HEAD, SIZE, STEPS, VALID_ROWS, load
+from ftkit.experiments import bench
+from ftkit.experiments.bench import BENCHES, FROZEN, FULL, HEAD, SIZE, STEPS, VALID_ROWS, load
 from ftkit.studies.pupils import BODIES, given, marks, newcomer, shown, teacher
 from ftkit.studies.teachers import SCHOOLING
 from ftkit.techniques.distillation import Distillation, Teacher, agreement

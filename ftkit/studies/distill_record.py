@@ -8,11 +8,11 @@ from typing import Any
 import pandas as pd
 
 from ftkit.studies import teachers
-from ftkit.studies.bench import BENCHES, FROZEN, FULL
+from ftkit.experiments.bench import BENCHES, FROZEN, FULL
 from ftkit.studies.distill import LABELS, MOST, PSEUDO, TEMPERATURES, TRANSFER, TRUE, WEIGHTS, control, trial
 from ftkit.studies.pupils import BODIES, LABELLED, standing
-from ftkit.studies.recording import few, make, settled
-from ftkit.sweeps import grid, last, sweep, where
+from ftkit.experiments.recording import few, make, settled
+from ftkit.experiments.sweep import grid, last, sweep, where
 
 DISTILLATION = "distillation"
 """The method of the panel's own rows."""

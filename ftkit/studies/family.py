@@ -12,10 +12,10 @@ from ftkit.model.adapted import Adapted
 from ftkit.model.change import Space
 from ftkit.training.events import Event
 from ftkit.model.low_rank import matrices
-from ftkit.studies.bench import BENCHES, HEAD, STEPS, Between, fine_tuning, load, rail
+from ftkit.experiments.bench import BENCHES, HEAD, STEPS, Between, fine_tuning, load, rail
 from ftkit.studies.lora import RAIL_LRS
-from ftkit.studies.recording import few, make, settled
-from ftkit.sweeps import grid
+from ftkit.experiments.recording import few, make, settled
+from ftkit.experiments.sweep import grid
 from ftkit.techniques.adalora import AdaLoRA, Pruning
 from ftkit.techniques.dora import DoRA
 from ftkit.techniques.ia3 import IA3

@@ -6,7 +6,7 @@ from ftkit.model.adapted import Adapted
 from ftkit.model.base import Net
 from ftkit.model.change import Space
 from ftkit.training.events import Event
-from ftkit.studies.bench import HEAD, fine_tuning, load
+from ftkit.experiments.bench import HEAD, fine_tuning, load
 from ftkit.techniques.freeze import LastBlocks
 from ftkit.training.loop import HEAD_LR, Look
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import pandas as pd
 
 from ftkit.studies import freezing, recipes
-from ftkit.studies.bench import BENCHES
+from ftkit.experiments.bench import BENCHES
 from ftkit.studies.freezing import ALL, POSITIONS
 from ftkit.studies.lora import RAIL_LRS
-from ftkit.studies.recording import chosen, few, make, settled
-from ftkit.sweeps import KEPT, grid, sweep
+from ftkit.experiments.recording import chosen, few, make, settled
+from ftkit.experiments.sweep import KEPT, grid, sweep
 
 LRS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
 RATES: Mapping[int, Sequence[float]] = {0: LRS, **dict.fromkeys(POSITIONS[1:-1], LRS[1:]), ALL: RAIL_LRS["frozen body"][1:]}

@@ -9,10 +9,10 @@ import torch
 
 from ftkit.model.adapted import Adapted
 from ftkit.training.events import Event
-from ftkit.studies.bench import BENCHES, FROZEN, FULL, HEAD, fine_tuning, rail
-from ftkit.studies.recording import few, make, settled
-from ftkit.studies.steps import lora_over_full
-from ftkit.sweeps import grid, sweep
+from ftkit.experiments.bench import BENCHES, FROZEN, FULL, HEAD, fine_tuning, rail
+from ftkit.experiments.recording import few, make, settled
+from ftkit.experiments.step_time import lora_over_full
+from ftkit.experiments.sweep import grid, sweep
 from ftkit.techniques.lora import LoRA
 from ftkit.training.loop import Look
 

@@ -13,7 +13,7 @@ from ftkit.training.cost import measure
 from ftkit.tasks.task import Task, load_task
 from ftkit.training.events import Event
 from ftkit.model.objective import supervised
-from ftkit.studies.bench import FROZEN, FULL, HEAD, SIZE, STEPS, VALID_ROWS, tested
+from ftkit.experiments.bench import FROZEN, FULL, HEAD, SIZE, STEPS, VALID_ROWS, tested
 from ftkit.studies.multitask_pulls import Pulls
 from ftkit.techniques.task_balancing import GradNorm, PCGrad, Uncertainty, Weighted
 from ftkit.techniques.task_mixing import Mixture, Together

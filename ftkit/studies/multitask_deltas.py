@@ -7,7 +7,7 @@ from ftkit.model.base import Net
 from ftkit.tasks.task import Task
 from ftkit.model.delta import Delta
 from ftkit.training.events import Event
-from ftkit.studies.bench import SIZE, STEPS, VALID_ROWS, tested
+from ftkit.experiments.bench import SIZE, STEPS, VALID_ROWS, tested
 from ftkit.studies.multitask import EXAMPLES, FIXED, arriving, drawn, load, looking, objective
 from ftkit.studies.multitask_pulls import CONTROL, opposed
 from ftkit.techniques.freeze import Only

@@ -8,10 +8,10 @@ import pandas as pd
 
 from ftkit.training.events import Event
 from ftkit.studies import multitask, multitask_deltas
-from ftkit.studies.bench import FROZEN, FULL, STEPS
+from ftkit.experiments.bench import FROZEN, FULL, STEPS
 from ftkit.studies.multitask import ALTERNATING, EXAMPLES, FIXED, HELPS, HURTS, IMAGES, LEARNED, OWN, SHARES, WAYS, drawn
-from ftkit.studies.recording import chosen, few, make, settled
-from ftkit.sweeps import grid, sweep
+from ftkit.experiments.recording import chosen, few, make, settled
+from ftkit.experiments.sweep import grid, sweep
 from ftkit.techniques.task_mixing import proportional
 
 LRS = (3e-4, 1e-3, 3e-3)

@@ -12,8 +12,8 @@ from ftkit.model.base import load_base
 from ftkit.model.change import Space
 from ftkit.training.cost import measure
 from ftkit.tasks.task import Batch, Task, table
-from ftkit.studies.bench import FULL, HEAD, SIZE, load
-from ftkit.studies.steps import ratios
+from ftkit.experiments.bench import FULL, HEAD, SIZE, load
+from ftkit.experiments.step_time import ratios
 from ftkit.techniques.bitfit import BitFit
 from ftkit.techniques.freeze import LastBlocks
 from ftkit.techniques.lora import LoRA

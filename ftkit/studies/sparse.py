@@ -13,7 +13,7 @@ from ftkit.tasks.task import Task
 from ftkit.model.entries import exact_count, top
 from ftkit.training.events import Event
 from ftkit.model.entry_scores import fisher, gradient, movement
-from ftkit.studies.bench import BENCHES, HEAD, SIZE, STEPS, VALID_ROWS, bill, fine_tuning, load, tested
+from ftkit.experiments.bench import BENCHES, HEAD, SIZE, STEPS, VALID_ROWS, bill, fine_tuning, load, tested
 from ftkit.techniques.sparse import CRITERIA as WITHOUT_DATA
 from ftkit.techniques.sparse import Rows, Sparse, regrown
 from ftkit.training.loop import Look, evaluate, train

@@ -7,10 +7,10 @@ from typing import Any
 
 import pandas as pd
 
-from ftkit.studies.bench import FROZEN, FULL, rail
-from ftkit.studies.recording import chosen, few, make, settled
+from ftkit.experiments.bench import FROZEN, FULL, rail
+from ftkit.experiments.recording import chosen, few, make, settled
 from ftkit.studies.sparse import BODY, CRITERIA, LINEAR, ROWS, SHARES, trial
-from ftkit.sweeps import grid, where
+from ftkit.experiments.sweep import grid, where
 
 AT = 0.01
 """The density at which the criteria are compared."""

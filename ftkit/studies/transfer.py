@@ -13,9 +13,9 @@ from sklearn.pipeline import make_pipeline
 from ftkit.model.change import Space
 from ftkit.training.events import Event, packed
 from ftkit.storage import read_table
-from ftkit.studies.bench import FROZEN, FULL, HEAD, VALID_ROWS, fine_tuning, load, place
-from ftkit.studies.recording import few, make, settled
-from ftkit.sweeps import grid, last, summary, sweep, where
+from ftkit.experiments.bench import FROZEN, FULL, HEAD, VALID_ROWS, fine_tuning, load, place
+from ftkit.experiments.recording import few, make, settled
+from ftkit.experiments.sweep import grid, last, summary, sweep, where
 from ftkit.techniques.lora import LoRA
 from ftkit.training.loop import HEAD_LR
 

@@ -15,7 +15,7 @@ CELLS = (
 from functools import partial
 from ftkit import Explorer
 from ftkit.pictures.lora import spectra
-from ftkit.studies.bench import STEPS, load
+from ftkit.experiments.bench import STEPS, load
 from ftkit.studies.lora import LRS, RANKS, spectrum, trial
 load("digits")""",
     """\

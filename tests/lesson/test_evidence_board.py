@@ -16,7 +16,7 @@ from ftkit.lesson.registered import Plan, read
 from ftkit.storage import read_table
 from ftkit.paths import shared_folder
 from ftkit.studies import board
-from ftkit.studies.bench import FROZEN, FULL
+from ftkit.experiments.bench import FROZEN, FULL
 from ftkit.studies.board import (
     BUDGETS,
     EXAMPLES,
@@ -34,7 +34,7 @@ from ftkit.studies.board import (
     SEEDS,
     TUNING,
 )
-from ftkit.sweeps import last, replay, tuned, where
+from ftkit.experiments.sweep import last, replay, tuned, where
 
 LEAD = {"sparse, random": 0.03, "BitFit": -0.05, "DoRA": 0.001, FULL: 0.05, FROZEN: -0.2}
 PRICE = {"BitFit": 1.0, "LoRA": 5.0, FULL: 100.0, FROZEN: 0.5}

@@ -13,11 +13,12 @@ from ftkit.lesson.evidence_cost import at_equal_accuracy, cost_claims, forgettin
 from ftkit.lesson.evidence_limits import FAR, NEAR, Evidence, far_claims
 from ftkit.storage import read_table
 from ftkit.paths import shared_folder
-from ftkit.studies import bench, distance, distance_record
-from ftkit.studies.bench import FULL
+from ftkit.studies import distance, distance_record
+from ftkit.experiments import bench
+from ftkit.experiments.bench import FULL
 from ftkit.studies.distance import ATTENTION, BOTH, INSIDE, LARGE, LARGE_RANK, LORA, PLACES, RANKS, SCRATCH, WAYS, WORDS
 from ftkit.studies.distance_record import for_the_panel
-from ftkit.sweeps import where
+from ftkit.experiments.sweep import where
 
 LEAD = {LORA: -0.08, INSIDE: -0.05, BOTH: 0.03, WORDS: 0.02, SCRATCH: -0.04, ATTENTION: -0.1}
 """On far tasks, against full fine-tuning; nearer they are all alike."""

@@ -8,7 +8,7 @@ import pytest
 from test_study_multitask import made_up
 
 from ftkit.lesson.evidence_multitask import Evidence, multitask_claims
-from ftkit.studies.bench import FULL
+from ftkit.experiments.bench import FULL
 from ftkit.studies.multitask import ALTERNATING, FIXED, HELPS, HURTS
 from ftkit.studies.multitask_record import BALANCE, CONFLICT, DELTAS, TRANSFER, by_size
 

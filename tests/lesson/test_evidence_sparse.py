@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from ftkit.lesson import bugs_sparse
 from ftkit.lesson.evidence_sparse import Evidence, sparse_claims
-from ftkit.studies.bench import FULL
+from ftkit.experiments.bench import FULL
 from ftkit.studies.sparse import BODY, CRITERIA, DENSITIES, LINEAR
 
 CLAIMS = ["as full", "fisher", "ticket", "largest", "faster", "rows", "moving", "cost"]

@@ -24,7 +24,7 @@ from ftkit.paths import shared_folder
 from ftkit.stats.paired import interval, verdict
 from ftkit.studies import lora
 from ftkit.studies.__main__ import STUDIES
-from ftkit.studies.bench import FROZEN, FULL
+from ftkit.experiments.bench import FROZEN, FULL
 from ftkit.studies.transfer import COUNTING, LORA, RANDOM, on_test
 
 Judge = Callable[[pd.DataFrame, dict[str, Any]], list[Claim]]

@@ -38,7 +38,7 @@ def sweep(trial: Trial, jobs: Sequence[Settings], executor: Executor | None = No
 
     Args:
         trial: must be importable by name if the executor has processes of its own.
-        executor: any `concurrent.futures.Executor`, such as `ftkit.studies.recording.processes(2)`, of one thread each, which all
+        executor: any `concurrent.futures.Executor`, such as `ftkit.experiments.recording.processes(2)`, of one thread each, which all
             recorded studies use; without one the runs come one after another in this process, where a trial may be a notebook's function.
 
     A run that diverges leaves the readings it had; its last quantity is "diverged". One that fails otherwise does too: its last quantity is

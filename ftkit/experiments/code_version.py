@@ -30,7 +30,7 @@ def named(trial: Callable[..., Any]) -> str:
     """What a trial is called: its module, its name, and what a `partial` has fixed.
 
     >>> named(partial(version, trial=print)), named(partial(round, ndigits=2))
-    ('ftkit.lineage.version(trial=builtins.print)', 'builtins.round(ndigits=2)')
+    ('ftkit.experiments.code_version.version(trial=builtins.print)', 'builtins.round(ndigits=2)')
     """
     if not isinstance(trial, partial):
         return f"{trial.__module__}.{trial.__qualname__}"

@@ -15,7 +15,7 @@ from ftkit.model.base import Net, load_base
 from ftkit.model.change import Space
 from ftkit.tasks.task import Task
 from ftkit.model.objective import Objective, supervised
-from ftkit.studies.bench import HEAD, SIZE, load
+from ftkit.experiments.bench import HEAD, SIZE, load
 from ftkit.techniques.lora import LoRA
 
 BLOCKS = 8

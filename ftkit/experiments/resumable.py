@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 from filelock import FileLock, Timeout
 
-from ftkit.lineage import named, version
+from ftkit.experiments.code_version import named, version
 
 TABLE = """CREATE TABLE IF NOT EXISTS runs
 (key TEXT PRIMARY KEY, trial TEXT, settings TEXT, more TEXT, code TEXT, data TEXT, answer TEXT)"""
@@ -21,7 +21,7 @@ TABLE = """CREATE TABLE IF NOT EXISTS runs
 class Remembering(Executor):
     """Runs of another executor, kept in a file (SQLite). A run that is there is not made again: its answer comes from the file.
 
-    A run is found by its trial's name, its settings, the version of the code (`ftkit.lineage.version`) and the fingerprint of the data. It
+    A run is found by its trial's name, its settings, the version of the code (`ftkit.experiments.code_version.version`) and the fingerprint of the data. It
     is one row, written in one transaction when it is done, so `kill -9` loses the runs under way and no other. Others may read meanwhile
     (`runs`); one process at a time may write.
 

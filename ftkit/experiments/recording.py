@@ -20,9 +20,9 @@ import torch
 import transformers
 
 from ftkit.storage import write_table
-from ftkit.remembering import Remembering, runs
-from ftkit.studies.bench import BENCHES, load
-from ftkit.sweeps import KEPT, Settings, Trial, summary, sweep, tuned, where
+from ftkit.experiments.resumable import Remembering, runs
+from ftkit.experiments.bench import BENCHES, load
+from ftkit.experiments.sweep import KEPT, Settings, Trial, summary, sweep, tuned, where
 
 Record = Callable[[Executor | None, tuple[int, ...]], pd.DataFrame]
 More = Callable[[], dict[str, Any]]

@@ -1,0 +1,1 @@
+"""Many runs: sweeps, resumable runs, learning-rate search, recording, benchmarks."""
