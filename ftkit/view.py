@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ftkit.training.events import Event
-from ftkit.figures import COLOURS, learning, trade_off
+from ftkit.figures.plots import COLOURS, learning, trade_off
 from ftkit.recorded import ACCURACY, Recorded
 from ftkit.session import Ended, Job
 from ftkit.stats.paired import interval

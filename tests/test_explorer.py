@@ -15,10 +15,10 @@ import pytest
 from PIL import Image
 
 from ftkit import explorer
-from ftkit.comparisons import differences, rates
+from ftkit.figures.comparisons import differences, rates
 from ftkit.training.events import Event
 from ftkit.explorer import Explorer
-from ftkit.figures import COLOURS, learning, trade_off
+from ftkit.figures.plots import COLOURS, learning, trade_off
 from ftkit.pictures.lora import spectra
 from ftkit.storage import read_table
 from ftkit.recorded import Recorded

@@ -13,7 +13,7 @@ from conftest import net, small_task
 
 from ftkit.model.adapted import Adapted
 from ftkit.training.events import Event
-from ftkit.figures import GREY
+from ftkit.figures.plots import GREY
 from ftkit.pictures.transfer import FROZEN, SHADES, between, network
 from ftkit.storage import read_table
 from ftkit.recorded import Recorded

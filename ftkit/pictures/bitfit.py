@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from ftkit.figures import Spec, layout
+from ftkit.figures.plots import Spec, layout
 
 WEAKEST = -10
 """The least power of ten that is told apart from 0; what single precision leaves of a zero lies near it."""

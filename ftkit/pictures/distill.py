@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from ftkit.figures import COLOURS, GREY, Spec, layout
+from ftkit.figures.plots import COLOURS, GREY, Spec, layout
 
 WHO = {"teacher": GREY, "student": COLOURS["distillation"]}
 WRONG = COLOURS["sparse"]

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ftkit.comparisons import SHADES
-from ftkit.figures import COLOURS, GREY, Spec, layout, scatter
+from ftkit.figures.comparisons import SHADES
+from ftkit.figures.plots import COLOURS, GREY, Spec, layout, scatter
 
 Spans = Sequence[tuple[float, float, float]]
 """(mean, low, high), one after the other."""

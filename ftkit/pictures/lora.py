@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ftkit.figures import COLOURS, GREY, Spec, layout, scatter
-from ftkit.pictures.names import short
+from ftkit.figures.plots import COLOURS, GREY, Spec, layout, scatter
+from ftkit.figures.weight_names import short
 
 
 def spectra(values: Mapping[str, float], most: int = 40) -> Spec:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from ftkit.figures import COLOURS, GREY, Spec, faded, layout, scatter
+from ftkit.figures.plots import COLOURS, GREY, Spec, faded, layout, scatter
 
 SIDES = {"pair": "the two tasks", "itself": "the target and more of itself"}
 SHADES = ("#f0e442", "#d55e00", "#cc79a7", "#56b4e9")

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ftkit.figures import Spec, layout
+from ftkit.figures.plots import Spec, layout
 
 Tiles = dict[tuple[str, str], list[list[float]]]
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ftkit.figures import COLOURS, GREY, Band, Spec, band, layout, scatter
+from ftkit.figures.plots import COLOURS, GREY, Band, Spec, band, layout, scatter
 
 FROZEN = "#c8c8c8"
 SHADES = ("#fdf0d0", "#f8d58a", "#e69f00", "#a86f00", "#5f3d00")

@@ -8,7 +8,7 @@ from typing import Any
 import ipywidgets
 from IPython.display import display
 
-from ftkit.figures import AXES
+from ftkit.figures.plots import AXES
 from ftkit.widgets.bill import bill
 from ftkit.widgets.controls import LABEL, Several, control, label
 from ftkit.widgets.picture import png

@@ -15,7 +15,7 @@ import plotly.graph_objects as go
 import traitlets
 from IPython.display import display
 
-from ftkit.figures import Spec
+from ftkit.figures.plots import Spec
 from ftkit.widgets.picture import png
 
 _HERE = files("ftkit.widgets")

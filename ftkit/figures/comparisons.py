@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ftkit.figures import COLOURS, GREY, Band, Spec, faded, known, layout, scatter
+from ftkit.figures.plots import COLOURS, GREY, Band, Spec, faded, known, layout, scatter
 from ftkit.stats.paired import interval
 
 SHADES = ("#b3cde3", "#8cb4d5", "#5f99c6", "#3580b5", "#0b62a0", "#063c66")
