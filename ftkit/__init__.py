@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from ftkit.model.entries import top_each as top_each
     from ftkit.training.events import Diverged as Diverged
     from ftkit.training.events import Event as Event
-    from ftkit.explorer import Explorer as Explorer
+    from ftkit.panel.explorer import Explorer as Explorer
     from ftkit.model.objective import supervised as supervised
-    from ftkit.recorded import Recorded as Recorded
+    from ftkit.panel.recorded_runs import Recorded as Recorded
     from ftkit.model.entry_scores import fisher as fisher
     from ftkit.model.entry_scores import gradient as gradient
     from ftkit.model.entry_scores import movement as movement
@@ -89,7 +89,7 @@ if TYPE_CHECKING:
     from ftkit.techniques.vera import VeRA as VeRA
     from ftkit.training.loop import evaluate as evaluate
     from ftkit.training.loop import train as train
-    from ftkit.widgets.plot import draw as draw
+    from ftkit.panel.plot import draw as draw
     from ftkit.stats.tradeoff import expected_best as expected_best
     from ftkit.stats.tradeoff import front as front
     from ftkit.stats.tradeoff import improvement as improvement
@@ -107,9 +107,9 @@ _HOME = {
     "ftkit.model.delta": ("Delta",),
     "ftkit.model.entries": ("Chosen", "top", "top_each"),
     "ftkit.training.events": ("Diverged", "Event"),
-    "ftkit.explorer": ("Explorer",),
+    "ftkit.panel.explorer": ("Explorer",),
     "ftkit.model.objective": ("supervised",),
-    "ftkit.recorded": ("Recorded",),
+    "ftkit.panel.recorded_runs": ("Recorded",),
     "ftkit.model.entry_scores": ("fisher", "gradient", "movement"),
     "ftkit.stats.paired": ("bootstrap", "crossed", "equivalence", "family", "holm", "interval", "proportion", "sign_flip", "verdict"),
     "ftkit.experiments.sweep": ("grid", "replay", "sweep"),
@@ -131,7 +131,7 @@ _HOME = {
     "ftkit.techniques.student": ("student",),
     "ftkit.techniques.vera": ("VeRA",),
     "ftkit.training.loop": ("evaluate", "train"),
-    "ftkit.widgets.plot": ("draw",),
+    "ftkit.panel.plot": ("draw",),
     "ftkit.stats.tradeoff": ("expected_best", "front", "improvement", "share_of_gain"),
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names}

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from ftkit.training.events import Event
-from ftkit.session import Ended, Job, Session
+from ftkit.panel.worker import Ended, Job, Session
 
 
 class Book:

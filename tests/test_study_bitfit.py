@@ -14,13 +14,13 @@ from ftkit.training.events import Event
 from ftkit.pictures.bitfit import movements
 from ftkit.pictures.bitfit import WEAKEST
 from ftkit.storage import read_table
-from ftkit.recorded import Recorded
+from ftkit.panel.recorded_runs import Recorded
 from ftkit.paths import shared_folder
 from ftkit.studies import bitfit
 from ftkit.experiments import bench
 from ftkit.experiments.sweep import tuned, where
 from ftkit.techniques.bitfit import BitFit
-from ftkit.widgets.controls import Several
+from ftkit.panel.controls import Several
 
 COSTS = {
     "trainable": 2.0,

@@ -17,7 +17,7 @@ from ftkit.training.events import Event, unpacked
 from ftkit.pictures.distill import teaching
 from ftkit.pictures.distill import Example, plain
 from ftkit.storage import read_table
-from ftkit.recorded import Recorded
+from ftkit.panel.recorded_runs import Recorded
 from ftkit.paths import shared_folder
 from ftkit.studies import distill, distill_record, pupils, teachers
 from ftkit.experiments import bench

@@ -16,7 +16,7 @@ from ftkit.training.events import Event
 from ftkit.figures.plots import GREY
 from ftkit.pictures.transfer import FROZEN, SHADES, between, network
 from ftkit.storage import read_table
-from ftkit.recorded import Recorded
+from ftkit.panel.recorded_runs import Recorded
 from ftkit.paths import shared_folder
 from ftkit.studies import freezing, freezing_record, recipes
 from ftkit.experiments import bench

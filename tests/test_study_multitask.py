@@ -16,7 +16,7 @@ from ftkit.training.events import Event
 from ftkit.pictures.multitask import conflicts
 from ftkit.pictures.multitask import front
 from ftkit.storage import read_table
-from ftkit.recorded import Recorded
+from ftkit.panel.recorded_runs import Recorded
 from ftkit.paths import shared_folder
 from ftkit.studies import multitask, multitask_deltas, multitask_record
 from ftkit.experiments.bench import FROZEN, FULL, SIZE, STEPS

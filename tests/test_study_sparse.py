@@ -16,7 +16,7 @@ from ftkit.model.entries import Chosen
 from ftkit.training.events import Event
 from ftkit.pictures.sparse import mask
 from ftkit.storage import read_table
-from ftkit.recorded import Recorded
+from ftkit.panel.recorded_runs import Recorded
 from ftkit.model.entry_scores import fisher, gradient
 from ftkit.paths import shared_folder
 from ftkit.studies import sparse, sparse_record

@@ -11,7 +11,7 @@ import pytest
 from ftkit.training.events import Diverged, Event, packed, unpacked
 from ftkit.lesson.judging import by_seed, by_seed_and_item
 from ftkit.storage import read_table, write_table
-from ftkit.recorded import Recorded
+from ftkit.panel.recorded_runs import Recorded
 from ftkit.stats.paired import interval
 from ftkit.experiments.sweep import grid, last, replay, summary, sweep, tuned, where
 

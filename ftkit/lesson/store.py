@@ -8,7 +8,7 @@ import nbformat
 from nbclient import NotebookClient
 
 from ftkit.lesson.look import STYLE
-from ftkit.widgets.picture import ASKED
+from ftkit.panel.still_image import ASKED
 
 
 def store(path: Path) -> None:

@@ -9,10 +9,10 @@ import ipywidgets
 from IPython.display import display
 
 from ftkit.figures.plots import AXES
-from ftkit.widgets.bill import bill
-from ftkit.widgets.controls import LABEL, Several, control, label
-from ftkit.widgets.picture import png
-from ftkit.widgets.plot import Plot
+from ftkit.panel.cost_table import bill
+from ftkit.panel.controls import LABEL, Several, control, label
+from ftkit.panel.still_image import png
+from ftkit.panel.plot import Plot
 
 IN_COLAB = (
     "In Colab a run cannot be left once it has begun: each move waits for the one before, and Stop has no effect. In JupyterLab the newest "

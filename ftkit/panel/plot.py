@@ -16,9 +16,9 @@ import traitlets
 from IPython.display import display
 
 from ftkit.figures.plots import Spec
-from ftkit.widgets.picture import png
+from ftkit.panel.still_image import png
 
-_HERE = files("ftkit.widgets")
+_HERE = files("ftkit.panel")
 
 
 @lru_cache(maxsize=1)

@@ -8,10 +8,10 @@ from typing import Any
 
 from ftkit.training.events import Event
 from ftkit.figures.plots import COLOURS, learning, trade_off
-from ftkit.recorded import ACCURACY, Recorded
-from ftkit.session import Ended, Job
+from ftkit.panel.recorded_runs import ACCURACY, Recorded
+from ftkit.panel.worker import Ended, Job
 from ftkit.stats.paired import interval
-from ftkit.widgets.panel import Panel
+from ftkit.panel.layout import Panel
 
 SECONDS_BETWEEN_PAINTS = 0.11
 STEPS_UNKNOWN = 100
