@@ -13,7 +13,7 @@ from ftkit.paths import shared_folder
 from ftkit.stats.paired import interval
 from ftkit.experiments.bench import FROZEN, FULL, load
 from ftkit.experiments.recording import chosen, few
-from ftkit.studies.transfer import (
+from ftkit.lessons.the_picture.study import (
     COUNTING,
     LORA,
     RANDOM,

@@ -25,7 +25,7 @@ from ftkit.stats.paired import interval, verdict
 from ftkit.studies import lora
 from ftkit.studies.__main__ import STUDIES
 from ftkit.experiments.bench import FROZEN, FULL
-from ftkit.studies.transfer import COUNTING, LORA, RANDOM, on_test
+from ftkit.lessons.the_picture.study import COUNTING, LORA, RANDOM, on_test
 
 Judge = Callable[[pd.DataFrame, dict[str, Any]], list[Claim]]
 JUDGES: dict[str, Judge] = {
