@@ -14,14 +14,16 @@ from conftest import net, small_task
 from ftkit.model.adapted import Adapted
 from ftkit.training.events import Event
 from ftkit.figures.plots import GREY
-from ftkit.pictures.transfer import FROZEN, SHADES, between, network
+from ftkit.lessons.transfer_learning.picture import FROZEN, SHADES, between, network
 from ftkit.storage import read_table
 from ftkit.panel.recorded_runs import Recorded
 from ftkit.paths import shared_folder
-from ftkit.studies import freezing, freezing_record, recipes
+from ftkit.lessons.transfer_learning import trial as freezing
+from ftkit.lessons.transfer_learning import study as freezing_record
+from ftkit.lessons.transfer_learning import recipes
 from ftkit.experiments import bench
-from ftkit.studies.freezing import ALL, BLOCKS, POSITIONS, parts, spaces
-from ftkit.studies.freezing_record import FAR_RATES, FREEZING, LRS, RATES, RECIPE_RATES, SEEDS, choices, for_the_panel
+from ftkit.lessons.transfer_learning.trial import ALL, BLOCKS, POSITIONS, parts, spaces
+from ftkit.lessons.transfer_learning.study import FAR_RATES, FREEZING, LRS, RATES, RECIPE_RATES, SEEDS, choices, for_the_panel
 from ftkit.experiments.sweep import replay, where
 from ftkit.techniques.freeze import LastBlocks
 from ftkit.training.loop import HEAD_LR

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ftkit.lesson.evidence_transfer import Evidence, transfer_claims
+from ftkit.lessons.transfer_learning.claims import Evidence, transfer_claims
 from ftkit.lesson.judging import judged
-from ftkit.studies.freezing import ALL, POSITIONS
-from ftkit.studies.freezing_record import FREEZING
-from ftkit.studies.recipes import SHARES
+from ftkit.lessons.transfer_learning.trial import ALL, POSITIONS
+from ftkit.lessons.transfer_learning.study import FREEZING
+from ftkit.lessons.transfer_learning.recipes import SHARES
 
 ONS, SEEDS = ("opening", "library", "digits"), range(8)
 NAMES = ("pretraining", "one block", "last is best", "gradual", "discriminative", "probe out", "LP-FT", "half-way")

@@ -17,7 +17,8 @@ import ftkit
 from ftkit.lesson import exercise as exercise_module
 from ftkit.lesson import hint, learner
 from ftkit.lesson.exercise import Exercise, Result, exercise
-from ftkit.lesson.exercises import bitfit, board, distill, fair, family, limits, lora, multitask, sparse, transfer
+from ftkit.lesson.exercises import bitfit, board, distill, fair, family, limits, lora, multitask, sparse
+from ftkit.lessons.transfer_learning import exercises as transfer
 from ftkit.lesson.exercises import lora as check
 from ftkit.lesson.learner import is_stub
 

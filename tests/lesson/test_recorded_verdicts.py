@@ -18,7 +18,7 @@ from ftkit.lesson.evidence_limits import far_claims
 from ftkit.lesson.evidence_lora import lora_claims
 from ftkit.lesson.evidence_multitask import multitask_claims
 from ftkit.lesson.evidence_sparse import sparse_claims
-from ftkit.lesson.evidence_transfer import transfer_claims
+from ftkit.lessons.transfer_learning.claims import transfer_claims
 from ftkit.storage import read_table
 from ftkit.paths import shared_folder
 from ftkit.stats.paired import interval, verdict

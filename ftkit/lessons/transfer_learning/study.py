@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from ftkit.studies import freezing, recipes
+from ftkit.lessons.transfer_learning import trial as freezing
+from ftkit.lessons.transfer_learning import recipes
 from ftkit.experiments.bench import BENCHES
-from ftkit.studies.freezing import ALL, POSITIONS
+from ftkit.lessons.transfer_learning.trial import ALL, POSITIONS
 from ftkit.studies.lora import RAIL_LRS
 from ftkit.experiments.recording import chosen, few, make, settled
 from ftkit.experiments.sweep import KEPT, grid, sweep

@@ -10,7 +10,7 @@ from ftkit.model.change import Space
 from ftkit.tasks.task import Task, load_task
 from ftkit.training.events import Event
 from ftkit.experiments.bench import BENCHES, HEAD, SIZE, STEPS, VALID_ROWS, load, tested
-from ftkit.studies.freezing import BLOCKS, spaces
+from ftkit.lessons.transfer_learning.trial import BLOCKS, spaces
 from ftkit.techniques.freeze import LastBlocks, Only, discriminative
 from ftkit.training.loop import HEAD_LR, Rate, evaluate, train
 

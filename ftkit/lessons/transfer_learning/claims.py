@@ -8,8 +8,8 @@ import pandas as pd
 from ftkit.lesson.evidence import Claim
 from ftkit.lesson.judging import by_seed, judged
 from ftkit.stats.paired import interval
-from ftkit.studies.freezing import ALL
-from ftkit.studies.freezing_record import FREEZING
+from ftkit.lessons.transfer_learning.trial import ALL
+from ftkit.lessons.transfer_learning.study import FREEZING
 from ftkit.experiments.recording import chosen
 from ftkit.experiments.sweep import where
 
