@@ -19,10 +19,10 @@ IMPORTS = """\
 from functools import partial
 from ftkit import Explorer, Recorded
 from ftkit.paths import shared_folder
-from ftkit.pictures.lora import spectra
+from ftkit.lessons.lora.picture import spectra
 from ftkit.storage import read_table
 from ftkit.experiments.bench import BENCHES, STEPS, load
-from ftkit.studies.lora import LRS, RANKS, TARGETS, spectrum, trial
+from ftkit.lessons.lora.study import LRS, RANKS, TARGETS, spectrum, trial
 load("opening")
 table, _ = read_table(shared_folder("data", "results", "02_lora.parquet"))
 recorded = Recorded(table, method="LoRA", over="rank")"""

@@ -19,7 +19,7 @@ from ftkit.figures.comparisons import differences, rates
 from ftkit.training.events import Event
 from ftkit.panel.explorer import Explorer
 from ftkit.figures.plots import COLOURS, learning, trade_off
-from ftkit.pictures.lora import spectra
+from ftkit.lessons.lora.picture import spectra
 from ftkit.storage import read_table
 from ftkit.panel.recorded_runs import Recorded
 from ftkit.panel.worker import Ended, Job

@@ -15,7 +15,7 @@ from ftkit.training.events import Event, unpacked
 from ftkit.experiments.code_version import named, version
 from ftkit.storage import read_table
 from ftkit.studies import __main__ as studies
-from ftkit.studies import lora
+from ftkit.lessons.lora import study as lora
 from ftkit.experiments.bench import FROZEN, load, rail
 from ftkit.experiments.recording import WIDER, beyond, content, make, next_rate, settled
 from ftkit.experiments.sweep import grid, last, sweep, where

@@ -187,14 +187,14 @@ class TestLineage:
         assert one != lineage.plain('def f(x):\n    """Words."""\n    return x + 2\n')
 
     def test_what_a_study_stands_on_is_reached_and_no_more(self) -> None:
-        from ftkit.studies import lora
+        from ftkit.lessons.lora import study as lora
 
         names = {path.name for path in lineage.reached(Path(lora.__file__).read_text())}
         assert {"training.py", "bench.py", "lora.py", "adapted.py", "reader.py"} <= names
         assert not names & {"explorer.py", "panel.py", "evidence_lora.py", "run.py"}
 
     def test_the_version_turns_with_a_module_far_below(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        from ftkit.studies import lora
+        from ftkit.lessons.lora import study as lora
 
         before, read = lineage.version(lora.trial), Path.read_text
         monkeypatch.setattr(Path, "read_text", lambda self, **how: read(self, **how).replace("0.06", "0.07"))

@@ -9,11 +9,11 @@ import pytest
 
 from ftkit.model.adapted import Adapted
 from ftkit.training.events import Event
-from ftkit.lesson.evidence_lora import Evidence, lora_claims
+from ftkit.lessons.lora.claims import Evidence, lora_claims
 from ftkit.storage import read_table
 from ftkit.paths import shared_folder
 from ftkit.stats.paired import verdict
-from ftkit.studies import lora
+from ftkit.lessons.lora import study as lora
 from ftkit.experiments import bench
 from ftkit.experiments.sweep import replay, tuned, where
 from ftkit.techniques.lora import LoRA

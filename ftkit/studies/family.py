@@ -13,7 +13,7 @@ from ftkit.model.change import Space
 from ftkit.training.events import Event
 from ftkit.model.low_rank import matrices
 from ftkit.experiments.bench import BENCHES, HEAD, STEPS, Between, fine_tuning, load, rail
-from ftkit.studies.lora import RAIL_LRS
+from ftkit.lessons.lora.study import RAIL_LRS
 from ftkit.experiments.recording import few, make, settled
 from ftkit.experiments.sweep import grid
 from ftkit.techniques.adalora import AdaLoRA, Pruning

@@ -14,9 +14,9 @@ CELLS = (
     """\
 from functools import partial
 from ftkit import Explorer
-from ftkit.pictures.lora import spectra
+from ftkit.lessons.lora.picture import spectra
 from ftkit.experiments.bench import STEPS, load
-from ftkit.studies.lora import LRS, RANKS, spectrum, trial
+from ftkit.lessons.lora.study import LRS, RANKS, spectrum, trial
 load("digits")""",
     """\
 panel = Explorer(partial(trial, look=spectrum), steps=STEPS, picture=spectra, on=["digits"], rank=RANKS, lr=LRS,

@@ -17,9 +17,11 @@ import ftkit
 from ftkit.lesson import exercise as exercise_module
 from ftkit.lesson import hint, learner
 from ftkit.lesson.exercise import Exercise, Result, exercise
-from ftkit.lesson.exercises import bitfit, board, distill, fair, family, limits, lora, multitask, sparse
+from ftkit.lesson.exercises import bitfit, board, distill, family, limits, multitask, sparse
+from ftkit.lessons.lora.exercises import fair_comparison as fair
+from ftkit.lessons.lora import exercises as lora
 from ftkit.lessons.transfer_learning import exercises as transfer
-from ftkit.lesson.exercises import lora as check
+from ftkit.lessons.lora import exercises as check
 from ftkit.lesson.learner import is_stub
 
 OURS = str(Path(ftkit.__file__).parent)

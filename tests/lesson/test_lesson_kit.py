@@ -10,7 +10,8 @@ from lesson_stage import Notebook, parts
 from torch import nn
 
 import ftkit.lesson
-from ftkit.lesson import Claim, bug, bugs, claims, quiz, show, sources
+from ftkit.lesson import Claim, bug, claims, quiz, show, sources
+from ftkit.lessons.lora import bugs
 from ftkit.lesson.front import VIEW
 from ftkit.lesson.look import inline
 from ftkit.lesson.planted import Bug

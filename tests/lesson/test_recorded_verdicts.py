@@ -15,14 +15,14 @@ from ftkit.lesson.evidence_cost import cost_claims
 from ftkit.lesson.evidence_distill import distill_claims
 from ftkit.lesson.evidence_family import family_claims
 from ftkit.lesson.evidence_limits import far_claims
-from ftkit.lesson.evidence_lora import lora_claims
+from ftkit.lessons.lora.claims import lora_claims
 from ftkit.lesson.evidence_multitask import multitask_claims
 from ftkit.lesson.evidence_sparse import sparse_claims
 from ftkit.lessons.transfer_learning.claims import transfer_claims
 from ftkit.storage import read_table
 from ftkit.paths import shared_folder
 from ftkit.stats.paired import interval, verdict
-from ftkit.studies import lora
+from ftkit.lessons.lora import study as lora
 from ftkit.studies.__main__ import STUDIES
 from ftkit.experiments.bench import FROZEN, FULL
 from ftkit.lessons.the_picture.study import COUNTING, LORA, RANDOM, on_test

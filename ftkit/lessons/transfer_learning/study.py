@@ -11,7 +11,7 @@ from ftkit.lessons.transfer_learning import trial as freezing
 from ftkit.lessons.transfer_learning import recipes
 from ftkit.experiments.bench import BENCHES
 from ftkit.lessons.transfer_learning.trial import ALL, POSITIONS
-from ftkit.studies.lora import RAIL_LRS
+from ftkit.lessons.lora.study import RAIL_LRS
 from ftkit.experiments.recording import chosen, few, make, settled
 from ftkit.experiments.sweep import KEPT, grid, sweep
 

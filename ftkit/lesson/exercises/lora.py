@@ -1,7 +1,0 @@
-"""The exercises of lesson 02: `from ftkit.lesson.exercises import lora as check`, then `check.merge(my_merge)`."""
-
-from ftkit.lesson.exercises.embedding import lora_embedding
-from ftkit.lesson.exercises.factors import best_of_rank, merge, trainable_numbers
-from ftkit.lesson.exercises.fair import tuned
-
-__all__ = ["best_of_rank", "lora_embedding", "merge", "trainable_numbers", "tuned"]

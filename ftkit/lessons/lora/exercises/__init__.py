@@ -1,0 +1,7 @@
+"""The exercises of lesson 02: `from ftkit.lesson.exercises import lora as check`, then `check.merge(my_merge)`."""
+
+from ftkit.lessons.lora.exercises.embedding import lora_embedding
+from ftkit.lessons.lora.exercises.factors import best_of_rank, merge, trainable_numbers
+from ftkit.lessons.lora.exercises.fair_comparison import tuned
+
+__all__ = ["best_of_rank", "lora_embedding", "merge", "trainable_numbers", "tuned"]
