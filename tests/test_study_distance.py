@@ -9,9 +9,9 @@ import pytest
 
 from ftkit.model.adapted import Adapted
 from ftkit.training.events import Event
-from ftkit.studies import distance
+from ftkit.lessons.limits_of_lora import trial as distance
 from ftkit.experiments import bench
-from ftkit.studies.distance import ATTENTION, BOTH, EMBEDDINGS, INSIDE, LORA, MADE, PLACES, RANKS, SCRATCH, WAYS, WORDS
+from ftkit.lessons.limits_of_lora.trial import ATTENTION, BOTH, EMBEDDINGS, INSIDE, LORA, MADE, PLACES, RANKS, SCRATCH, WAYS, WORDS
 from ftkit.experiments.sweep import where
 
 

@@ -11,10 +11,10 @@ import pytest
 from ftkit.lesson.evidence import Claim
 from ftkit.lesson.evidence_bitfit import bitfit_claims
 from ftkit.lesson.evidence_board import board_claims
-from ftkit.lesson.evidence_cost import cost_claims
+from ftkit.lessons.limits_of_lora.claims_cost import cost_claims
 from ftkit.lesson.evidence_distill import distill_claims
 from ftkit.lesson.evidence_family import family_claims
-from ftkit.lesson.evidence_limits import far_claims
+from ftkit.lessons.limits_of_lora.claims_far_tasks import far_claims
 from ftkit.lessons.lora.claims import lora_claims
 from ftkit.lesson.evidence_multitask import multitask_claims
 from ftkit.lesson.evidence_sparse import sparse_claims

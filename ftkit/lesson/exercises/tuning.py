@@ -7,7 +7,7 @@ from typing import Any
 
 from ftkit.lesson.exercise import Wrong, exercise
 from ftkit.lesson.exercises.asking import Case, first_wrong, usable
-from ftkit.lesson.exercises.pricing import Shapes
+from ftkit.lessons.limits_of_lora.exercises.step_share import Shapes
 from ftkit.stats.tradeoff import expected_best
 
 Values = list[float]

@@ -8,7 +8,7 @@ import pandas as pd
 from ftkit.model.change import Space
 from ftkit.training.events import Event
 from ftkit.experiments import bench
-from ftkit.studies.aftermath import aftermath
+from ftkit.lessons.limits_of_lora.forgetting import aftermath
 from ftkit.experiments.bench import BENCHES, FAR_TASKS, FROZEN, FULL, HEAD, SIZE, fine_tuning, load
 from ftkit.experiments.recording import few, settled
 from ftkit.experiments.sweep import grid

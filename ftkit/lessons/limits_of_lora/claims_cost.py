@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 
 from ftkit.lesson.evidence import Claim
-from ftkit.lesson.evidence_limits import HEARD, NEAR, Evidence
+from ftkit.lessons.limits_of_lora.claims_far_tasks import HEARD, NEAR, Evidence
 from ftkit.stats.paired import interval, verdict
 from ftkit.experiments.bench import FULL, SIZE
-from ftkit.studies.distance import LARGE_RANK, LORA
+from ftkit.lessons.limits_of_lora.trial import LARGE_RANK, LORA
 from ftkit.experiments.sweep import where
 
 BIDERMAN = "Biderman et al. 2024, arXiv:2405.09673"

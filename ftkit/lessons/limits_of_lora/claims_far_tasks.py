@@ -9,7 +9,7 @@ from ftkit.lesson.evidence import Claim
 from ftkit.lesson.judging import MARGIN, by_seed, judged
 from ftkit.stats.paired import interval
 from ftkit.experiments.bench import FULL, SIZE
-from ftkit.studies.distance import (
+from ftkit.lessons.limits_of_lora.trial import (
     ATTENTION,
     BOTH,
     EQUAL_RANK,

@@ -7,10 +7,10 @@ from typing import Any
 
 import pandas as pd
 
-from ftkit.studies import distance
+from ftkit.lessons.limits_of_lora import trial as distance
 from ftkit.experiments.bench import FULL, SIZE
-from ftkit.studies.distance import LARGE_RANK, LORA, OWN, PLACES, SEEDS
-from ftkit.studies.prices import court, everywhere
+from ftkit.lessons.limits_of_lora.trial import LARGE_RANK, LORA, OWN, PLACES, SEEDS
+from ftkit.lessons.limits_of_lora.step_costs import court, everywhere
 from ftkit.experiments.recording import make
 from ftkit.experiments.sweep import grid, sweep, where
 
