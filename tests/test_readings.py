@@ -13,7 +13,8 @@ from ftkit.model.change import Change
 from ftkit.training.events import Diverged, Event
 from ftkit.model.objective import supervised
 from ftkit.training.background_readings import Readings, beside
-from ftkit.studies import bitfit, multitask
+from ftkit.studies import multitask
+from ftkit.lessons.bitfit import study as bitfit
 from ftkit.lessons.lora import study as lora
 from ftkit.techniques.lora import LoRA
 from ftkit.training.loop import train

@@ -11,12 +11,12 @@ import torch
 
 from ftkit.model.adapted import Adapted
 from ftkit.training.events import Event
-from ftkit.pictures.bitfit import movements
-from ftkit.pictures.bitfit import WEAKEST
+from ftkit.lessons.bitfit.picture import movements
+from ftkit.lessons.bitfit.picture import WEAKEST
 from ftkit.storage import read_table
 from ftkit.panel.recorded_runs import Recorded
 from ftkit.paths import shared_folder
-from ftkit.studies import bitfit
+from ftkit.lessons.bitfit import study as bitfit
 from ftkit.experiments import bench
 from ftkit.experiments.sweep import tuned, where
 from ftkit.techniques.bitfit import BitFit

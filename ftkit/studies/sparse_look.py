@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ftkit.model.adapted import Adapted, linear_layers
 from ftkit.model.entries import Entries
-from ftkit.studies.bitfit import GROUPS, block
+from ftkit.lessons.bitfit.study import GROUPS, block
 from ftkit.techniques.sparse import OutputRows
 
 CELLS = 12

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from test_study_bitfit import made_up
 
-from ftkit.lesson.evidence_bitfit import Evidence, bitfit_claims
-from ftkit.studies.bitfit import ALL, GROUPS, PAIR, SAME_HEAD
+from ftkit.lessons.bitfit.claims import Evidence, bitfit_claims
+from ftkit.lessons.bitfit.study import ALL, GROUPS, PAIR, SAME_HEAD
 
 CLAIMS = ["little data", "much data", "gap grows", "beats frozen", "pair", "hundred times", "cost"]
 

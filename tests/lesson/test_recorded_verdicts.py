@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from ftkit.lesson.evidence import Claim
-from ftkit.lesson.evidence_bitfit import bitfit_claims
+from ftkit.lessons.bitfit.claims import bitfit_claims
 from ftkit.lesson.evidence_board import board_claims
 from ftkit.lessons.limits_of_lora.claims_cost import cost_claims
 from ftkit.lesson.evidence_distill import distill_claims

@@ -6,7 +6,7 @@ import pandas as pd
 from ftkit.lesson.evidence import Claim
 from ftkit.lesson.judging import judged
 from ftkit.experiments.bench import FULL
-from ftkit.studies.bitfit import ALL, GROUPS, GROUPS_AT, GROUPS_ON, PAIR, SAME_HEAD
+from ftkit.lessons.bitfit.study import ALL, GROUPS, GROUPS_AT, GROUPS_ON, PAIR, SAME_HEAD
 from ftkit.experiments.recording import chosen
 from ftkit.experiments.sweep import where
 from ftkit.training.loop import HEAD_LR
