@@ -5,7 +5,9 @@ from functools import partial
 
 from ftkit.training.events import Event
 from ftkit.training.background_readings import beside
-from ftkit.studies import board, distill, family, multitask, sparse, sparse_look
+from ftkit.studies import board, distill, family, multitask
+from ftkit.lessons.sparse import trial as sparse
+from ftkit.lessons.sparse import mask_readings as sparse_look
 from ftkit.lessons.bitfit import study as bitfit
 from ftkit.lessons.limits_of_lora import trial as distance
 from ftkit.lessons.lora import study as lora

@@ -14,17 +14,18 @@ import torch
 from ftkit.model.adapted import Adapted, linear_layers
 from ftkit.model.entries import Chosen
 from ftkit.training.events import Event
-from ftkit.pictures.sparse import mask
+from ftkit.lessons.sparse.picture import mask
 from ftkit.storage import read_table
 from ftkit.panel.recorded_runs import Recorded
 from ftkit.model.entry_scores import fisher, gradient
 from ftkit.paths import shared_folder
-from ftkit.studies import sparse, sparse_record
+from ftkit.lessons.sparse import trial as sparse
+from ftkit.lessons.sparse import study as sparse_record
 from ftkit.experiments import bench
 from ftkit.experiments.recording import few
-from ftkit.studies.sparse import BODY, CRITERIA, DENSITIES, LINEAR, SHARES, in_parts, space
-from ftkit.studies.sparse_look import CELLS, by_cell, kind, positions, seen
-from ftkit.studies.sparse_record import AT, BY, BY_DENSITY, COMPARED, OVER, SEEDS, SPARSE, choices
+from ftkit.lessons.sparse.trial import BODY, CRITERIA, DENSITIES, LINEAR, SHARES, in_parts, space
+from ftkit.lessons.sparse.mask_readings import CELLS, by_cell, kind, positions, seen
+from ftkit.lessons.sparse.study import AT, BY, BY_DENSITY, COMPARED, OVER, SEEDS, SPARSE, choices
 from ftkit.experiments.sweep import replay, tuned, where
 from ftkit.techniques.sparse import Rows, Sparse
 from ftkit.training.loop import HEAD_LR

@@ -14,7 +14,7 @@ from ftkit.model.entries import exact_count, top
 from ftkit.training.events import Event
 from ftkit.model.low_rank import matrices
 from ftkit.model.entry_scores import gradient
-from ftkit.studies import sparse
+from ftkit.lessons.sparse import trial as sparse
 from ftkit.experiments.bench import FROZEN, FULL, HEAD, SIZE, STEPS, bill, fine_tuning, load
 from ftkit.studies.family import fitting, sizes
 from ftkit.experiments.recording import make, settled

@@ -12,10 +12,10 @@ from test_study_sparse import made_up
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ftkit.lesson import bugs_sparse
-from ftkit.lesson.evidence_sparse import Evidence, sparse_claims
+from ftkit.lessons.sparse import bugs as bugs_sparse
+from ftkit.lessons.sparse.claims import Evidence, sparse_claims
 from ftkit.experiments.bench import FULL
-from ftkit.studies.sparse import BODY, CRITERIA, DENSITIES, LINEAR
+from ftkit.lessons.sparse.trial import BODY, CRITERIA, DENSITIES, LINEAR
 
 CLAIMS = ["as full", "fisher", "ticket", "largest", "faster", "rows", "moving", "cost"]
 

@@ -10,8 +10,8 @@ from ftkit.lesson.evidence import Claim
 from ftkit.lesson.judging import by_seed, judged
 from ftkit.experiments.bench import FULL
 from ftkit.experiments.recording import chosen
-from ftkit.studies.sparse import BODY, LINEAR, ROWS
-from ftkit.studies.sparse_record import AT, OVER, SPARSE
+from ftkit.lessons.sparse.trial import BODY, LINEAR, ROWS
+from ftkit.lessons.sparse.study import AT, OVER, SPARSE
 from ftkit.experiments.sweep import last, summary, where
 
 SUNG = "Sung, Nair and Raffel 2021 (FISH Mask), arXiv:2111.09839"

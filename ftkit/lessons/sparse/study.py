@@ -9,7 +9,7 @@ import pandas as pd
 
 from ftkit.experiments.bench import FROZEN, FULL, rail
 from ftkit.experiments.recording import chosen, few, make, settled
-from ftkit.studies.sparse import BODY, CRITERIA, LINEAR, ROWS, SHARES, trial
+from ftkit.lessons.sparse.trial import BODY, CRITERIA, LINEAR, ROWS, SHARES, trial
 from ftkit.experiments.sweep import grid, where
 
 AT = 0.01

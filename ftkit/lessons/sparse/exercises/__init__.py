@@ -1,0 +1,7 @@
+"""The exercises of lesson 05: `from ftkit.lesson.exercises import sparse as check`, then `check.exactly(my_exactly)`."""
+
+from ftkit.lessons.sparse.exercises.entry_counts import bytes_of, exactly
+from ftkit.lessons.sparse.exercises.regrow import regrow
+from ftkit.lessons.sparse.exercises.fisher_scores import per_example
+
+__all__ = ["bytes_of", "exactly", "per_example", "regrow"]
