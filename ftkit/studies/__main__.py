@@ -7,7 +7,8 @@ from pathlib import Path
 from time import sleep
 
 from ftkit.paths import shared_folder
-from ftkit.studies import board, distill_record, family, multitask_record
+from ftkit.studies import board, family, multitask_record
+from ftkit.lessons.distillation import study as distill_record
 from ftkit.lessons.sparse import study as sparse_record
 from ftkit.lessons.bitfit import study as bitfit
 from ftkit.lessons.limits_of_lora import study as distance_record

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from ftkit.lesson import bugs_distill as bugs
+from ftkit.lessons.distillation import bugs
 from ftkit.techniques.distillation import divergence
 
 

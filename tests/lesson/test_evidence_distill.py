@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 from test_study_distill import made_up
 
-from ftkit.lesson.evidence_distill import Evidence, distill_claims
-from ftkit.studies.distill import LABELS, PSEUDO, TRUE
-from ftkit.studies.distill_record import DISTILLATION
+from ftkit.lessons.distillation.claims import Evidence, distill_claims
+from ftkit.lessons.distillation.trial import LABELS, PSEUDO, TRUE
+from ftkit.lessons.distillation.study import DISTILLATION
 
 CLAIMS = ["labels", "same rows", "soft", "true", "transfer", "temperature", "layers", "better teacher", "97 %"]
 ABOUT = {"teachers": {on: {"test": 0.75} for on in ("opening", "digits")} | {"library": {"test": 0.75}, "library by mini": {"test": 0.7}}}

@@ -9,8 +9,8 @@ import pandas as pd
 from ftkit.lesson.evidence import Claim
 from ftkit.lesson.judging import judged
 from ftkit.experiments.bench import BENCHES
-from ftkit.studies.distill import LABELS, MOST, PSEUDO, TRUE
-from ftkit.studies.distill_record import DISTILLATION, MAIN, TRIED, best_temperature
+from ftkit.lessons.distillation.trial import LABELS, MOST, PSEUDO, TRUE
+from ftkit.lessons.distillation.study import DISTILLATION, MAIN, TRIED, best_temperature
 from ftkit.experiments.recording import chosen
 from ftkit.experiments.sweep import where
 

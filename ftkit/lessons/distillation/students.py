@@ -12,7 +12,7 @@ from torch import Tensor
 from ftkit.model.base import Net
 from ftkit.tasks.task import Task
 from ftkit.experiments.bench import VALID_ROWS, load
-from ftkit.studies.teachers import SCHOOLING, divided, known, stored
+from ftkit.lessons.distillation.teachers import SCHOOLING, divided, known, stored
 from ftkit.techniques.distillation import Teacher, agreement, pseudo_labelled, unlabelled
 from ftkit.techniques.stored_answers import input_keys
 from ftkit.techniques.student import student

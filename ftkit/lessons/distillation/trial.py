@@ -13,11 +13,11 @@ from ftkit.training.cost import measure
 from ftkit.tasks.task import Task
 from ftkit.training.events import Event, packed
 from ftkit.model.objective import Objective, supervised
-from ftkit.pictures.distill import Example
+from ftkit.lessons.distillation.picture import Example
 from ftkit.experiments import bench
 from ftkit.experiments.bench import BENCHES, FROZEN, FULL, HEAD, SIZE, STEPS, VALID_ROWS, load
-from ftkit.studies.pupils import BODIES, given, marks, newcomer, shown, teacher
-from ftkit.studies.teachers import SCHOOLING
+from ftkit.lessons.distillation.students import BODIES, given, marks, newcomer, shown, teacher
+from ftkit.lessons.distillation.teachers import SCHOOLING
 from ftkit.techniques.distillation import Distillation, Teacher, agreement
 from ftkit.techniques.student import student
 from ftkit.training.loop import HEAD_LR, train
