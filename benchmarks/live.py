@@ -5,7 +5,8 @@ from functools import partial
 
 from ftkit.training.events import Event
 from ftkit.training.background_readings import beside
-from ftkit.studies import board, family, multitask
+from ftkit.studies import board, family
+from ftkit.lessons.multitask import trial as multitask
 from ftkit.lessons.distillation import trial as distill
 from ftkit.lessons.sparse import trial as sparse
 from ftkit.lessons.sparse import mask_readings as sparse_look

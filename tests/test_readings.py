@@ -13,7 +13,7 @@ from ftkit.model.change import Change
 from ftkit.training.events import Diverged, Event
 from ftkit.model.objective import supervised
 from ftkit.training.background_readings import Readings, beside
-from ftkit.studies import multitask
+from ftkit.lessons.multitask import trial as multitask
 from ftkit.lessons.bitfit import study as bitfit
 from ftkit.lessons.lora import study as lora
 from ftkit.techniques.lora import LoRA

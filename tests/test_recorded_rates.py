@@ -7,11 +7,11 @@ import pandas as pd
 
 from ftkit.storage import read_table
 from ftkit.paths import shared_folder
-from ftkit.studies import multitask_record
+from ftkit.lessons.multitask import study as multitask_record
 from ftkit.lessons.sparse import study as sparse_record
 from ftkit.lessons.transfer_learning import study as freezing_record
 from ftkit.experiments.bench import FROZEN, FULL
-from ftkit.studies.multitask_record import BALANCE, DELTAS, TRANSFER
+from ftkit.lessons.multitask.study import BALANCE, DELTAS, TRANSFER
 from ftkit.experiments.recording import few
 from ftkit.experiments.sweep import last, where
 

@@ -13,16 +13,18 @@ import torch
 from ftkit.model.adapted import Adapted
 from ftkit.model.delta import Delta
 from ftkit.training.events import Event
-from ftkit.pictures.multitask import conflicts
-from ftkit.pictures.multitask import front
+from ftkit.lessons.multitask.picture import conflicts
+from ftkit.lessons.multitask.picture import front
 from ftkit.storage import read_table
 from ftkit.panel.recorded_runs import Recorded
 from ftkit.paths import shared_folder
-from ftkit.studies import multitask, multitask_deltas, multitask_record
+from ftkit.lessons.multitask import trial as multitask
+from ftkit.lessons.multitask import task_deltas as multitask_deltas
+from ftkit.lessons.multitask import study as multitask_record
 from ftkit.experiments.bench import FROZEN, FULL, SIZE, STEPS
-from ftkit.studies.multitask import ALTERNATING, EXAMPLES, FIXED, HALF, HELPS, HURTS, IMAGES, LEARNED, OWN, SHARES, WAYS
-from ftkit.studies.multitask_pulls import CONTROL, Pulls, opposed
-from ftkit.studies.multitask_record import BALANCE, CONFLICT, DELTAS, JUDGED, LRS, SEEDS, TRANSFER, by_size, for_the_panel
+from ftkit.lessons.multitask.trial import ALTERNATING, EXAMPLES, FIXED, HALF, HELPS, HURTS, IMAGES, LEARNED, OWN, SHARES, WAYS
+from ftkit.lessons.multitask.gradient_conflicts import CONTROL, Pulls, opposed
+from ftkit.lessons.multitask.study import BALANCE, CONFLICT, DELTAS, JUDGED, LRS, SEEDS, TRANSFER, by_size, for_the_panel
 from ftkit.experiments.sweep import where
 
 COSTS = ("trainable", "flops", "weights", "gradients", "optimizer", "activations", "disk", "seconds")

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from ftkit.lesson import bugs_multitask
-from ftkit.lesson.bugs_multitask import LearnedWeights, gives_way, gives_way_to_the_changed, weights_stay
+from ftkit.lessons.multitask import bugs as bugs_multitask
+from ftkit.lessons.multitask.bugs import LearnedWeights, gives_way, gives_way_to_the_changed, weights_stay
 from ftkit.techniques.task_balancing import projected
 
 OPPOSED = [torch.tensor([1.0, 0.0]), torch.tensor([-1.0, 1.0])]

@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 from test_study_multitask import made_up
 
-from ftkit.lesson.evidence_multitask import Evidence, multitask_claims
+from ftkit.lessons.multitask.claims import Evidence, multitask_claims
 from ftkit.experiments.bench import FULL
-from ftkit.studies.multitask import ALTERNATING, FIXED, HELPS, HURTS
-from ftkit.studies.multitask_record import BALANCE, CONFLICT, DELTAS, TRANSFER, by_size
+from ftkit.lessons.multitask.trial import ALTERNATING, FIXED, HELPS, HURTS
+from ftkit.lessons.multitask.study import BALANCE, CONFLICT, DELTAS, TRANSFER, by_size
 
 CLAIMS = ["helps", "more is better", "PCGrad", "GradNorm", "uncertainty", "cosines", "by size", "deltas"]
 

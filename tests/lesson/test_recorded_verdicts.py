@@ -16,7 +16,7 @@ from ftkit.lessons.distillation.claims import distill_claims
 from ftkit.lesson.evidence_family import family_claims
 from ftkit.lessons.limits_of_lora.claims_far_tasks import far_claims
 from ftkit.lessons.lora.claims import lora_claims
-from ftkit.lesson.evidence_multitask import multitask_claims
+from ftkit.lessons.multitask.claims import multitask_claims
 from ftkit.lessons.sparse.claims import sparse_claims
 from ftkit.lessons.transfer_learning.claims import transfer_claims
 from ftkit.storage import read_table

@@ -8,8 +8,8 @@ from ftkit.tasks.task import Task
 from ftkit.model.delta import Delta
 from ftkit.training.events import Event
 from ftkit.experiments.bench import SIZE, STEPS, VALID_ROWS, tested
-from ftkit.studies.multitask import EXAMPLES, FIXED, arriving, drawn, load, looking, objective
-from ftkit.studies.multitask_pulls import CONTROL, opposed
+from ftkit.lessons.multitask.trial import EXAMPLES, FIXED, arriving, drawn, load, looking, objective
+from ftkit.lessons.multitask.gradient_conflicts import CONTROL, opposed
 from ftkit.techniques.freeze import Only
 from ftkit.techniques.lora import LoRA
 from ftkit.training.loop import evaluate, train

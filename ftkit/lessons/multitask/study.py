@@ -7,9 +7,10 @@ from pathlib import Path
 import pandas as pd
 
 from ftkit.training.events import Event
-from ftkit.studies import multitask, multitask_deltas
+from ftkit.lessons.multitask import trial as multitask
+from ftkit.lessons.multitask import task_deltas as multitask_deltas
 from ftkit.experiments.bench import FROZEN, FULL, STEPS
-from ftkit.studies.multitask import ALTERNATING, EXAMPLES, FIXED, HELPS, HURTS, IMAGES, LEARNED, OWN, SHARES, WAYS, drawn
+from ftkit.lessons.multitask.trial import ALTERNATING, EXAMPLES, FIXED, HELPS, HURTS, IMAGES, LEARNED, OWN, SHARES, WAYS, drawn
 from ftkit.experiments.recording import chosen, few, make, settled
 from ftkit.experiments.sweep import grid, sweep
 from ftkit.techniques.task_mixing import proportional

@@ -14,7 +14,7 @@ from ftkit.tasks.task import Task, load_task
 from ftkit.training.events import Event
 from ftkit.model.objective import supervised
 from ftkit.experiments.bench import FROZEN, FULL, HEAD, SIZE, STEPS, VALID_ROWS, tested
-from ftkit.studies.multitask_pulls import Pulls
+from ftkit.lessons.multitask.gradient_conflicts import Pulls
 from ftkit.techniques.task_balancing import GradNorm, PCGrad, Uncertainty, Weighted
 from ftkit.techniques.task_mixing import Mixture, Together
 from ftkit.training.loop import HEAD_LR, evaluate, train

@@ -8,10 +8,10 @@ import pandas as pd
 from ftkit.lesson.evidence import Claim
 from ftkit.lesson.judging import by_seed, judged
 from ftkit.experiments.bench import FULL, SIZE, STEPS
-from ftkit.studies.multitask import ALTERNATING, FIXED, HALF, HELPS, HURTS, OWN
-from ftkit.studies.multitask_deltas import EVERY
-from ftkit.studies.multitask_pulls import CONTROL
-from ftkit.studies.multitask_record import BALANCE, CONFLICT, DELTAS, JUDGED, TRANSFER, by_size
+from ftkit.lessons.multitask.trial import ALTERNATING, FIXED, HALF, HELPS, HURTS, OWN
+from ftkit.lessons.multitask.task_deltas import EVERY
+from ftkit.lessons.multitask.gradient_conflicts import CONTROL
+from ftkit.lessons.multitask.study import BALANCE, CONFLICT, DELTAS, JUDGED, TRANSFER, by_size
 from ftkit.experiments.recording import chosen
 from ftkit.experiments.sweep import last, summary, where
 
