@@ -40,7 +40,7 @@ from ftkit.studies.board import (
     SEEDS,
     spaces,
 )
-from ftkit.studies.family import sizes
+from ftkit.lessons.the_lora_family.study import sizes
 from ftkit.experiments.recording import kept_in, made_by, make, standing
 from ftkit.experiments.sweep import where
 

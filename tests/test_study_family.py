@@ -12,13 +12,13 @@ import torch
 
 from ftkit.model.adapted import Adapted
 from ftkit.training.events import Event, packed, unpacked
-from ftkit.lesson.evidence_family import EARLY, OTHERS, Evidence, family_claims, gain
-from ftkit.pictures.family import turns
+from ftkit.lessons.the_lora_family.claims import EARLY, OTHERS, Evidence, family_claims, gain
+from ftkit.lessons.the_lora_family.picture import turns
 from ftkit.storage import read_table
 from ftkit.paths import shared_folder
-from ftkit.studies import family
+from ftkit.lessons.the_lora_family import study as family
 from ftkit.experiments import bench
-from ftkit.studies.family import FIXED, HIGH, JUDGED, LRS, MADE, ONS, OWN, RANKS, RELATIVES
+from ftkit.lessons.the_lora_family.study import FIXED, HIGH, JUDGED, LRS, MADE, ONS, OWN, RANKS, RELATIVES
 from ftkit.experiments.sweep import where
 from ftkit.techniques.freeze import Only
 from ftkit.stats.tradeoff import share_of_gain

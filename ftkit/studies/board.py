@@ -16,7 +16,7 @@ from ftkit.model.low_rank import matrices
 from ftkit.model.entry_scores import gradient
 from ftkit.lessons.sparse import trial as sparse
 from ftkit.experiments.bench import FROZEN, FULL, HEAD, SIZE, STEPS, bill, fine_tuning, load
-from ftkit.studies.family import fitting, sizes
+from ftkit.lessons.the_lora_family.study import fitting, sizes
 from ftkit.experiments.recording import make, settled
 from ftkit.experiments.step_time import in_turns, stepper
 from ftkit.experiments.sweep import where

@@ -13,7 +13,7 @@ from ftkit.lessons.bitfit.claims import bitfit_claims
 from ftkit.lesson.evidence_board import board_claims
 from ftkit.lessons.limits_of_lora.claims_cost import cost_claims
 from ftkit.lessons.distillation.claims import distill_claims
-from ftkit.lesson.evidence_family import family_claims
+from ftkit.lessons.the_lora_family.claims import family_claims
 from ftkit.lessons.limits_of_lora.claims_far_tasks import far_claims
 from ftkit.lessons.lora.claims import lora_claims
 from ftkit.lessons.multitask.claims import multitask_claims

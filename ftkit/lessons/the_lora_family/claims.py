@@ -11,7 +11,7 @@ from ftkit.lesson.evidence import Claim
 from ftkit.lesson.judging import MARGIN, by_seed, by_seed_and_item, decided, judged, points
 from ftkit.stats.paired import Judged, crossed, family
 from ftkit.experiments.bench import FULL
-from ftkit.studies.family import HIGH, JUDGED, OWN, RELATIVES
+from ftkit.lessons.the_lora_family.study import HIGH, JUDGED, OWN, RELATIVES
 from ftkit.experiments.recording import chosen
 from ftkit.experiments.sweep import where
 

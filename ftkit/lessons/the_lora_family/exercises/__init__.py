@@ -1,6 +1,6 @@
 """The exercises of lesson 08: `from ftkit.lesson.exercises import family as check`, then `check.decompose(my_decompose)`."""
 
-from ftkit.lesson.exercises.adjusting import holm
-from ftkit.lesson.exercises.relatives import decompose, principal
+from ftkit.lessons.the_lora_family.exercises.holm import holm
+from ftkit.lessons.the_lora_family.exercises.dora_and_pissa import decompose, principal
 
 __all__ = ["decompose", "holm", "principal"]
