@@ -5,7 +5,7 @@ from functools import partial
 
 from ftkit.training.events import Event
 from ftkit.training.background_readings import beside
-from ftkit.studies import board
+from ftkit.lessons.can_lora_be_beaten import study as board
 from ftkit.lessons.the_lora_family import study as family
 from ftkit.lessons.multitask import trial as multitask
 from ftkit.lessons.distillation import trial as distill

@@ -21,9 +21,9 @@ from ftkit.model.adapted import Adapted
 from ftkit.training.events import Event, packed
 from ftkit.storage import read_table
 from ftkit.experiments.resumable import runs
-from ftkit.studies import board
+from ftkit.lessons.can_lora_be_beaten import study as board
 from ftkit.experiments.bench import FROZEN, FULL, STEPS, bill, load
-from ftkit.studies.board import (
+from ftkit.lessons.can_lora_be_beaten.study import (
     BUDGETS,
     CONTROL,
     EXAMPLES,

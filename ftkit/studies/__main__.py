@@ -7,7 +7,7 @@ from pathlib import Path
 from time import sleep
 
 from ftkit.paths import shared_folder
-from ftkit.studies import board
+from ftkit.lessons.can_lora_be_beaten import study as board
 from ftkit.lessons.the_lora_family import study as family
 from ftkit.lessons.multitask import study as multitask_record
 from ftkit.lessons.distillation import study as distill_record

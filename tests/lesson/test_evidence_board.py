@@ -10,14 +10,14 @@ import pandas as pd
 import pytest
 
 from ftkit.training.events import Event, packed, unpacked
-from ftkit.lesson import classroom
-from ftkit.lesson.evidence_board import COSTS, Evidence, board_claims, pace
-from ftkit.lesson.registered import Plan, read
+from ftkit.lessons.can_lora_be_beaten import class_mode as classroom
+from ftkit.lessons.can_lora_be_beaten.claims import COSTS, Evidence, board_claims, pace
+from ftkit.lessons.can_lora_be_beaten.preregistration import Plan, read
 from ftkit.storage import read_table
 from ftkit.paths import shared_folder
-from ftkit.studies import board
+from ftkit.lessons.can_lora_be_beaten import study as board
 from ftkit.experiments.bench import FROZEN, FULL
-from ftkit.studies.board import (
+from ftkit.lessons.can_lora_be_beaten.study import (
     BUDGETS,
     EXAMPLES,
     FIXED,

@@ -17,7 +17,7 @@ import ftkit
 from ftkit.lesson import exercise as exercise_module
 from ftkit.lesson import hint, learner
 from ftkit.lesson.exercise import Exercise, Result, exercise
-from ftkit.lesson.exercises import board
+from ftkit.lessons.can_lora_be_beaten import exercises as board
 from ftkit.lessons.the_lora_family import exercises as family
 from ftkit.lessons.multitask import exercises as multitask
 from ftkit.lessons.distillation import exercises as distill

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ftkit.lesson.public_table import ITEMS, REFERENCE, RERUN, RUNS, against, public_table
+from ftkit.lessons.can_lora_be_beaten.peft_table import ITEMS, REFERENCE, RERUN, RUNS, against, public_table
 from ftkit.stats.paired import two_proportions
 
 

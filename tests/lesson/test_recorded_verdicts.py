@@ -10,7 +10,7 @@ import pytest
 
 from ftkit.lesson.evidence import Claim
 from ftkit.lessons.bitfit.claims import bitfit_claims
-from ftkit.lesson.evidence_board import board_claims
+from ftkit.lessons.can_lora_be_beaten.claims import board_claims
 from ftkit.lessons.limits_of_lora.claims_cost import cost_claims
 from ftkit.lessons.distillation.claims import distill_claims
 from ftkit.lessons.the_lora_family.claims import family_claims

@@ -11,7 +11,7 @@ from ftkit.lesson.evidence import Claim
 from ftkit.lesson.judging import MARGIN, by_seed, by_seed_and_item, decided, judged, over_rates, points
 from ftkit.stats.paired import Judged, crossed, family
 from ftkit.experiments.bench import FROZEN, FULL
-from ftkit.studies.board import CONTROL, EXAMPLES, LARGER_ALPHA, MIDDLE, MOST, NUMBERS, OPERATIONS, RAILS
+from ftkit.lessons.can_lora_be_beaten.study import CONTROL, EXAMPLES, LARGER_ALPHA, MIDDLE, MOST, NUMBERS, OPERATIONS, RAILS
 from ftkit.experiments.recording import chosen
 from ftkit.experiments.sweep import where
 from ftkit.stats.tradeoff import front, improvement, share_of_gain

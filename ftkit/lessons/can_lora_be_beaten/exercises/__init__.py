@@ -1,6 +1,6 @@
 """The exercises of lesson 09: `from ftkit.lesson.exercises import board as check`, then `check.flips(my_flips)`."""
 
-from ftkit.lesson.exercises.flipping import flips
-from ftkit.lesson.exercises.tuning import expected, same_numbers
+from ftkit.lessons.can_lora_be_beaten.exercises.sign_flip import flips
+from ftkit.lessons.can_lora_be_beaten.exercises.equal_budgets import expected, same_numbers
 
 __all__ = ["expected", "flips", "same_numbers"]

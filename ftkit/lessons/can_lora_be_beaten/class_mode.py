@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from ftkit.storage import read_table, write_table
-from ftkit.studies.board import EXAMPLES, MIDDLE, NUMBERS, trial
+from ftkit.lessons.can_lora_be_beaten.study import EXAMPLES, MIDDLE, NUMBERS, trial
 from ftkit.experiments.recording import about, chosen
 from ftkit.experiments.sweep import sweep
 
