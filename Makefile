@@ -56,10 +56,10 @@ bench: .venv  ## speeds, as ratios in one run, into benchmarks/results.json
 	$(BIN)/python -m benchmarks.bench
 
 results: .venv  ## the recorded experiments anew, into data/results (two to five hours on two cores); LESSON=02 one lesson's, SEEDS=2 a part, DASK=local in a cluster
-	$(BIN)/python -m ftkit.studies $(LESSON) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(DASK),--dask $(DASK))
+	$(BIN)/python -m ftkit.lessons $(LESSON) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(DASK),--dask $(DASK))
 
 standing: .venv  ## what a recording has found so far, while it runs: LESSON=02; EVERY=10 shows it every ten seconds
-	$(BIN)/python -m ftkit.studies $(LESSON) --standing $(if $(EVERY),--every $(EVERY))
+	$(BIN)/python -m ftkit.lessons $(LESSON) --standing $(if $(EVERY),--every $(EVERY))
 
 bases: .venv  ## the shipped bases anew, into data/bases (one to two hours on one core)
 	$(BIN)/$(PIP) -c constraints.txt -e ".[lab,test,minilm,bases]"

@@ -24,7 +24,7 @@ from ftkit.storage import read_table
 from ftkit.panel.recorded_runs import Recorded
 from ftkit.panel.worker import Ended, Job
 from ftkit.paths import shared_folder
-from ftkit.studies.__main__ import STUDIES
+from ftkit.lessons.__main__ import STUDIES
 from ftkit.experiments.sweep import READING, grid, replay, sweep, where
 from ftkit.panel.cost_table import ROWS, bill
 from ftkit.panel.controls import Ordered, Several

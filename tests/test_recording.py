@@ -14,7 +14,7 @@ import ftkit
 from ftkit.training.events import Event, unpacked
 from ftkit.experiments.code_version import named, version
 from ftkit.storage import read_table
-from ftkit.studies import __main__ as studies
+from ftkit.lessons import __main__ as studies
 from ftkit.lessons.lora import study as lora
 from ftkit.experiments.bench import FROZEN, load, rail
 from ftkit.experiments.recording import WIDER, beyond, content, make, next_rate, settled

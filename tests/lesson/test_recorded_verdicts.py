@@ -23,7 +23,7 @@ from ftkit.storage import read_table
 from ftkit.paths import shared_folder
 from ftkit.stats.paired import interval, verdict
 from ftkit.lessons.lora import study as lora
-from ftkit.studies.__main__ import STUDIES
+from ftkit.lessons.__main__ import STUDIES
 from ftkit.experiments.bench import FROZEN, FULL
 from ftkit.lessons.the_picture.study import COUNTING, LORA, RANDOM, on_test
 

@@ -1,4 +1,4 @@
-"""`python -m ftkit.studies 02`: one lesson's recorded experiments anew; with `--seeds 2` a part of them, beside the record."""
+"""`python -m ftkit.lessons 02`: one lesson's recorded experiments anew; with `--seeds 2` a part of them, beside the record."""
 
 import argparse
 from collections.abc import Iterator
