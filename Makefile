@@ -50,7 +50,7 @@ browser: .venv .venv-colab  ## only the tests that drive Chromium
 	$(BIN)/python -m pytest tests/browser
 
 colab: .venv  ## make colab REPO=owner/name TAG=v1: where Colab finds the kit, into pyproject.toml and the first cells of every lesson
-	$(BIN)/python -m ftkit.lesson.colab $(if $(REPO),--repo '$(REPO)') $(if $(TAG),--tag '$(TAG)')
+	$(BIN)/python -m ftkit.teaching.colab $(if $(REPO),--repo '$(REPO)') $(if $(TAG),--tag '$(TAG)')
 
 bench: .venv  ## speeds, as ratios in one run, into benchmarks/results.json
 	$(BIN)/python -m benchmarks.bench
@@ -67,7 +67,7 @@ bases: .venv  ## the shipped bases anew, into data/bases (one to two hours on on
 	$(BIN)/python -m ftkit.pretrain.mini
 
 notebooks: .venv  ## run every notebook from a clean kernel and store it without widget state
-	$(HEADLESS) $(BIN)/python -m ftkit.lesson.store notebooks
+	$(HEADLESS) $(BIN)/python -m ftkit.teaching.store_notebooks notebooks
 
 wheel: .venv  ## dist/ftkit-*.whl, with bases and lessons inside
 	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .

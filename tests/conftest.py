@@ -14,7 +14,7 @@ from transformers import AutoModel, BertConfig, DistilBertConfig, GPT2Config, Ro
 
 from ftkit.model.base import Net, load_base
 from ftkit.tasks.task import Task, load_task, table
-from ftkit.lesson import front
+from ftkit.teaching import display as front
 from ftkit.model.inputs import Texts
 
 torch.set_num_threads(1)

@@ -3,7 +3,7 @@
 from types import SimpleNamespace
 from typing import Any
 
-from ftkit.lesson.front import VIEW
+from ftkit.teaching.display import VIEW
 
 
 class Notebook:

@@ -12,7 +12,7 @@ from typing import Any
 import nbformat
 import pytest
 
-from ftkit.lesson.colab import BADGE, INSTALL, Source, main, read_source, stamp, write_source
+from ftkit.teaching.colab import BADGE, INSTALL, Source, main, read_source, stamp, write_source
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from ftkit.training.events import Diverged, Event, packed, unpacked
-from ftkit.lesson.judging import by_seed, by_seed_and_item
+from ftkit.teaching.verdicts import by_seed, by_seed_and_item
 from ftkit.storage import read_table, write_table
 from ftkit.panel.recorded_runs import Recorded
 from ftkit.stats.paired import interval

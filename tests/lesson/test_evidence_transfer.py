@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from ftkit.lessons.transfer_learning.claims import Evidence, transfer_claims
-from ftkit.lesson.judging import judged
+from ftkit.teaching.verdicts import judged
 from ftkit.lessons.transfer_learning.trial import ALL, POSITIONS
 from ftkit.lessons.transfer_learning.study import FREEZING
 from ftkit.lessons.transfer_learning.recipes import SHARES

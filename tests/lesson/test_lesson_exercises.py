@@ -14,9 +14,10 @@ from planted_answers import RIGHT, WRONG, right_answers, tally_of, wrong_answers
 from torch import nn
 
 import ftkit
-from ftkit.lesson import exercise as exercise_module
-from ftkit.lesson import hint, learner
-from ftkit.lesson.exercise import Exercise, Result, exercise
+from ftkit.teaching import exercise as exercise_module
+from ftkit.teaching import hint
+from ftkit.teaching import learner_code as learner
+from ftkit.teaching.exercise import Exercise, Result, exercise
 from ftkit.lessons.can_lora_be_beaten import exercises as board
 from ftkit.lessons.the_lora_family import exercises as family
 from ftkit.lessons.multitask import exercises as multitask
@@ -28,7 +29,7 @@ from ftkit.lessons.lora.exercises import fair_comparison as fair
 from ftkit.lessons.lora import exercises as lora
 from ftkit.lessons.transfer_learning import exercises as transfer
 from ftkit.lessons.lora import exercises as check
-from ftkit.lesson.learner import is_stub
+from ftkit.teaching.learner_code import is_stub
 
 OURS = str(Path(ftkit.__file__).parent)
 LESSONS = (lora, transfer, bitfit, sparse, distill, multitask, family, limits, board)

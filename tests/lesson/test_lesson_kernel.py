@@ -6,11 +6,11 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from ftkit.lesson.front import VIEW
+from ftkit.teaching.display import VIEW
 
 CELLS = [
-    "from ftkit.lesson import predict, quiz, tally, hint, show, claims, Claim, bug\n"
-    "from ftkit.lesson.exercise import exercise\n"
+    "from ftkit.teaching import predict, quiz, tally, hint, show, claims, Claim, bug\n"
+    "from ftkit.teaching.exercise import exercise\n"
     "guess = predict('p', 'How many?', low=0, high=10, tolerance=1)",
     "quiz('Which?', {'a': 'because', 'b': 'for'}, 'a')",
     "guess.write(4); guess.score(5)",

@@ -9,12 +9,13 @@ import torch
 from lesson_stage import Notebook, parts
 from torch import nn
 
-import ftkit.lesson
-from ftkit.lesson import Claim, bug, claims, quiz, show, sources
+import ftkit.teaching
+from ftkit.teaching import Claim, bug, claims, quiz, show
+from ftkit.teaching import show_source as sources
 from ftkit.lessons.lora import bugs
-from ftkit.lesson.front import VIEW
-from ftkit.lesson.look import inline
-from ftkit.lesson.planted import Bug
+from ftkit.teaching.display import VIEW
+from ftkit.teaching.cards import inline
+from ftkit.teaching.bug_hunt import Bug
 from ftkit.model.low_rank import LowRank
 from ftkit.techniques.lora import LoRA
 
@@ -22,13 +23,13 @@ OPTIONS = {"A <b>": "Then B would have to be drawn.", "B": "So that nothing move
 
 
 def test_importing_the_lesson_kit_loads_neither_torch_nor_widgets() -> None:
-    code = "import sys; from ftkit.lesson import *; print([m for m in ('torch', 'ipywidgets', 'pandas', 'IPython') if m in sys.modules])"
+    code = "import sys; from ftkit.teaching import *; print([m for m in ('torch', 'ipywidgets', 'pandas', 'IPython') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
 
 
 def test_every_public_name_can_be_fetched() -> None:
-    assert set(ftkit.lesson.__all__) == {"predict", "tally", "hint", "quiz", "claims", "Claim", "show", "bug"}
-    assert all(getattr(ftkit.lesson, name).__doc__ for name in ftkit.lesson.__all__)
+    assert set(ftkit.teaching.__all__) == {"predict", "tally", "hint", "quiz", "claims", "Claim", "show", "bug"}
+    assert all(getattr(ftkit.teaching, name).__doc__ for name in ftkit.teaching.__all__)
 
 
 def test_inline_text_is_safe_and_knows_code() -> None:

@@ -3,10 +3,11 @@
 import pytest
 from lesson_stage import Notebook, parts
 
-from ftkit.lesson import predict, predictions, tally
-from ftkit.lesson.answers import Number
-from ftkit.lesson.front import VIEW
-from ftkit.lesson.predictions import Prediction
+from ftkit.teaching import predict, tally
+from ftkit.teaching import predictions
+from ftkit.teaching.answer_kinds import Number
+from ftkit.teaching.display import VIEW
+from ftkit.teaching.predictions import Prediction
 
 
 @pytest.fixture(autouse=True)

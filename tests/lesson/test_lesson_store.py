@@ -3,8 +3,8 @@
 import nbformat
 import pytest
 
-from ftkit.lesson.look import STYLE
-from ftkit.lesson.store import _style_once, _without_tracebacks
+from ftkit.teaching.cards import STYLE
+from ftkit.teaching.store_notebooks import _style_once, _without_tracebacks
 
 
 def test_the_style_sheet_is_stored_once() -> None:

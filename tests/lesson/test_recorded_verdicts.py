@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from ftkit.lesson.evidence import Claim
+from ftkit.teaching.claim_table import Claim
 from ftkit.lessons.bitfit.claims import bitfit_claims
 from ftkit.lessons.can_lora_be_beaten.claims import board_claims
 from ftkit.lessons.limits_of_lora.claims_cost import cost_claims

@@ -1,1 +1,1 @@
-"""The exercises of the lessons, one module a lesson: `from ftkit.lesson.exercises import lora as check`."""
+"""The exercises of the lessons, one module a lesson: `from ftkit.teaching.exercises import lora as check`."""

@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from ftkit.lesson.evidence import Claim
-from ftkit.lesson.judging import judged
+from ftkit.teaching.claim_table import Claim
+from ftkit.teaching.verdicts import judged
 from ftkit.experiments.bench import FULL
 from ftkit.lessons.bitfit.study import ALL, GROUPS, GROUPS_AT, GROUPS_ON, PAIR, SAME_HEAD
 from ftkit.experiments.recording import chosen

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ftkit.lesson.evidence import Claim
-from ftkit.lesson.judging import MARGIN, by_seed, by_seed_and_item, decided, judged, over_rates, points
+from ftkit.teaching.claim_table import Claim
+from ftkit.teaching.verdicts import MARGIN, by_seed, by_seed_and_item, decided, judged, over_rates, points
 from ftkit.stats.paired import Judged, crossed, family
 from ftkit.experiments.bench import FROZEN, FULL
 from ftkit.lessons.can_lora_be_beaten.study import CONTROL, EXAMPLES, LARGER_ALPHA, MIDDLE, MOST, NUMBERS, OPERATIONS, RAILS

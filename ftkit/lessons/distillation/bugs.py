@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ftkit.lesson.planted import Bug, bug
+from ftkit.teaching.bug_hunt import Bug, bug
 
 
 def faint_teacher(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ftkit.lesson.evidence import Claim
-from ftkit.lesson.judging import judged
+from ftkit.teaching.claim_table import Claim
+from ftkit.teaching.verdicts import judged
 from ftkit.experiments.bench import BENCHES
 from ftkit.lessons.distillation.trial import LABELS, MOST, PSEUDO, TRUE
 from ftkit.lessons.distillation.study import DISTILLATION, MAIN, TRIED, best_temperature

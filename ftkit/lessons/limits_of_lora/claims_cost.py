@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ftkit.lesson.evidence import Claim
+from ftkit.teaching.claim_table import Claim
 from ftkit.lessons.limits_of_lora.claims_far_tasks import HEARD, NEAR, Evidence
 from ftkit.stats.paired import interval, verdict
 from ftkit.experiments.bench import FULL, SIZE

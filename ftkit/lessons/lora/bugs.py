@@ -8,7 +8,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from ftkit.lesson.planted import Bug, bug
+from ftkit.teaching.bug_hunt import Bug, bug
 
 
 class NeverLearns(nn.Module):

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ftkit.lesson.evidence import Claim
-from ftkit.lesson.judging import judged
+from ftkit.teaching.claim_table import Claim
+from ftkit.teaching.verdicts import judged
 from ftkit.stats.paired import interval
 from ftkit.experiments.sweep import last, summary, tuned, where
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from ftkit.lesson.planted import Bug, bug
+from ftkit.teaching.bug_hunt import Bug, bug
 
 
 def gives_way(gradients: Sequence[Tensor]) -> list[Tensor]:

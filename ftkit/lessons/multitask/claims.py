@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ftkit.lesson.evidence import Claim
-from ftkit.lesson.judging import by_seed, judged
+from ftkit.teaching.claim_table import Claim
+from ftkit.teaching.verdicts import by_seed, judged
 from ftkit.experiments.bench import FULL, SIZE, STEPS
 from ftkit.lessons.multitask.trial import ALTERNATING, FIXED, HALF, HELPS, HURTS, OWN
 from ftkit.lessons.multitask.task_deltas import EVERY

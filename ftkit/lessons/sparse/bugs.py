@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ftkit.lesson.planted import Bug, bug
+from ftkit.teaching.bug_hunt import Bug, bug
 
 Loss = Callable[[nn.Module, Any], Tensor]
 Masks = Mapping[str, Tensor]

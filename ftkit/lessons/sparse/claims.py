@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ftkit.lesson.evidence import Claim
-from ftkit.lesson.judging import by_seed, judged
+from ftkit.teaching.claim_table import Claim
+from ftkit.teaching.verdicts import by_seed, judged
 from ftkit.experiments.bench import FULL
 from ftkit.experiments.recording import chosen
 from ftkit.lessons.sparse.trial import BODY, LINEAR, ROWS

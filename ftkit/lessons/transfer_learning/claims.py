@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ftkit.lesson.evidence import Claim
-from ftkit.lesson.judging import by_seed, judged
+from ftkit.teaching.claim_table import Claim
+from ftkit.teaching.verdicts import by_seed, judged
 from ftkit.stats.paired import interval
 from ftkit.lessons.transfer_learning.trial import ALL
 from ftkit.lessons.transfer_learning.study import FREEZING

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from ftkit.lesson.exercise import Wrong, exercise
-from ftkit.lesson.exercises.asking import Case, ask, close, fault, number, usable
-from ftkit.lesson.learner import is_stub
+from ftkit.teaching.exercise import Wrong, exercise
+from ftkit.teaching.checking import Case, ask, close, fault, number, usable
+from ftkit.teaching.learner_code import is_stub
 
 Low = dict[int, float]
 Points = list[tuple[float, float]]

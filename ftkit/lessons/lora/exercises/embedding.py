@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ftkit.lesson.exercise import NotAttempted, Wrong, exercise
-from ftkit.lesson.exercises.asking import Scaled, factor, kind, scaled_rightly, tensor
-from ftkit.lesson.learner import is_stub
+from ftkit.teaching.exercise import NotAttempted, Wrong, exercise
+from ftkit.teaching.checking import Scaled, factor, kind, scaled_rightly, tensor
+from ftkit.teaching.learner_code import is_stub
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ftkit.lesson.exercise import Wrong, exercise
-from ftkit.lesson.exercises.asking import Case, Scaled, ask, factor, fault, kind, scaled_rightly, tensor, usable
+from ftkit.teaching.exercise import Wrong, exercise
+from ftkit.teaching.checking import Case, Scaled, ask, factor, fault, kind, scaled_rightly, tensor, usable
 
 Shapes = list[tuple[int, int]]
 

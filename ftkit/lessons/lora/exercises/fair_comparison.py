@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ftkit.lesson.exercise import Wrong, exercise
-from ftkit.lesson.exercises.asking import Case, ask, fault, kind, usable
+from ftkit.teaching.exercise import Wrong, exercise
+from ftkit.teaching.checking import Case, ask, fault, kind, usable
 
 Scores = dict[str, float]
 Means = dict[str, list[tuple[float, float, float]]]  # {method: [(lr, valid, test), ...]}

@@ -4,8 +4,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from ftkit.lesson.exercise import Wrong, exercise
-from ftkit.lesson.exercises.asking import Case, ask, fault, kind, usable
+from ftkit.teaching.exercise import Wrong, exercise
+from ftkit.teaching.checking import Case, ask, fault, kind, usable
 from ftkit.stats.paired import holm as _holm
 
 _FAMILIES = [

@@ -114,7 +114,7 @@ def stamp(path: Path, source: Source) -> bool:
 
 def main(arguments: list[str] | None = None) -> int:
     """Stamps every notebook of the clone in the working folder."""
-    parser = argparse.ArgumentParser(prog="python -m ftkit.lesson.colab", description="Stamps the lessons for Colab.")
+    parser = argparse.ArgumentParser(prog="python -m ftkit.teaching.colab", description="Stamps the lessons for Colab.")
     parser.add_argument("--repo", help="owner/name of the public repository, written into pyproject.toml; as it stands there if not given")
     parser.add_argument("--tag", help="the tag that Colab opens, written into pyproject.toml; as it stands there if not given")
     options = parser.parse_args(arguments)

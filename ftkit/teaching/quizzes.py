@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ftkit.lesson.answers import Options, radio
-from ftkit.lesson.exercise import Result
-from ftkit.lesson.front import Shown, boxed, controls
-from ftkit.lesson.look import COLD, card, heading, inline, paragraph
+from ftkit.teaching.answer_kinds import Options, radio
+from ftkit.teaching.exercise import Result
+from ftkit.teaching.display import Shown, boxed, controls
+from ftkit.teaching.cards import COLD, card, heading, inline, paragraph
 
 
 class Quiz(Shown):

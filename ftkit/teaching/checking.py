@@ -10,8 +10,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from ftkit.lesson.exercise import NotAttempted, Wrong
-from ftkit.lesson.learner import is_stub
+from ftkit.teaching.exercise import NotAttempted, Wrong
+from ftkit.teaching.learner_code import is_stub
 
 
 def usable(yours: Any, takes: str) -> Callable[..., Any]:

@@ -7,8 +7,8 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
-from ftkit.lesson.front import Page, optional
-from ftkit.lesson.look import listing, paragraph
+from ftkit.teaching.display import Page, optional
+from ftkit.teaching.cards import listing, paragraph
 
 
 def highlighted(source: str) -> list[str]:

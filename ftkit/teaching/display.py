@@ -7,7 +7,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
-from ftkit.lesson.look import CONTROLS_STYLE, STYLE, card
+from ftkit.teaching.cards import CONTROLS_STYLE, STYLE, card
 
 VIEW = "application/vnd.jupyter.widget-view+json"
 

@@ -1,6 +1,6 @@
 """What the notebooks use to teach, and how they are stored.
 
->>> from ftkit.lesson import quiz
+>>> from ftkit.teaching import quiz
 >>> asked = quiz("Which factor of LoRA starts at zero?", {"A": "Then B alone would have to be drawn.", "B": "So nothing moves."}, "B")
 Question: Which factor of LoRA starts at zero?
   - A
@@ -11,11 +11,11 @@ Right: So nothing moves.
 """
 
 # No module is named like a name in it: importing the module would put it in the place of the name.
-from ftkit.lesson.evidence import Claim, claims
-from ftkit.lesson.exercise import hint
-from ftkit.lesson.planted import bug
-from ftkit.lesson.predictions import predict, tally
-from ftkit.lesson.questions import quiz
-from ftkit.lesson.sources import show
+from ftkit.teaching.claim_table import Claim, claims
+from ftkit.teaching.exercise import hint
+from ftkit.teaching.bug_hunt import bug
+from ftkit.teaching.predictions import predict, tally
+from ftkit.teaching.quizzes import quiz
+from ftkit.teaching.show_source import show
 
 __all__ = ["Claim", "bug", "claims", "hint", "predict", "quiz", "show", "tally"]

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from ftkit.lesson.front import Page, Shown
-from ftkit.lesson.learner import TooLong, line_of, message_of, raised_by_them, time_limit
-from ftkit.lesson.look import STYLE, SYMBOLS, card, heading, listing, paragraph
-from ftkit.lesson.sources import highlighted
+from ftkit.teaching.display import Page, Shown
+from ftkit.teaching.learner_code import TooLong, line_of, message_of, raised_by_them, time_limit
+from ftkit.teaching.cards import STYLE, SYMBOLS, card, heading, listing, paragraph
+from ftkit.teaching.show_source import highlighted
 
 SECONDS = 10.0
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 
-from ftkit.lesson.look import STYLE
+from ftkit.teaching.cards import STYLE
 from ftkit.panel.still_image import ASKED
 
 
