@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from ftkit import lab
+from ftkit.cli import lab
 from ftkit.training.events import Diverged
 
 
@@ -15,7 +15,7 @@ def main(arguments: list[str] | None = None) -> int:
     runner = commands.add_parser("run", help="fine-tune a base on a task, beside full fine-tuning and the frozen head")
     asked = sys.argv[1:] if arguments is None else arguments
     if asked[:1] == ["run"]:
-        from ftkit import run
+        from ftkit.cli import run
 
         run.add_arguments(runner)
     options = parser.parse_args(asked)

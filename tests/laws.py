@@ -8,7 +8,7 @@ from conftest import NETS, net, task_for
 from torch.nn import functional as F
 
 from ftkit.model.adapted import Adapted
-from ftkit.arms import with_head
+from ftkit.cli.run_arms import with_head
 from ftkit.tasks.task import Batch
 from ftkit.techniques.adalora import AdaLoRA
 from ftkit.techniques.bitfit import BitFit

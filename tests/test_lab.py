@@ -16,11 +16,11 @@ from typing import Any
 import nbformat
 import pytest
 
-from ftkit import lab
+from ftkit.cli import lab
 from ftkit.model import base as bases
 from ftkit.__main__ import main
-from ftkit.copies import RECORD, Copies, copy_lessons
-from ftkit.lab import FIRST
+from ftkit.cli.lesson_copies import RECORD, Copies, copy_lessons
+from ftkit.cli.lab import FIRST
 
 SECOND = "02_lora.ipynb"
 

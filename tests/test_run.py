@@ -5,9 +5,9 @@ import pytest
 from conftest import SENTENCES, net
 
 from ftkit.__main__ import main
-from ftkit.arms import Setting, with_head
+from ftkit.cli.run_arms import Setting, with_head
 from ftkit.model.base import load_base
-from ftkit.compared import Distilled
+from ftkit.cli.run_techniques import Distilled
 from ftkit.tasks.task import load_task
 from ftkit.techniques.freeze import Only
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import nbformat
 
 from browser.pages import Classic, Lab, Notebook7, Open, Voila
-from ftkit.lab import DEFAULTS, environment
+from ftkit.cli.lab import DEFAULTS, environment
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

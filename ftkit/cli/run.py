@@ -11,9 +11,9 @@ import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
-from ftkit.arms import Arm, Setting
+from ftkit.cli.run_arms import Arm, Setting
 from ftkit.model.base import load_base
-from ftkit.compared import arms, found
+from ftkit.cli.run_techniques import arms, found
 from ftkit.training.cost import Cost, measure
 from ftkit.tasks.task import load_task
 from ftkit.storage import write_json

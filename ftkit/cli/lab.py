@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from ftkit.copies import copy_lessons
+from ftkit.cli.lesson_copies import copy_lessons
 
 FIRST = "00_the_picture.ipynb"
 DEFAULTS = (

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ftkit import techniques
-from ftkit.arms import Arm, Setting, Slots, judges, of_space
+from ftkit.cli.run_arms import Arm, Setting, Slots, judges, of_space
 from ftkit.tasks.task import Task
 from ftkit.model.objective import Objective, supervised
 from ftkit.techniques.task_balancing import GradNorm, PCGrad, Uncertainty, Weighted
