@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import small_task
+from helpers.nets import small_task
 from torch import Tensor, nn
 
 from benchmarks.techniques import Method, objectives

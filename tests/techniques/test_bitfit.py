@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import net, small_task, task_for
-from laws import HEAD, SpaceLaws, batch_of
+from helpers.nets import net, small_task, task_for
+from helpers.laws import HEAD, SpaceLaws, batch_of
 from torch import nn
 from torch.nn import functional as F
 from transformers import AutoModel, LlamaConfig

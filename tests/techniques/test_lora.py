@@ -2,8 +2,8 @@ import math
 
 import pytest
 import torch
-from conftest import net, small_task
-from laws import HEAD, SpaceLaws, batch_of, learn
+from helpers.nets import net, small_task
+from helpers.laws import HEAD, SpaceLaws, batch_of, learn
 from torch import nn
 from torch.nn import functional as F
 

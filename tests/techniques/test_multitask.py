@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import SENTENCES, digits, net, small_task
-from laws import HEAD
+from helpers.nets import SENTENCES, digits, net, small_task
+from helpers.laws import HEAD
 from torch import nn
 
 from ftkit.model.adapted import Adapted

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import net, small_task
-from laws import HEAD, SpaceLaws, batch_of, learn
+from helpers.nets import net, small_task
+from helpers.laws import HEAD, SpaceLaws, batch_of, learn
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers.pytorch_utils import Conv1D

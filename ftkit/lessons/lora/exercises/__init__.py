@@ -1,4 +1,4 @@
-"""The exercises of lesson 02: `from ftkit.teaching.exercises import lora as check`, then `check.merge(my_merge)`."""
+"""The exercises of lesson 02: `from ftkit.lessons.lora import exercises as check`, then `check.merge(my_merge)`."""
 
 from ftkit.lessons.lora.exercises.embedding import lora_embedding
 from ftkit.lessons.lora.exercises.factors import best_of_rank, merge, trainable_numbers

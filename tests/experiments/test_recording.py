@@ -1,0 +1,150 @@
+"""A study's rates, widened until the best lies inside, test read once for what was chosen; and how a study is made into a file."""
+
+import math
+from collections.abc import Iterator
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from helpers.kept_trials import LOG, begun, counted
+
+import ftkit
+from ftkit.training.events import Event, unpacked
+from ftkit.experiments.code_version import named, version
+from ftkit.storage import read_table
+from ftkit.lessons import __main__ as studies
+from ftkit.lessons.lora import study as lora
+from ftkit.experiments.bench import FROZEN, load, rail
+from ftkit.experiments.recording import WIDER, beyond, content, make, next_rate, settled
+from ftkit.experiments.sweep import grid, last, sweep, where
+
+SEEDS = (0, 1, 2, 3)
+
+
+def trial(method: str, lr: float, seed: int, test: bool = False) -> Iterator[Event]:
+    """Best at 0.1 for "high", at 0.001 for "low"; better without end as the rate grows for "endless"."""
+    peak = {"high": -1.0, "low": -3.0, "endless": 9.0}[method]
+    yield Event(1, "valid", {"valid/accuracy": 0.9 - 0.01 * abs(math.log10(lr) - peak) + 0.0001 * seed})
+    if test:
+        yield Event(1, "test", {"test/accuracy": 0.5})
+
+
+def jobs(*methods: str, lrs: tuple[float, ...] = (0.003, 0.01)) -> list[dict[str, object]]:
+    return grid(method=methods, lr=lrs, seed=SEEDS[:2])
+
+
+def test_the_grid_grows_until_the_best_rate_lies_inside() -> None:
+    table = settled(trial, jobs("high", "low"), ["method"], SEEDS, None)
+    assert sorted(where(table, method="high")["lr"].unique()) == [0.003, 0.01, 0.03, 0.1, 0.3]
+    assert sorted(where(table, method="low")["lr"].unique()) == [0.0003, 0.001, 0.003, 0.01]
+
+
+def test_test_is_read_once_for_the_best_rate_with_all_seeds() -> None:
+    table = settled(trial, jobs("high", "low"), ["method"], SEEDS, None)
+    read = table[table["quantity"] == "test/accuracy"]
+    assert {(row["method"], row["lr"]) for _, row in read.iterrows()} == {("high", 0.1), ("low", 0.001)}
+    assert sorted(where(read, method="high")["seed"]) == list(SEEDS)
+
+
+def test_no_reading_is_kept_twice() -> None:
+    table = settled(trial, jobs("high"), ["method"], SEEDS, None)
+    assert len(last(table)) == len(last(table).drop_duplicates(["lr", "seed"])) == 5 * 2 + 2
+
+
+def test_a_best_that_runs_away_is_followed_only_so_far() -> None:
+    table = settled(trial, jobs("endless"), ["method"], SEEDS, None)
+    assert table["lr"].nunique() == 2 + WIDER
+
+
+def test_a_single_rate_is_kept() -> None:
+    tuning = settled(trial, jobs("high", lrs=(0.01,)), ["method"], SEEDS, None)
+    assert set(tuning["lr"]) == {0.01}
+
+
+def test_only_the_jobs_of_a_group_at_its_edge_are_moved() -> None:
+    tuning = settled(trial, jobs("low", lrs=(0.0003, 0.001, 0.003)), ["method"], SEEDS, None)
+    assert beyond(tuning, jobs("low", lrs=(0.0003, 0.001, 0.003)), ["method"]) == []
+
+
+@pytest.mark.parametrize("lr", [1e-4, 3e-4, 1e-3, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0])
+def test_up_and_down_again_is_where_one_was(lr: float) -> None:
+    assert next_rate(next_rate(lr, up=True), up=False) == lr == next_rate(next_rate(lr, up=False), up=True)
+
+
+def three_runs(executor: Executor | None, seeds: tuple[int, ...]) -> pd.DataFrame:
+    return sweep(counted, grid(rank=[1], lr=[0.1], seed=seeds), executor)
+
+
+def test_a_study_is_written_and_made_again_without_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log, path = tmp_path / "log", tmp_path / "results" / "99_none.parquet"
+    monkeypatch.setenv(LOG, str(log))
+    make(path, "99", three_runs, range(2))
+    assert len(begun(log)) == 2
+    make(path, "99", three_runs, range(3), more=lambda: {"measured": 7})
+    assert len(begun(log)) == 3, "the first two are kept"
+    table, about = read_table(path)
+    pd.testing.assert_frame_equal(table, three_runs(None, (0, 1, 2)))
+    assert about["command"] == "make results LESSON=99" and about["seeds"] == [0, 1, 2] and about["measured"] == 7
+    assert about["code"] == {named(counted): version(counted)} and about["ftkit"] == ftkit.__version__ and about["processor"]
+
+
+def test_what_was_found_so_far_is_shown_again_and_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, waits = tmp_path / "results" / "99_none.parquet", iter([None, KeyboardInterrupt()])
+
+    def waited(seconds: float) -> None:
+        assert seconds == 5.0
+        if stop := next(waits):
+            raise stop
+        make(path, "99", three_runs, range(3))
+
+    monkeypatch.setenv(LOG, str(tmp_path / "log"))
+    make(path, "99", three_runs, range(2))
+    capsys.readouterr()
+    monkeypatch.setattr(studies, "sleep", waited)
+    studies.show(path, "99", every=5.0)
+    first, second = capsys.readouterr().out.split("\n\n")
+    assert first.split()[-1] == "2" and second.split()[-1] == "3", "runs that are done"
+
+
+def test_what_runs_read_is_told_apart(tmp_path: Path) -> None:
+    file = tmp_path / "answers"
+    file.write_text("one")
+    before = content([file])
+    assert content([file]) == before != content()
+    file.write_text("two")
+    assert content([file]) != before
+
+
+def test_a_part_of_a_study_leaves_the_record_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[tuple[str, Any]] = []
+    monkeypatch.setattr(lora, "main", lambda path, seeds=None: called.append((path.name, seeds)))
+    studies.main(["02", "--seeds", "2"])
+    studies.main(["02"])
+    assert called == [("02_lora.first-2-seeds.parquet", range(2)), ("02_lora.parquet", None)]
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        (["02", "--seeds", "1"], "SEEDS must be from 2 to 8, got 1"),
+        (["08", "--seeds", "11"], "SEEDS must be from 2 to 10, got 11"),
+        (["--seeds", "9"], "SEEDS must be from 2 to 8, got 9"),
+        (["02", "--every", "5"], "--every must be above 0 and come with --standing, got 5"),
+        (["99"], "LESSON must be one of 00, 01, 02, 03, 04, 05, 06, 07, 08, 09, got 99"),
+    ],
+)
+def test_a_study_that_cannot_be_made_is_refused(asked: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        studies.main(asked)
+    assert words in capsys.readouterr().err
+
+
+def test_a_bench_says_which_items_of_test_were_right() -> None:
+    (told,) = [event for event in rail("digits", FROZEN, 3e-2, test=True) if event.stage == "test"]
+    right = unpacked(told.items["test/accuracy"])
+    assert len(right) == len(load("digits")[1].test)
+    assert right.mean() == pytest.approx(told.values["test/accuracy"])

@@ -1,0 +1,131 @@
+"""The laws of a space. A technique's test inherits them: `class TestLaws(SpaceLaws): specimens = [...]`."""
+
+from typing import Any, ClassVar
+
+import pytest
+import torch
+from helpers.nets import NETS, net, task_for
+from torch.nn import functional as F
+
+from ftkit.model.adapted import Adapted
+from ftkit.cli.run_arms import with_head
+from ftkit.tasks.task import Batch
+from ftkit.techniques.adalora import AdaLoRA
+from ftkit.techniques.bitfit import BitFit
+from ftkit.techniques.dora import DoRA
+from ftkit.techniques.freeze import LastBlocks, Only
+from ftkit.techniques.ia3 import IA3
+from ftkit.techniques.lora import LoRA
+from ftkit.techniques.lorafa import LoRAFA
+from ftkit.techniques.loraplus import LoRAPlus
+from ftkit.techniques.pissa import PiSSA
+from ftkit.techniques.rslora import RsLoRA
+from ftkit.techniques.sparse import Rows, Sparse, SparseEach
+from ftkit.techniques.vera import VeRA
+from ftkit.training.loop import train
+
+HEAD = Only("heads.*")
+SPACES = (AdaLoRA, BitFit, DoRA, IA3, LastBlocks, LoRA, LoRAFA, LoRAPlus, Only, PiSSA, Rows, RsLoRA, Sparse, SparseEach, VeRA)
+NAMESPACE = {space.__name__: space for space in SPACES}
+
+
+def batch_of(name: str, size: int = 6) -> Batch:
+    return task_for(name).batch("train", torch.arange(size))
+
+
+def learn(model: Adapted, name: str, steps: int = 4) -> list[Any]:
+    return list(train(model, task_for(name), steps=steps, lr=1e-2, size=6, readings=2, valid_rows=12))
+
+
+class SpaceLaws:
+    """Every specimen obeys every law on every net."""
+
+    specimens: ClassVar[list[Any]] = []
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        if "space" in metafunc.fixturenames:
+            metafunc.parametrize("space", self.specimens, ids=repr)
+        if "name" in metafunc.fixturenames:
+            metafunc.parametrize("name", NETS)
+
+    def test_a_new_adaptation_changes_no_answer(self, space: Any, name: str) -> None:
+        base, batch = net(name), batch_of(name)
+        with torch.no_grad():
+            assert torch.equal(base(batch), Adapted(base, space)(batch))
+
+    def test_training_leaves_the_base_as_it_was(self, space: Any, name: str) -> None:
+        base = net(name)
+        before = {key: value.clone() for key, value in base.state_dict().items()}
+        flags = [p.requires_grad for p in base.parameters()]
+        model = adapted(base, space)
+        learn(model, name)
+        assert all(torch.equal(before[key], value) for key, value in base.state_dict().items())
+        assert flags == [p.requires_grad for p in base.parameters()]
+        assert all(p.grad is None for p in base.parameters())
+        assert model.delta().norm() > 0
+
+    def test_it_moves_no_more_numbers_than_it_says(self, space: Any, name: str) -> None:
+        base = net(name)
+        model = adapted(base, space)
+        learn(model, name)
+        moved, weights = model.merged(), dict(base.named_parameters())
+        for key, now in moved.named_parameters():
+            if key not in model.changes:
+                assert torch.equal(now, weights[key]), key
+        numbers = [value for value in model.state_dict().values() if value.is_floating_point()]  # positions do not move
+        assert sum(p.numel() for p in model.parameters()) == sum(value.numel() for value in numbers)
+
+    def test_under_weight_decay_and_after_another_method_what_moves_is_what_it_says(self, space: Any, name: str) -> None:
+        """A key bias moves too, although it has no gradient: decay shrinks it, and Adam follows the rounding."""
+        base = net(name)
+        before = {key: value.clone() for key, value in base.state_dict().items()}
+        other = Adapted(base, LoRA(2, alpha=7.0), HEAD)
+        learn(other, name, steps=2)
+        learned = {key: value.clone() for key, value in other.state_dict().items()}
+        model = adapted(base, space)
+        plain_decay(model, name)
+        moved = {key for key, now in model.merged().named_parameters() if not torch.equal(now, before[key])}
+        assert moved == set(model.changes)
+        assert all(torch.equal(before[key], value) for key, value in base.state_dict().items())
+        assert all(torch.equal(learned[key], value) for key, value in other.state_dict().items())
+
+    def test_merged_equals_adapted(self, space: Any, name: str) -> None:
+        base, batch = net(name), batch_of(name)
+        model = adapted(base, space)
+        learn(model, name)
+        with torch.no_grad():
+            answer = model(batch)
+            torch.testing.assert_close(model.merged()(batch), answer, atol=1e-5, rtol=1e-4)
+            torch.testing.assert_close(model.delta().on(base)(batch), answer, atol=1e-5, rtol=1e-4)
+
+    def test_the_repr_rebuilds_it(self, space: Any) -> None:
+        assert eval(repr(space), dict(NAMESPACE)) == space
+
+    @pytest.mark.usefixtures("deterministic")
+    def test_the_same_seed_is_the_same_run(self, space: Any, name: str) -> None:
+        base = net(name)
+        first = learn(adapted(base, space, seed=3), name)
+        torch.rand(7)  # a run draws from no random stream but its own
+        assert learn(adapted(base, space, seed=3), name) == first
+
+    def test_what_was_learned_comes_back_from_its_state(self, space: Any, name: str) -> None:
+        base, batch = net(name), batch_of(name)
+        model = adapted(base, space)
+        learn(model, name)
+        again = adapted(base, space, seed=9)
+        again.load_state_dict(model.state_dict())
+        with torch.no_grad():
+            assert torch.equal(again(batch), model(batch))
+
+
+def plain_decay(model: Adapted, name: str) -> None:
+    """Two steps of a textbook's AdamW, whose decay also pulls at numbers without a gradient."""
+    batch, optimizer = batch_of(name), torch.optim.AdamW(model.trainable(), lr=1e-2, weight_decay=0.1)
+    for _ in range(2):
+        optimizer.zero_grad()
+        F.cross_entropy(model(batch), batch.labels).backward()
+        optimizer.step()
+
+
+def adapted(base: Any, space: Any, seed: int = 0) -> Adapted:
+    return Adapted(base, *with_head(space, base), seed=seed)

@@ -1,0 +1,108 @@
+"""The verdicts of lesson 06 follow the figures, and turn when they do."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from lessons.distillation.test_study import made_up
+
+from ftkit.lessons.distillation.claims import Evidence, distill_claims
+from ftkit.lessons.distillation.trial import LABELS, PSEUDO, TRUE
+from ftkit.lessons.distillation.study import DISTILLATION
+
+CLAIMS = ["labels", "same rows", "soft", "true", "transfer", "temperature", "layers", "better teacher", "97 %"]
+ABOUT = {"teachers": {on: {"test": 0.75} for on in ("opening", "digits")} | {"library": {"test": 0.75}, "library by mini": {"test": 0.7}}}
+
+
+@pytest.fixture(scope="module")
+def table() -> pd.DataFrame:
+    return made_up()
+
+
+def verdicts(table: pd.DataFrame, about: dict[str, Any] = ABOUT) -> dict[str, str]:
+    return dict(zip(CLAIMS, (claim.verdict for claim in distill_claims(table, about)), strict=True))
+
+
+def turned(table: pd.DataFrame, by: Any, quantity: str = "test/accuracy", **settings: Any) -> pd.DataFrame:
+    """The table with `by` added to what was read in the runs with these settings."""
+    new = table.copy()
+    chosen = new["quantity"] == quantity
+    for name, value in settings.items():
+        chosen &= new[name] == value
+    assert chosen.any(), settings
+    new.loc[chosen, "value"] += by(new[chosen]["seed"]) if callable(by) else by
+    return new
+
+
+def test_verdicts_follow_the_figures(table: pd.DataFrame) -> None:
+    holds = dict.fromkeys(CLAIMS, "holds")
+    assert verdicts(table) == holds | {"true": "does not hold"}
+
+
+def wavering(seed: Any) -> Any:
+    return np.where(seed % 2, 0.2, -0.2)
+
+
+@pytest.mark.parametrize(
+    ("claim", "by", "settings", "says"),
+    [
+        ("labels", 0.2, {"method": LABELS, "on": "digits"}, "does not hold"),
+        ("labels", 0.2, {"method": TRUE, "on": "digits"}, "holds"),
+        ("labels", wavering, {"method": LABELS, "on": "library"}, "cannot tell"),
+        ("labels", 0.1, {"method": LABELS, "on": "library"}, "does not hold"),
+        ("same rows", 0.2, {"method": LABELS, "on": "digits"}, "does not hold"),
+        ("same rows", -0.2, {"method": DISTILLATION, "on": "opening", "transfer": 0}, "does not hold"),
+        ("same rows", wavering, {"method": DISTILLATION, "transfer": 0}, "cannot tell"),
+        ("same rows", 0.2, {"method": TRUE}, "holds"),
+        ("soft", 0.04, {"method": PSEUDO, "on": "opening"}, "does not hold"),
+        ("soft", 0.3, {"method": LABELS}, "holds"),
+        ("soft", wavering, {"method": PSEUDO}, "cannot tell"),
+        ("true", -0.1, {"method": TRUE}, "holds"),
+        ("true", -0.1, {"method": TRUE, "on": "opening"}, "does not hold"),
+        ("transfer", 0.1, {"method": DISTILLATION, "on": "opening", "transfer": 0}, "does not hold"),
+        ("transfer", wavering, {"method": DISTILLATION, "transfer": 0}, "cannot tell"),
+        ("temperature", 0.1, {"method": DISTILLATION, "on": "digits", "temperature": 1.0}, "does not hold"),
+        ("temperature", 0.5, {"method": DISTILLATION, "on": "digits", "temperature": 4.0}, "holds"),
+        ("layers", 0.4, {"method": DISTILLATION, "on": "library", "body": "two random blocks"}, "does not hold"),
+        ("better teacher", 0.1, {"method": DISTILLATION, "on": "library by mini"}, "does not hold"),
+        ("97 %", -0.2, {"method": DISTILLATION, "on": "opening"}, "does not hold"),
+    ],
+)
+def test_verdicts_turn_when_the_figures_do(table: pd.DataFrame, claim: str, by: Any, settings: dict[str, Any], says: str) -> None:
+    assert verdicts(turned(table, by, **settings))[claim] == says
+
+
+def test_the_better_teacher_is_the_one_that_is_more_often_right(table: pd.DataFrame) -> None:
+    other = {"teachers": {**ABOUT["teachers"], "library": {"test": 0.6}}}
+    assert verdicts(table, other)["better teacher"] == "does not hold", "mini is the better one then, and its student the worse"
+    claim = distill_claims(table, other)[CLAIMS.index("better teacher")]
+    assert "mini is right on 70.0% of test, minilm on 60.0%" in claim.experiment and "mini minus minilm -3.0" in claim.statistic
+
+
+def test_the_share_that_is_kept_is_that_of_the_tasks_own_teacher(table: pd.DataFrame) -> None:
+    able = {"teachers": {**ABOUT["teachers"], "digits": {"test": 0.99}}}
+    assert verdicts(table, able)["97 %"] == "does not hold"
+    right = {"teachers": {**ABOUT["teachers"], "library by mini": {"test": 0.74}}}
+    assert verdicts(table, right)["97 %"] == "holds"
+
+
+def test_the_claims_are_judged_at_the_temperature_that_valid_has_chosen(table: pd.DataFrame) -> None:
+    assert Evidence(table, ABOUT).at("digits")["temperature"] == 2.0
+    hotter = turned(table, 0.5, "valid/accuracy", on="digits", method=DISTILLATION, temperature=4.0)
+    worse = turned(hotter, -0.5, on="digits", method=DISTILLATION, temperature=4.0)
+    with pytest.raises(AssertionError):
+        distill_claims(worse, ABOUT)  # the other dials were not moved there
+    found = Evidence(worse, ABOUT)
+    assert found.over(LABELS)["digits"].mean() < -0.3 < 0.05 < found.over(LABELS)["opening"].mean()
+
+
+def test_four_seeds_never_tell(table: pd.DataFrame) -> None:
+    assert set(verdicts(table[table["seed"] < 4]).values()) == {"cannot tell"}
+
+
+def test_a_reading_is_that_of_the_rate_that_was_chosen(table: pd.DataFrame) -> None:
+    found = Evidence(table, ABOUT)
+    assert found.rate("library") == 0.1 and found.rate("library", LABELS) == 3e-3
+    assert len(found.read("digits")) == 8 and found.read("digits", quantity="agreement").mean() > found.read("digits").mean()
+    assert found.cost("flops", "library") == 60.0

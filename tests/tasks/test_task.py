@@ -1,0 +1,102 @@
+import numpy as np
+import pytest
+import torch
+from helpers.nets import small_task
+
+from ftkit.model.base import load_base
+from ftkit.tasks.task import Task, load_task
+from ftkit.tasks.digits import WORDS
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def test_every_row_comes_once_an_epoch() -> None:
+    task = small_task()
+    batches = task.batches(6, seeded())
+    for _ in range(3):
+        rows = torch.cat([next(batches).rows for _ in range(4)])
+        assert sorted(rows.tolist()) == list(range(24))
+
+
+def test_rows_that_fill_no_batch_wait_for_another_epoch() -> None:
+    batches = small_task().batches(7, seeded())
+    epochs = [torch.cat([next(batches).rows for _ in range(3)]) for _ in range(8)]
+    assert all(len(rows.unique()) == 21 for rows in epochs)
+    assert len(torch.cat(epochs).unique()) == 24
+
+
+def test_batches_hold_rows_of_like_length_in_tokens(docs: Task) -> None:
+    read = load_base("mini", docs).reader.table(docs.train)[1]
+    assert torch.equal(docs.lengths, read)
+    batches = [batch.rows for batch, _ in zip(docs.batches(16, seeded()), range(100), strict=False)]
+    padded = sum(len(rows) * int(read[rows].max()) for rows in batches)
+    assert padded < 1.1 * sum(int(read[rows].sum()) for rows in batches), "less than a tenth of what is read is padding"
+
+
+def test_batches_are_a_function_of_the_generator(docs: Task) -> None:
+    streams = [docs.batches(8, seeded(s)) for s in (1, 1, 2)]
+    first, same, other = ([next(stream).rows.tolist() for _ in range(3)] for stream in streams)
+    assert first == same != other
+
+
+def test_a_batch_larger_than_the_split_is_the_split() -> None:
+    assert len(next(small_task().batches(100, seeded()))) == 24
+
+
+def test_taking_is_balanced_seeded_and_remembered(docs: Task) -> None:
+    some = docs.take(200, 3)
+    assert torch.bincount(some.labels("train")).tolist() == [25] * 8
+    assert some is docs.take(200, 3)
+    assert set(some.train["text"]) != set(docs.take(200, 4).train["text"])
+    assert set(some.train["text"]) <= set(docs.train["text"])
+    assert some.test is docs.test
+
+
+@pytest.mark.parametrize("count", [0, 8001])
+def test_taking_more_than_there_is_is_refused(docs: Task, count: int) -> None:
+    with pytest.raises(ValueError, match=f"count must be from 1 to 8000, the rows of train, got {count}"):
+        docs.take(count)
+
+
+def test_a_stage_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(ValueError, match="stage must be one of train, valid, test, got 'dev'"):
+        small_task().split("dev")
+
+
+def test_the_fingerprint_knows_the_data(docs: Task) -> None:
+    assert small_task().fingerprint == small_task("another name").fingerprint
+    assert docs.fingerprint != docs.take(200).fingerprint
+
+
+def test_digits_are_the_real_ones_in_disjoint_splits() -> None:
+    task = load_task("digits")
+    assert [len(task.split(stage)) for stage in ("train", "valid", "test")] == [1197, 200, 400]
+    images = np.concatenate([np.array(task.split(stage)["image"][:]) for stage in ("train", "valid", "test")])
+    from sklearn.datasets import load_digits
+
+    real = load_digits().images / 16
+    assert sorted(map(bytes, np.float32(images))) == sorted(map(bytes, np.float32(real)))
+
+
+def test_digits_as_text_are_16_words_of_the_same_images() -> None:
+    text, image = load_task("digits-as-text"), load_task("digits")
+    assert text.labels("test").tolist() == image.labels("test").tolist()
+    words = text.test[0]["text"].split()
+    assert len(words) == 16
+    assert set(words) <= set(WORDS)
+    corner = np.array(image.test[0]["image"])[:2, :2].mean()
+    assert WORDS.index(words[0]) == round(corner * 16)
+
+
+def test_permuting_other_tasks_is_refused() -> None:
+    with pytest.raises(ValueError, match="permute must be 0 for other tasks than docs"):
+        load_task("digits", permute=0.5)
+
+
+def test_parity_is_another_label_of_the_same_digits() -> None:
+    parity, digits = load_task("digits-parity"), load_task("digits")
+    assert parity.classes == ("even", "odd")
+    assert torch.equal(parity.labels("valid"), digits.labels("valid") % 2)
+    assert parity.test["image"][3] == digits.test["image"][3]

@@ -1,0 +1,149 @@
+"""Readings beside a run: the same events, from a copy of what had been learned, and nothing left behind."""
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from helpers.nets import net, task_for
+
+from ftkit.model.adapted import Adapted
+from ftkit.model.change import Change
+from ftkit.training.events import Diverged, Event
+from ftkit.model.objective import supervised
+from ftkit.training.background_readings import Readings, beside
+from ftkit.lessons.multitask import trial as multitask
+from ftkit.lessons.bitfit import study as bitfit
+from ftkit.lessons.lora import study as lora
+from ftkit.techniques.lora import LoRA
+from ftkit.training.loop import train
+
+BASE = "mini"
+
+
+def run(**more: Any) -> Iterator[Event]:
+    model = Adapted(net(BASE), LoRA(2), seed=0)
+    return train(model, task_for(BASE), steps=8, lr=1e-2, size=6, readings=4, valid_rows=12, **more)
+
+
+def in_order(events: list[Event]) -> list[Event]:
+    return sorted(events, key=lambda event: (event.step, event.stage))
+
+
+def length(model: Adapted) -> dict[str, float]:
+    return {"look/length": model.delta().norm()}
+
+
+def test_beside_a_run_the_readings_are_those_between_its_steps() -> None:
+    between = list(run(look=length))
+    with beside():
+        later = list(run(look=length))
+    assert in_order(later) == in_order(between)
+    assert [event.step for event in later if event.stage == "valid"] == [event.step for event in between if event.stage == "valid"]
+    assert len({event.values["look/length"] for event in later if event.stage == "look"}) == 4, "each reading sees a later model"
+
+
+@pytest.mark.parametrize(
+    "trial",
+    [
+        lambda: lora.trial("digits", 2, 3e-3, look=lora.spectrum),
+        lambda: bitfit.trial("digits", bitfit.ALL, 32, 1e-2, look=bitfit.moved),
+        lambda: multitask.trial(multitask.IMAGES, multitask.FIXED, 0.5, 1e-3, look=True),
+    ],
+)
+def test_a_trial_of_a_lesson_says_the_same_beside(trial: Any) -> None:
+    between = list(trial())
+    with beside():
+        assert in_order(list(trial())) == in_order(between)
+
+
+def test_a_reading_sees_what_was_learned_when_it_was_asked_for_on_another_thread() -> None:
+    model, seen, go = Adapted(net(BASE), LoRA(2), seed=0), [], threading.Event()
+
+    def read(copy: Adapted, step: int) -> list[Event]:
+        assert go.wait(10)
+        seen.append((threading.current_thread() is threading.main_thread(), copy is model, copy.delta().norm()))
+        return [Event(step, "valid", {})]
+
+    with beside():
+        readings = Readings(read)
+        assert not list(readings.take(model, 1)) and not list(readings.ready())
+        with torch.no_grad():
+            for weight in model.parameters():
+                weight.fill_(1.0)
+        go.set()
+        assert list(readings.rest()) == [Event(1, "valid", {})] and not list(readings.rest())
+    assert seen == [(False, False, 0.0)] and model.delta().norm() > 0
+
+
+def test_a_run_that_is_left_leaves_no_reading_and_no_thread() -> None:
+    done, go = [], threading.Event()
+
+    def read(copy: Adapted, step: int) -> list[Event]:
+        go.wait(10)
+        done.append(step)
+        return []
+
+    with beside():
+        readings, model = Readings(read), Adapted(net(BASE), LoRA(2), seed=0)
+        for step in (1, 2, 3):
+            list(readings.take(model, step))
+    go.set()
+    for thread in threading.enumerate():
+        if thread.name.startswith("ftkit readings"):
+            thread.join(10)
+    assert done in ([], [1]) and not [t for t in threading.enumerate() if t.name.startswith("ftkit readings")]
+
+
+def test_a_reading_that_fails_ends_the_run_with_its_error() -> None:
+    def fails(model: Adapted) -> dict[str, float]:
+        raise ZeroDivisionError("in a look")
+
+    with beside(), pytest.raises(ZeroDivisionError, match="in a look"):
+        list(run(look=fails))
+
+
+def test_a_run_that_diverges_says_what_was_read_before() -> None:
+    calls = iter(range(99))
+
+    def objective(model: Any, batch: Any) -> dict[str, torch.Tensor]:
+        return {"labels": supervised(model, batch)["labels"] * (float("nan") if next(calls) == 5 else 1.0)}
+
+    heard: list[Event] = []
+    with beside(), pytest.raises(Diverged, match="at step 6"):
+        heard.extend(run(objective=objective))  # what came before the error stays in the list
+    assert [event.step for event in heard if event.stage == "valid"] == [1, 3, 5]
+
+
+def test_outside_readings_come_at_once_again() -> None:
+    with beside():
+        pass
+    events = list(run())
+    assert [events[i - 1].stage for i, event in enumerate(events) if event.stage == "valid"] == ["train"] * 4
+    assert all(events[i - 1].step == event.step for i, event in enumerate(events) if event.stage == "valid")
+
+
+def test_what_a_copy_draws_and_does_not_keep_is_drawn_with_the_same_seed() -> None:
+    class Drawn(Change):
+        def __init__(self) -> None:
+            super().__init__()
+            self.scale = torch.nn.Parameter(torch.zeros(1))
+
+        def draw(self, generator: torch.Generator) -> None:
+            self.number = torch.rand(1, generator=generator)  # no parameter and no buffer: not in the state
+
+        def forward(self, weight: torch.Tensor) -> torch.Tensor:
+            return weight + self.scale * self.number
+
+    class Careless:
+        def changes(self, model: torch.nn.Module) -> dict[str, Change]:
+            return {"heads." + task_for(BASE).name + ".weight": Drawn()}
+
+    def go() -> list[Event]:
+        model = Adapted(net(BASE), Careless(), seed=3)
+        return in_order(list(train(model, task_for(BASE), steps=4, head_lr=1.0, size=6, readings=2, valid_rows=12)))
+
+    between = go()
+    with beside():
+        assert go() == between
