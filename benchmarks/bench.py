@@ -16,8 +16,8 @@ import torch
 
 from benchmarks import front_ends, live, sweeping, techniques
 from ftkit import Adapted, Batch, LoRA, Net, Only, Task, load_base, load_task, train
-from ftkit.tasks import docs
 from ftkit.experiments.step_time import in_turns, stepper
+from ftkit.tasks import docs
 
 HEAD = Only("heads.*")
 RESULTS = Path(__file__).parent / "results.json"

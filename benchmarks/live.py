@@ -3,19 +3,19 @@
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from ftkit.training.events import Event
-from ftkit.training.background_readings import beside
-from ftkit.lessons.can_lora_be_beaten import study as board
-from ftkit.lessons.the_lora_family import study as family
-from ftkit.lessons.multitask import trial as multitask
-from ftkit.lessons.distillation import trial as distill
-from ftkit.lessons.sparse import trial as sparse
-from ftkit.lessons.sparse import mask_readings as sparse_look
+from ftkit.experiments.step_time import in_turns
 from ftkit.lessons.bitfit import study as bitfit
+from ftkit.lessons.can_lora_be_beaten import study as board
+from ftkit.lessons.distillation import trial as distill
 from ftkit.lessons.limits_of_lora import trial as distance
 from ftkit.lessons.lora import study as lora
+from ftkit.lessons.multitask import trial as multitask
+from ftkit.lessons.sparse import mask_readings as sparse_look
+from ftkit.lessons.sparse import trial as sparse
+from ftkit.lessons.the_lora_family import study as family
 from ftkit.lessons.transfer_learning import trial as freezing
-from ftkit.experiments.step_time import in_turns
+from ftkit.training.background_readings import beside
+from ftkit.training.events import Event
 
 RUNS: dict[str, Callable[[], Iterator[Event]]] = {
     "01": partial(freezing.trial, "opening", 3, 3e-3, look=freezing.moved),

@@ -7,15 +7,15 @@ from typing import Any
 import torch
 
 from ftkit import Adapted, BitFit, LastBlocks, LoRA, Net, Only, Rows, Space, Sparse, Task, load_base
-from ftkit.model.adapted import linear_layers
-from ftkit.training.cost import measure, peak
-from ftkit.tasks.task import Batch
-from ftkit.model.objective import Objective, supervised
 from ftkit.experiments.step_time import in_turns, ratios, stepper
-from ftkit.techniques.task_balancing import PCGrad, Weighted
+from ftkit.model.adapted import linear_layers
+from ftkit.model.objective import Objective, supervised
+from ftkit.tasks.task import Batch
 from ftkit.techniques.distillation import Distillation, Teacher
-from ftkit.techniques.task_mixing import Joint
 from ftkit.techniques.student import student
+from ftkit.techniques.task_balancing import PCGrad, Weighted
+from ftkit.techniques.task_mixing import Joint
+from ftkit.training.cost import measure, peak
 
 HEAD = Only("heads.*")
 LINEAR, BODY = "sparse, 1 % of linear layers", "sparse, 1 % of the whole body"

@@ -17,29 +17,26 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ftkit.experiments.sweep import grid as grid
+    from ftkit.experiments.sweep import replay as replay
+    from ftkit.experiments.sweep import sweep as sweep
     from ftkit.model.adapted import Adapted as Adapted
     from ftkit.model.base import Net as Net
     from ftkit.model.base import load_base as load_base
     from ftkit.model.change import Change as Change
     from ftkit.model.change import Dense as Dense
     from ftkit.model.change import Space as Space
-    from ftkit.training.cost import Cost as Cost
-    from ftkit.training.cost import measure as measure
-    from ftkit.tasks.task import Batch as Batch
-    from ftkit.tasks.task import Task as Task
-    from ftkit.tasks.task import load_task as load_task
     from ftkit.model.delta import Delta as Delta
     from ftkit.model.entries import Chosen as Chosen
     from ftkit.model.entries import top as top
     from ftkit.model.entries import top_each as top_each
-    from ftkit.training.events import Diverged as Diverged
-    from ftkit.training.events import Event as Event
-    from ftkit.panel.explorer import Explorer as Explorer
-    from ftkit.model.objective import supervised as supervised
-    from ftkit.panel.recorded_runs import Recorded as Recorded
     from ftkit.model.entry_scores import fisher as fisher
     from ftkit.model.entry_scores import gradient as gradient
     from ftkit.model.entry_scores import movement as movement
+    from ftkit.model.objective import supervised as supervised
+    from ftkit.panel.explorer import Explorer as Explorer
+    from ftkit.panel.plot import draw as draw
+    from ftkit.panel.recorded_runs import Recorded as Recorded
     from ftkit.stats.paired import bootstrap as bootstrap
     from ftkit.stats.paired import crossed as crossed
     from ftkit.stats.paired import equivalence as equivalence
@@ -49,15 +46,15 @@ if TYPE_CHECKING:
     from ftkit.stats.paired import proportion as proportion
     from ftkit.stats.paired import sign_flip as sign_flip
     from ftkit.stats.paired import verdict as verdict
-    from ftkit.experiments.sweep import grid as grid
-    from ftkit.experiments.sweep import replay as replay
-    from ftkit.experiments.sweep import sweep as sweep
+    from ftkit.stats.tradeoff import expected_best as expected_best
+    from ftkit.stats.tradeoff import front as front
+    from ftkit.stats.tradeoff import improvement as improvement
+    from ftkit.stats.tradeoff import share_of_gain as share_of_gain
+    from ftkit.tasks.task import Batch as Batch
+    from ftkit.tasks.task import Task as Task
+    from ftkit.tasks.task import load_task as load_task
     from ftkit.techniques.adalora import AdaLoRA as AdaLoRA
     from ftkit.techniques.adalora import Pruning as Pruning
-    from ftkit.techniques.task_balancing import GradNorm as GradNorm
-    from ftkit.techniques.task_balancing import PCGrad as PCGrad
-    from ftkit.techniques.task_balancing import Uncertainty as Uncertainty
-    from ftkit.techniques.task_balancing import Weighted as Weighted
     from ftkit.techniques.bitfit import BitFit as BitFit
     from ftkit.techniques.bitfit import with_biases as with_biases
     from ftkit.techniques.distillation import Distillation as Distillation
@@ -74,10 +71,6 @@ if TYPE_CHECKING:
     from ftkit.techniques.lora import LoRA as LoRA
     from ftkit.techniques.lorafa import LoRAFA as LoRAFA
     from ftkit.techniques.loraplus import LoRAPlus as LoRAPlus
-    from ftkit.techniques.task_mixing import Mixture as Mixture
-    from ftkit.techniques.task_mixing import Together as Together
-    from ftkit.techniques.task_mixing import cosines as cosines
-    from ftkit.techniques.task_mixing import proportional as proportional
     from ftkit.techniques.pissa import PiSSA as PiSSA
     from ftkit.techniques.rslora import RsLoRA as RsLoRA
     from ftkit.techniques.sparse import Rows as Rows
@@ -86,14 +79,21 @@ if TYPE_CHECKING:
     from ftkit.techniques.sparse import regrown as regrown
     from ftkit.techniques.stored_answers import Stored as Stored
     from ftkit.techniques.student import student as student
+    from ftkit.techniques.task_balancing import GradNorm as GradNorm
+    from ftkit.techniques.task_balancing import PCGrad as PCGrad
+    from ftkit.techniques.task_balancing import Uncertainty as Uncertainty
+    from ftkit.techniques.task_balancing import Weighted as Weighted
+    from ftkit.techniques.task_mixing import Mixture as Mixture
+    from ftkit.techniques.task_mixing import Together as Together
+    from ftkit.techniques.task_mixing import cosines as cosines
+    from ftkit.techniques.task_mixing import proportional as proportional
     from ftkit.techniques.vera import VeRA as VeRA
+    from ftkit.training.cost import Cost as Cost
+    from ftkit.training.cost import measure as measure
+    from ftkit.training.events import Diverged as Diverged
+    from ftkit.training.events import Event as Event
     from ftkit.training.loop import evaluate as evaluate
     from ftkit.training.loop import train as train
-    from ftkit.panel.plot import draw as draw
-    from ftkit.stats.tradeoff import expected_best as expected_best
-    from ftkit.stats.tradeoff import front as front
-    from ftkit.stats.tradeoff import improvement as improvement
-    from ftkit.stats.tradeoff import share_of_gain as share_of_gain
 
 __version__ = "0.1.0"
 

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from benchmarks.techniques import Method, objectives
 from ftkit import Adapted, Net, load_base
-from ftkit.tasks.task import Batch
-from ftkit.model.objective import supervised
 from ftkit.experiments.step_time import stepper
+from ftkit.model.objective import supervised
+from ftkit.tasks.task import Batch
 
 TASK, OTHER = small_task("docs"), small_task("other")
 BATCHES = [TASK.batch("train", rows) for rows in torch.tensor([[3, 1, 20, 8], [0, 2, 5, 11]])]

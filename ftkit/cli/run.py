@@ -12,12 +12,12 @@ import torch
 from tqdm.auto import tqdm
 
 from ftkit.cli.run_arms import Arm, Setting
-from ftkit.model.base import load_base
 from ftkit.cli.run_techniques import arms, found
-from ftkit.training.cost import Cost, measure
-from ftkit.tasks.task import load_task
-from ftkit.storage import write_json
+from ftkit.model.base import load_base
 from ftkit.stats.paired import interval
+from ftkit.storage import write_json
+from ftkit.tasks.task import load_task
+from ftkit.training.cost import Cost, measure
 from ftkit.training.loop import evaluate, train
 
 

@@ -7,8 +7,8 @@ from typing import Any
 from ftkit.model.adapted import Adapted
 from ftkit.model.base import Net
 from ftkit.model.change import Space
-from ftkit.tasks.task import Task
 from ftkit.model.objective import Objective, supervised
+from ftkit.tasks.task import Task
 from ftkit.techniques.freeze import Only
 from ftkit.training.loop import HEAD_LR, Data
 

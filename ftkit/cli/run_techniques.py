@@ -10,12 +10,12 @@ from typing import Any
 
 from ftkit import techniques
 from ftkit.cli.run_arms import Arm, Setting, Slots, judges, of_space
-from ftkit.tasks.task import Task
 from ftkit.model.objective import Objective, supervised
-from ftkit.techniques.task_balancing import GradNorm, PCGrad, Uncertainty, Weighted
+from ftkit.tasks.task import Task
 from ftkit.techniques.distillation import Distillation, Teacher, unlabelled
-from ftkit.techniques.task_mixing import Mixture, Together
 from ftkit.techniques.student import student
+from ftkit.techniques.task_balancing import GradNorm, PCGrad, Uncertainty, Weighted
+from ftkit.techniques.task_mixing import Mixture, Together
 from ftkit.training.loop import Data, train
 
 

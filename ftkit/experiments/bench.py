@@ -9,10 +9,10 @@ import torch
 from ftkit.model.adapted import Adapted
 from ftkit.model.base import Net, load_base
 from ftkit.model.change import Space
-from ftkit.training.cost import measure
 from ftkit.tasks.task import Task, load_task
-from ftkit.training.events import Event, packed
 from ftkit.techniques.freeze import Only
+from ftkit.training.cost import measure
+from ftkit.training.events import Event, packed
 from ftkit.training.loop import HEAD_LR, Evaluation, Look, Rate, evaluate, train
 
 HEAD = Only("heads.*")

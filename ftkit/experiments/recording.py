@@ -19,10 +19,10 @@ import pandas as pd
 import torch
 import transformers
 
-from ftkit.storage import write_table
-from ftkit.experiments.resumable import Remembering, runs
 from ftkit.experiments.bench import BENCHES, load
+from ftkit.experiments.resumable import Remembering, runs
 from ftkit.experiments.sweep import KEPT, Settings, Trial, summary, sweep, tuned, where
+from ftkit.storage import write_table
 
 Record = Callable[[Executor | None, tuple[int, ...]], pd.DataFrame]
 More = Callable[[], dict[str, Any]]

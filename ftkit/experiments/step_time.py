@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from torch import nn
 
+from ftkit.experiments.bench import HEAD, SIZE, load
 from ftkit.model.adapted import Adapted
 from ftkit.model.base import Net, load_base
 from ftkit.model.change import Space
-from ftkit.tasks.task import Task
 from ftkit.model.objective import Objective, supervised
-from ftkit.experiments.bench import HEAD, SIZE, load
+from ftkit.tasks.task import Task
 from ftkit.techniques.lora import LoRA
 
 BLOCKS = 8

@@ -15,8 +15,8 @@ from typing import Any
 import pandas as pd
 from tqdm.auto import tqdm
 
-from ftkit.training.events import Diverged, Event
 from ftkit.stats.paired import interval
+from ftkit.training.events import Diverged, Event
 
 Trial = Callable[..., Iterable[Event]]
 Settings = Mapping[str, Any]

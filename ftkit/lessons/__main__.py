@@ -6,18 +6,18 @@ from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from time import sleep
 
-from ftkit.paths import shared_folder
-from ftkit.lessons.can_lora_be_beaten import study as board
-from ftkit.lessons.the_lora_family import study as family
-from ftkit.lessons.multitask import study as multitask_record
-from ftkit.lessons.distillation import study as distill_record
-from ftkit.lessons.sparse import study as sparse_record
+from ftkit.experiments.recording import kept_in, made_by, one_thread, standing
 from ftkit.lessons.bitfit import study as bitfit
+from ftkit.lessons.can_lora_be_beaten import study as board
+from ftkit.lessons.distillation import study as distill_record
 from ftkit.lessons.limits_of_lora import study as distance_record
 from ftkit.lessons.lora import study as lora
-from ftkit.lessons.transfer_learning import study as freezing_record
+from ftkit.lessons.multitask import study as multitask_record
+from ftkit.lessons.sparse import study as sparse_record
+from ftkit.lessons.the_lora_family import study as family
 from ftkit.lessons.the_picture import study as transfer
-from ftkit.experiments.recording import kept_in, made_by, one_thread, standing
+from ftkit.lessons.transfer_learning import study as freezing_record
+from ftkit.paths import shared_folder
 
 STUDIES = {
     "00": (transfer, "00_transfer.parquet"),

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from ftkit.model.adapted import stream, twin
-from ftkit.tasks.task import Batch, Task
 from ftkit.model.inputs import Images, Texts
 from ftkit.paths import shared_folder
+from ftkit.tasks.task import Batch, Task
 
 SHIPPED = ("mini", "mini-vit")
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from ftkit.model.adapted import select, twin
 from ftkit.model.base import Net
-from ftkit.tasks.task import Batch
 from ftkit.model.delta import Delta
 from ftkit.model.objective import Objective, supervised
+from ftkit.tasks.task import Batch
 
 
 def gradient(model: Net, batches: Iterable[Batch], where: str = "body.*", objective: Objective = supervised) -> dict[str, Tensor]:

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from ftkit.model.adapted import Adapted
-from ftkit.tasks.task import Batch
 from ftkit.model.objective import supervised
+from ftkit.tasks.task import Batch
 
 
 def block(name: str) -> str:

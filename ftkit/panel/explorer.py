@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
-from ftkit.panel.recorded_runs import Recorded
-from ftkit.panel.worker import Ended, Session
 from ftkit.experiments.sweep import Replay, Trial
-from ftkit.panel.painter import Run, View
 from ftkit.panel.controls import Several
 from ftkit.panel.layout import Panel
+from ftkit.panel.painter import Run, View
+from ftkit.panel.recorded_runs import Recorded
+from ftkit.panel.worker import Ended, Session
 
 MANY = tuple(range(8))
 _open: dict[str, "Explorer"] = {}

@@ -9,10 +9,10 @@ import ipywidgets
 from IPython.display import display
 
 from ftkit.figures.plots import AXES
-from ftkit.panel.cost_table import bill
 from ftkit.panel.controls import LABEL, Several, control, label
-from ftkit.panel.still_image import png
+from ftkit.panel.cost_table import bill
 from ftkit.panel.plot import Plot
+from ftkit.panel.still_image import png
 
 IN_COLAB = (
     "In Colab a run cannot be left once it has begun: each move waits for the one before, and Stop has no effect. In JupyterLab the newest "

@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ftkit.training.events import Event
 from ftkit.figures.plots import COLOURS, learning, trade_off
+from ftkit.panel.layout import Panel
 from ftkit.panel.recorded_runs import ACCURACY, Recorded
 from ftkit.panel.worker import Ended, Job
 from ftkit.stats.paired import interval
-from ftkit.panel.layout import Panel
+from ftkit.training.events import Event
 
 SECONDS_BETWEEN_PAINTS = 0.11
 STEPS_UNKNOWN = 100

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ftkit.experiments.sweep import Trial
 from ftkit.training import background_readings as readings
 from ftkit.training.events import Event
-from ftkit.experiments.sweep import Trial
 
 
 @dataclass(frozen=True)

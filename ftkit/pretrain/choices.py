@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 from transformers import AutoTokenizer, BertForMaskedLM
 
-from ftkit.tasks import docs
 from ftkit.model.adapted import Adapted
 from ftkit.model.base import Net, base_path, load_base
 from ftkit.pretrain.corpus import all_prose, held_out_prose, without
 from ftkit.pretrain.mini import NEIGHBOURS_LR, WORDS_LR, first_stage, new_model, pretrain, second_stage
 from ftkit.pretrain.words import pack
 from ftkit.storage import write_json
+from ftkit.tasks import docs
 from ftkit.techniques.freeze import Only
 from ftkit.training.loop import evaluate, train
 

@@ -18,10 +18,10 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import BertConfig, BertForMaskedLM
 
-from ftkit.tasks import docs
 from ftkit.pretrain.corpus import all_prose, held_out_prose, without
 from ftkit.pretrain.words import pack, ppmi_vectors, train_tokenizer, unigram_loss
 from ftkit.storage import write_json
+from ftkit.tasks import docs
 
 VOCABULARY, WIDTH, LAYERS, HEADS, INNER, POSITIONS = 8192, 96, 3, 4, 192, 128
 BATCH_TOKENS, WARMUP, MASKED, CLS_ID, MASK_ID = 2048, 0.05, 0.15, 2, 4

@@ -164,8 +164,7 @@ def load_task(name: str | Path, *, permute: float = 0.0, text: str | None = None
     Raises:
         ValueError: an unknown name, or data that cannot be used; the message names file and row.
     """
-    from ftkit.tasks import digits
-    from ftkit.tasks import docs
+    from ftkit.tasks import digits, docs
     from ftkit.tasks import user_files as files
 
     if name in docs.LABELS:

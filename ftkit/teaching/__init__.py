@@ -11,9 +11,9 @@ Right: So nothing moves.
 """
 
 # No module is named like a name in it: importing the module would put it in the place of the name.
+from ftkit.teaching.bug_hunt import bug
 from ftkit.teaching.claim_table import Claim, claims
 from ftkit.teaching.exercise import hint
-from ftkit.teaching.bug_hunt import bug
 from ftkit.teaching.predictions import predict, tally
 from ftkit.teaching.quizzes import quiz
 from ftkit.teaching.show_source import show

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from textwrap import dedent
 from typing import Any
 
-from ftkit.teaching.exercise import Result
-from ftkit.teaching.display import Shown, boxed, button, controls
 from ftkit.teaching.cards import COLD, card, heading, listing, paragraph
+from ftkit.teaching.display import Shown, boxed, button, controls
+from ftkit.teaching.exercise import Result
 from ftkit.teaching.show_source import highlighted
 
 MISSES_BEFORE_HELP = 3

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ftkit.teaching.display import Page
 from ftkit.teaching.cards import chip, inline, paragraph, table
+from ftkit.teaching.display import Page
 
 _KINDS = {"holds": "yes", "does not hold": "no", "cannot tell": "open"}
 WIDTHS = (26, 25, 35, 14)

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
+from ftkit.teaching.cards import STYLE, SYMBOLS, card, heading, listing, paragraph
 from ftkit.teaching.display import Page, Shown
 from ftkit.teaching.learner_code import TooLong, line_of, message_of, raised_by_them, time_limit
-from ftkit.teaching.cards import STYLE, SYMBOLS, card, heading, listing, paragraph
 from ftkit.teaching.show_source import highlighted
 
 SECONDS = 10.0

@@ -4,9 +4,9 @@ from collections.abc import Hashable, Sequence
 from typing import Any
 
 from ftkit.teaching.answer_kinds import Answer, Number, Options
-from ftkit.teaching.exercise import Result
-from ftkit.teaching.display import Page, Shown, boxed, button, controls
 from ftkit.teaching.cards import COLD, SYMBOLS, card, chip, heading, inline, paragraph, table
+from ftkit.teaching.display import Page, Shown, boxed, button, controls
+from ftkit.teaching.exercise import Result
 
 _NOTHING_SAID = (
     "No prediction was written down, and that is fine. Next time write one before the run: a surprise stays in mind, "

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from ftkit.teaching.answer_kinds import Options, radio
-from ftkit.teaching.exercise import Result
-from ftkit.teaching.display import Shown, boxed, controls
 from ftkit.teaching.cards import COLD, card, heading, inline, paragraph
+from ftkit.teaching.display import Shown, boxed, controls
+from ftkit.teaching.exercise import Result
 
 
 class Quiz(Shown):

@@ -7,8 +7,8 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
-from ftkit.teaching.display import Page, optional
 from ftkit.teaching.cards import listing, paragraph
+from ftkit.teaching.display import Page, optional
 
 
 def highlighted(source: str) -> list[str]:

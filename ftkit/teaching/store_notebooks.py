@@ -7,8 +7,8 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 
-from ftkit.teaching.cards import STYLE
 from ftkit.panel.still_image import ASKED
+from ftkit.teaching.cards import STYLE
 
 
 def store(path: Path) -> None:

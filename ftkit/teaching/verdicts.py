@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ftkit.training.events import unpacked
-from ftkit.stats.paired import FEWEST, interval, verdict
 from ftkit.experiments.recording import chosen
 from ftkit.experiments.sweep import comparable, last, summary, where
+from ftkit.stats.paired import FEWEST, interval, verdict
+from ftkit.training.events import unpacked
 
 MARGIN = 0.01
 """Within one point, in [0, 1], two methods tie; agreed on before the runs."""

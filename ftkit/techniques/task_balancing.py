@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from ftkit.model.adapted import Adapted, stream
-from ftkit.tasks.task import Batch, Task
 from ftkit.model.objective import supervised
+from ftkit.tasks.task import Batch, Task
 
 Batches = Batch | Iterable[Batch]
 

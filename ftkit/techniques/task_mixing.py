@@ -15,8 +15,8 @@ from datasets import Dataset, concatenate_datasets
 from torch import Tensor
 
 from ftkit.model.adapted import Adapted, stream
-from ftkit.tasks.task import Batch, Task
 from ftkit.model.gradients import block, body_gradient, cosines_between
+from ftkit.tasks.task import Batch, Task
 
 WINDOW = 16
 """Among how many batches of each task `Together` seeks those of like length."""

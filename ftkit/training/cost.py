@@ -19,8 +19,8 @@ from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, 
 
 from ftkit.model.adapted import Adapted
 from ftkit.model.change import Dense
-from ftkit.tasks.task import Batch
 from ftkit.model.objective import Objective, supervised
+from ftkit.tasks.task import Batch
 
 
 @dataclass(frozen=True)

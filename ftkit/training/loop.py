@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ftkit.model.adapted import Adapted
-from ftkit.tasks.task import Batch
-from ftkit.training.events import Diverged, Event
 from ftkit.model.objective import Objective, supervised
+from ftkit.tasks.task import Batch
 from ftkit.training.background_readings import Readings
+from ftkit.training.events import Diverged, Event
 
 Rate = float | Callable[[str], float]
 """A learning rate, or a function from a weight's name to one."""

@@ -16,11 +16,11 @@ from typing import Any
 import nbformat
 import pytest
 
-from ftkit.cli import lab
-from ftkit.model import base as bases
 from ftkit.__main__ import main
-from ftkit.cli.lesson_copies import RECORD, Copies, copy_lessons
+from ftkit.cli import lab
 from ftkit.cli.lab import FIRST
+from ftkit.cli.lesson_copies import RECORD, Copies, copy_lessons
+from ftkit.model import base as bases
 
 SECOND = "02_lora.ipynb"
 

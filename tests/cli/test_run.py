@@ -6,8 +6,8 @@ from helpers.nets import SENTENCES, net
 
 from ftkit.__main__ import main
 from ftkit.cli.run_arms import Setting, with_head
-from ftkit.model.base import load_base
 from ftkit.cli.run_techniques import Distilled
+from ftkit.model.base import load_base
 from ftkit.tasks.task import load_task
 from ftkit.techniques.freeze import Only
 

@@ -11,14 +11,14 @@ import pytest
 from helpers.kept_trials import LOG, begun, counted
 
 import ftkit
-from ftkit.training.events import Event, unpacked
-from ftkit.experiments.code_version import named, version
-from ftkit.storage import read_table
-from ftkit.lessons import __main__ as studies
-from ftkit.lessons.lora import study as lora
 from ftkit.experiments.bench import FROZEN, load, rail
+from ftkit.experiments.code_version import named, version
 from ftkit.experiments.recording import WIDER, beyond, content, make, next_rate, settled
 from ftkit.experiments.sweep import grid, last, sweep, where
+from ftkit.lessons import __main__ as studies
+from ftkit.lessons.lora import study as lora
+from ftkit.storage import read_table
+from ftkit.training.events import Event, unpacked
 
 SEEDS = (0, 1, 2, 3)
 

@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ftkit.training.events import Diverged, Event, packed, unpacked
-from ftkit.teaching.verdicts import by_seed, by_seed_and_item
-from ftkit.storage import read_table, write_table
+from ftkit.experiments.sweep import grid, last, replay, summary, sweep, tuned, where
 from ftkit.panel.recorded_runs import Recorded
 from ftkit.stats.paired import interval
-from ftkit.experiments.sweep import grid, last, replay, summary, sweep, tuned, where
+from ftkit.storage import read_table, write_table
+from ftkit.teaching.verdicts import by_seed, by_seed_and_item
+from ftkit.training.events import Diverged, Event, packed, unpacked
 
 
 def trial(rank: int, lr: float, seed: int = 0, on: str = "here") -> Iterator[Event]:

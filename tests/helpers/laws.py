@@ -7,8 +7,8 @@ import torch
 from helpers.nets import NETS, net, task_for
 from torch.nn import functional as F
 
-from ftkit.model.adapted import Adapted
 from ftkit.cli.run_arms import with_head
+from ftkit.model.adapted import Adapted
 from ftkit.tasks.task import Batch
 from ftkit.techniques.adalora import AdaLoRA
 from ftkit.techniques.bitfit import BitFit

@@ -5,23 +5,37 @@ from collections.abc import Iterator
 from functools import reduce
 from typing import Any
 
-from lessons.bitfit.wrong_answers.biases import right_biases, right_fold, right_shift, wrong_biases, wrong_fold, wrong_shift
 from lessons.bitfit.wrong_answers.added_bias import right_added, wrong_added
-from lessons.can_lora_be_beaten.wrong_answers import right_expected, right_flips, right_same_numbers, wrong_expected, wrong_flips, wrong_same_numbers
+from lessons.bitfit.wrong_answers.biases import right_biases, right_fold, right_shift, wrong_biases, wrong_fold, wrong_shift
+from lessons.can_lora_be_beaten.wrong_answers import (
+    right_expected,
+    right_flips,
+    right_same_numbers,
+    wrong_expected,
+    wrong_flips,
+    wrong_same_numbers,
+)
 from lessons.distillation.wrong_answers.soft_targets import right_loss, right_soften, wrong_loss, wrong_soften
 from lessons.distillation.wrong_answers.student_blocks import right_blocks, right_inherited, wrong_blocks, wrong_inherited
+from lessons.limits_of_lora.wrong_answers import (
+    right_at_equal,
+    right_rank_needed,
+    right_step_share,
+    wrong_at_equal,
+    wrong_rank_needed,
+    wrong_step_share,
+)
 from lessons.lora.wrong_answers.embedding import right_embedding, wrong_embedding
 from lessons.lora.wrong_answers.factors import right_count, right_merge, wrong_count, wrong_merge
-from lessons.the_lora_family.wrong_answers import right_decompose, right_holm, right_principal, wrong_decompose, wrong_holm, wrong_principal
-from lessons.limits_of_lora.wrong_answers import right_at_equal, right_rank_needed, right_step_share, wrong_at_equal, wrong_rank_needed, wrong_step_share
-from lessons.multitask.wrong_answers.task_weights import right_at_rest, right_shares, wrong_at_rest, wrong_shares
-from lessons.multitask.wrong_answers.fronts_and_surgery import right_surgery, right_undominated, wrong_surgery, wrong_undominated
+from lessons.lora.wrong_answers.fair_comparison import right_tuned, wrong_tuned
 from lessons.lora.wrong_answers.ranks import right_rank, wrong_rank
+from lessons.multitask.wrong_answers.fronts_and_surgery import right_surgery, right_undominated, wrong_surgery, wrong_undominated
+from lessons.multitask.wrong_answers.task_weights import right_at_rest, right_shares, wrong_at_rest, wrong_shares
 from lessons.sparse.wrong_answers.entry_counts import right_bytes, right_exactly, wrong_bytes, wrong_exactly
 from lessons.sparse.wrong_answers.scores_and_regrow import right_fisher, right_regrow, wrong_fisher, wrong_regrow
+from lessons.the_lora_family.wrong_answers import right_decompose, right_holm, right_principal, wrong_decompose, wrong_holm, wrong_principal
 from lessons.transfer_learning.wrong_answers.frozen_blocks import right_moving, right_share, wrong_moving, wrong_share
 from lessons.transfer_learning.wrong_answers.rates_and_blends import right_mix, right_rates, wrong_mix, wrong_rates
-from lessons.lora.wrong_answers.fair_comparison import right_tuned, wrong_tuned
 
 WRONG = {
     "trainable_numbers": wrong_count(),

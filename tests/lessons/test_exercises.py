@@ -14,21 +14,21 @@ from lessons.answers import RIGHT, WRONG, right_answers, tally_of, wrong_answers
 from torch import nn
 
 import ftkit
+from ftkit.lessons.bitfit import exercises as bitfit
+from ftkit.lessons.can_lora_be_beaten import exercises as board
+from ftkit.lessons.distillation import exercises as distill
+from ftkit.lessons.limits_of_lora import exercises as limits
+from ftkit.lessons.lora import exercises as check
+from ftkit.lessons.lora import exercises as lora
+from ftkit.lessons.lora.exercises import fair_comparison as fair
+from ftkit.lessons.multitask import exercises as multitask
+from ftkit.lessons.sparse import exercises as sparse
+from ftkit.lessons.the_lora_family import exercises as family
+from ftkit.lessons.transfer_learning import exercises as transfer
 from ftkit.teaching import exercise as exercise_module
 from ftkit.teaching import hint
 from ftkit.teaching import learner_code as learner
 from ftkit.teaching.exercise import Exercise, Result, exercise
-from ftkit.lessons.can_lora_be_beaten import exercises as board
-from ftkit.lessons.the_lora_family import exercises as family
-from ftkit.lessons.multitask import exercises as multitask
-from ftkit.lessons.distillation import exercises as distill
-from ftkit.lessons.sparse import exercises as sparse
-from ftkit.lessons.bitfit import exercises as bitfit
-from ftkit.lessons.limits_of_lora import exercises as limits
-from ftkit.lessons.lora.exercises import fair_comparison as fair
-from ftkit.lessons.lora import exercises as lora
-from ftkit.lessons.transfer_learning import exercises as transfer
-from ftkit.lessons.lora import exercises as check
 from ftkit.teaching.learner_code import is_stub
 
 OURS = str(Path(ftkit.__file__).parent)

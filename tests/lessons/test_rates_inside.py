@@ -5,15 +5,15 @@ from typing import Any
 
 import pandas as pd
 
-from ftkit.storage import read_table
-from ftkit.paths import shared_folder
-from ftkit.lessons.multitask import study as multitask_record
-from ftkit.lessons.sparse import study as sparse_record
-from ftkit.lessons.transfer_learning import study as freezing_record
 from ftkit.experiments.bench import FROZEN, FULL
-from ftkit.lessons.multitask.study import BALANCE, DELTAS, TRANSFER
 from ftkit.experiments.recording import few
 from ftkit.experiments.sweep import last, where
+from ftkit.lessons.multitask import study as multitask_record
+from ftkit.lessons.multitask.study import BALANCE, DELTAS, TRANSFER
+from ftkit.lessons.sparse import study as sparse_record
+from ftkit.lessons.transfer_learning import study as freezing_record
+from ftkit.paths import shared_folder
+from ftkit.storage import read_table
 
 Group = tuple[tuple[Any, ...], pd.DataFrame, float]
 

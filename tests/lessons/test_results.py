@@ -7,12 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ftkit.training.events import unpacked
-from ftkit.storage import read_table
-from ftkit.paths import shared_folder
-from ftkit.stats.paired import interval
 from ftkit.experiments.bench import FROZEN, FULL, load
 from ftkit.experiments.recording import chosen, few
+from ftkit.experiments.sweep import last, where
 from ftkit.lessons.the_picture.study import (
     COUNTING,
     LORA,
@@ -26,7 +23,10 @@ from ftkit.lessons.the_picture.study import (
     on_test,
     picture,
 )
-from ftkit.experiments.sweep import last, where
+from ftkit.paths import shared_folder
+from ftkit.stats.paired import interval
+from ftkit.storage import read_table
+from ftkit.training.events import unpacked
 
 RESULTS = shared_folder("data", "results")
 

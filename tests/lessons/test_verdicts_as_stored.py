@@ -8,24 +8,24 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from ftkit.teaching.claim_table import Claim
+from ftkit.experiments.bench import FROZEN, FULL
+from ftkit.lessons.__main__ import STUDIES
 from ftkit.lessons.bitfit.claims import bitfit_claims
 from ftkit.lessons.can_lora_be_beaten.claims import board_claims
-from ftkit.lessons.limits_of_lora.claims_cost import cost_claims
 from ftkit.lessons.distillation.claims import distill_claims
-from ftkit.lessons.the_lora_family.claims import family_claims
+from ftkit.lessons.limits_of_lora.claims_cost import cost_claims
 from ftkit.lessons.limits_of_lora.claims_far_tasks import far_claims
+from ftkit.lessons.lora import study as lora
 from ftkit.lessons.lora.claims import lora_claims
 from ftkit.lessons.multitask.claims import multitask_claims
 from ftkit.lessons.sparse.claims import sparse_claims
+from ftkit.lessons.the_lora_family.claims import family_claims
+from ftkit.lessons.the_picture.study import COUNTING, LORA, RANDOM, on_test
 from ftkit.lessons.transfer_learning.claims import transfer_claims
-from ftkit.storage import read_table
 from ftkit.paths import shared_folder
 from ftkit.stats.paired import interval, verdict
-from ftkit.lessons.lora import study as lora
-from ftkit.lessons.__main__ import STUDIES
-from ftkit.experiments.bench import FROZEN, FULL
-from ftkit.lessons.the_picture.study import COUNTING, LORA, RANDOM, on_test
+from ftkit.storage import read_table
+from ftkit.teaching.claim_table import Claim
 
 Judge = Callable[[pd.DataFrame, dict[str, Any]], list[Claim]]
 JUDGES: dict[str, Judge] = {

@@ -3,15 +3,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers.nets import NETS, net, small_task
 from helpers.laws import batch_of
+from helpers.nets import NETS, net, small_task
 
 from ftkit.model import base as bases
 from ftkit.model.base import Net, load_base
-from ftkit.tasks.task import Task, load_task
 from ftkit.model.fill_mask import fill
-from ftkit.pretrain.corpus import HELD_OUT
 from ftkit.paths import shared_folder
+from ftkit.pretrain.corpus import HELD_OUT
+from ftkit.tasks.task import Task, load_task
 
 
 @pytest.mark.parametrize("name", ["mini", "mini-vit"])

@@ -2,8 +2,8 @@ from typing import Any
 
 import pytest
 import torch
-from helpers.nets import net
 from helpers.laws import HEAD, batch_of, learn
+from helpers.nets import net
 from torch import nn
 
 from ftkit.model.adapted import Adapted

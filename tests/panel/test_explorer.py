@@ -14,22 +14,22 @@ import plotly.graph_objects as go
 import pytest
 from PIL import Image
 
-from ftkit.panel import explorer
+from ftkit.experiments.sweep import READING, grid, replay, sweep, where
 from ftkit.figures.comparisons import differences, rates
-from ftkit.training.events import Event
-from ftkit.panel.explorer import Explorer
 from ftkit.figures.plots import COLOURS, learning, trade_off
+from ftkit.lessons.__main__ import STUDIES
 from ftkit.lessons.lora.picture import spectra
-from ftkit.storage import read_table
+from ftkit.panel import explorer
+from ftkit.panel.controls import Ordered, Several
+from ftkit.panel.cost_table import ROWS, bill
+from ftkit.panel.explorer import Explorer
+from ftkit.panel.plot import Plot, plain
 from ftkit.panel.recorded_runs import Recorded
+from ftkit.panel.still_image import packed
 from ftkit.panel.worker import Ended, Job
 from ftkit.paths import shared_folder
-from ftkit.lessons.__main__ import STUDIES
-from ftkit.experiments.sweep import READING, grid, replay, sweep, where
-from ftkit.panel.cost_table import ROWS, bill
-from ftkit.panel.controls import Ordered, Several
-from ftkit.panel.still_image import packed
-from ftkit.panel.plot import Plot, plain
+from ftkit.storage import read_table
+from ftkit.training.events import Event
 
 CALLS: list[dict[str, Any]] = []
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from ftkit.training.events import Event
 from ftkit.panel.worker import Ended, Job, Session
+from ftkit.training.events import Event
 
 
 class Book:

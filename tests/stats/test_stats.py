@@ -5,7 +5,19 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ftkit.stats.paired import bootstrap, crossed, equivalence, family, holm, interval, mcnemar, proportion, sign_flip, two_proportions, verdict
+from ftkit.stats.paired import (
+    bootstrap,
+    crossed,
+    equivalence,
+    family,
+    holm,
+    interval,
+    mcnemar,
+    proportion,
+    sign_flip,
+    two_proportions,
+    verdict,
+)
 from ftkit.stats.tradeoff import expected_best, front, improvement, share_of_gain
 
 GAINS = [0.031, 0.024, -0.009, 0.035, 0.022, 0.027, 0.03, 0.006]

@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 import torch
 
+from ftkit.pretrain.corpus import HELD_OUT, without
 from ftkit.tasks import docs as module
-from ftkit.tasks.task import STAGES, Task, load_task
 from ftkit.tasks.docs import LABELS, LIBRARIES, permuted
 from ftkit.tasks.docstrings import parse, read, root_of, sentences, source_files, unit_hash
-from ftkit.pretrain.corpus import HELD_OUT, without
+from ftkit.tasks.task import STAGES, Task, load_task
 
 
 def test_the_splits_are_balanced_and_large_enough(docs: Task) -> None:

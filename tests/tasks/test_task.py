@@ -4,8 +4,8 @@ import torch
 from helpers.nets import small_task
 
 from ftkit.model.base import load_base
-from ftkit.tasks.task import Task, load_task
 from ftkit.tasks.digits import WORDS
+from ftkit.tasks.task import Task, load_task
 
 
 def seeded(seed: int = 0) -> torch.Generator:

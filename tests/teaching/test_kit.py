@@ -10,13 +10,13 @@ from helpers.lesson_stage import Notebook, parts
 from torch import nn
 
 import ftkit.teaching
+from ftkit.lessons.lora import bugs
+from ftkit.model.low_rank import LowRank
 from ftkit.teaching import Claim, bug, claims, quiz, show
 from ftkit.teaching import show_source as sources
-from ftkit.lessons.lora import bugs
-from ftkit.teaching.display import VIEW
-from ftkit.teaching.cards import inline
 from ftkit.teaching.bug_hunt import Bug
-from ftkit.model.low_rank import LowRank
+from ftkit.teaching.cards import inline
+from ftkit.teaching.display import VIEW
 from ftkit.techniques.lora import LoRA
 
 OPTIONS = {"A <b>": "Then B would have to be drawn.", "B": "So that nothing moves at first.", "both": "Then nothing ever learns."}

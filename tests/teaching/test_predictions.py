@@ -3,8 +3,7 @@
 import pytest
 from helpers.lesson_stage import Notebook, parts
 
-from ftkit.teaching import predict, tally
-from ftkit.teaching import predictions
+from ftkit.teaching import predict, predictions, tally
 from ftkit.teaching.answer_kinds import Number
 from ftkit.teaching.display import VIEW
 from ftkit.teaching.predictions import Prediction

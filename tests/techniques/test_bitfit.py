@@ -4,18 +4,18 @@ from typing import Any
 
 import pytest
 import torch
-from helpers.nets import net, small_task, task_for
 from helpers.laws import HEAD, SpaceLaws, batch_of
+from helpers.nets import net, small_task, task_for
 from torch import nn
 from torch.nn import functional as F
 from transformers import AutoModel, LlamaConfig
 
 from ftkit.model.adapted import Adapted
 from ftkit.model.base import Net
-from ftkit.training.cost import measure
 from ftkit.techniques.bitfit import BitFit, with_biases
 from ftkit.techniques.freeze import Only
 from ftkit.techniques.lora import LoRA
+from ftkit.training.cost import measure
 from ftkit.training.loop import train
 
 NAMES = {  # query, key, value and output biases of the first block

@@ -1,15 +1,15 @@
 """The three slots combine without knowing each other: two tasks, distilled from one teacher, into a student, through LoRA."""
 
 import torch
-from helpers.nets import net, small_task
 from helpers.laws import HEAD
+from helpers.nets import net, small_task
 
 from ftkit.model.adapted import Adapted
 from ftkit.tasks.task import Task, table
 from ftkit.techniques.distillation import Distillation, Teacher, divergence, unlabelled
 from ftkit.techniques.lora import LoRA
-from ftkit.techniques.task_mixing import Mixture
 from ftkit.techniques.student import student
+from ftkit.techniques.task_mixing import Mixture
 from ftkit.training.loop import train
 
 

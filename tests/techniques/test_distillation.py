@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 import torch
-from helpers.nets import NETS, net, small_task, task_for
 from helpers.laws import HEAD, batch_of
+from helpers.nets import NETS, net, small_task, task_for
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ftkit.model.adapted import Adapted
 from ftkit.model.base import load_base
-from ftkit.tasks.task import Batch, Task, table
 from ftkit.model.objective import supervised
+from ftkit.tasks.task import Batch, Task, table
 from ftkit.techniques.distillation import Distillation, Teacher, agreement, divergence, pseudo_labelled, unlabelled
 from ftkit.techniques.lora import LoRA
 from ftkit.techniques.stored_answers import Stored, input_keys

@@ -3,8 +3,8 @@ from typing import Any
 
 import pytest
 import torch
-from helpers.nets import net, task_for
 from helpers.laws import SpaceLaws, batch_of
+from helpers.nets import net, task_for
 from torch import nn
 
 from ftkit.model.adapted import Adapted

@@ -2,8 +2,8 @@ import math
 
 import pytest
 import torch
-from helpers.nets import net, small_task
 from helpers.laws import HEAD, SpaceLaws, batch_of, learn
+from helpers.nets import net, small_task
 from torch import nn
 from torch.nn import functional as F
 

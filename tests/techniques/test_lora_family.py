@@ -6,12 +6,11 @@ from typing import Any
 
 import pytest
 import torch
-from helpers.nets import net, small_task
 from helpers.laws import HEAD, SpaceLaws, batch_of, learn
+from helpers.nets import net, small_task
 from torch import Tensor, nn
 
 from ftkit.model.adapted import Adapted, stream
-from ftkit.training.cost import saved_bytes
 from ftkit.model.low_rank import LowRank
 from ftkit.model.objective import supervised
 from ftkit.techniques.adalora import AdaLoRA, Directions, Pruning
@@ -23,6 +22,7 @@ from ftkit.techniques.loraplus import LoRAPlus
 from ftkit.techniques.pissa import PiSSA
 from ftkit.techniques.rslora import RsLoRA
 from ftkit.techniques.vera import VeRA
+from ftkit.training.cost import saved_bytes
 from ftkit.training.loop import train
 
 FAMILY = (AdaLoRA, DoRA, IA3, LoRAFA, LoRAPlus, PiSSA, RsLoRA, VeRA)

@@ -7,20 +7,20 @@ from typing import Any
 
 import pytest
 import torch
-from helpers.nets import SENTENCES, digits, net, small_task
 from helpers.laws import HEAD
+from helpers.nets import SENTENCES, digits, net, small_task
 from torch import nn
 
 from ftkit.model.adapted import Adapted
 from ftkit.model.base import Net
-from ftkit.training.cost import measure
-from ftkit.tasks.task import Batch, Task, load_task, table
 from ftkit.model.objective import supervised
+from ftkit.tasks.task import Batch, Task, load_task, table
 from ftkit.techniques import task_balancing as balance
-from ftkit.techniques.task_balancing import GradNorm, PCGrad, Uncertainty, Weighted, losses, projected, rebalanced
 from ftkit.techniques.freeze import LastBlocks, Only
 from ftkit.techniques.lora import LoRA
+from ftkit.techniques.task_balancing import GradNorm, PCGrad, Uncertainty, Weighted, losses, projected, rebalanced
 from ftkit.techniques.task_mixing import WINDOW, Joint, Mixture, Together, cosines, proportional
+from ftkit.training.cost import measure
 from ftkit.training.loop import frozen_features, train
 
 LORA = LoRA(rank=2, alpha=7.0)

@@ -6,21 +6,21 @@ from typing import Any
 
 import pytest
 import torch
-from helpers.nets import net, small_task
 from helpers.laws import HEAD, SpaceLaws, batch_of, learn
+from helpers.nets import net, small_task
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers.pytorch_utils import Conv1D
 
 from ftkit.model.adapted import Adapted
 from ftkit.model.change import Space
-from ftkit.training.cost import flops, measure, peak, saved_bytes
 from ftkit.model.delta import Delta
 from ftkit.model.entries import Chosen, Entries, top, top_each
 from ftkit.model.entry_scores import fisher, gradient, movement
 from ftkit.techniques.bitfit import BitFit
 from ftkit.techniques.freeze import Only
 from ftkit.techniques.sparse import OutputRows, Rows, Sparse, SparseEach, regrown
+from ftkit.training.cost import flops, measure, peak, saved_bytes
 from ftkit.training.loop import train
 
 LINEAR = "body.encoder.layer.*.dense.weight, body.encoder.layer.*.self.*.weight"

@@ -8,15 +8,15 @@ import pytest
 import torch
 from helpers.nets import net, task_for
 
-from ftkit.model.adapted import Adapted
-from ftkit.model.change import Change
-from ftkit.training.events import Diverged, Event
-from ftkit.model.objective import supervised
-from ftkit.training.background_readings import Readings, beside
-from ftkit.lessons.multitask import trial as multitask
 from ftkit.lessons.bitfit import study as bitfit
 from ftkit.lessons.lora import study as lora
+from ftkit.lessons.multitask import trial as multitask
+from ftkit.model.adapted import Adapted
+from ftkit.model.change import Change
+from ftkit.model.objective import supervised
 from ftkit.techniques.lora import LoRA
+from ftkit.training.background_readings import Readings, beside
+from ftkit.training.events import Diverged, Event
 from ftkit.training.loop import train
 
 BASE = "mini"

@@ -5,19 +5,19 @@ from typing import Any
 
 import pytest
 import torch
-from helpers.nets import CONFIGS, net, task_for
 from helpers.laws import HEAD, batch_of
+from helpers.nets import CONFIGS, net, task_for
 from torch import nn
 from torch.optim import SGD, AdamW
 from transformers import AutoModel
 
 from ftkit.model.adapted import Adapted, linear_layers
-from ftkit.training.cost import Cost, Peak, flops, measure, peak, peak_of_steps, saved_bytes
 from ftkit.model.low_rank import LowRank, Matrix
 from ftkit.techniques.bitfit import BitFit
 from ftkit.techniques.freeze import LastBlocks, Only
 from ftkit.techniques.lora import LoRA
 from ftkit.techniques.sparse import Sparse
+from ftkit.training.cost import Cost, Peak, flops, measure, peak, peak_of_steps, saved_bytes
 
 
 @pytest.fixture(scope="module")

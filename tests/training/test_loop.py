@@ -2,14 +2,14 @@ from itertools import islice
 
 import pytest
 import torch
-from helpers.nets import net, small_task
 from helpers.laws import HEAD
+from helpers.nets import net, small_task
 
 from ftkit.model.adapted import Adapted
 from ftkit.tasks.task import Task
-from ftkit.training.events import Diverged, Event
 from ftkit.techniques.freeze import LastBlocks, Only
 from ftkit.techniques.lora import LoRA
+from ftkit.training.events import Diverged, Event
 from ftkit.training.loop import Rate, evaluate, frozen_features, schedule, train
 
 

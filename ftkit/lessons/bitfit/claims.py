@@ -3,12 +3,12 @@
 import numpy as np
 import pandas as pd
 
-from ftkit.teaching.claim_table import Claim
-from ftkit.teaching.verdicts import judged
 from ftkit.experiments.bench import FULL
-from ftkit.lessons.bitfit.study import ALL, GROUPS, GROUPS_AT, GROUPS_ON, PAIR, SAME_HEAD
 from ftkit.experiments.recording import chosen
 from ftkit.experiments.sweep import where
+from ftkit.lessons.bitfit.study import ALL, GROUPS, GROUPS_AT, GROUPS_ON, PAIR, SAME_HEAD
+from ftkit.teaching.claim_table import Claim
+from ftkit.teaching.verdicts import judged
 from ftkit.training.loop import HEAD_LR
 
 ZAKEN = "Ben Zaken, Ravfogel and Goldberg 2022, arXiv:2106.10199"

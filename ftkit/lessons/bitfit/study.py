@@ -9,13 +9,13 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from ftkit.model.adapted import Adapted
-from ftkit.training.events import Event
 from ftkit.experiments import bench
 from ftkit.experiments.bench import BENCHES, FROZEN, FULL, HEAD, fine_tuning, load
 from ftkit.experiments.recording import few, make, settled
 from ftkit.experiments.sweep import grid
+from ftkit.model.adapted import Adapted
 from ftkit.techniques.bitfit import BitFit
+from ftkit.training.events import Event
 from ftkit.training.loop import HEAD_LR, Look
 
 GROUPS = {

@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ftkit.teaching.claim_table import Claim
-from ftkit.teaching.verdicts import MARGIN, by_seed, by_seed_and_item, decided, judged, over_rates, points
-from ftkit.stats.paired import Judged, crossed, family
 from ftkit.experiments.bench import FROZEN, FULL
-from ftkit.lessons.can_lora_be_beaten.study import CONTROL, EXAMPLES, LARGER_ALPHA, MIDDLE, MOST, NUMBERS, OPERATIONS, RAILS
 from ftkit.experiments.recording import chosen
 from ftkit.experiments.sweep import where
+from ftkit.lessons.can_lora_be_beaten.study import CONTROL, EXAMPLES, LARGER_ALPHA, MIDDLE, MOST, NUMBERS, OPERATIONS, RAILS
+from ftkit.stats.paired import Judged, crossed, family
 from ftkit.stats.tradeoff import front, improvement, share_of_gain
+from ftkit.teaching.claim_table import Claim
+from ftkit.teaching.verdicts import MARGIN, by_seed, by_seed_and_item, decided, judged, over_rates, points
 
 LORA = "LoRA"
 LARGER = ("last block",)

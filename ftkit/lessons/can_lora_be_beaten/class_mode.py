@@ -6,10 +6,10 @@ from typing import Any
 
 import pandas as pd
 
-from ftkit.storage import read_table, write_table
-from ftkit.lessons.can_lora_be_beaten.study import EXAMPLES, MIDDLE, NUMBERS, trial
 from ftkit.experiments.recording import about, chosen
 from ftkit.experiments.sweep import sweep
+from ftkit.lessons.can_lora_be_beaten.study import EXAMPLES, MIDDLE, NUMBERS, trial
+from ftkit.storage import read_table, write_table
 
 SAME = ("torch", "transformers", "fingerprints", "methods", "on", "examples")
 """What must be the same in all files, so that they differ by their seeds alone."""

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ftkit.storage import write_json
 from ftkit.stats.paired import FEWEST, interval, sign_flip, verdict
+from ftkit.storage import write_json
 
 
 @dataclass(frozen=True)

@@ -8,24 +8,24 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from ftkit.model.adapted import Adapted, select
-from ftkit.model.change import Space
-from ftkit.model.entries import exact_count, top
-from ftkit.training.events import Event
-from ftkit.model.low_rank import matrices
-from ftkit.model.entry_scores import gradient
-from ftkit.lessons.sparse import trial as sparse
 from ftkit.experiments.bench import FROZEN, FULL, HEAD, SIZE, STEPS, bill, fine_tuning, load
-from ftkit.lessons.the_lora_family.study import fitting, sizes
 from ftkit.experiments.recording import make, settled
 from ftkit.experiments.step_time import in_turns, stepper
 from ftkit.experiments.sweep import where
+from ftkit.lessons.sparse import trial as sparse
+from ftkit.lessons.the_lora_family.study import fitting, sizes
+from ftkit.model.adapted import Adapted, select
+from ftkit.model.change import Space
+from ftkit.model.entries import exact_count, top
+from ftkit.model.entry_scores import gradient
+from ftkit.model.low_rank import matrices
 from ftkit.techniques.bitfit import BitFit
 from ftkit.techniques.dora import DoRA
 from ftkit.techniques.freeze import LastBlocks
 from ftkit.techniques.lora import LoRA
 from ftkit.techniques.loraplus import LoRAPlus
 from ftkit.techniques.sparse import Rows, Sparse
+from ftkit.training.events import Event
 from ftkit.training.loop import HEAD_LR, Look
 
 PLACES = {

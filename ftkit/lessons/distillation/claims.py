@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ftkit.teaching.claim_table import Claim
-from ftkit.teaching.verdicts import judged
 from ftkit.experiments.bench import BENCHES
-from ftkit.lessons.distillation.trial import LABELS, MOST, PSEUDO, TRUE
-from ftkit.lessons.distillation.study import DISTILLATION, MAIN, TRIED, best_temperature
 from ftkit.experiments.recording import chosen
 from ftkit.experiments.sweep import where
+from ftkit.lessons.distillation.study import DISTILLATION, MAIN, TRIED, best_temperature
+from ftkit.lessons.distillation.trial import LABELS, MOST, PSEUDO, TRUE
+from ftkit.teaching.claim_table import Claim
+from ftkit.teaching.verdicts import judged
 
 HINTON = "Hinton, Vinyals and Dean 2015, arXiv:1503.02531"
 SANH = "Sanh et al. 2019, arXiv:1910.01108"

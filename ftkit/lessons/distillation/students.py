@@ -9,10 +9,10 @@ import torch
 from datasets import Dataset, concatenate_datasets
 from torch import Tensor
 
-from ftkit.model.base import Net
-from ftkit.tasks.task import Task
 from ftkit.experiments.bench import VALID_ROWS, load
 from ftkit.lessons.distillation.teachers import SCHOOLING, divided, known, stored
+from ftkit.model.base import Net
+from ftkit.tasks.task import Task
 from ftkit.techniques.distillation import Teacher, agreement, pseudo_labelled, unlabelled
 from ftkit.techniques.stored_answers import input_keys
 from ftkit.techniques.student import student

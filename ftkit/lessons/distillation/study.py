@@ -7,12 +7,12 @@ from typing import Any
 
 import pandas as pd
 
-from ftkit.lessons.distillation import teachers
 from ftkit.experiments.bench import BENCHES, FROZEN, FULL
-from ftkit.lessons.distillation.trial import LABELS, MOST, PSEUDO, TEMPERATURES, TRANSFER, TRUE, WEIGHTS, control, trial
-from ftkit.lessons.distillation.students import BODIES, LABELLED, standing
 from ftkit.experiments.recording import few, make, settled
 from ftkit.experiments.sweep import grid, last, sweep, where
+from ftkit.lessons.distillation import teachers
+from ftkit.lessons.distillation.students import BODIES, LABELLED, standing
+from ftkit.lessons.distillation.trial import LABELS, MOST, PSEUDO, TEMPERATURES, TRANSFER, TRUE, WEIGHTS, control, trial
 
 DISTILLATION = "distillation"
 """The method of the panel's own rows."""

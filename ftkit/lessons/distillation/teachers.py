@@ -17,11 +17,11 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from ftkit.experiments.bench import SIZE, VALID_ROWS, load
 from ftkit.model.adapted import Adapted
 from ftkit.model.base import load_base
-from ftkit.tasks.task import STAGES, Task
 from ftkit.paths import shared_folder
-from ftkit.experiments.bench import SIZE, VALID_ROWS, load
+from ftkit.tasks.task import STAGES, Task
 from ftkit.techniques.distillation import Teacher
 from ftkit.techniques.stored_answers import Stored, input_keys
 from ftkit.training.loop import train

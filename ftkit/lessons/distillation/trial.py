@@ -8,18 +8,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ftkit.model.adapted import Adapted
-from ftkit.training.cost import measure
-from ftkit.tasks.task import Task
-from ftkit.training.events import Event, packed
-from ftkit.model.objective import Objective, supervised
-from ftkit.lessons.distillation.picture import Example
 from ftkit.experiments import bench
 from ftkit.experiments.bench import BENCHES, FROZEN, FULL, HEAD, SIZE, STEPS, VALID_ROWS, load
+from ftkit.lessons.distillation.picture import Example
 from ftkit.lessons.distillation.students import BODIES, given, marks, newcomer, shown, teacher
 from ftkit.lessons.distillation.teachers import SCHOOLING
+from ftkit.model.adapted import Adapted
+from ftkit.model.objective import Objective, supervised
+from ftkit.tasks.task import Task
 from ftkit.techniques.distillation import Distillation, Teacher, agreement
 from ftkit.techniques.student import student
+from ftkit.training.cost import measure
+from ftkit.training.events import Event, packed
 from ftkit.training.loop import HEAD_LR, train
 
 TEMPERATURES = (1.0, 2.0, 4.0, 8.0)

@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ftkit.teaching.claim_table import Claim
-from ftkit.lessons.limits_of_lora.claims_far_tasks import HEARD, NEAR, Evidence
-from ftkit.stats.paired import interval, verdict
 from ftkit.experiments.bench import FULL, SIZE
-from ftkit.lessons.limits_of_lora.trial import LARGE_RANK, LORA
 from ftkit.experiments.sweep import where
+from ftkit.lessons.limits_of_lora.claims_far_tasks import HEARD, NEAR, Evidence
+from ftkit.lessons.limits_of_lora.trial import LARGE_RANK, LORA
+from ftkit.stats.paired import interval, verdict
+from ftkit.teaching.claim_table import Claim
 
 BIDERMAN = "Biderman et al. 2024, arXiv:2405.09673"
 INTRUDERS = "Shuttleworth et al. 2024, arXiv:2410.21228"

@@ -5,10 +5,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ftkit.teaching.claim_table import Claim
-from ftkit.teaching.verdicts import MARGIN, by_seed, judged
-from ftkit.stats.paired import interval
 from ftkit.experiments.bench import FULL, SIZE
+from ftkit.experiments.recording import chosen
+from ftkit.experiments.sweep import last, summary, where
 from ftkit.lessons.limits_of_lora.trial import (
     ATTENTION,
     BOTH,
@@ -24,9 +23,10 @@ from ftkit.lessons.limits_of_lora.trial import (
     SCRATCH,
     WORDS,
 )
-from ftkit.experiments.recording import chosen
-from ftkit.experiments.sweep import last, summary, where
+from ftkit.stats.paired import interval
 from ftkit.stats.tradeoff import expected_best
+from ftkit.teaching.claim_table import Claim
+from ftkit.teaching.verdicts import MARGIN, by_seed, judged
 
 NEAR, FAR = PLACES[0], PLACES[4:]
 """The task that the base is near to; and those two that have none of its words: all words mean others, and digits written as words."""

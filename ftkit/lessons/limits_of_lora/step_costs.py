@@ -7,16 +7,16 @@ from statistics import median
 
 import torch
 
+from ftkit.experiments.bench import FULL, HEAD, SIZE, load
+from ftkit.experiments.step_time import ratios
 from ftkit.model.adapted import Adapted
 from ftkit.model.base import load_base
 from ftkit.model.change import Space
-from ftkit.training.cost import measure
 from ftkit.tasks.task import Batch, Task, table
-from ftkit.experiments.bench import FULL, HEAD, SIZE, load
-from ftkit.experiments.step_time import ratios
 from ftkit.techniques.bitfit import BitFit
 from ftkit.techniques.freeze import LastBlocks
 from ftkit.techniques.lora import LoRA
+from ftkit.training.cost import measure
 
 METHODS: Mapping[str, tuple[Space, ...]] = {
     FULL: (),

@@ -7,12 +7,12 @@ from typing import Any
 
 import pandas as pd
 
-from ftkit.lessons.limits_of_lora import trial as distance
 from ftkit.experiments.bench import FULL, SIZE
-from ftkit.lessons.limits_of_lora.trial import LARGE_RANK, LORA, OWN, PLACES, SEEDS
-from ftkit.lessons.limits_of_lora.step_costs import court, everywhere
 from ftkit.experiments.recording import make
 from ftkit.experiments.sweep import grid, sweep, where
+from ftkit.lessons.limits_of_lora import trial as distance
+from ftkit.lessons.limits_of_lora.step_costs import court, everywhere
+from ftkit.lessons.limits_of_lora.trial import LARGE_RANK, LORA, OWN, PLACES, SEEDS
 
 NEAR = PLACES[0]
 WITHOUT_RANK = [way for way, rank in distance.ONE_RANK.items() if rank == 0]

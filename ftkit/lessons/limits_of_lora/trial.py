@@ -5,15 +5,15 @@ from concurrent.futures import Executor
 
 import pandas as pd
 
-from ftkit.model.change import Space
-from ftkit.training.events import Event
 from ftkit.experiments import bench
-from ftkit.lessons.limits_of_lora.forgetting import aftermath
 from ftkit.experiments.bench import BENCHES, FAR_TASKS, FROZEN, FULL, HEAD, SIZE, fine_tuning, load
 from ftkit.experiments.recording import few, settled
 from ftkit.experiments.sweep import grid
+from ftkit.lessons.limits_of_lora.forgetting import aftermath
+from ftkit.model.change import Space
 from ftkit.techniques.freeze import Only
 from ftkit.techniques.lora import LoRA
+from ftkit.training.events import Event
 from ftkit.training.loop import Look
 
 PLACES = ("library", *FAR_TASKS)

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ftkit.experiments.sweep import last, summary, tuned, where
+from ftkit.stats.paired import interval
 from ftkit.teaching.claim_table import Claim
 from ftkit.teaching.verdicts import judged
-from ftkit.stats.paired import interval
-from ftkit.experiments.sweep import last, summary, tuned, where
 
 LORA = ("on", "rank", "targets", "alpha")
 REGRET = "Schulman and Thinking Machines 2025, “LoRA Without Regret”"

@@ -7,13 +7,13 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from ftkit.model.adapted import Adapted
-from ftkit.training.events import Event
 from ftkit.experiments.bench import BENCHES, FROZEN, FULL, HEAD, fine_tuning, rail
 from ftkit.experiments.recording import few, make, settled
 from ftkit.experiments.step_time import lora_over_full
 from ftkit.experiments.sweep import grid, sweep
+from ftkit.model.adapted import Adapted
 from ftkit.techniques.lora import LoRA
+from ftkit.training.events import Event
 from ftkit.training.loop import Look
 
 RANKS = (1, 2, 4, 8, 16, 32)

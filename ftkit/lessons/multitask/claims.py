@@ -5,15 +5,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ftkit.teaching.claim_table import Claim
-from ftkit.teaching.verdicts import by_seed, judged
 from ftkit.experiments.bench import FULL, SIZE, STEPS
-from ftkit.lessons.multitask.trial import ALTERNATING, FIXED, HALF, HELPS, HURTS, OWN
-from ftkit.lessons.multitask.task_deltas import EVERY
-from ftkit.lessons.multitask.gradient_conflicts import CONTROL
-from ftkit.lessons.multitask.study import BALANCE, CONFLICT, DELTAS, JUDGED, TRANSFER, by_size
 from ftkit.experiments.recording import chosen
 from ftkit.experiments.sweep import last, summary, where
+from ftkit.lessons.multitask.gradient_conflicts import CONTROL
+from ftkit.lessons.multitask.study import BALANCE, CONFLICT, DELTAS, JUDGED, TRANSFER, by_size
+from ftkit.lessons.multitask.task_deltas import EVERY
+from ftkit.lessons.multitask.trial import ALTERNATING, FIXED, HALF, HELPS, HURTS, OWN
+from ftkit.teaching.claim_table import Claim
+from ftkit.teaching.verdicts import by_seed, judged
 
 MTDNN = "Liu et al. 2019, arXiv:1901.11504"
 KENDALL = "Kendall, Gal and Cipolla 2018, arXiv:1705.07115"

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import torch
 
 from ftkit.model.adapted import Adapted, stream
-from ftkit.tasks.task import Batch, Task
 from ftkit.model.gradients import block, body_gradient, cosines_between
+from ftkit.tasks.task import Batch, Task
 
 CONTROL = "itself"
 """The control: the target beside more rows of itself, as many as the other task has, whose labels cannot contradict its own."""

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from ftkit.training.events import Event
-from ftkit.lessons.multitask import trial as multitask
-from ftkit.lessons.multitask import task_deltas as multitask_deltas
 from ftkit.experiments.bench import FROZEN, FULL, STEPS
-from ftkit.lessons.multitask.trial import ALTERNATING, EXAMPLES, FIXED, HELPS, HURTS, IMAGES, LEARNED, OWN, SHARES, WAYS, drawn
 from ftkit.experiments.recording import chosen, few, make, settled
 from ftkit.experiments.sweep import grid, sweep
+from ftkit.lessons.multitask import task_deltas as multitask_deltas
+from ftkit.lessons.multitask import trial as multitask
+from ftkit.lessons.multitask.trial import ALTERNATING, EXAMPLES, FIXED, HELPS, HURTS, IMAGES, LEARNED, OWN, SHARES, WAYS, drawn
 from ftkit.techniques.task_mixing import proportional
+from ftkit.training.events import Event
 
 LRS = (3e-4, 1e-3, 3e-3)
 HEAD_LRS = (3e-3, 1e-2, 3e-2, 1e-1)

@@ -2,16 +2,16 @@
 
 from collections.abc import Iterator
 
+from ftkit.experiments.bench import SIZE, STEPS, VALID_ROWS, tested
+from ftkit.lessons.multitask.gradient_conflicts import CONTROL, opposed
+from ftkit.lessons.multitask.trial import EXAMPLES, FIXED, arriving, drawn, load, looking, objective
 from ftkit.model.adapted import Adapted
 from ftkit.model.base import Net
-from ftkit.tasks.task import Task
 from ftkit.model.delta import Delta
-from ftkit.training.events import Event
-from ftkit.experiments.bench import SIZE, STEPS, VALID_ROWS, tested
-from ftkit.lessons.multitask.trial import EXAMPLES, FIXED, arriving, drawn, load, looking, objective
-from ftkit.lessons.multitask.gradient_conflicts import CONTROL, opposed
+from ftkit.tasks.task import Task
 from ftkit.techniques.freeze import Only
 from ftkit.techniques.lora import LoRA
+from ftkit.training.events import Event
 from ftkit.training.loop import evaluate, train
 
 RANK, ALPHA = 4, 16.0

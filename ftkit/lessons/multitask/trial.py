@@ -7,16 +7,16 @@ from typing import Any
 
 import torch
 
-from ftkit.model.adapted import Adapted
-from ftkit.model.base import Net, load_base
-from ftkit.training.cost import measure
-from ftkit.tasks.task import Task, load_task
-from ftkit.training.events import Event
-from ftkit.model.objective import supervised
 from ftkit.experiments.bench import FROZEN, FULL, HEAD, SIZE, STEPS, VALID_ROWS, tested
 from ftkit.lessons.multitask.gradient_conflicts import Pulls
+from ftkit.model.adapted import Adapted
+from ftkit.model.base import Net, load_base
+from ftkit.model.objective import supervised
+from ftkit.tasks.task import Task, load_task
 from ftkit.techniques.task_balancing import GradNorm, PCGrad, Uncertainty, Weighted
 from ftkit.techniques.task_mixing import Mixture, Together
+from ftkit.training.cost import measure
+from ftkit.training.events import Event
 from ftkit.training.loop import HEAD_LR, evaluate, train
 
 

@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ftkit.teaching.claim_table import Claim
-from ftkit.teaching.verdicts import by_seed, judged
 from ftkit.experiments.bench import FULL
 from ftkit.experiments.recording import chosen
-from ftkit.lessons.sparse.trial import BODY, LINEAR, ROWS
-from ftkit.lessons.sparse.study import AT, OVER, SPARSE
 from ftkit.experiments.sweep import last, summary, where
+from ftkit.lessons.sparse.study import AT, OVER, SPARSE
+from ftkit.lessons.sparse.trial import BODY, LINEAR, ROWS
+from ftkit.teaching.claim_table import Claim
+from ftkit.teaching.verdicts import by_seed, judged
 
 SUNG = "Sung, Nair and Raffel 2021 (FISH Mask), arXiv:2111.09839"
 ANSELL = "Ansell et al. 2022 (LT-SFT), arXiv:2110.07560"

@@ -5,9 +5,9 @@ from fnmatch import fnmatch
 import torch
 from torch import Tensor
 
+from ftkit.lessons.bitfit.study import GROUPS, block
 from ftkit.model.adapted import Adapted, linear_layers
 from ftkit.model.entries import Entries
-from ftkit.lessons.bitfit.study import GROUPS, block
 from ftkit.techniques.sparse import OutputRows
 
 CELLS = 12

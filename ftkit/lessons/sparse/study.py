@@ -9,8 +9,8 @@ import pandas as pd
 
 from ftkit.experiments.bench import FROZEN, FULL, rail
 from ftkit.experiments.recording import chosen, few, make, settled
-from ftkit.lessons.sparse.trial import BODY, CRITERIA, LINEAR, ROWS, SHARES, trial
 from ftkit.experiments.sweep import grid, where
+from ftkit.lessons.sparse.trial import BODY, CRITERIA, LINEAR, ROWS, SHARES, trial
 
 AT = 0.01
 """The density at which the criteria are compared."""

@@ -7,15 +7,15 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from ftkit.experiments.bench import BENCHES, HEAD, SIZE, STEPS, VALID_ROWS, bill, fine_tuning, load, tested
 from ftkit.model.adapted import Adapted, linear_layers, select
 from ftkit.model.change import Space
-from ftkit.tasks.task import Task
 from ftkit.model.entries import exact_count, top
-from ftkit.training.events import Event
 from ftkit.model.entry_scores import fisher, gradient, movement
-from ftkit.experiments.bench import BENCHES, HEAD, SIZE, STEPS, VALID_ROWS, bill, fine_tuning, load, tested
+from ftkit.tasks.task import Task
 from ftkit.techniques.sparse import CRITERIA as WITHOUT_DATA
 from ftkit.techniques.sparse import Rows, Sparse, regrown
+from ftkit.training.events import Event
 from ftkit.training.loop import Look, evaluate, train
 
 WITH_DATA = ("gradient", "Fisher", "changed most")

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ftkit.teaching.claim_table import Claim
-from ftkit.teaching.verdicts import MARGIN, by_seed, by_seed_and_item, decided, judged, points
-from ftkit.stats.paired import Judged, crossed, family
 from ftkit.experiments.bench import FULL
-from ftkit.lessons.the_lora_family.study import HIGH, JUDGED, OWN, RELATIVES
 from ftkit.experiments.recording import chosen
 from ftkit.experiments.sweep import where
+from ftkit.lessons.the_lora_family.study import HIGH, JUDGED, OWN, RELATIVES
+from ftkit.stats.paired import Judged, crossed, family
+from ftkit.teaching.claim_table import Claim
+from ftkit.teaching.verdicts import MARGIN, by_seed, by_seed_and_item, decided, judged, points
 
 DORA = "Liu et al. 2024, arXiv:2402.09353"
 PISSA = "Meng et al. 2024, arXiv:2404.02948"

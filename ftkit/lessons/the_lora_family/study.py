@@ -8,14 +8,13 @@ from pathlib import Path
 import pandas as pd
 from torch.nn import functional as F
 
-from ftkit.model.adapted import Adapted
-from ftkit.model.change import Space
-from ftkit.training.events import Event
-from ftkit.model.low_rank import matrices
 from ftkit.experiments.bench import BENCHES, HEAD, STEPS, Between, fine_tuning, load, rail
-from ftkit.lessons.lora.study import RAIL_LRS
 from ftkit.experiments.recording import few, make, settled
 from ftkit.experiments.sweep import grid
+from ftkit.lessons.lora.study import RAIL_LRS
+from ftkit.model.adapted import Adapted
+from ftkit.model.change import Space
+from ftkit.model.low_rank import matrices
 from ftkit.techniques.adalora import AdaLoRA, Pruning
 from ftkit.techniques.dora import DoRA
 from ftkit.techniques.ia3 import IA3
@@ -25,6 +24,7 @@ from ftkit.techniques.loraplus import LoRAPlus
 from ftkit.techniques.pissa import PiSSA
 from ftkit.techniques.rslora import RsLoRA
 from ftkit.techniques.vera import VeRA
+from ftkit.training.events import Event
 from ftkit.training.loop import Look
 
 WIDTH = 32

@@ -10,13 +10,13 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
-from ftkit.model.change import Space
-from ftkit.training.events import Event, packed
-from ftkit.storage import read_table
 from ftkit.experiments.bench import FROZEN, FULL, HEAD, VALID_ROWS, fine_tuning, load, place
 from ftkit.experiments.recording import few, make, settled
 from ftkit.experiments.sweep import grid, last, summary, sweep, where
+from ftkit.model.change import Space
+from ftkit.storage import read_table
 from ftkit.techniques.lora import LoRA
+from ftkit.training.events import Event, packed
 from ftkit.training.loop import HEAD_LR
 
 ON, STEPS = "library", 400

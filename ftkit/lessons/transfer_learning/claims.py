@@ -5,13 +5,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ftkit.teaching.claim_table import Claim
-from ftkit.teaching.verdicts import by_seed, judged
-from ftkit.stats.paired import interval
-from ftkit.lessons.transfer_learning.trial import ALL
-from ftkit.lessons.transfer_learning.study import FREEZING
 from ftkit.experiments.recording import chosen
 from ftkit.experiments.sweep import where
+from ftkit.lessons.transfer_learning.study import FREEZING
+from ftkit.lessons.transfer_learning.trial import ALL
+from ftkit.stats.paired import interval
+from ftkit.teaching.claim_table import Claim
+from ftkit.teaching.verdicts import by_seed, judged
 
 ULMFIT = "Howard and Ruder 2018, arXiv:1801.06146"
 ELSA = "Lee, Tang and Lin 2019, arXiv:1911.03090"

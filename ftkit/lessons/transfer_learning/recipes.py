@@ -4,14 +4,14 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
+from ftkit.experiments.bench import BENCHES, HEAD, SIZE, STEPS, VALID_ROWS, load, tested
+from ftkit.lessons.transfer_learning.trial import BLOCKS, spaces
 from ftkit.model.adapted import Adapted
 from ftkit.model.base import Net, load_base
 from ftkit.model.change import Space
 from ftkit.tasks.task import Task, load_task
-from ftkit.training.events import Event
-from ftkit.experiments.bench import BENCHES, HEAD, SIZE, STEPS, VALID_ROWS, load, tested
-from ftkit.lessons.transfer_learning.trial import BLOCKS, spaces
 from ftkit.techniques.freeze import LastBlocks, Only, discriminative
+from ftkit.training.events import Event
 from ftkit.training.loop import HEAD_LR, Rate, evaluate, train
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)

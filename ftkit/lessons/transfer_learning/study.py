@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from ftkit.lessons.transfer_learning import trial as freezing
-from ftkit.lessons.transfer_learning import recipes
 from ftkit.experiments.bench import BENCHES
-from ftkit.lessons.transfer_learning.trial import ALL, POSITIONS
-from ftkit.lessons.lora.study import RAIL_LRS
 from ftkit.experiments.recording import chosen, few, make, settled
 from ftkit.experiments.sweep import KEPT, grid, sweep
+from ftkit.lessons.lora.study import RAIL_LRS
+from ftkit.lessons.transfer_learning import recipes
+from ftkit.lessons.transfer_learning import trial as freezing
+from ftkit.lessons.transfer_learning.trial import ALL, POSITIONS
 
 LRS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
 RATES: Mapping[int, Sequence[float]] = {0: LRS, **dict.fromkeys(POSITIONS[1:-1], LRS[1:]), ALL: RAIL_LRS["frozen body"][1:]}

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 
+from ftkit.experiments.bench import HEAD, fine_tuning, load
 from ftkit.model.adapted import Adapted
 from ftkit.model.base import Net
 from ftkit.model.change import Space
-from ftkit.training.events import Event
-from ftkit.experiments.bench import HEAD, fine_tuning, load
 from ftkit.techniques.freeze import LastBlocks
+from ftkit.training.events import Event
 from ftkit.training.loop import HEAD_LR, Look
 
 BLOCKS = 3

@@ -9,18 +9,17 @@ import plotly.graph_objects as go
 import pytest
 import torch
 
-from ftkit.model.adapted import Adapted
-from ftkit.training.events import Event
-from ftkit.lessons.bitfit.picture import movements
-from ftkit.lessons.bitfit.picture import WEAKEST
-from ftkit.storage import read_table
-from ftkit.panel.recorded_runs import Recorded
-from ftkit.paths import shared_folder
-from ftkit.lessons.bitfit import study as bitfit
 from ftkit.experiments import bench
 from ftkit.experiments.sweep import tuned, where
-from ftkit.techniques.bitfit import BitFit
+from ftkit.lessons.bitfit import study as bitfit
+from ftkit.lessons.bitfit.picture import WEAKEST, movements
+from ftkit.model.adapted import Adapted
 from ftkit.panel.controls import Several
+from ftkit.panel.recorded_runs import Recorded
+from ftkit.paths import shared_folder
+from ftkit.storage import read_table
+from ftkit.techniques.bitfit import BitFit
+from ftkit.training.events import Event
 
 COSTS = {
     "trainable": 2.0,

@@ -9,14 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ftkit.training.events import Event, packed, unpacked
+from ftkit.experiments.bench import FROZEN, FULL
+from ftkit.experiments.sweep import last, replay, tuned, where
 from ftkit.lessons.can_lora_be_beaten import class_mode as classroom
+from ftkit.lessons.can_lora_be_beaten import study as board
 from ftkit.lessons.can_lora_be_beaten.claims import COSTS, Evidence, board_claims, pace
 from ftkit.lessons.can_lora_be_beaten.preregistration import Plan, read
-from ftkit.storage import read_table
-from ftkit.paths import shared_folder
-from ftkit.lessons.can_lora_be_beaten import study as board
-from ftkit.experiments.bench import FROZEN, FULL
 from ftkit.lessons.can_lora_be_beaten.study import (
     BUDGETS,
     EXAMPLES,
@@ -34,7 +32,9 @@ from ftkit.lessons.can_lora_be_beaten.study import (
     SEEDS,
     TUNING,
 )
-from ftkit.experiments.sweep import last, replay, tuned, where
+from ftkit.paths import shared_folder
+from ftkit.storage import read_table
+from ftkit.training.events import Event, packed, unpacked
 
 LEAD = {"sparse, random": 0.03, "BitFit": -0.05, "DoRA": 0.001, FULL: 0.05, FROZEN: -0.2}
 PRICE = {"BitFit": 1.0, "LoRA": 5.0, FULL: 100.0, FROZEN: 0.5}

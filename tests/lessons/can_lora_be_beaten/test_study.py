@@ -17,12 +17,11 @@ import pandas as pd
 import pytest
 from distributed import Client, LocalCluster
 
-from ftkit.model.adapted import Adapted
-from ftkit.training.events import Event, packed
-from ftkit.storage import read_table
-from ftkit.experiments.resumable import runs
-from ftkit.lessons.can_lora_be_beaten import study as board
 from ftkit.experiments.bench import FROZEN, FULL, STEPS, bill, load
+from ftkit.experiments.recording import kept_in, made_by, make, standing
+from ftkit.experiments.resumable import runs
+from ftkit.experiments.sweep import where
+from ftkit.lessons.can_lora_be_beaten import study as board
 from ftkit.lessons.can_lora_be_beaten.study import (
     BUDGETS,
     CONTROL,
@@ -41,8 +40,9 @@ from ftkit.lessons.can_lora_be_beaten.study import (
     spaces,
 )
 from ftkit.lessons.the_lora_family.study import sizes
-from ftkit.experiments.recording import kept_in, made_by, make, standing
-from ftkit.experiments.sweep import where
+from ftkit.model.adapted import Adapted
+from ftkit.storage import read_table
+from ftkit.training.events import Event, packed
 
 FREE = [method for method in METHODS if method not in FIXED]
 BEST = {"LoRA+": 1e-3, FULL: 1e-3, FROZEN: 3e-2, "sparse, random": 3e-2}

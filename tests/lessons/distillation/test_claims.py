@@ -8,8 +8,8 @@ import pytest
 from lessons.distillation.test_study import made_up
 
 from ftkit.lessons.distillation.claims import Evidence, distill_claims
-from ftkit.lessons.distillation.trial import LABELS, PSEUDO, TRUE
 from ftkit.lessons.distillation.study import DISTILLATION
+from ftkit.lessons.distillation.trial import LABELS, PSEUDO, TRUE
 
 CLAIMS = ["labels", "same rows", "soft", "true", "transfer", "temperature", "layers", "better teacher", "97 %"]
 ABOUT = {"teachers": {on: {"test": 0.75} for on in ("opening", "digits")} | {"library": {"test": 0.75}, "library by mini": {"test": 0.7}}}

@@ -12,24 +12,23 @@ import pytest
 import torch
 from torch import Tensor
 
-from ftkit.model.adapted import Adapted
-from ftkit.training.events import Event, unpacked
-from ftkit.lessons.distillation.picture import teaching
-from ftkit.lessons.distillation.picture import Example, plain
-from ftkit.storage import read_table
-from ftkit.panel.recorded_runs import Recorded
-from ftkit.paths import shared_folder
-from ftkit.lessons.distillation import trial as distill
-from ftkit.lessons.distillation import study as distill_record
-from ftkit.lessons.distillation import students as pupils
-from ftkit.lessons.distillation import teachers
 from ftkit.experiments import bench
 from ftkit.experiments.bench import FROZEN, FULL
-from ftkit.lessons.distillation.trial import LABELS, MOST, PSEUDO, ROWS, TRUE
-from ftkit.lessons.distillation.study import DIALS, DISTILLATION, MAIN, MOVED, TRIED, best_temperature
 from ftkit.experiments.sweep import where
+from ftkit.lessons.distillation import students as pupils
+from ftkit.lessons.distillation import study as distill_record
+from ftkit.lessons.distillation import teachers
+from ftkit.lessons.distillation import trial as distill
+from ftkit.lessons.distillation.picture import Example, plain, teaching
+from ftkit.lessons.distillation.study import DIALS, DISTILLATION, MAIN, MOVED, TRIED, best_temperature
+from ftkit.lessons.distillation.trial import LABELS, MOST, PSEUDO, ROWS, TRUE
+from ftkit.model.adapted import Adapted
+from ftkit.panel.recorded_runs import Recorded
+from ftkit.paths import shared_folder
+from ftkit.storage import read_table
 from ftkit.techniques.distillation import Teacher
 from ftkit.techniques.stored_answers import Stored, input_keys
+from ftkit.training.events import Event, unpacked
 
 ONS = list(pupils.LABELLED)
 AT = {**MAIN, "temperature": 2.0}

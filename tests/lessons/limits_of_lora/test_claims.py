@@ -8,18 +8,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ftkit.training.events import Event, packed, unpacked
-from ftkit.lessons.limits_of_lora.claims_cost import at_equal_accuracy, cost_claims, forgetting
-from ftkit.lessons.limits_of_lora.claims_far_tasks import FAR, NEAR, Evidence, far_claims
-from ftkit.storage import read_table
-from ftkit.paths import shared_folder
-from ftkit.lessons.limits_of_lora import trial as distance
-from ftkit.lessons.limits_of_lora import study as distance_record
 from ftkit.experiments import bench
 from ftkit.experiments.bench import FULL
-from ftkit.lessons.limits_of_lora.trial import ATTENTION, BOTH, INSIDE, LARGE, LARGE_RANK, LORA, PLACES, RANKS, SCRATCH, WAYS, WORDS
-from ftkit.lessons.limits_of_lora.study import for_the_panel
 from ftkit.experiments.sweep import where
+from ftkit.lessons.limits_of_lora import study as distance_record
+from ftkit.lessons.limits_of_lora import trial as distance
+from ftkit.lessons.limits_of_lora.claims_cost import at_equal_accuracy, cost_claims, forgetting
+from ftkit.lessons.limits_of_lora.claims_far_tasks import FAR, NEAR, Evidence, far_claims
+from ftkit.lessons.limits_of_lora.study import for_the_panel
+from ftkit.lessons.limits_of_lora.trial import ATTENTION, BOTH, INSIDE, LARGE, LARGE_RANK, LORA, PLACES, RANKS, SCRATCH, WAYS, WORDS
+from ftkit.paths import shared_folder
+from ftkit.storage import read_table
+from ftkit.training.events import Event, packed, unpacked
 
 LEAD = {LORA: -0.08, INSIDE: -0.05, BOTH: 0.03, WORDS: 0.02, SCRATCH: -0.04, ATTENTION: -0.1}
 """On far tasks, against full fine-tuning; nearer they are all alike."""

@@ -7,13 +7,13 @@ import torch
 from torch.nn import functional as F
 from transformers import BertForMaskedLM
 
+from ftkit.experiments.bench import FULL, HEAD, load
+from ftkit.lessons.limits_of_lora.forgetting import READ, aftermath, effective_rank, hidden_words, likeness
+from ftkit.lessons.limits_of_lora.step_costs import KINDS, METHODS, prices, shares, words
 from ftkit.model.adapted import Adapted
 from ftkit.model.base import base_path, load_base
-from ftkit.tasks.task import load_task
 from ftkit.pretrain.mini import hide
-from ftkit.lessons.limits_of_lora.forgetting import READ, aftermath, effective_rank, hidden_words, likeness
-from ftkit.experiments.bench import FULL, HEAD, load
-from ftkit.lessons.limits_of_lora.step_costs import KINDS, METHODS, prices, shares, words
+from ftkit.tasks.task import load_task
 from ftkit.techniques.freeze import Only
 from ftkit.techniques.lora import LoRA
 

@@ -7,12 +7,12 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from ftkit.experiments import bench
+from ftkit.experiments.sweep import where
+from ftkit.lessons.limits_of_lora import trial as distance
+from ftkit.lessons.limits_of_lora.trial import ATTENTION, BOTH, EMBEDDINGS, INSIDE, LORA, MADE, PLACES, RANKS, SCRATCH, WAYS, WORDS
 from ftkit.model.adapted import Adapted
 from ftkit.training.events import Event
-from ftkit.lessons.limits_of_lora import trial as distance
-from ftkit.experiments import bench
-from ftkit.lessons.limits_of_lora.trial import ATTENTION, BOTH, EMBEDDINGS, INSIDE, LORA, MADE, PLACES, RANKS, SCRATCH, WAYS, WORDS
-from ftkit.experiments.sweep import where
 
 
 def events(accuracy: float, test: bool) -> Iterator[Event]:

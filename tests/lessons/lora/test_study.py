@@ -7,16 +7,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ftkit.model.adapted import Adapted
-from ftkit.training.events import Event
-from ftkit.lessons.lora.claims import Evidence, lora_claims
-from ftkit.storage import read_table
-from ftkit.paths import shared_folder
-from ftkit.stats.paired import verdict
-from ftkit.lessons.lora import study as lora
 from ftkit.experiments import bench
 from ftkit.experiments.sweep import replay, tuned, where
+from ftkit.lessons.lora import study as lora
+from ftkit.lessons.lora.claims import Evidence, lora_claims
+from ftkit.model.adapted import Adapted
+from ftkit.paths import shared_folder
+from ftkit.stats.paired import verdict
+from ftkit.storage import read_table
 from ftkit.techniques.lora import LoRA
+from ftkit.training.events import Event
 
 COSTS = ("trainable", "flops", "weights", "gradients", "optimizer", "activations", "disk", "seconds")
 ABOUT: dict[str, Any] = {"seeds": list(lora.SEEDS), "lora_step_over_full_step": {"mini": [1.0, 1.02] * 4, "digits": [0.5, 0.52] * 4}}

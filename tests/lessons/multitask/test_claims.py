@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 from lessons.multitask.test_study import made_up
 
-from ftkit.lessons.multitask.claims import Evidence, multitask_claims
 from ftkit.experiments.bench import FULL
-from ftkit.lessons.multitask.trial import ALTERNATING, FIXED, HELPS, HURTS
+from ftkit.lessons.multitask.claims import Evidence, multitask_claims
 from ftkit.lessons.multitask.study import BALANCE, CONFLICT, DELTAS, TRANSFER, by_size
+from ftkit.lessons.multitask.trial import ALTERNATING, FIXED, HELPS, HURTS
 
 CLAIMS = ["helps", "more is better", "PCGrad", "GradNorm", "uncertainty", "cosines", "by size", "deltas"]
 

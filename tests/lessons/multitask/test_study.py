@@ -10,22 +10,21 @@ import plotly.graph_objects as go
 import pytest
 import torch
 
+from ftkit.experiments.bench import FROZEN, FULL, SIZE, STEPS
+from ftkit.experiments.sweep import where
+from ftkit.lessons.multitask import study as multitask_record
+from ftkit.lessons.multitask import task_deltas as multitask_deltas
+from ftkit.lessons.multitask import trial as multitask
+from ftkit.lessons.multitask.gradient_conflicts import CONTROL, Pulls, opposed
+from ftkit.lessons.multitask.picture import conflicts, front
+from ftkit.lessons.multitask.study import BALANCE, CONFLICT, DELTAS, JUDGED, LRS, SEEDS, TRANSFER, by_size, for_the_panel
+from ftkit.lessons.multitask.trial import ALTERNATING, EXAMPLES, FIXED, HALF, HELPS, HURTS, IMAGES, LEARNED, OWN, SHARES, WAYS
 from ftkit.model.adapted import Adapted
 from ftkit.model.delta import Delta
-from ftkit.training.events import Event
-from ftkit.lessons.multitask.picture import conflicts
-from ftkit.lessons.multitask.picture import front
-from ftkit.storage import read_table
 from ftkit.panel.recorded_runs import Recorded
 from ftkit.paths import shared_folder
-from ftkit.lessons.multitask import trial as multitask
-from ftkit.lessons.multitask import task_deltas as multitask_deltas
-from ftkit.lessons.multitask import study as multitask_record
-from ftkit.experiments.bench import FROZEN, FULL, SIZE, STEPS
-from ftkit.lessons.multitask.trial import ALTERNATING, EXAMPLES, FIXED, HALF, HELPS, HURTS, IMAGES, LEARNED, OWN, SHARES, WAYS
-from ftkit.lessons.multitask.gradient_conflicts import CONTROL, Pulls, opposed
-from ftkit.lessons.multitask.study import BALANCE, CONFLICT, DELTAS, JUDGED, LRS, SEEDS, TRANSFER, by_size, for_the_panel
-from ftkit.experiments.sweep import where
+from ftkit.storage import read_table
+from ftkit.training.events import Event
 
 COSTS = ("trainable", "flops", "weights", "gradients", "optimizer", "activations", "disk", "seconds")
 GAIN = {HELPS: 0.05, HURTS: -0.05, IMAGES: 0.0}

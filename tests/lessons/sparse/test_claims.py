@@ -12,9 +12,9 @@ from lessons.sparse.test_study import made_up
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ftkit.experiments.bench import FULL
 from ftkit.lessons.sparse import bugs as bugs_sparse
 from ftkit.lessons.sparse.claims import Evidence, sparse_claims
-from ftkit.experiments.bench import FULL
 from ftkit.lessons.sparse.trial import BODY, CRITERIA, DENSITIES, LINEAR
 
 CLAIMS = ["as full", "fisher", "ticket", "largest", "faster", "rows", "moving", "cost"]

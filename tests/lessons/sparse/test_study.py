@@ -11,23 +11,23 @@ import plotly.graph_objects as go
 import pytest
 import torch
 
-from ftkit.model.adapted import Adapted, linear_layers
-from ftkit.model.entries import Chosen
-from ftkit.training.events import Event
-from ftkit.lessons.sparse.picture import mask
-from ftkit.storage import read_table
-from ftkit.panel.recorded_runs import Recorded
-from ftkit.model.entry_scores import fisher, gradient
-from ftkit.paths import shared_folder
-from ftkit.lessons.sparse import trial as sparse
-from ftkit.lessons.sparse import study as sparse_record
 from ftkit.experiments import bench
 from ftkit.experiments.recording import few
-from ftkit.lessons.sparse.trial import BODY, CRITERIA, DENSITIES, LINEAR, SHARES, in_parts, space
-from ftkit.lessons.sparse.mask_readings import CELLS, by_cell, kind, positions, seen
-from ftkit.lessons.sparse.study import AT, BY, BY_DENSITY, COMPARED, OVER, SEEDS, SPARSE, choices
 from ftkit.experiments.sweep import replay, tuned, where
+from ftkit.lessons.sparse import study as sparse_record
+from ftkit.lessons.sparse import trial as sparse
+from ftkit.lessons.sparse.mask_readings import CELLS, by_cell, kind, positions, seen
+from ftkit.lessons.sparse.picture import mask
+from ftkit.lessons.sparse.study import AT, BY, BY_DENSITY, COMPARED, OVER, SEEDS, SPARSE, choices
+from ftkit.lessons.sparse.trial import BODY, CRITERIA, DENSITIES, LINEAR, SHARES, in_parts, space
+from ftkit.model.adapted import Adapted, linear_layers
+from ftkit.model.entries import Chosen
+from ftkit.model.entry_scores import fisher, gradient
+from ftkit.panel.recorded_runs import Recorded
+from ftkit.paths import shared_folder
+from ftkit.storage import read_table
 from ftkit.techniques.sparse import Rows, Sparse
+from ftkit.training.events import Event
 from ftkit.training.loop import HEAD_LR
 
 COSTS = dict.fromkeys(("trainable", "gradients", "optimizer", "disk"), 1.0) | {"flops": 96.0, "weights": 10.0, "activations": 97.0}

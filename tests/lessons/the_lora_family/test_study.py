@@ -10,18 +10,18 @@ import plotly.graph_objects as go
 import pytest
 import torch
 
-from ftkit.model.adapted import Adapted
-from ftkit.training.events import Event, packed, unpacked
+from ftkit.experiments import bench
+from ftkit.experiments.sweep import where
+from ftkit.lessons.the_lora_family import study as family
 from ftkit.lessons.the_lora_family.claims import EARLY, OTHERS, Evidence, family_claims, gain
 from ftkit.lessons.the_lora_family.picture import turns
-from ftkit.storage import read_table
-from ftkit.paths import shared_folder
-from ftkit.lessons.the_lora_family import study as family
-from ftkit.experiments import bench
 from ftkit.lessons.the_lora_family.study import FIXED, HIGH, JUDGED, LRS, MADE, ONS, OWN, RANKS, RELATIVES
-from ftkit.experiments.sweep import where
-from ftkit.techniques.freeze import Only
+from ftkit.model.adapted import Adapted
+from ftkit.paths import shared_folder
 from ftkit.stats.tradeoff import share_of_gain
+from ftkit.storage import read_table
+from ftkit.techniques.freeze import Only
+from ftkit.training.events import Event, packed, unpacked
 
 COSTS = {"trainable": 100.0, "flops": 7.0}
 

@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 
 from ftkit.lessons.transfer_learning.claims import Evidence, transfer_claims
-from ftkit.teaching.verdicts import judged
-from ftkit.lessons.transfer_learning.trial import ALL, POSITIONS
-from ftkit.lessons.transfer_learning.study import FREEZING
 from ftkit.lessons.transfer_learning.recipes import SHARES
+from ftkit.lessons.transfer_learning.study import FREEZING
+from ftkit.lessons.transfer_learning.trial import ALL, POSITIONS
+from ftkit.teaching.verdicts import judged
 
 ONS, SEEDS = ("opening", "library", "digits"), range(8)
 NAMES = ("pretraining", "one block", "last is best", "gradual", "discriminative", "probe out", "LP-FT", "half-way")

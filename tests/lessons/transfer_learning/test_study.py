@@ -11,21 +11,21 @@ import pytest
 import torch
 from helpers.nets import net, small_task
 
-from ftkit.model.adapted import Adapted
-from ftkit.training.events import Event
+from ftkit.experiments import bench
+from ftkit.experiments.sweep import replay, where
 from ftkit.figures.plots import GREY
+from ftkit.lessons.transfer_learning import recipes
+from ftkit.lessons.transfer_learning import study as freezing_record
+from ftkit.lessons.transfer_learning import trial as freezing
 from ftkit.lessons.transfer_learning.picture import FROZEN, SHADES, between, network
-from ftkit.storage import read_table
+from ftkit.lessons.transfer_learning.study import FAR_RATES, FREEZING, LRS, RATES, RECIPE_RATES, SEEDS, choices, for_the_panel
+from ftkit.lessons.transfer_learning.trial import ALL, BLOCKS, POSITIONS, parts, spaces
+from ftkit.model.adapted import Adapted
 from ftkit.panel.recorded_runs import Recorded
 from ftkit.paths import shared_folder
-from ftkit.lessons.transfer_learning import trial as freezing
-from ftkit.lessons.transfer_learning import study as freezing_record
-from ftkit.lessons.transfer_learning import recipes
-from ftkit.experiments import bench
-from ftkit.lessons.transfer_learning.trial import ALL, BLOCKS, POSITIONS, parts, spaces
-from ftkit.lessons.transfer_learning.study import FAR_RATES, FREEZING, LRS, RATES, RECIPE_RATES, SEEDS, choices, for_the_panel
-from ftkit.experiments.sweep import replay, where
+from ftkit.storage import read_table
 from ftkit.techniques.freeze import LastBlocks
+from ftkit.training.events import Event
 from ftkit.training.loop import HEAD_LR
 
 COSTS = ("trainable", "flops", "weights", "gradients", "optimizer", "activations", "disk", "seconds")

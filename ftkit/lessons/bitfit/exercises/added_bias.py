@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ftkit.teaching.exercise import NotAttempted, Wrong, exercise
 from ftkit.teaching.checking import kind, usable
+from ftkit.teaching.exercise import NotAttempted, Wrong, exercise
 from ftkit.teaching.learner_code import is_stub
 
 _SIZES = [(7, 4), (5, 5), (3, 6)]

@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ftkit.teaching.exercise import Wrong, exercise
 from ftkit.teaching.checking import Case, ask, factor, fault, kind, tensor, usable
+from ftkit.teaching.exercise import Wrong, exercise
 
 _BERT = [
     "body.embeddings.word_embeddings.weight",

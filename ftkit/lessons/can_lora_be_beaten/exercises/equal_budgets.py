@@ -5,10 +5,10 @@ from itertools import combinations
 from statistics import fmean
 from typing import Any
 
-from ftkit.teaching.exercise import Wrong, exercise
-from ftkit.teaching.checking import Case, first_wrong, usable
 from ftkit.lessons.limits_of_lora.exercises.step_share import Shapes
 from ftkit.stats.tradeoff import expected_best
+from ftkit.teaching.checking import Case, first_wrong, usable
+from ftkit.teaching.exercise import Wrong, exercise
 
 Values = list[float]
 

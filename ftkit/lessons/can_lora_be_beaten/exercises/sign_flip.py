@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from ftkit.teaching.exercise import Wrong, exercise
 from ftkit.teaching.checking import Case, first_wrong, usable
+from ftkit.teaching.exercise import Wrong, exercise
 
 Rule = Callable[[list[float]], float]
 

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ftkit.teaching.exercise import Wrong, exercise
 from ftkit.teaching.checking import Case, ask, fault, kind, tensor, usable
+from ftkit.teaching.exercise import Wrong, exercise
 
 
 def _logits(rows: int, classes: int, scale: float, seed: int) -> Tensor:

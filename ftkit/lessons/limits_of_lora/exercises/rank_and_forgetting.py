@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ftkit.teaching.exercise import Wrong, exercise
 from ftkit.teaching.checking import Case, ask, close, fault, number, usable
+from ftkit.teaching.exercise import Wrong, exercise
 from ftkit.teaching.learner_code import is_stub
 
 Low = dict[int, float]

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from statistics import fmean
 from typing import Any
 
-from ftkit.teaching.exercise import Wrong, exercise
 from ftkit.teaching.checking import Case, ask, close, fault, number, usable
+from ftkit.teaching.exercise import Wrong, exercise
 
 Shapes = list[tuple[int, int]]
 

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ftkit.teaching.exercise import NotAttempted, Wrong, exercise
 from ftkit.teaching.checking import Scaled, factor, kind, scaled_rightly, tensor
+from ftkit.teaching.exercise import NotAttempted, Wrong, exercise
 from ftkit.teaching.learner_code import is_stub
 
 

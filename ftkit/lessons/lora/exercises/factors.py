@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ftkit.teaching.exercise import Wrong, exercise
 from ftkit.teaching.checking import Case, Scaled, ask, factor, fault, kind, scaled_rightly, tensor, usable
+from ftkit.teaching.exercise import Wrong, exercise
 
 Shapes = list[tuple[int, int]]
 

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ftkit.teaching.exercise import Wrong, exercise
 from ftkit.teaching.checking import Case, ask, fault, kind, usable
+from ftkit.teaching.exercise import Wrong, exercise
 
 Scores = dict[str, float]
 Means = dict[str, list[tuple[float, float, float]]]  # {method: [(lr, valid, test), ...]}

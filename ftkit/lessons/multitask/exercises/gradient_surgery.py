@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ftkit.teaching.exercise import Wrong, exercise
 from ftkit.teaching.checking import Case, ask, fault, kind, tensor, usable
+from ftkit.teaching.exercise import Wrong, exercise
 
 Give = Callable[[Tensor, Tensor, Tensor], Tensor]
 """What is left of a row beside one other: of (the row as it is by now, as it was, the other as it was)."""

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-from ftkit.teaching.exercise import Wrong, exercise
 from ftkit.teaching.checking import Case, ask, fault, kind, usable
+from ftkit.teaching.exercise import Wrong, exercise
 
 Points = list[tuple[float, float]]
 

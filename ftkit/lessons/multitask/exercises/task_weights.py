@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ftkit.teaching.exercise import Wrong, exercise
 from ftkit.teaching.checking import Case, ask, fault, kind, tensor, usable
+from ftkit.teaching.exercise import Wrong, exercise
 
 _SIZES = [
     Case(([100, 400, 2500], 0.5), "100, 400 and 2,500 rows and exponent 0.5"),

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ftkit.teaching.exercise import Wrong, exercise
 from ftkit.teaching.checking import Case, ask, fault, kind, usable
+from ftkit.teaching.exercise import Wrong, exercise
 
 Bytes = tuple[int, int]
 

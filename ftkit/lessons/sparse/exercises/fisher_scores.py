@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ftkit.teaching.exercise import Wrong, exercise
 from ftkit.teaching.checking import Case, ask, factor, fault, tensor, usable
+from ftkit.teaching.exercise import Wrong, exercise
 
 
 def _classifier(classes: int, width: int, rows: int) -> Case:

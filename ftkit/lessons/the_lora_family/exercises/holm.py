@@ -4,9 +4,9 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from ftkit.teaching.exercise import Wrong, exercise
-from ftkit.teaching.checking import Case, ask, fault, kind, usable
 from ftkit.stats.paired import holm as _holm
+from ftkit.teaching.checking import Case, ask, fault, kind, usable
+from ftkit.teaching.exercise import Wrong, exercise
 
 _FAMILIES = [
     Case(([0.01, 0.04, 0.03],), "p = 0.01, 0.04, 0.03"),

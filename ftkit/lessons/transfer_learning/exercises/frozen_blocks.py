@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ftkit.teaching.exercise import Wrong, exercise
 from ftkit.teaching.checking import Case, ask, fault, kind, usable
+from ftkit.teaching.exercise import Wrong, exercise
 
 _SHARES = [
     Case(([3], 4), "the last of 4 blocks"),
