@@ -32,15 +32,28 @@ def batches(task: Task, count: int = 64) -> list[Batch]:
 def with_peft(base: Net, rank: int) -> torch.nn.Module:
     from peft import LoraConfig, get_peft_model
 
-    config = LoraConfig(r=rank, lora_alpha=16, target_modules=["query", "key", "value", "dense"], modules_to_save=list(base.heads))
+    config = LoraConfig(
+        r=rank,
+        lora_alpha=16,
+        target_modules=["query", "key", "value", "dense"],
+        modules_to_save=list(base.heads),
+    )
     return get_peft_model(deepcopy(base), config)
 
 
 def step_ratios(name: str, task: Task, rounds: int) -> dict[str, float]:
     base, some = load_base(name, task), batches(task)
-    models = {"lora": Adapted(base, LoRA(rank=8), HEAD), "peft": with_peft(base, 8), "full": Adapted(base)}
+    models = {
+        "lora": Adapted(base, LoRA(rank=8), HEAD),
+        "peft": with_peft(base, 8),
+        "full": Adapted(base),
+    }
     seconds = in_turns({key: stepper(model, some) for key, model in models.items()}, rounds)
-    return {"lora / peft": seconds["lora"] / seconds["peft"], "lora / full": seconds["lora"] / seconds["full"], **seconds}
+    return {
+        "lora / peft": seconds["lora"] / seconds["peft"],
+        "lora / full": seconds["lora"] / seconds["full"],
+        **seconds,
+    }
 
 
 def cached_head_ratio(task: Task) -> float:
@@ -68,22 +81,41 @@ def our_job(task: Task) -> float:
 def their_job(task: Task) -> float:
     """The same number of examples through Trainer and PEFT at their defaults (batches of 8, padding, all-linear LoRA, rank 8)."""
     from peft import LoraConfig, get_peft_model
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer, DataCollatorWithPadding, Trainer, TrainingArguments
+    from transformers import (
+        AutoModelForSequenceClassification,
+        AutoTokenizer,
+        DataCollatorWithPadding,
+        Trainer,
+        TrainingArguments,
+    )
     from transformers.utils import logging
 
     from ftkit.model.base import base_path
 
     logging.set_verbosity_error()
     tokenizer = AutoTokenizer.from_pretrained(base_path("mini"))
-    model = AutoModelForSequenceClassification.from_pretrained(base_path("mini"), num_labels=len(task.classes))
-    model = get_peft_model(model, LoraConfig(r=8, lora_alpha=16, target_modules="all-linear", task_type="SEQ_CLS"))
+    model = AutoModelForSequenceClassification.from_pretrained(
+        base_path("mini"), num_labels=len(task.classes)
+    )
+    model = get_peft_model(
+        model, LoraConfig(r=8, lora_alpha=16, target_modules="all-linear", task_type="SEQ_CLS")
+    )
     drop = [column for column in task.train.column_names if column != "label"]
 
     def read(split: Any) -> Any:
-        return split.map(lambda rows: tokenizer(rows["text"], truncation=True), batched=True, remove_columns=drop)
+        return split.map(
+            lambda rows: tokenizer(rows["text"], truncation=True), batched=True, remove_columns=drop
+        )
 
     with tempfile.TemporaryDirectory() as folder:
-        arguments = TrainingArguments(folder, max_steps=160, learning_rate=3e-3, report_to=[], disable_tqdm=True, logging_strategy="no")
+        arguments = TrainingArguments(
+            folder,
+            max_steps=160,
+            learning_rate=3e-3,
+            report_to=[],
+            disable_tqdm=True,
+            logging_strategy="no",
+        )
         collate = DataCollatorWithPadding(tokenizer)
         trainer = Trainer(model, arguments, train_dataset=read(task.train), data_collator=collate)
         trainer.train()
@@ -97,14 +129,19 @@ def job_ratio(task: Task) -> tuple[float, float, float]:
     def keep(name: str, job: Callable[[Task], float]) -> Callable[[], object]:
         return lambda: accuracies.update({name: job(task)})
 
-    seconds = in_turns({"ours": keep("ours", our_job), "theirs": keep("theirs", their_job)}, rounds=3)
+    seconds = in_turns(
+        {"ours": keep("ours", our_job), "theirs": keep("theirs", their_job)}, rounds=3
+    )
     return seconds["ours"] / seconds["theirs"], accuracies["ours"], accuracies["theirs"]
 
 
 def live_run(task: Task) -> float:
     """Seconds of the explorer's default run: 80 steps of 16 sentences of LoRA, rank 4, with its readings of valid."""
     base, small = load_base("mini", task), task.take(2000)
-    return in_turns({"run": lambda: list(train(Adapted(base, LoRA(rank=4), HEAD), small, steps=80, lr=3e-3))}, rounds=5)["run"]
+    return in_turns(
+        {"run": lambda: list(train(Adapted(base, LoRA(rank=4), HEAD), small, steps=80, lr=3e-3))},
+        rounds=5,
+    )["run"]
 
 
 def yardstick() -> float:
@@ -116,7 +153,10 @@ def yardstick() -> float:
 def import_seconds(line: str) -> float:
     """The import `line` on top of `import torch`, in a new process each time."""
     code = f"import torch, time; start = time.perf_counter(); {line}; print(time.perf_counter() - start)"
-    return median(float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout) for _ in range(3))
+    return median(
+        float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout)
+        for _ in range(3)
+    )
 
 
 def task_seconds() -> tuple[float, float]:
@@ -163,11 +203,18 @@ def measure_all() -> list[dict[str, Any]]:
         ("load_task('docs'), first time", first, 20.0, "s"),
         ("load_task('docs'), cached", cached, 0.3, "s"),
         *explorers,
-        *(row for name, steps in (("mini", 12), ("minilm", 2)) for row in techniques.rows(name, task, other, batches(task), steps)),
+        *(
+            row
+            for name, steps in (("mini", 12), ("minilm", 2))
+            for row in techniques.rows(name, task, other, batches(task), steps)
+        ),
         *sweeping.rows(),
         *front_ends.rows(),
     ]
-    return [{"name": n, "value": round(v, 4), "target": t, "unit": u, "better": "lower"} for n, v, t, u in rows]
+    return [
+        {"name": n, "value": round(v, 4), "target": t, "unit": u, "better": "lower"}
+        for n, v, t, u in rows
+    ]
 
 
 def main() -> None:
@@ -175,8 +222,12 @@ def main() -> None:
     width = max(len(row["name"]) for row in rows)
     for row in rows:
         target = "-" if row["target"] is None else row["target"]
-        verdict = "" if row["target"] is None else "met" if row["value"] <= row["target"] else "MISSED"
-        print(f"{row['name']:<{width}} {row['value']:>8.3f} {row['unit']:<6} target {target:<6} {verdict}")
+        verdict = (
+            "" if row["target"] is None else "met" if row["value"] <= row["target"] else "MISSED"
+        )
+        print(
+            f"{row['name']:<{width}} {row['value']:>8.3f} {row['unit']:<6} target {target:<6} {verdict}"
+        )
     RESULTS.write_text(json.dumps(rows, indent=1) + "\n")
 
 

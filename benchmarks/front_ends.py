@@ -110,6 +110,9 @@ def rows() -> list[tuple[str, float, float | None, str]]:
                 with server.open("panel.ipynb", height=1300) as notebook:
                     measured = measure(notebook)
             unit = {"megabytes to the page until the first run is done": "MB"}
-            found += [(f"{name}: {what}", value, TARGET.get(what), unit.get(what, "s")) for what, value in measured.items()]
+            found += [
+                (f"{name}: {what}", value, TARGET.get(what), unit.get(what, "s"))
+                for what, value in measured.items()
+            ]
         browser.close()
     return found

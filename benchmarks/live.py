@@ -23,10 +23,20 @@ RUNS: dict[str, Callable[[], Iterator[Event]]] = {
     "03": partial(distance.trial, distance.PLACES[4], distance.LORA, 4, 3e-3, look=freezing.moved),
     "04": partial(bitfit.trial, "opening", bitfit.ALL, 2000, 3e-2, look=bitfit.moved),
     "05": partial(sparse.trial, "opening", "random", 0.01, 0.1, look=sparse_look.seen),
-    "06": partial(distill.trial, "library", 2.0, 0.9, distill.MOST, "two blocks", 3e-3, look=distill.answers),
+    "06": partial(
+        distill.trial, "library", 2.0, 0.9, distill.MOST, "two blocks", 3e-3, look=distill.answers
+    ),
     "07": partial(multitask.trial, multitask.HELPS, multitask.FIXED, 0.5, 1e-3, look=True),
     "08": partial(family.trial, "opening", "DoRA", 8, 1e-2, look=family.turned),
-    "09": partial(board.trial, "opening", "sparse, random", board.MIDDLE, board.MOST, 3e-2, look=freezing.moved),
+    "09": partial(
+        board.trial,
+        "opening",
+        "sparse, random",
+        board.MIDDLE,
+        board.MOST,
+        3e-2,
+        look=freezing.moved,
+    ),
 }
 """The settings at which the explorers open; the temperature of lesson 06 does not matter to the time."""
 BUDGET = 2.0
@@ -35,5 +45,10 @@ BUDGET = 2.0
 def rows(rounds: int = 5) -> list[tuple[str, float, float | None, str]]:
     """Name, value, target and unit: seconds of a run, the median of `rounds` in turns, on the thread count that is set."""
     with beside():
-        seconds = in_turns({lesson: lambda run=run: list(run()) for lesson, run in RUNS.items()}, rounds)  # type: ignore[misc]
-    return [(f"lesson {lesson}: live run where the panel opens, one thread", value, BUDGET, "s") for lesson, value in seconds.items()]
+        seconds = in_turns(
+            {lesson: lambda run=run: list(run()) for lesson, run in RUNS.items()}, rounds
+        )  # type: ignore[misc]
+    return [
+        (f"lesson {lesson}: live run where the panel opens, one thread", value, BUDGET, "s")
+        for lesson, value in seconds.items()
+    ]

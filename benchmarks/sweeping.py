@@ -13,7 +13,9 @@ JOBS = grid(on=["opening"], method=[FULL], lr=[1e-3], seed=range(12))
 
 def seconds(processes: int) -> float:
     """How long the sweep takes in so many processes that have loaded base and task."""
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=one_thread) as pool:
+    with ProcessPoolExecutor(
+        processes, mp_context=get_context("spawn"), initializer=one_thread
+    ) as pool:
         sweep(rail, JOBS[: 2 * processes], pool)
         start = time.perf_counter()
         sweep(rail, JOBS, pool)

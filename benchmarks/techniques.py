@@ -23,7 +23,12 @@ HELD, PEAK = "gradients + optimizer, held after a step", "gradients + optimizer,
 """The gradients and AdamW's state that are there after a step; and the most that was allocated at once outside the forward passes, which
 the gradients of activations and what lives for a moment are part of: `ftkit.training.cost.Peak.beside_forward`."""
 EVERYTHING = "all bytes above the weights, peak of a step"
-TARGETS = {("BitFit", "flops"): 0.75, ("BitFit", "activations"): 0.7, (LINEAR, PEAK): 0.05, (BODY, PEAK): 0.05}
+TARGETS = {
+    ("BitFit", "flops"): 0.75,
+    ("BitFit", "activations"): 0.7,
+    (LINEAR, PEAK): 0.05,
+    (BODY, PEAK): 0.05,
+}
 
 Row = tuple[str, float, float | None, str]
 """Name, value, target and unit."""
@@ -43,8 +48,13 @@ def rows(name: str, task: Task, other: Task, batches: list[Batch], steps: int) -
         found += _shares(f"{name}: {technique}", own, full, sum(times) / len(times), technique)
     for technique, method in objectives(name, base, task, other, batches[:16]).items():
         own = bill(method[0], method[1][0], method[2])
-        seconds = in_turns({"own": stepper(*method), "full": stepper(Adapted(base), batches[:16])}, rounds=4 * steps)
-        found += _shares(f"{name}: {technique}", own, full, seconds["own"] / seconds["full"], technique)
+        seconds = in_turns(
+            {"own": stepper(*method), "full": stepper(Adapted(base), batches[:16])},
+            rounds=4 * steps,
+        )
+        found += _shares(
+            f"{name}: {technique}", own, full, seconds["own"] / seconds["full"], technique
+        )
     return [*found, *memory(name, base, batches)]
 
 
@@ -54,13 +64,18 @@ def spaces(base: Net) -> dict[str, Space]:
         "last block": LastBlocks(1),
         "LoRA, rank 8": LoRA(rank=8),
         "BitFit": BitFit(),
-        LINEAR: Sparse(density=0.01, where=",".join(layer for layer in linear_layers(base) if layer.startswith("body."))),
+        LINEAR: Sparse(
+            density=0.01,
+            where=",".join(layer for layer in linear_layers(base) if layer.startswith("body.")),
+        ),
         BODY: Sparse(density=0.01),
         "rows, 5 %": Rows(density=0.05),
     }
 
 
-def objectives(name: str, base: Net, task: Task, other: Task, batches: list[Batch]) -> dict[str, Method]:
+def objectives(
+    name: str, base: Net, task: Task, other: Task, batches: list[Batch]
+) -> dict[str, Method]:
     """Techniques of another slot than the space. Everything moves, and all read the sentences that full fine-tuning reads.
 
     The teacher, the base itself, has answered before: a step does not pay for it. Of two tasks a joint batch, as `Together` brings it, has
@@ -72,9 +87,16 @@ def objectives(name: str, base: Net, task: Task, other: Task, batches: list[Batc
     teacher = Teacher(base)
     teacher.logits(alone[0].data, task.name)
     both = load_base(name, task, other)
-    joint = [Joint((task.batch("train", b.rows[::2]), other.batch("train", b.rows[1::2]))) for b in batches]
+    joint = [
+        Joint((task.batch("train", b.rows[::2]), other.batch("train", b.rows[1::2])))
+        for b in batches
+    ]
     return {
-        "student of every second block, teacher asked before": (Adapted(student(base, every_second)), alone, Distillation(teacher)),
+        "student of every second block, teacher asked before": (
+            Adapted(student(base, every_second)),
+            alone,
+            Distillation(teacher),
+        ),
         "two tasks, 8 + 8 rows, plain sum": (Adapted(both), joint, Weighted()),
         "two tasks, 8 + 8 rows, PCGrad": (Adapted(both), joint, PCGrad()),
     }
@@ -83,17 +105,29 @@ def objectives(name: str, base: Net, task: Task, other: Task, batches: list[Batc
 def _apart(batches: list[Batch]) -> list[Batch]:
     """The same batches in a split of their own, which a teacher can answer whole."""
     rows = torch.cat([batch.rows for batch in batches])
-    data, places = batches[0].data.select(rows.tolist()), torch.arange(len(rows)).split([len(batch) for batch in batches])
-    return [Batch(data, place, batch.labels, batch.task) for place, batch in zip(places, batches, strict=True)]
+    data, places = (
+        batches[0].data.select(rows.tolist()),
+        torch.arange(len(rows)).split([len(batch) for batch in batches]),
+    )
+    return [
+        Batch(data, place, batch.labels, batch.task)
+        for place, batch in zip(places, batches, strict=True)
+    ]
 
 
 def bill(model: Adapted, batch: Any, objective: Objective = supervised) -> dict[str, float]:
     """What `measure` finds, and bytes together: gradients and optimizer state after a step, and all at the peak of one."""
     cost = asdict(measure(model, batch, objective))
-    return {**cost, HELD: cost["gradients"] + cost["optimizer"], EVERYTHING: peak(model, batch, objective).everything}
+    return {
+        **cost,
+        HELD: cost["gradients"] + cost["optimizer"],
+        EVERYTHING: peak(model, batch, objective).everything,
+    }
 
 
-def _shares(start: str, own: Mapping[str, float], full: Mapping[str, float], time: float, technique: str) -> Iterator[Row]:
+def _shares(
+    start: str, own: Mapping[str, float], full: Mapping[str, float], time: float, technique: str
+) -> Iterator[Row]:
     shares = {what: own[what] / full[what] for what in (HELD, EVERYTHING, "flops", "activations")}
     for what, share in {**shares, "time of a step": time}.items():
         yield f"{start}, {what} / full", share, TARGETS.get((technique, what)), "x"

@@ -9,10 +9,16 @@ from ftkit.training.events import Diverged
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command; a mistake in what was asked for is said in one line, with exit status 2."""
-    parser = argparse.ArgumentParser(prog="ftkit", description="A teaching kit about fine-tuning beyond LoRA.")
+    parser = argparse.ArgumentParser(
+        prog="ftkit", description="A teaching kit about fine-tuning beyond LoRA."
+    )
     commands = parser.add_subparsers(dest="command", required=True)
-    lab.add_arguments(commands.add_parser("lab", help="open your copies of the lessons in JupyterLab"))
-    runner = commands.add_parser("run", help="fine-tune a base on a task, beside full fine-tuning and the frozen head")
+    lab.add_arguments(
+        commands.add_parser("lab", help="open your copies of the lessons in JupyterLab")
+    )
+    runner = commands.add_parser(
+        "run", help="fine-tune a base on a task, beside full fine-tuning and the frozen head"
+    )
     asked = sys.argv[1:] if arguments is None else arguments
     if asked[:1] == ["run"]:
         from ftkit.cli import run

@@ -19,7 +19,9 @@ def write_table(path: Path, table: Any, about: dict[str, Any]) -> None:
     from pyarrow import parquet
 
     columns = pyarrow.Table.from_pandas(table, preserve_index=False)
-    columns = columns.replace_schema_metadata({**columns.schema.metadata, b"about": json.dumps(about).encode()})
+    columns = columns.replace_schema_metadata(
+        {**columns.schema.metadata, b"about": json.dumps(about).encode()}
+    )
     beside = path.with_name(path.name + ".part")
     parquet.write_table(columns, beside, compression="zstd")
     os.replace(beside, path)

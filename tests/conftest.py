@@ -3,7 +3,9 @@
 import os
 from collections.abc import Callable, Iterator
 
-os.environ.setdefault("HF_HUB_OFFLINE", "1")  # a test that needs the hub must say so by failing at once
+os.environ.setdefault(
+    "HF_HUB_OFFLINE", "1"
+)  # a test that needs the hub must say so by failing at once
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import pytest

@@ -36,11 +36,20 @@ def test_all_read_the_same_sentences_with_labels_of_their_own(methods: dict[str,
     for _, batches, _ in methods.values():
         assert [read(batch) for batch in batches] == [read(batch) for batch in BATCHES]
     student, *joint = methods.values()
-    assert all(torch.equal(own.labels, batch.labels) for own, batch in zip(student[1], BATCHES, strict=True))
-    assert all([(part.task, len(part)) for part in batch] == [("docs", 2), ("other", 2)] for _, batches, _ in joint for batch in batches)
+    assert all(
+        torch.equal(own.labels, batch.labels)
+        for own, batch in zip(student[1], BATCHES, strict=True)
+    )
+    assert all(
+        [(part.task, len(part)) for part in batch] == [("docs", 2), ("other", 2)]
+        for _, batches, _ in joint
+        for batch in batches
+    )
 
 
-def test_the_teacher_is_not_asked_in_a_step_and_has_answered_as_the_base_does(base: Net, methods: dict[str, Method]) -> None:
+def test_the_teacher_is_not_asked_in_a_step_and_has_answered_as_the_base_does(
+    base: Net, methods: dict[str, Method]
+) -> None:
     asked = []
     hook = base.register_forward_hook(lambda *_: asked.append(1))
     try:

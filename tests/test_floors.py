@@ -11,8 +11,34 @@ import ftkit
 
 ROOT = Path(ftkit.__file__).parent
 FLOORS = [
-    {"change", "docstrings", "shared", "delta", "events", "objective", "lineage", "readings", "record", "remembering", "stats", "worth"},
-    {"data", "docs", "digits", "files", "reader", "bases", "masked", "adapted", "lowrank", "entries", "scores", "gradients"},
+    {
+        "change",
+        "docstrings",
+        "shared",
+        "delta",
+        "events",
+        "objective",
+        "lineage",
+        "readings",
+        "record",
+        "remembering",
+        "stats",
+        "worth",
+    },
+    {
+        "data",
+        "docs",
+        "digits",
+        "files",
+        "reader",
+        "bases",
+        "masked",
+        "adapted",
+        "lowrank",
+        "entries",
+        "scores",
+        "gradients",
+    },
     {"techniques"},
     {"training", "cost", "pretrain"},
     {"sweeps", "recorded"},
@@ -42,7 +68,11 @@ LIGHT = {
 
 
 def modules() -> list[Path]:
-    return sorted(path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py" and "_share" not in path.parts)
+    return sorted(
+        path
+        for path in ROOT.rglob("*.py")
+        if path != ROOT / "__init__.py" and "_share" not in path.parts
+    )
 
 
 def floor(name: str) -> int:
@@ -55,7 +85,9 @@ def imported(path: Path) -> set[str]:
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= {node.module} | ({f"ftkit.{alias.name}" for alias in node.names} if node.module == "ftkit" else set())
+            found |= {node.module} | (
+                {f"ftkit.{alias.name}" for alias in node.names} if node.module == "ftkit" else set()
+            )
     return found
 
 
@@ -66,19 +98,31 @@ def test_imports_go_down(path: Path) -> None:
         if name.startswith("ftkit."):
             other = name.split(".")[1]
             assert floor(other) <= floor(own), f"{path.name} imports {name}"
-            assert not (own == "techniques" and other == "techniques"), "a technique knows no other technique"
+            assert not (own == "techniques" and other == "techniques"), (
+                "a technique knows no other technique"
+            )
 
 
 @pytest.mark.parametrize("name", sorted(LIGHT))
 def test_light_modules_import_no_torch(name: str) -> None:
     files = [path for path in modules() if path.relative_to(ROOT).parts[0] in (name, f"{name}.py")]
     assert files
-    assert not [module for path in files for module in imported(path) if module.split(".")[0] in ("torch", "transformers", "datasets")]
+    assert not [
+        module
+        for path in files
+        for module in imported(path)
+        if module.split(".")[0] in ("torch", "transformers", "datasets")
+    ]
 
 
 def test_import_ftkit_loads_nothing_heavy() -> None:
     code = "import sys, ftkit; print([m for m in ('torch', 'transformers', 'datasets', 'pandas') if m in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        == "[]"
+    )
 
 
 def test_every_public_name_can_be_fetched() -> None:

@@ -17,16 +17,24 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
 def requirements() -> list[str]:
-    return [*PROJECT["dependencies"], *(line for extra in PROJECT["optional-dependencies"].values() for line in extra)]
+    return [
+        *PROJECT["dependencies"],
+        *(line for extra in PROJECT["optional-dependencies"].values() for line in extra),
+    ]
 
 
 def test_environment_yml_installs_what_pyproject_says() -> None:
-    lines = [line.strip().removeprefix("- ") for line in (ROOT / "environment.yml").read_text().splitlines()]
+    lines = [
+        line.strip().removeprefix("- ")
+        for line in (ROOT / "environment.yml").read_text().splitlines()
+    ]
     assert "-e .[lab,test]" in lines
     assert "-c constraints.txt" in lines
     assert {"lab", "test"} <= PROJECT["optional-dependencies"].keys()
     python = next(line.removeprefix("python=") for line in lines if line.startswith("python="))
-    assert tuple(map(int, python.split("."))) >= tuple(map(int, PROJECT["requires-python"].removeprefix(">=").split(".")))
+    assert tuple(map(int, python.split("."))) >= tuple(
+        map(int, PROJECT["requires-python"].removeprefix(">=").split("."))
+    )
     listed = {
         "name: ftkit",
         "channels:",
@@ -53,12 +61,19 @@ def numbers(version: str) -> tuple[int, ...]:
 
 
 @pytest.mark.parametrize(
-    ("name", "extras"), [("constraints.txt", PROJECT["optional-dependencies"].keys()), ("constraints-colab.txt", ("lab",))]
+    ("name", "extras"),
+    [
+        ("constraints.txt", PROJECT["optional-dependencies"].keys()),
+        ("constraints-colab.txt", ("lab",)),
+    ],
 )
 def test_constraints_satisfy_every_lower_bound(name: str, extras: Collection[str]) -> None:
     pinned = pins(name)
     assert pinned["torch"] == "2.13.0"
-    for line in [*PROJECT["dependencies"], *(line for extra in extras for line in PROJECT["optional-dependencies"][extra])]:
+    for line in [
+        *PROJECT["dependencies"],
+        *(line for extra in extras for line in PROJECT["optional-dependencies"][extra]),
+    ]:
         package, bound = re.fullmatch(r"([\w.-]+)>=([\d.]+)", line).groups()  # type: ignore[union-attr]
         assert numbers(pinned[package.lower()]) >= numbers(bound), line
 
@@ -73,7 +88,14 @@ def test_lower_bounds_leave_colab_as_it_is() -> None:
         "ipython": "7.34.0",
         "traitlets": "5.7.1",
     }
-    known |= {"transformers": "5.15.0", "datasets": "4.0.0", "numpy": "2.1.3", "pandas": "2.2.3", "scikit-learn": "1.6.1", "peft": "0.20.0"}
+    known |= {
+        "transformers": "5.15.0",
+        "datasets": "4.0.0",
+        "numpy": "2.1.3",
+        "pandas": "2.2.3",
+        "scikit-learn": "1.6.1",
+        "peft": "0.20.0",
+    }
     assert colab.items() >= known.items()
     for line in requirements():
         name, bound = line.split(">=")
@@ -102,13 +124,25 @@ def tracked() -> list[Path]:
 
 def test_no_file_names_a_place_on_the_machine_it_was_made_on() -> None:
     homes = [str(ROOT.parent), str(Path.home()) + "/"]
-    texts = {path: path.read_text(encoding="utf8", errors="ignore") for path in tracked() if path.suffix != ".safetensors"}
-    texts = {path: re.sub(r'"image/png": "[^"]*"', "", text) for path, text in texts.items()}  # the letters of a picture may spell anything
-    assert not [path.name for path, text in texts.items() if any(home in text for home in homes if len(home) > 3)]
+    texts = {
+        path: path.read_text(encoding="utf8", errors="ignore")
+        for path in tracked()
+        if path.suffix != ".safetensors"
+    }
+    texts = {
+        path: re.sub(r'"image/png": "[^"]*"', "", text) for path, text in texts.items()
+    }  # the letters of a picture may spell anything
+    assert not [
+        path.name
+        for path, text in texts.items()
+        if any(home in text for home in homes if len(home) > 3)
+    ]
 
 
 def test_every_command_of_the_readme_is_a_target() -> None:
     readme, makefile = (ROOT / "README.md").read_text(), (ROOT / "Makefile").read_text()
-    named = set(re.findall(r"`make (\w+)", readme)) | set(re.findall(r"^ *make (\w+)", readme, re.MULTILINE))
+    named = set(re.findall(r"`make (\w+)", readme)) | set(
+        re.findall(r"^ *make (\w+)", readme, re.MULTILINE)
+    )
     assert {"lab", "test"} <= named
     assert all(re.search(rf"^{target}:", makefile, re.MULTILINE) for target in named)

@@ -29,13 +29,25 @@ class Copies:
 
     def __str__(self) -> str:
         lines = [f"Your lessons are in {self.folder}"]
-        for said, names in (("new", self.added), ("up to date again", self.updated), ("left as you edited them", self.edited)):
+        for said, names in (
+            ("new", self.added),
+            ("up to date again", self.updated),
+            ("left as you edited them", self.edited),
+        ):
             lines += [f"  {said}: {', '.join(names)}"] * bool(names)
         if self.outdated:
             lines.append(f"  the kit has a newer text of {', '.join(self.outdated)}")
         if self.edited:
             lines.append("  `ftkit lab --fresh` gives new copies and keeps yours beside them")
-        return "\n".join([*lines, *(f"  what you had in {name} is now in {other}" for name, other in self.kept.items())])
+        return "\n".join(
+            [
+                *lines,
+                *(
+                    f"  what you had in {name} is now in {other}"
+                    for name, other in self.kept.items()
+                ),
+            ]
+        )
 
 
 def copy_lessons(lessons: Path, folder: Path, fresh: bool = False) -> Copies:
@@ -51,14 +63,18 @@ def copy_lessons(lessons: Path, folder: Path, fresh: bool = False) -> Copies:
     if not shipped:
         raise ValueError(f"the kit must hold its lessons, got none in {lessons}; install it again")
     if folder.resolve() == lessons.resolve():
-        raise ValueError(f"the folder must be another than the kit's own, got {folder}; name another with --folder")
+        raise ValueError(
+            f"the folder must be another than the kit's own, got {folder}; name another with --folder"
+        )
     done = Copies(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         remembered = _remembered(folder / RECORD)
         for name, new in shipped.items():
             remembered[name] = _bring(folder / name, new, remembered.get(name), fresh, done)
-        write_json(folder / RECORD, {name: digests for name, digests in remembered.items() if digests})
+        write_json(
+            folder / RECORD, {name: digests for name, digests in remembered.items() if digests}
+        )
     except OSError as error:
         got = f"{error.filename or folder} ({error.strerror})"
         raise ValueError(
@@ -67,7 +83,9 @@ def copy_lessons(lessons: Path, folder: Path, fresh: bool = False) -> Copies:
     return done
 
 
-def _bring(path: Path, new: bytes, was: dict[str, str] | None, fresh: bool, done: Copies) -> dict[str, str] | None:
+def _bring(
+    path: Path, new: bytes, was: dict[str, str] | None, fresh: bool, done: Copies
+) -> dict[str, str] | None:
     """Brings one copy up to date; answers with what is to be remembered of it."""
     digests = _digests(new)
     if not path.exists():
@@ -97,7 +115,10 @@ def _bring(path: Path, new: bytes, was: dict[str, str] | None, fresh: bool, done
 def _digests(notebook: bytes) -> dict[str, str]:
     """Two digests of a notebook: of the file, and of what a person writes in it, which running it leaves as it is."""
     try:
-        cells = [[cell["cell_type"], "".join(cell["source"]), cell.get("attachments")] for cell in json.loads(notebook)["cells"]]
+        cells = [
+            [cell["cell_type"], "".join(cell["source"]), cell.get("attachments")]
+            for cell in json.loads(notebook)["cells"]
+        ]
         text = json.dumps(cells, sort_keys=True).encode()
     except (ValueError, KeyError, TypeError, AttributeError):
         text = notebook  # no notebook any more: whatever it is, the learner wrote it
@@ -108,7 +129,11 @@ def _remembered(record: Path) -> dict[str, Any]:
     """The digests of what was copied, by file name; none if the record is missing or broken, and then every copy counts as edited."""
     try:
         entries = json.loads(record.read_bytes())
-        return {name: digests for name, digests in entries.items() if digests["file"] and digests["text"]}
+        return {
+            name: digests
+            for name, digests in entries.items()
+            if digests["file"] and digests["text"]
+        }
     except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
         return {}
 

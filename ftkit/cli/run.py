@@ -23,27 +23,52 @@ from ftkit.training.loop import evaluate, train
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `ftkit run`; those of a technique are the fields of its class."""
-    parser.add_argument("--base", default="mini", help="mini, mini-vit, minilm, a folder, or a hub id")
     parser.add_argument(
-        "--task", default="docs", help="docs, digits or another of the kit's tasks, a CSV, JSONL or Parquet file, a folder, or a hub id"
+        "--base", default="mini", help="mini, mini-vit, minilm, a folder, or a hub id"
     )
-    parser.add_argument("--permute", type=float, default=0.0, help="docs: the share of the vocabulary that is permuted")
+    parser.add_argument(
+        "--task",
+        default="docs",
+        help="docs, digits or another of the kit's tasks, a CSV, JSONL or Parquet file, a folder, or a hub id",
+    )
+    parser.add_argument(
+        "--permute",
+        type=float,
+        default=0.0,
+        help="docs: the share of the vocabulary that is permuted",
+    )
     parser.add_argument("--text", help="the column that holds the text")
     parser.add_argument("--label", help="the column that holds the label")
     parser.add_argument("--technique", default="lora", choices=sorted(found()), help="what trains")
-    parser.add_argument("--lr", type=float, default=3e-3, help="peak learning rate of the technique's space")
-    parser.add_argument("--full-lr", type=float, help="peak learning rate where all weights move; a tenth of --lr if not given")
+    parser.add_argument(
+        "--lr", type=float, default=3e-3, help="peak learning rate of the technique's space"
+    )
+    parser.add_argument(
+        "--full-lr",
+        type=float,
+        help="peak learning rate where all weights move; a tenth of --lr if not given",
+    )
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--size", type=int, default=16, help="examples a step")
-    parser.add_argument("--examples", type=int, help="training examples, drawn anew by each seed; all if not given")
+    parser.add_argument(
+        "--examples", type=int, help="training examples, drawn anew by each seed; all if not given"
+    )
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--json", type=Path, help="write settings and every figure to this file")
-    for field in sorted({field.name for kind in found().values() for field in dataclasses.fields(kind)}):
-        parser.add_argument(f"--{field}", help=f"of the technique, see its class ({_owners(field)})")
+    for field in sorted(
+        {field.name for kind in found().values() for field in dataclasses.fields(kind)}
+    ):
+        parser.add_argument(
+            f"--{field}", help=f"of the technique, see its class ({_owners(field)})"
+        )
 
 
 def _owners(field: str) -> str:
-    return ", ".join(name for name, kind in found().items() if field in {f.name for f in dataclasses.fields(kind)})
+    return ", ".join(
+        name
+        for name, kind in found().items()
+        if field in {f.name for f in dataclasses.fields(kind)}
+    )
 
 
 def build(options: argparse.Namespace) -> Any:
@@ -57,10 +82,14 @@ def build(options: argparse.Namespace) -> Any:
     every = {field.name for kind in found().values() for field in dataclasses.fields(kind)}
     given = {name: getattr(options, name) for name in every if getattr(options, name) is not None}
     if foreign := [name for name in given if name not in fields]:
-        raise ValueError(f"--{foreign[0]} must be an option of {options.technique}, whose options are {', '.join(fields)}; leave it out")
+        raise ValueError(
+            f"--{foreign[0]} must be an option of {options.technique}, whose options are {', '.join(fields)}; leave it out"
+        )
     missing = [n for n, f in fields.items() if f.default is dataclasses.MISSING and n not in given]
     if missing:
-        raise ValueError(f"--{missing[0]} must be given for {options.technique}; see {chosen.__name__}")
+        raise ValueError(
+            f"--{missing[0]} must be given for {options.technique}; see {chosen.__name__}"
+        )
     return chosen(**{name: _value(name, fields[name].type, text) for name, text in given.items()})
 
 
@@ -80,38 +109,83 @@ def run(options: argparse.Namespace) -> None:
     if options.seeds < 1:
         raise ValueError(f"seeds must be at least 1, got {options.seeds}")
     if options.json and not options.json.parent.is_dir():
-        raise ValueError(f"the folder of --json must exist, got {options.json.parent}; make it first")
+        raise ValueError(
+            f"the folder of --json must exist, got {options.json.parent}; make it first"
+        )
     technique = build(options)
     task = load_task(options.task, permute=options.permute, text=options.text, label=options.label)
-    beside = [load_task(name.strip(), permute=options.permute) for name in (options.beside or "").split(",") if name]
+    beside = [
+        load_task(name.strip(), permute=options.permute)
+        for name in (options.beside or "").split(",")
+        if name
+    ]
     base = load_base(options.base, task, *beside)
     for each in (task, *beside):
         for line in (repr(each), *each.notes):
             print(line)
     full_lr = options.lr / 10 if options.full_lr is None else options.full_lr
-    compared = arms(technique, Setting(base, (task, *beside), options.examples, options.lr, full_lr, options.steps, options.size))
+    compared = arms(
+        technique,
+        Setting(
+            base,
+            (task, *beside),
+            options.examples,
+            options.lr,
+            full_lr,
+            options.steps,
+            options.size,
+        ),
+    )
     rows = []
-    with tqdm(total=len(compared) * options.seeds * options.steps, unit="step", desc="training") as bar:
+    with tqdm(
+        total=len(compared) * options.seeds * options.steps, unit="step", desc="training"
+    ) as bar:
         for arm in compared:
             rows += [_one(arm, options, seed, bar.update) for seed in range(options.seeds)]
-    summary = pd.DataFrame(_summary(arm, [row for row in rows if row["arm"] == arm.name]) for arm in compared)
+    summary = pd.DataFrame(
+        _summary(arm, [row for row in rows if row["arm"] == arm.name]) for arm in compared
+    )
     print(summary.to_string(index=False))
     if options.json:
-        settings = {k: str(v) if isinstance(v, Path) else v for k, v in vars(options).items() if not callable(v)}
-        whole = {"settings": settings, "fingerprint": task.fingerprint, "torch": torch.__version__, "runs": rows}
+        settings = {
+            k: str(v) if isinstance(v, Path) else v
+            for k, v in vars(options).items()
+            if not callable(v)
+        }
+        whole = {
+            "settings": settings,
+            "fingerprint": task.fingerprint,
+            "torch": torch.__version__,
+            "runs": rows,
+        }
         write_json(options.json, whole)
 
 
-def _one(arm: Arm, options: argparse.Namespace, seed: int, tick: Callable[[int], Any]) -> dict[str, Any]:
+def _one(
+    arm: Arm, options: argparse.Namespace, seed: int, tick: Callable[[int], Any]
+) -> dict[str, Any]:
     """One run: a seed decides the training examples, their order, the head and the change's starting values together."""
     model, data, objective = arm.slots(seed)
     start = time.perf_counter()
-    events = train(model, data, steps=options.steps, lr=arm.lr, size=options.size, objective=objective, seed=seed, readings=0)
+    events = train(
+        model,
+        data,
+        steps=options.steps,
+        lr=arm.lr,
+        size=options.size,
+        objective=objective,
+        seed=seed,
+        readings=0,
+    )
     losses = [(event.values["train/loss"], tick(1))[0] for event in events]
     seconds = time.perf_counter() - start
     test = evaluate(model, data, "test")
     # Last, since an objective may learn: what it learns here is no more the run's.
-    cost = dataclasses.asdict(measure(model, next(data.batches(options.size, torch.Generator().manual_seed(0))), objective))
+    cost = dataclasses.asdict(
+        measure(
+            model, next(data.batches(options.size, torch.Generator().manual_seed(0))), objective
+        )
+    )
     return {
         "arm": arm.name,
         "lr": arm.lr,

@@ -30,11 +30,15 @@ class Setting:
 
     def rows(self, seed: int) -> tuple[Task, ...]:
         """The tasks with the training rows of a seed."""
-        return tuple(task.take(self.examples, seed) if self.examples else task for task in self.tasks)
+        return tuple(
+            task.take(self.examples, seed) if self.examples else task for task in self.tasks
+        )
 
     def fresh(self, seed: int, *spaces: Space) -> Adapted:
         """The base with a new head."""
-        return Adapted(self.base.fresh_heads(seed), *(seeded(space, seed) for space in spaces), seed=seed)
+        return Adapted(
+            self.base.fresh_heads(seed), *(seeded(space, seed) for space in spaces), seed=seed
+        )
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,11 @@ def seeded(space: Any, seed: int) -> Any:
 
 def with_head(space: Space, base: Net) -> tuple[Space, ...]:
     """The space, and the head beside it unless the space moves a head already."""
-    return (space,) if any(name.startswith("heads.") for name in space.changes(base)) else (space, HEAD)
+    return (
+        (space,)
+        if any(name.startswith("heads.") for name in space.changes(base))
+        else (space, HEAD)
+    )
 
 
 def judges(setting: Setting) -> list[Arm]:
@@ -62,10 +70,19 @@ def judges(setting: Setting) -> list[Arm]:
     def alone(*spaces: Space) -> Callable[[int], Slots]:
         return lambda seed: (setting.fresh(seed, *spaces), setting.rows(seed)[0], supervised)
 
-    return [Arm("full fine-tuning", setting.full_lr, alone()), Arm("frozen body", HEAD_LR, alone(HEAD))]
+    return [
+        Arm("full fine-tuning", setting.full_lr, alone()),
+        Arm("frozen body", HEAD_LR, alone(HEAD)),
+    ]
 
 
 def of_space(space: Space, setting: Setting) -> list[Arm]:
     """A space on the first task."""
     spaces = with_head(space, setting.base)
-    return [Arm(str(space), setting.lr, lambda seed: (setting.fresh(seed, *spaces), setting.rows(seed)[0], supervised))]
+    return [
+        Arm(
+            str(space),
+            setting.lr,
+            lambda seed: (setting.fresh(seed, *spaces), setting.rows(seed)[0], supervised),
+        )
+    ]

@@ -35,25 +35,44 @@ class Distilled:
 
     def arms(self, setting: Setting) -> list[Arm]:
         every = range(getattr(setting.base.body.config, "num_hidden_layers", 0))
-        kept = tuple(int(number) for number in numbers("blocks", self.blocks)) if self.blocks else tuple(every[::2])
+        kept = (
+            tuple(int(number) for number in numbers("blocks", self.blocks))
+            if self.blocks
+            else tuple(every[::2])
+        )
         small = replace(setting, base=student(setting.base, kept))
 
         def taught(seed: int) -> Slots:
             teacher = setting.fresh(seed)
             for _ in train(
-                teacher, setting.rows(seed)[0], steps=setting.steps, lr=setting.full_lr, size=setting.size, seed=seed, readings=0
+                teacher,
+                setting.rows(seed)[0],
+                steps=setting.steps,
+                lr=setting.full_lr,
+                size=setting.size,
+                seed=seed,
+                readings=0,
             ):
                 pass
             task = setting.tasks[0]
-            transfer = unlabelled(task.take(len(task.train), seed), keep=len(setting.rows(seed)[0].train))
-            return small.fresh(seed), transfer, Distillation(Teacher(teacher), self.temperature, self.weight)
+            transfer = unlabelled(
+                task.take(len(task.train), seed), keep=len(setting.rows(seed)[0].train)
+            )
+            return (
+                small.fresh(seed),
+                transfer,
+                Distillation(Teacher(teacher), self.temperature, self.weight),
+            )
 
         def alone(seed: int) -> Slots:
             return small.fresh(seed), small.rows(seed)[0], supervised
 
         named = f"blocks {', '.join(map(str, kept))} of {len(every)}"
         says = f"Distillation(temperature={self.temperature:g}, weight={self.weight:g})"
-        return [Arm(f"{says} into {named}", setting.full_lr, taught), Arm(f"{named}, the labels alone", setting.full_lr, alone)]
+        return [
+            Arm(f"{says} into {named}", setting.full_lr, taught),
+            Arm(f"{named}, the labels alone", setting.full_lr, alone),
+        ]
 
 
 @dataclass(frozen=True)
@@ -74,7 +93,13 @@ class Sharing:
         def slots(seed: int) -> Slots:
             return setting.fresh(seed), *self.filled(setting.rows(seed), seed)
 
-        return [Arm(f"{type(self).__name__} of {', '.join(task.name for task in setting.tasks)}", setting.full_lr, slots)]
+        return [
+            Arm(
+                f"{type(self).__name__} of {', '.join(task.name for task in setting.tasks)}",
+                setting.full_lr,
+                slots,
+            )
+        ]
 
 
 @dataclass(frozen=True)
@@ -84,7 +109,9 @@ class Mixing(Sharing):
     shares: str = ""
 
     def filled(self, tasks: tuple[Task, ...], seed: int) -> tuple[Data, Objective]:
-        return Mixture(tasks, numbers("shares", self.shares) if self.shares else (1.0,) * len(tasks)), supervised
+        return Mixture(
+            tasks, numbers("shares", self.shares) if self.shares else (1.0,) * len(tasks)
+        ), supervised
 
 
 @dataclass(frozen=True)
@@ -96,8 +123,12 @@ class Weighing(Sharing):
     def filled(self, tasks: tuple[Task, ...], seed: int) -> tuple[Data, Objective]:
         weights = numbers("weights", self.weights) if self.weights else (1.0,) * len(tasks)
         if len(weights) != len(tasks):
-            raise ValueError(f"there must be one weight for each task, got {len(weights)} for {len(tasks)}; that of --task comes first")
-        return Together(tasks), Weighted(dict(zip((task.name for task in tasks), weights, strict=True)))
+            raise ValueError(
+                f"there must be one weight for each task, got {len(weights)} for {len(tasks)}; that of --task comes first"
+            )
+        return Together(tasks), Weighted(
+            dict(zip((task.name for task in tasks), weights, strict=True))
+        )
 
 
 class UncertaintyWeighting(Sharing):
@@ -135,12 +166,24 @@ SEVERAL: dict[str, type[Any]] = {
 
 def found() -> dict[str, type[Any]]:
     """What can be run, by its name: each space that a file of `ftkit.techniques` defines, distillation, and several tasks."""
-    return {**{space.__name__.lower(): space for space in _spaces()}, "distillation": Distilled, **SEVERAL}
+    return {
+        **{space.__name__.lower(): space for space in _spaces()},
+        "distillation": Distilled,
+        **SEVERAL,
+    }
 
 
 def _spaces() -> Iterator[type[Any]]:
-    modules = (importlib.import_module(f"ftkit.techniques.{found.name}") for found in pkgutil.iter_modules(techniques.__path__))
-    classes = (c for module in modules for _, c in inspect.getmembers(module, inspect.isclass) if c.__module__ == module.__name__)
+    modules = (
+        importlib.import_module(f"ftkit.techniques.{found.name}")
+        for found in pkgutil.iter_modules(techniques.__path__)
+    )
+    classes = (
+        c
+        for module in modules
+        for _, c in inspect.getmembers(module, inspect.isclass)
+        if c.__module__ == module.__name__
+    )
     return (c for c in classes if dataclasses.is_dataclass(c) and hasattr(c, "changes"))
 
 

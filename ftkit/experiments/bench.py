@@ -47,7 +47,10 @@ BENCHES = {
 
 DISTANCES = (0.0, 0.25, 0.5, 0.75, 1.0)
 FAR_TASKS = {
-    **{f"library, {share:.0%} foreign": replace(BENCHES["library"], permuted=share) for share in DISTANCES[1:]},
+    **{
+        f"library, {share:.0%} foreign": replace(BENCHES["library"], permuted=share)
+        for share in DISTANCES[1:]
+    },
     "digits as text": Bench("mini", "digits-as-text", 800, *_MINI),
 }
 """Farther and farther from what the base has read: a growing share of the words means another word; and no words at all."""
@@ -110,7 +113,17 @@ def fine_tuning(
     data = task.take(place(on).examples if examples is None else examples, seed)
     model = Adapted(net or base.fresh_heads(seed), *spaces, seed=seed)
     done = between(model) if between else None
-    for event in train(model, data, steps=steps, size=size, lr=lr, head_lr=head_lr, seed=seed, valid_rows=VALID_ROWS, look=look):
+    for event in train(
+        model,
+        data,
+        steps=steps,
+        size=size,
+        lr=lr,
+        head_lr=head_lr,
+        seed=seed,
+        valid_rows=VALID_ROWS,
+        look=look,
+    ):
         if done and event.stage == "train":
             done(event.step)
         yield event
@@ -124,7 +137,9 @@ def fine_tuning(
 def tested(**read: Evaluation) -> Event:
     """What was read of test, by name: accuracies, and which items were right. Once, for settings that were chosen before."""
     right = {f"test/{name}": packed(reading.correct.numpy()) for name, reading in read.items()}
-    return Event(STEPS, "test", {f"test/{name}": reading.accuracy for name, reading in read.items()}, right)
+    return Event(
+        STEPS, "test", {f"test/{name}": reading.accuracy for name, reading in read.items()}, right
+    )
 
 
 def rail(
@@ -145,7 +160,17 @@ def rail(
     if method not in (FULL, FROZEN):
         raise ValueError(f"method must be {FULL} or {FROZEN}, got {method!r}")
     spaces, head_lr = ((HEAD,), lr) if method == FROZEN else ((), HEAD_LR)
-    yield from fine_tuning(on, *spaces, lr=lr, head_lr=head_lr, seed=seed, test=test, examples=examples, size=size, after=after)
+    yield from fine_tuning(
+        on,
+        *spaces,
+        lr=lr,
+        head_lr=head_lr,
+        seed=seed,
+        test=test,
+        examples=examples,
+        size=size,
+        after=after,
+    )
 
 
 @lru_cache(maxsize=1024)
@@ -154,4 +179,8 @@ def bill(on: str, *spaces: Space) -> Event:
     base, task = load(on)
     model, data = Adapted(base, *spaces), task.take(place(on).examples, 0)
     batch = next(data.batches(SIZE, torch.Generator().manual_seed(0)))
-    return Event(STEPS, "cost", {f"cost/{name}": float(value) for name, value in asdict(measure(model, batch)).items()})
+    return Event(
+        STEPS,
+        "cost",
+        {f"cost/{name}": float(value) for name, value in asdict(measure(model, batch)).items()},
+    )

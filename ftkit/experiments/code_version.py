@@ -19,9 +19,16 @@ def version(trial: Callable[..., Any]) -> str:
         trial = trial.func
     module = inspect.getmodule(trial)
     file = getattr(module, "__file__", None)
-    first = Path(file).read_text(encoding="utf8") if file and Path(file).is_file() else inspect.getsource(trial)
+    first = (
+        Path(file).read_text(encoding="utf8")
+        if file and Path(file).is_file()
+        else inspect.getsource(trial)
+    )
     digest = hashlib.blake2b(digest_size=4)
-    for text in (plain(first), *(plain(path.read_text(encoding="utf8")) for path in reached(first))):
+    for text in (
+        plain(first),
+        *(plain(path.read_text(encoding="utf8")) for path in reached(first)),
+    ):
         digest.update(text.encode())
     return digest.hexdigest()
 
@@ -34,7 +41,10 @@ def named(trial: Callable[..., Any]) -> str:
     """
     if not isinstance(trial, partial):
         return f"{trial.__module__}.{trial.__qualname__}"
-    fixed = [*map(_said, trial.args), *(f"{name}={_said(value)}" for name, value in sorted(trial.keywords.items()))]
+    fixed = [
+        *map(_said, trial.args),
+        *(f"{name}={_said(value)}" for name, value in sorted(trial.keywords.items())),
+    ]
     return f"{named(trial.func)}({', '.join(fixed)})"
 
 
@@ -47,7 +57,12 @@ def plain(source: str) -> str:
     tree = ast.parse(source)
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
-        if isinstance(body, list) and body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
+        if (
+            isinstance(body, list)
+            and body
+            and isinstance(body[0], ast.Expr)
+            and isinstance(body[0].value, ast.Constant)
+        ):
             body[0].value.value = ""
     return ast.unparse(tree)
 
@@ -77,4 +92,11 @@ def _imports(source: str) -> set[Path]:
 def _file(name: str) -> Path | None:
     """The file of a module of this package by its name; None for what is no module, such as a class."""
     stem = ROOT.joinpath(*name.split(".")[1:])
-    return next((path for path in (stem.with_suffix(".py"), stem / "__init__.py") if path.is_file() and path != ROOT / "__init__.py"), None)
+    return next(
+        (
+            path
+            for path in (stem.with_suffix(".py"), stem / "__init__.py")
+            if path.is_file() and path != ROOT / "__init__.py"
+        ),
+        None,
+    )

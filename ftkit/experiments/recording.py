@@ -84,13 +84,25 @@ def standing(kept: Path) -> pd.DataFrame:
         ValueError: no run has been kept there.
     """
     if not kept.is_file() or (found := runs(kept)).empty:
-        raise ValueError(f"there must be runs to show, got none in {kept.name}; start make results first")
-    told = [name for name in found.columns if name not in ("readings", "error", "seconds", "code", "data", "test")]
-    rows = [{**{name: row[name] for name in told}, **end} for _, row in found.iterrows() if (end := _end(row["readings"]))]
+        raise ValueError(
+            f"there must be runs to show, got none in {kept.name}; start make results first"
+        )
+    told = [
+        name
+        for name in found.columns
+        if name not in ("readings", "error", "seconds", "code", "data", "test")
+    ]
+    rows = [
+        {**{name: row[name] for name in told}, **end}
+        for _, row in found.iterrows()
+        if (end := _end(row["readings"]))
+    ]
     by = [name for name in told if name != "seed"]
     table = pd.DataFrame(rows).drop_duplicates(told)
     table[by] = table[by].fillna("")
-    return summary(table, by).sort_values(["trial", "mean"], ascending=[True, False], ignore_index=True)
+    return summary(table, by).sort_values(
+        ["trial", "mean"], ascending=[True, False], ignore_index=True
+    )
 
 
 def _end(readings: Sequence[Sequence[Any]]) -> dict[str, float]:
@@ -123,7 +135,12 @@ def finals(tuning: pd.DataFrame, by: Sequence[str], seeds: Sequence[int]) -> lis
 
 
 def settled(
-    trial: Trial, jobs: Sequence[Settings], by: Sequence[str], seeds: Sequence[int], executor: Executor | None, keep: Sequence[str] = KEPT
+    trial: Trial,
+    jobs: Sequence[Settings],
+    by: Sequence[str],
+    seeds: Sequence[int],
+    executor: Executor | None,
+    keep: Sequence[str] = KEPT,
 ) -> pd.DataFrame:
     """The runs of `jobs`, and for each group of `by` its best learning rate on valid again, with all `seeds` and reading test.
 
@@ -135,12 +152,17 @@ def settled(
         if not (more := beyond(tuning, jobs, by)):
             break
         tuning = pd.concat([tuning, sweep(trial, more, executor)], ignore_index=True)
-    both = pd.concat([sweep(trial, finals(tuning, by, seeds), executor, keep=keep).drop(columns="test"), tuning], ignore_index=True)
+    both = pd.concat(
+        [sweep(trial, finals(tuning, by, seeds), executor, keep=keep).drop(columns="test"), tuning],
+        ignore_index=True,
+    )
     names = [name for name in both.columns if name != "value"]
     return both.drop_duplicates(names, ignore_index=True)
 
 
-def beyond(tuning: pd.DataFrame, jobs: Sequence[Settings], by: Sequence[str]) -> list[dict[str, Any]]:
+def beyond(
+    tuning: pd.DataFrame, jobs: Sequence[Settings], by: Sequence[str]
+) -> list[dict[str, Any]]:
     """For each group of `by` whose best rate lies at the edge of those tried: its jobs at that rate, moved to the next one outside."""
     more = []
     for key, lr in tuned(tuning, by).items():

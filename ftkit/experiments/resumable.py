@@ -41,14 +41,18 @@ class Remembering(Executor):
         try:
             self._alone.acquire()
         except Timeout:
-            raise ValueError(f"{path.name} must have one writer, got a second; wait for the other sweep, or name another file") from None
+            raise ValueError(
+                f"{path.name} must have one writer, got a second; wait for the other sweep, or name another file"
+            ) from None
         self._file = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._file.execute("PRAGMA journal_mode=WAL")
         self._file.execute(TABLE)
         self._turn, self._under_way = Condition(), dict[str, Future[Any]]()
         self._codes, self._made = dict[Any, str](), dict[Future[Any], Future[Any]]()
 
-    def submit(self, run: Callable[..., Any], trial: Any, settings: Mapping[str, Any], /, *more: Any) -> Future[Any]:  # type: ignore[override]
+    def submit(
+        self, run: Callable[..., Any], trial: Any, settings: Mapping[str, Any], /, *more: Any
+    ) -> Future[Any]:  # type: ignore[override]
         """The answer of `run(trial, settings, *more)`: a dictionary by text, of numbers, texts, and lists and dictionaries of such.
 
         Raises:
@@ -64,7 +68,11 @@ class Remembering(Executor):
         if row:
             answer.set_result(json.loads(row[0]))
         else:
-            made = self._executor.submit(run, trial, settings, *more) if self._executor else _here(run, trial, settings, *more)
+            made = (
+                self._executor.submit(run, trial, settings, *more)
+                if self._executor
+                else _here(run, trial, settings, *more)
+            )
             self._made[made] = answer
             made.add_done_callback(lambda done: self._write(done, answer, key, about))
         return answer
@@ -74,20 +82,36 @@ class Remembering(Executor):
         """The version of the code of every trial that was asked for so far, by the trial's name."""
         return {named(trial): version for trial, version in self._codes.items()}
 
-    def _about(self, trial: Any, settings: Mapping[str, Any], more: tuple[Any, ...]) -> tuple[str, ...]:
+    def _about(
+        self, trial: Any, settings: Mapping[str, Any], more: tuple[Any, ...]
+    ) -> tuple[str, ...]:
         if trial not in self._codes:
             self._codes[trial] = version(trial)
         try:
-            return (named(trial), json.dumps(dict(sorted(settings.items()))), json.dumps(more), self._codes[trial], self._data)
+            return (
+                named(trial),
+                json.dumps(dict(sorted(settings.items()))),
+                json.dumps(more),
+                self._codes[trial],
+                self._data,
+            )
         except TypeError as error:
-            raise ValueError(f"what decides a run must be numbers and texts, got {dict(settings)!r}: {error}") from None
+            raise ValueError(
+                f"what decides a run must be numbers and texts, got {dict(settings)!r}: {error}"
+            ) from None
 
-    def _write(self, done: "Future[Any]", answer: "Future[Any]", key: str, about: tuple[str, ...]) -> None:
+    def _write(
+        self, done: "Future[Any]", answer: "Future[Any]", key: str, about: tuple[str, ...]
+    ) -> None:
         try:
             text = json.dumps(done.result(timeout=0))
             with self._turn:
-                self._file.execute("INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, ?)", (key, *about, text))
-        except BaseException as error:  # whatever it is, whoever waits for the answer must hear of it
+                self._file.execute(
+                    "INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, ?)", (key, *about, text)
+                )
+        except (
+            BaseException
+        ) as error:  # whatever it is, whoever waits for the answer must hear of it
             if answer.set_running_or_notify_cancel():
                 answer.set_exception(error)
         else:
@@ -123,5 +147,22 @@ def runs(path: Path) -> pd.DataFrame:
     It may be read while a sweep writes, from the moment the file is there."""
     with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as file:
         begun = file.execute("SELECT 1 FROM sqlite_master WHERE name = 'runs'").fetchone()
-        rows = file.execute("SELECT trial, settings, code, data, answer FROM runs ORDER BY rowid").fetchall() if begun else []
-    return pd.DataFrame([{"trial": row[0], **json.loads(row[1]), "code": row[2], "data": row[3], **json.loads(row[4])} for row in rows])
+        rows = (
+            file.execute(
+                "SELECT trial, settings, code, data, answer FROM runs ORDER BY rowid"
+            ).fetchall()
+            if begun
+            else []
+        )
+    return pd.DataFrame(
+        [
+            {
+                "trial": row[0],
+                **json.loads(row[1]),
+                "code": row[2],
+                "data": row[3],
+                **json.loads(row[4]),
+            }
+            for row in rows
+        ]
+    )

@@ -48,7 +48,9 @@ def in_turns(steps: Mapping[str, Callable[[], object]], rounds: int) -> dict[str
     return {name: median(values) for name, values in times.items()}
 
 
-def stepper(model: nn.Module, batches: Sequence[Any], objective: Objective = supervised) -> Callable[[], float]:
+def stepper(
+    model: nn.Module, batches: Sequence[Any], objective: Objective = supervised
+) -> Callable[[], float]:
     """A function that takes one AdamW step on the next of some batches, with clipping as `train` does, and returns its seconds.
 
     For any model and batches that the objective reads; `supervised` wants logits.

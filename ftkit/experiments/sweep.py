@@ -30,10 +30,17 @@ def grid(**values: Iterable[Any]) -> list[dict[str, Any]]:
     >>> grid(rank=[1, 2], seed=[0])
     [{'rank': 1, 'seed': 0}, {'rank': 2, 'seed': 0}]
     """
-    return [dict(zip(values, combination, strict=True)) for combination in product(*values.values())]
+    return [
+        dict(zip(values, combination, strict=True)) for combination in product(*values.values())
+    ]
 
 
-def sweep(trial: Trial, jobs: Sequence[Settings], executor: Executor | None = None, keep: Sequence[str] = KEPT) -> pd.DataFrame:
+def sweep(
+    trial: Trial,
+    jobs: Sequence[Settings],
+    executor: Executor | None = None,
+    keep: Sequence[str] = KEPT,
+) -> pd.DataFrame:
     """Runs `trial` once for each of `jobs` and returns the readings of the stages in `keep`, in the order of the jobs.
 
     Args:
@@ -58,8 +65,12 @@ def sweep(trial: Trial, jobs: Sequence[Settings], executor: Executor | None = No
                     future.cancel()
                 raise
     if failed := [answer["error"] for answer in answers if answer["error"]]:
-        warnings.warn(f"{len(failed)} of {len(jobs)} runs failed; the first: {failed[0]}", stacklevel=2)
-    return pd.DataFrame([row for job, answer in zip(jobs, answers, strict=True) for row in _rows(job, answer)])
+        warnings.warn(
+            f"{len(failed)} of {len(jobs)} runs failed; the first: {failed[0]}", stacklevel=2
+        )
+    return pd.DataFrame(
+        [row for job, answer in zip(jobs, answers, strict=True) for row in _rows(job, answer)]
+    )
 
 
 def run(trial: Trial, job: Settings, keep: Sequence[str] = KEPT) -> dict[str, Any]:
@@ -72,7 +83,10 @@ def run(trial: Trial, job: Settings, keep: Sequence[str] = KEPT) -> dict[str, An
             step = event.step
             if event.stage in keep:
                 told = event.items
-                readings += [[step, name, float(value), *([told[name]] if name in told else [])] for name, value in event.values.items()]
+                readings += [
+                    [step, name, float(value), *([told[name]] if name in told else [])]
+                    for name, value in event.values.items()
+                ]
     except Diverged:
         readings.append([step, "diverged", 1.0])
     except Exception as wrong:
@@ -99,7 +113,9 @@ class Replay:
         rows = where(self.table, **settings)
         if rows.empty:
             names = ", ".join(name for name in self.table.columns if name not in READING)
-            raise ValueError(f"a replayed run must be one that was recorded ({names}), got {settings}; choose other settings")
+            raise ValueError(
+                f"a replayed run must be one that was recorded ({names}), got {settings}; choose other settings"
+            )
         stages = rows["quantity"].str.split("/").str[0]
         for key, part in rows.groupby(["step", stages], sort=False):
             step, stage = (str(value) for value in key)  # type: ignore[attr-defined]
@@ -140,7 +156,15 @@ def summary(table: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     rows = []
     for key, part in table.groupby(list(by), sort=False):
         mean, low, high = interval(part["value"].tolist())
-        rows.append({**dict(zip(by, key, strict=True)), "mean": mean, "low": low, "high": high, "runs": len(part)})
+        rows.append(
+            {
+                **dict(zip(by, key, strict=True)),
+                "mean": mean,
+                "low": low,
+                "high": high,
+                "runs": len(part),
+            }
+        )
     return pd.DataFrame(rows, columns=[*by, "mean", "low", "high", "runs"])
 
 
@@ -155,7 +179,9 @@ def comparable(runs: pd.DataFrame, by: Sequence[str], setting: str = "lr") -> pd
     return runs[values == values.groupby([runs[name] for name in by]).transform("max")]
 
 
-def tuned(table: pd.DataFrame, by: Sequence[str], setting: str = "lr") -> dict[tuple[Any, ...], Any]:
+def tuned(
+    table: pd.DataFrame, by: Sequence[str], setting: str = "lr"
+) -> dict[tuple[Any, ...], Any]:
     """For each group of `by`, the value of `setting` whose mean over the seeds is best: last accuracies on valid, never on test.
 
     By the seeds that ran at every value, see `comparable`.

@@ -57,7 +57,13 @@ def layout(height: int, **others: Any) -> dict[str, Any]:
         "template": "none",
         "height": height,
         "margin": {"l": 52, "r": 14, "t": 34, "b": 40},
-        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "font": {"size": 11}},
+        "legend": {
+            "orientation": "h",
+            "x": 0,
+            "y": 1.02,
+            "yanchor": "bottom",
+            "font": {"size": 11},
+        },
         "font": {"size": 12},
         "hovermode": "closest",
         "uirevision": "keep",
@@ -89,7 +95,12 @@ def band(curve: Band, name: str, colour: str, axis: str = "y") -> list[Any]:
         yaxis=axis,
     )
     mean = scatter(
-        x=steps, y=list(curve["mean"]), name=name, mode="lines", line={"color": colour, "width": 1.5, "dash": "dash"}, yaxis=axis
+        x=steps,
+        y=list(curve["mean"]),
+        name=name,
+        mode="lines",
+        line={"color": colour, "width": 1.5, "dash": "dash"},
+        yaxis=axis,
     )
     return [strip, mean]
 
@@ -99,7 +110,12 @@ Curve = Sequence[tuple[int, float]]
 
 
 def learning(
-    accuracy: Sequence[Curve], loss: Curve, recorded: Band | None, colour: str, steps: int | None, floor: float | None = None
+    accuracy: Sequence[Curve],
+    loss: Curve,
+    recorded: Band | None,
+    colour: str,
+    steps: int | None,
+    floor: float | None = None,
 ) -> Spec:
     """Accuracy on valid over the steps, a curve a seed, on the recorded band; under it the loss on the training batches.
 
@@ -111,30 +127,75 @@ def learning(
         line = {"color": colour if single else faded(colour, 0.45), "width": 3 if single else 1.5}
         marker = {"size": 8, "color": colour}
         name = "this run" if single else f"{len(accuracy)} seeds"
-        traces.append(scatter(x=x, y=y, name=name, mode="lines+markers", line=line, marker=marker, showlegend=i == 0))
-    steps_done, losses = steps_done or [0], losses or [None]  # without a point the trace would take its axis with it
+        traces.append(
+            scatter(
+                x=x,
+                y=y,
+                name=name,
+                mode="lines+markers",
+                line=line,
+                marker=marker,
+                showlegend=i == 0,
+            )
+        )
+    steps_done, losses = (
+        steps_done or [0],
+        losses or [None],
+    )  # without a point the trace would take its axis with it
     end = max(steps or 0, steps_done[-1])
     if floor is not None:
         traces.append(_floor([0, end], floor))
-    traces.append(scatter(x=steps_done, y=losses, mode="lines", line={"color": colour, "width": 1.5}, showlegend=False, yaxis="y2"))
+    traces.append(
+        scatter(
+            x=steps_done,
+            y=losses,
+            mode="lines",
+            line={"color": colour, "width": 1.5},
+            showlegend=False,
+            yaxis="y2",
+        )
+    )
     axes = {
-        "xaxis": {"title": {"text": "step"}, "rangemode": "tozero", "anchor": "y2", **({"range": [0, end]} if steps else {})},
-        "yaxis": {"title": {"text": "accuracy on valid"}, "range": [0, 1], "domain": [0.36, 1], "tickformat": ".0%"},
-        "yaxis2": {"title": {"text": "loss"}, "rangemode": "tozero", "domain": [0, 0.24], "anchor": "x"},
+        "xaxis": {
+            "title": {"text": "step"},
+            "rangemode": "tozero",
+            "anchor": "y2",
+            **({"range": [0, end]} if steps else {}),
+        },
+        "yaxis": {
+            "title": {"text": "accuracy on valid"},
+            "range": [0, 1],
+            "domain": [0.36, 1],
+            "tickformat": ".0%",
+        },
+        "yaxis2": {
+            "title": {"text": "loss"},
+            "rangemode": "tozero",
+            "domain": [0, 0.24],
+            "anchor": "x",
+        },
     }
     return {"data": traces, "layout": layout(380, **axes)}
 
 
 def _floor(ends: Sequence[float], floor: float) -> Any:
     line = {"color": GREY, "width": 1.5, "dash": "dot"}
-    return scatter(x=list(ends), y=[floor, floor], mode="lines", line=line, name="always the most frequent answer")
+    return scatter(
+        x=list(ends),
+        y=[floor, floor],
+        mode="lines",
+        line=line,
+        name="always the most frequent answer",
+    )
 
 
 def _columns(curve: Curve) -> tuple[list[int], list[float | None]]:
     return [step for step, _ in curve], [value for _, value in curve]
 
 
-def trade_off(points: Sequence[Mapping[str, Any]], axis: str, here: Mapping[str, float] | None, colour: str) -> Spec:
+def trade_off(
+    points: Sequence[Mapping[str, Any]], axis: str, here: Mapping[str, float] | None, colour: str
+) -> Spec:
     """Accuracy against one entry of the bill.
 
     `points` are recorded: `name` (the method), `label`, `mean`, `low`, `high`, and the bill; `here` is the live run: `accuracy` and the
@@ -170,8 +231,17 @@ def trade_off(points: Sequence[Mapping[str, Any]], axis: str, here: Mapping[str,
             )
         )
     if here is not None:
-        marker = {"size": 15, "color": colour, "symbol": "star", "line": {"width": 1, "color": "white"}}
-        traces.append(scatter(x=[here[axis]], y=[here["accuracy"]], mode="markers", marker=marker, name="this run"))
+        marker = {
+            "size": 15,
+            "color": colour,
+            "symbol": "star",
+            "line": {"width": 1, "color": "white"},
+        }
+        traces.append(
+            scatter(
+                x=[here[axis]], y=[here["accuracy"]], mode="markers", marker=marker, name="this run"
+            )
+        )
     axes = {
         "xaxis": {"type": "log", "title": {"text": AXES[axis]}, "exponentformat": "SI", "dtick": 1},
         "yaxis": {"title": {"text": "accuracy on valid"}, "tickformat": ".0%"},
@@ -183,6 +253,10 @@ def _apart(points: Sequence[Mapping[str, Any]], axis: str, height: float) -> lis
     """The labels of points, best first; what would stand on a better one's, at its cost and within a twentieth of the height, has none."""
     shown: list[Mapping[str, Any]] = []
     for point in sorted(points, key=lambda point: -point["mean"]):
-        if not any(abs(math.log(point[axis] / other[axis])) < 0.1 and other["mean"] - point["mean"] < height / 20 for other in shown):
+        if not any(
+            abs(math.log(point[axis] / other[axis])) < 0.1
+            and other["mean"] - point["mean"] < height / 20
+            for other in shown
+        ):
             shown.append(point)
     return [str(point["label"]) if point in shown else "" for point in points]

@@ -9,7 +9,11 @@ def short(name: str) -> str:
     >>> short("body.encoder.layer.1.attention.output.dense.weight"), short("body.encoder.layer.1.output.dense.weight")
     ('1 attention output', '1 output')
     """
-    parts = [part for part in name.split(".") if part not in ("body", "encoder", "layer", "layers", "self", "dense", "weight", "mlp")]
+    parts = [
+        part
+        for part in name.split(".")
+        if part not in ("body", "encoder", "layer", "layers", "self", "dense", "weight", "mlp")
+    ]
     if len(parts) > 2 and parts[-1] != "output":
         parts = [parts[0], parts[-1]]
     return " ".join(parts)

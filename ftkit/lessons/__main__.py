@@ -35,12 +35,31 @@ STUDIES = {
 
 def main(asked: list[str] | None = None) -> None:
     """Runs what the command line asks for."""
-    parser = argparse.ArgumentParser(prog="make results", description="The recorded experiments anew; no run is made twice.")
-    parser.add_argument("lessons", nargs="*", metavar="LESSON", help=f"{', '.join(STUDIES)}; all by default")
-    parser.add_argument("--seeds", type=int, metavar="N", help="only the first N seeds, written beside the record")
-    parser.add_argument("--dask", metavar="ADDRESS", help='the scheduler of a Dask cluster that makes the runs, or "local" for one here')
-    parser.add_argument("--standing", action="store_true", help="only show what has been found so far; may be asked while runs are made")
-    parser.add_argument("--every", type=float, metavar="SECONDS", help="with --standing: show it again and again, until Ctrl-C")
+    parser = argparse.ArgumentParser(
+        prog="make results", description="The recorded experiments anew; no run is made twice."
+    )
+    parser.add_argument(
+        "lessons", nargs="*", metavar="LESSON", help=f"{', '.join(STUDIES)}; all by default"
+    )
+    parser.add_argument(
+        "--seeds", type=int, metavar="N", help="only the first N seeds, written beside the record"
+    )
+    parser.add_argument(
+        "--dask",
+        metavar="ADDRESS",
+        help='the scheduler of a Dask cluster that makes the runs, or "local" for one here',
+    )
+    parser.add_argument(
+        "--standing",
+        action="store_true",
+        help="only show what has been found so far; may be asked while runs are made",
+    )
+    parser.add_argument(
+        "--every",
+        type=float,
+        metavar="SECONDS",
+        help="with --standing: show it again and again, until Ctrl-C",
+    )
     given = parser.parse_args(asked)
     if unknown := set(given.lessons) - set(STUDIES):
         parser.error(f"LESSON must be one of {', '.join(STUDIES)}, got {min(unknown)}")
@@ -59,7 +78,9 @@ def main(asked: list[str] | None = None) -> None:
                 parser.error(str(error))
         else:
             with dask(given.dask) if given.dask else nullcontext():
-                study.main(path) if given.seeds is None else study.main(part(path, given.seeds), seeds=range(given.seeds))
+                study.main(path) if given.seeds is None else study.main(
+                    part(path, given.seeds), seeds=range(given.seeds)
+                )
 
 
 def show(path: Path, lesson: str, every: float | None = None) -> None:
@@ -84,7 +105,11 @@ def dask(address: str) -> Iterator[None]:
 
     with ExitStack() as stack:
         if address == "local":
-            address = stack.enter_context(LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None))
+            address = stack.enter_context(
+                LocalCluster(
+                    n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+                )
+            )
         client = stack.enter_context(Client(address))
         client.run(one_thread)
         stack.enter_context(made_by(client.get_executor()))

@@ -33,7 +33,9 @@ def select(model: nn.Module, where: str) -> dict[str, nn.Parameter]:
         ValueError: a pattern fits no weight, and the nearest names are given; or `where` is no text.
     """
     if not isinstance(where, str):
-        raise ValueError(f"where must be a text, patterns with commas between, got {where!r}; 'body.*' is the whole body")
+        raise ValueError(
+            f"where must be a text, patterns with commas between, got {where!r}; 'body.*' is the whole body"
+        )
     first = {id(weight): name for name, weight in model.named_parameters()}
     every = dict(model.named_parameters(remove_duplicate=False))
     found: dict[str, nn.Parameter] = {}
@@ -48,13 +50,19 @@ def select(model: nn.Module, where: str) -> dict[str, nn.Parameter]:
 
 def linear_layers(model: nn.Module) -> dict[str, nn.Module]:
     """`{weight name: layer}` of every linear layer of `model` (`nn.Linear`, or GPT-2's `Conv1D`, which stores its weight transposed)."""
-    return {f"{name}.weight": layer for name, layer in model.named_modules() if isinstance(layer, nn.Linear | Conv1D)}
+    return {
+        f"{name}.weight": layer
+        for name, layer in model.named_modules()
+        if isinstance(layer, nn.Linear | Conv1D)
+    }
 
 
 def twin(base: Module, requires_grad: bool = False) -> Module:
     """A copy of the module tree of `base` that stands on the same memory: new layers, no new numbers."""
     memo: dict[int, Any] = {id(t): t for t in base.buffers()}
-    memo |= {id(p): nn.Parameter(p.detach(), requires_grad=requires_grad) for p in base.parameters()}
+    memo |= {
+        id(p): nn.Parameter(p.detach(), requires_grad=requires_grad) for p in base.parameters()
+    }
     return copy.deepcopy(base, memo)
 
 
@@ -83,7 +91,9 @@ class Adapted(nn.Module):
         for space in spaces:
             for name, change in space.changes(base).items():
                 if name in owner:
-                    raise ValueError(f"both {owner[name]} and {space} change {name!r}; narrow one of them")
+                    raise ValueError(
+                        f"both {owner[name]} and {space} change {name!r}; narrow one of them"
+                    )
                 owner[name], self.changes[name] = space, change
         if not spaces:
             self.changes = {name: Dense(weight) for name, weight in base.named_parameters()}
@@ -113,7 +123,12 @@ class Adapted(nn.Module):
 
     def trainable(self, prefix: str = "") -> list[nn.Parameter]:
         """The numbers that train, of the weights whose name starts with `prefix`."""
-        return [p for name, change in self.changes.items() if name.startswith(prefix) for p in change.parameters()]
+        return [
+            p
+            for name, change in self.changes.items()
+            if name.startswith(prefix)
+            for p in change.parameters()
+        ]
 
     def moves(self, prefix: str) -> bool:
         """Whether any weight whose name starts with `prefix` may move."""
@@ -155,13 +170,21 @@ def _tree(changes: dict[str, Change]) -> nn.Module:
 def _changed_twin(base: Module, changes: dict[str, Change]) -> Module:
     """A twin of `base` that computes with the changed weights; a weight tied in the base is changed in all its places."""
     net = twin(base)
-    by_memory = {id(weight): changes[name] for name, weight in net.named_parameters() if name in changes}
+    by_memory = {
+        id(weight): changes[name] for name, weight in net.named_parameters() if name in changes
+    }
     for module in net.modules():
-        own = {attr: by_memory[id(w)] for attr, w in module._parameters.items() if w is not None and id(w) in by_memory}
+        own = {
+            attr: by_memory[id(w)]
+            for attr, w in module._parameters.items()
+            if w is not None and id(w) in by_memory
+        }
         for attr, change in own.items():
             if isinstance(change, Dense):
                 module._parameters[attr] = change.value
-        if computed := {attr: change for attr, change in own.items() if not isinstance(change, Dense)}:
+        if computed := {
+            attr: change for attr, change in own.items() if not isinstance(change, Dense)
+        }:
             module.forward = _changed_forward(module, computed)  # type: ignore[method-assign]
     return net
 
@@ -172,7 +195,11 @@ def _changed_forward(module: nn.Module, changes: dict[str, Change]) -> Callable[
     if isinstance(module, nn.Linear | Conv1D) and isinstance(change, LinearChange):
         beside = changes.get("bias", lambda bias: bias)
         return lambda x: change.linear(x, module.weight, beside(module.bias))
-    if type(module) is nn.Embedding and isinstance(change, EmbeddingChange) and not (module.max_norm or module.scale_grad_by_freq):
+    if (
+        type(module) is nn.Embedding
+        and isinstance(change, EmbeddingChange)
+        and not (module.max_norm or module.scale_grad_by_freq)
+    ):
         return lambda ids: change.embedding(ids, module.weight, module.padding_idx)
     plain = copy.copy(module)
 

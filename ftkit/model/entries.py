@@ -40,8 +40,12 @@ class _Formed(torch.autograd.Function):
     """A linear layer with `change` in its weight, which is formed in each pass anew: nothing of the weight's size outlives a pass."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, values: Tensor, change: Scattered) -> Tensor:
-        ctx.save_for_backward(x, weight, values)  # values, so that autograd notices an update between the two passes
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, values: Tensor, change: Scattered
+    ) -> Tensor:
+        ctx.save_for_backward(
+            x, weight, values
+        )  # values, so that autograd notices an update between the two passes
         ctx.change = change
         return F.linear(x, change.laid_out(weight), bias)
 
@@ -71,7 +75,9 @@ class Entries(Scattered, EmbeddingChange):
         super().__init__()
         last = min(weight.numel(), 2**31) - 1
         if outside := [i for i in (int(indices.min()), int(indices.max())) if not 0 <= i <= last]:
-            raise ValueError(f"indices must be from 0 to {last} in {tuple(weight.shape)}, got {outside[0]}; choose them for this base")
+            raise ValueError(
+                f"indices must be from 0 to {last} in {tuple(weight.shape)}, got {outside[0]}; choose them for this base"
+            )
         self.transposed = transposed
         self.values = nn.Parameter(weight.new_zeros(len(indices)))
         self.register_buffer("indices", indices.to(weight.device, torch.int32))
@@ -85,7 +91,9 @@ class Entries(Scattered, EmbeddingChange):
 
     def embedding(self, ids: Tensor, weight: Tensor, padding: int | None) -> Tensor:
         (height, width), (asked, places) = weight.shape, ids.long().unique(return_inverse=True)
-        place = asked.new_full((height,), -1).index_copy_(0, asked, torch.arange(len(asked), device=asked.device))
+        place = asked.new_full((height,), -1).index_copy_(
+            0, asked, torch.arange(len(asked), device=asked.device)
+        )
         at = place[self.indices // width]
         here = (at >= 0).nonzero().squeeze(1)
         values, flat = self.values[here], at[here] * width + self.indices[here] % width
@@ -109,13 +117,29 @@ class Chosen:
     """
 
     def __init__(self, entries: Mapping[str, Tensor]) -> None:
-        if strange := [name for name, indices in entries.items() if not isinstance(indices, Tensor) or indices.is_floating_point()]:
-            raise ValueError(f"positions must be tensors of whole numbers, got others for {strange[0]!r}; torch.tensor([0, 5]) names two")
-        given = {name: entries[name].detach().cpu().flatten().sort().values for name in sorted(entries) if entries[name].numel()}
+        if strange := [
+            name
+            for name, indices in entries.items()
+            if not isinstance(indices, Tensor) or indices.is_floating_point()
+        ]:
+            raise ValueError(
+                f"positions must be tensors of whole numbers, got others for {strange[0]!r}; torch.tensor([0, 5]) names two"
+            )
+        given = {
+            name: entries[name].detach().cpu().flatten().sort().values
+            for name in sorted(entries)
+            if entries[name].numel()
+        }
         if not given:
-            raise ValueError("at least one entry must be chosen, got none; for no change at all, leave it out")
-        if twice := [name for name, indices in given.items() if len(indices.unique()) < len(indices)]:
-            raise ValueError(f"each entry must be named once, got one of {twice[0]!r} twice; use unique()")
+            raise ValueError(
+                "at least one entry must be chosen, got none; for no change at all, leave it out"
+            )
+        if twice := [
+            name for name, indices in given.items() if len(indices.unique()) < len(indices)
+        ]:
+            raise ValueError(
+                f"each entry must be named once, got one of {twice[0]!r} twice; use unique()"
+            )
         self.entries = given
         content = hashlib.blake2b(digest_size=16)
         for name, indices in given.items():
@@ -129,7 +153,13 @@ class Chosen:
         Raises:
             ValueError: there are none.
         """
-        return cls({name: change.indices for name, change in model.changes.items() if isinstance(change, Entries)})
+        return cls(
+            {
+                name: change.indices
+                for name, change in model.changes.items()
+                if isinstance(change, Entries)
+            }
+        )
 
     def __len__(self) -> int:
         return sum(map(len, self.entries.values()))
@@ -147,8 +177,13 @@ class Chosen:
     def changes(self, model: nn.Module) -> dict[str, Change]:
         weights, layers = dict(model.named_parameters()), linear_layers(model)
         if missing := [name for name in self.entries if name not in weights]:
-            raise ValueError(f"every weight of {self} must be in the base, got {missing[0]!r}, which is not; choose them for this base")
-        return {name: Entries(weights[name], i, isinstance(layers.get(name), Conv1D)) for name, i in self.entries.items()}
+            raise ValueError(
+                f"every weight of {self} must be in the base, got {missing[0]!r}, which is not; choose them for this base"
+            )
+        return {
+            name: Entries(weights[name], i, isinstance(layers.get(name), Conv1D))
+            for name, i in self.entries.items()
+        }
 
 
 def top(scores: Mapping[str, Tensor], density: float) -> Chosen:
@@ -169,24 +204,39 @@ def top(scores: Mapping[str, Tensor], density: float) -> Chosen:
 
 def top_each(scores: Mapping[str, Tensor], density: float) -> Chosen:
     """The same within each weight by itself: max(1, round(density n)) entries of every weight of n entries, however low its scores."""
-    return Chosen({name: largest({name: s}, exact_count(density, s.numel()))[name] for name, s in scores.items()})
+    return Chosen(
+        {
+            name: largest({name: s}, exact_count(density, s.numel()))[name]
+            for name, s in scores.items()
+        }
+    )
 
 
 def exact_count(density: float, entries: int) -> int:
     """How many of `entries` a density stands for: the nearest whole number (of a half, the even one), at least 1."""
     if not isinstance(density, Real):
-        raise ValueError(f"density must be a number above 0 and at most 1, got {density!r}; 0.01 is one entry in a hundred")
+        raise ValueError(
+            f"density must be a number above 0 and at most 1, got {density!r}; 0.01 is one entry in a hundred"
+        )
     if not 0 < density <= 1:
-        raise ValueError(f"density must be above 0 and at most 1, got {density:g}; for no change at all, leave the space out")
+        raise ValueError(
+            f"density must be above 0 and at most 1, got {density:g}; for no change at all, leave the space out"
+        )
     return max(1, round(density * entries))
 
 
 def largest(scores: Mapping[str, Tensor], count: int) -> dict[str, Tensor]:
     """The positions of the `count` largest scores, by weight. A threshold alone would take all of what is equal to it, or none."""
-    flat = torch.cat([score.detach().flatten() for score in scores.values()]) if scores else torch.empty(0)
+    flat = (
+        torch.cat([score.detach().flatten() for score in scores.values()])
+        if scores
+        else torch.empty(0)
+    )
     if not flat.isfinite().all():
         wrong = next(name for name, score in scores.items() if not score.isfinite().all())
-        raise ValueError(f"scores must be finite, got others for {wrong!r}; look for a step at which the loss was not a number")
+        raise ValueError(
+            f"scores must be finite, got others for {wrong!r}; look for a step at which the loss was not a number"
+        )
     mask = torch.zeros(len(flat), dtype=torch.bool, device=flat.device)
     if count and len(flat):
         threshold = flat.kthvalue(len(flat) - count + 1).values

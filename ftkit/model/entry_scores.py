@@ -16,7 +16,9 @@ from ftkit.model.objective import Objective, supervised
 from ftkit.tasks.task import Batch
 
 
-def gradient(model: Net, batches: Iterable[Batch], where: str = "body.*", objective: Objective = supervised) -> dict[str, Tensor]:
+def gradient(
+    model: Net, batches: Iterable[Batch], where: str = "body.*", objective: Objective = supervised
+) -> dict[str, Tensor]:
     """|mean gradient over all examples of `batches`|: where the loss is steepest.
 
     Args:
@@ -31,7 +33,9 @@ def gradient(model: Net, batches: Iterable[Batch], where: str = "body.*", object
     return {name: (value / examples).abs() for name, value in total.items()}
 
 
-def fisher(model: Net, batches: Iterable[Batch], where: str = "body.*", objective: Objective = supervised) -> dict[str, Tensor]:
+def fisher(
+    model: Net, batches: Iterable[Batch], where: str = "body.*", objective: Objective = supervised
+) -> dict[str, Tensor]:
     """The diagonal of the empirical Fisher information: the mean over examples of the squared gradient of one example.
 
     Squared before the mean: the square of a batch's mean gradient is another, smaller quantity, in which examples that disagree cancel. So
@@ -39,8 +43,15 @@ def fisher(model: Net, batches: Iterable[Batch], where: str = "body.*", objectiv
 
     Sung, Nair and Raffel 2021 (FISH Mask), arXiv:2111.09839.
     """
-    single = (Batch(b.data, b.rows[i : i + 1], b.labels[i : i + 1], b.task) for b in batches for i in range(len(b)))
-    squares = ((count, {name: g.square() for name, g in one.items()}) for count, one in _gradients(model, single, where, objective))
+    single = (
+        Batch(b.data, b.rows[i : i + 1], b.labels[i : i + 1], b.task)
+        for b in batches
+        for i in range(len(b))
+    )
+    squares = (
+        (count, {name: g.square() for name, g in one.items()})
+        for count, one in _gradients(model, single, where, objective)
+    )
     total, examples = _sum(squares)
     return {name: value / examples for name, value in total.items()}
 
@@ -54,14 +65,20 @@ def movement(delta: Delta, where: str = "body.*") -> dict[str, Tensor]:
         ValueError: nothing of `delta` fits `where`.
     """
     patterns = [part.strip() for part in where.split(",")]
-    found = {name: value.abs() for name, value in delta.items() if any(fnmatchcase(name, pattern) for pattern in patterns)}
+    found = {
+        name: value.abs()
+        for name, value in delta.items()
+        if any(fnmatchcase(name, pattern) for pattern in patterns)
+    }
     if not found:
         some = ", ".join(list(delta)[:3]) or "nothing"
         raise ValueError(f"where must fit a weight that moved, got {where!r}; what moved is {some}")
     return found
 
 
-def _gradients(model: Net, batches: Iterable[Batch], where: str, objective: Objective) -> Iterator[tuple[int, dict[str, Tensor]]]:
+def _gradients(
+    model: Net, batches: Iterable[Batch], where: str, objective: Objective
+) -> Iterator[tuple[int, dict[str, Tensor]]]:
     """For each batch, how many examples it has and the gradient of their mean loss; 0 for a weight that has no part in it."""
     net = twin(model, requires_grad=True)
     weights = select(net, where)
@@ -77,7 +94,12 @@ def _sum(parts: Iterable[tuple[int, dict[str, Tensor]]]) -> tuple[dict[str, Tens
     examples = 0
     for count, part in parts:
         examples += count
-        total = {name: total[name].add_(value, alpha=count) if name in total else count * value for name, value in part.items()}
+        total = {
+            name: total[name].add_(value, alpha=count) if name in total else count * value
+            for name, value in part.items()
+        }
     if not examples:
-        raise ValueError("batches must hold at least one example, got none; an iterator that was read before is empty")
+        raise ValueError(
+            "batches must hold at least one example, got none; an iterator that was read before is empty"
+        )
     return total, examples

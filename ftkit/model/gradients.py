@@ -28,16 +28,29 @@ Gradient = list[tuple[str, Tensor]]
 
 def body_gradient(model: Adapted, batch: Batch) -> Gradient:
     """The gradient of the loss of one batch at the body."""
-    named = [(name, p) for name, change in model.changes.items() if name.startswith("body.") for p in change.parameters()]
+    named = [
+        (name, p)
+        for name, change in model.changes.items()
+        if name.startswith("body.")
+        for p in change.parameters()
+    ]
     if not named:
         return []
-    found = torch.autograd.grad(supervised(model, batch)["labels"], [p for _, p in named], materialize_grads=True)
+    found = torch.autograd.grad(
+        supervised(model, batch)["labels"], [p for _, p in named], materialize_grads=True
+    )
     return [(name, gradient) for (name, _), gradient in zip(named, found, strict=True)]
 
 
-def cosines_between(one: Gradient, other: Gradient, group: Callable[[str], str] = block) -> dict[str, float]:
+def cosines_between(
+    one: Gradient, other: Gradient, group: Callable[[str], str] = block
+) -> dict[str, float]:
     """The cosine between two gradients of one model, in [-1, 1], for each group of weights, as in `cosines`."""
     sums: dict[str, Tensor] = defaultdict(lambda: torch.zeros(3, dtype=torch.float64))
     for (name, a), (_, b) in zip(one, other, strict=True):
-        sums[group(name)] += torch.stack([(a * b).sum(), a.square().sum(), b.square().sum()]).double().cpu()
-    return {key: (dot / (aa * bb).sqrt()).item() for key, (dot, aa, bb) in sums.items() if aa * bb > 0}
+        sums[group(name)] += (
+            torch.stack([(a * b).sum(), a.square().sum(), b.square().sum()]).double().cpu()
+        )
+    return {
+        key: (dot / (aa * bb).sqrt()).item() for key, (dot, aa, bb) in sums.items() if aa * bb > 0
+    }

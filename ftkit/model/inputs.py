@@ -28,7 +28,9 @@ class Texts:
     def table(self, data: Dataset) -> tuple[Tensor, Tensor]:
         """All token ids of a split, (rows, longest row), and each row's length, (rows,)."""
         if data not in self._read:
-            rows = self.tokenizer(data["text"][:], truncation=True, max_length=self.longest)["input_ids"]
+            rows = self.tokenizer(data["text"][:], truncation=True, max_length=self.longest)[
+                "input_ids"
+            ]
             lengths = torch.tensor([len(row) for row in rows])
             ids = torch.full((len(rows), max(1, int(lengths.max()))), self._pad, dtype=torch.int64)
             for i, row in enumerate(rows):
@@ -49,7 +51,12 @@ class Texts:
         longest = max(each["input_ids"].shape[1] for each in inputs)
         fill = {"input_ids": self._pad, "attention_mask": 0}
         return {
-            name: torch.cat([F.pad(each[name], (0, longest - each[name].shape[1]), value=value) for each in inputs])
+            name: torch.cat(
+                [
+                    F.pad(each[name], (0, longest - each[name].shape[1]), value=value)
+                    for each in inputs
+                ]
+            )
             for name, value in fill.items()
         }
 
@@ -73,7 +80,12 @@ class Images:
         file = Path(path) / "preprocessor_config.json"
         said = json.loads(file.read_text()) if file.is_file() else {}
         mean, deviation = (said.get(key) or [0.5] for key in ("image_mean", "image_std"))
-        return cls(config.image_size, config.num_channels, sum(mean) / len(mean), sum(deviation) / len(deviation))
+        return cls(
+            config.image_size,
+            config.num_channels,
+            sum(mean) / len(mean),
+            sum(deviation) / len(deviation),
+        )
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Images":
         return self
@@ -85,7 +97,11 @@ class Images:
         pixels = self._read[data][rows]
         if pixels.shape[-1] != self.size:
             pixels = F.interpolate(pixels, self.size, mode="bilinear", align_corners=False)
-        return {"pixel_values": ((pixels - self.mean) / self.deviation).expand(-1, self.channels, -1, -1)}
+        return {
+            "pixel_values": ((pixels - self.mean) / self.deviation).expand(
+                -1, self.channels, -1, -1
+            )
+        }
 
     def join(self, inputs: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
         """The inputs of several batches as those of one."""

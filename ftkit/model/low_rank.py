@@ -44,10 +44,16 @@ def matrices(model: nn.Module, where: str, who: str) -> dict[str, Matrix]:
         ValueError: nothing fits, or nothing of a linear layer; it names `who` asked.
     """
     layers = linear_layers(model)
-    found = {name: Matrix(weight, isinstance(layers[name], Conv1D)) for name, weight in select(model, where).items() if name in layers}
+    found = {
+        name: Matrix(weight, isinstance(layers[name], Conv1D))
+        for name, weight in select(model, where).items()
+        if name in layers
+    }
     if not found:
         some = ", ".join(list(layers)[:3]) or "none"
-        raise ValueError(f"{who}'s where must fit the weight of a linear layer, got {where!r}; linear layers here: {some}")
+        raise ValueError(
+            f"{who}'s where must fit the weight of a linear layer, got {where!r}; linear layers here: {some}"
+        )
     return found
 
 
@@ -60,7 +66,9 @@ def checked(rank: float, alpha: float | None, who: str) -> None:
     if not isinstance(rank, Real):
         raise ValueError(f"rank must be a whole number, got {rank!r}; it counts directions")
     if rank < 1:
-        raise ValueError(f"rank must be at least 1, got {rank}; for no change at all, leave {who} out")
+        raise ValueError(
+            f"rank must be at least 1, got {rank}; for no change at all, leave {who} out"
+        )
     if rank != int(rank):
         raise ValueError(f"rank must be a whole number, got {rank:g}; it counts directions")
     if alpha is not None and alpha <= 0:
@@ -73,7 +81,9 @@ class LowRank(LinearChange):
     With `fixed`, A is that and does not train; it is no part of what was learned.
     """
 
-    def __init__(self, matrix: Matrix, rank: int, scale: float, fixed: Tensor | None = None) -> None:
+    def __init__(
+        self, matrix: Matrix, rank: int, scale: float, fixed: Tensor | None = None
+    ) -> None:
         super().__init__()
         self.scale, self.transposed = scale, matrix.transposed
         self.a: Tensor
@@ -93,9 +103,18 @@ class LowRank(LinearChange):
         return weight + (change.t() if self.transposed else change)
 
     def linear(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        if bias is not None and bias.requires_grad:  # another space moves the bias: leave its gradient to autograd
-            return _Beside.apply(x, weight.t() if self.transposed else weight, None, self.a, self.b, self.scale) + bias
-        return _Beside.apply(x, weight.t() if self.transposed else weight, bias, self.a, self.b, self.scale)
+        if (
+            bias is not None and bias.requires_grad
+        ):  # another space moves the bias: leave its gradient to autograd
+            return (
+                _Beside.apply(
+                    x, weight.t() if self.transposed else weight, None, self.a, self.b, self.scale
+                )
+                + bias
+            )
+        return _Beside.apply(
+            x, weight.t() if self.transposed else weight, bias, self.a, self.b, self.scale
+        )
 
 
 def uniform(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
@@ -108,7 +127,9 @@ class _Beside(torch.autograd.Function):
     """x W' + bias + scale (x A') B', for W and bias that are frozen: B A is never formed, and every sum happens inside a product."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, a: Tensor, b: Tensor, scale: float) -> Tensor:
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, a: Tensor, b: Tensor, scale: float
+    ) -> Tensor:
         answer = F.linear(x, weight, bias)
         inner = F.linear(x, a).view(-1, len(a))
         answer.view(-1, len(weight)).addmm_(inner, b.t(), alpha=scale)

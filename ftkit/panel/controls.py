@@ -18,7 +18,11 @@ def label(value: Any) -> str:
     >>> label(0.003), label(16), label("attention")
     ('0.003', '16', 'attention')
     """
-    return f"{value:g}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
+    return (
+        f"{value:g}"
+        if isinstance(value, int | float) and not isinstance(value, bool)
+        else str(value)
+    )
 
 
 class Several(tuple[str, ...]):
@@ -38,7 +42,9 @@ class Several(tuple[str, ...]):
     def ordered(self, text: str) -> str:
         """The text with its parts in the order of the values; one with a part that is no value stays as it is."""
         parts = text.split("+")
-        return "+".join(value for value in self if value in parts) if set(parts) <= set(self) else text
+        return (
+            "+".join(value for value in self if value in parts) if set(parts) <= set(self) else text
+        )
 
     @property
     def all(self) -> str:
@@ -61,8 +67,15 @@ class Toggles(ipywidgets.HBox):  # type: ignore[misc]
 
     def __init__(self, name: str, values: Several, value: str) -> None:
         if value not in values:
-            raise ValueError(f"{name} must start with some of {values.all}, got {value}; join them with +")
-        self.buttons = [ipywidgets.ToggleButton(description=each, tooltip=f"{name}: {each}", layout={"width": "auto"}) for each in values]
+            raise ValueError(
+                f"{name} must start with some of {values.all}, got {value}; join them with +"
+            )
+        self.buttons = [
+            ipywidgets.ToggleButton(
+                description=each, tooltip=f"{name}: {each}", layout={"width": "auto"}
+            )
+            for each in values
+        ]
         caption = ipywidgets.Label(name, layout={"width": CAPTION, "justify_content": "flex-end"})
         pressed = ipywidgets.HBox(self.buttons, layout={"flex_flow": "row wrap", "flex": "1 1 0"})
         super().__init__([caption, pressed], layout={"width": "auto"})
@@ -100,7 +113,9 @@ class Stops(ipywidgets.HBox):  # type: ignore[misc]
 
     def __init__(self, name: str, stops: Sequence[float], value: float) -> None:
         if value not in stops:
-            raise ValueError(f"{name} must start at one of {', '.join(map(label, stops))}, got {value}; add it to the list")
+            raise ValueError(
+                f"{name} must start at one of {', '.join(map(label, stops))}, got {value}; add it to the list"
+            )
         self._stops = list(stops)
         self.slider = ipywidgets.SelectionSlider(
             description=name,
@@ -111,7 +126,9 @@ class Stops(ipywidgets.HBox):  # type: ignore[misc]
             style=LABEL,
             layout={"flex": "1 1 auto", "width": "auto", "min_width": "120px"},
         )
-        self.box = ipywidgets.Text(value=label(value), continuous_update=False, layout={"width": "66px"})
+        self.box = ipywidgets.Text(
+            value=label(value), continuous_update=False, layout={"width": "66px"}
+        )
         super().__init__([self.slider, self.box], layout={"width": "auto", "overflow": "hidden"})
         self.value = value
         self.slider.observe(lambda change: self.set_trait("value", change["new"]), "value")
@@ -147,9 +164,18 @@ def control(name: str, values: Sequence[Any], value: Any) -> Any:
         chooser = Stops(name, values, value)
     else:
         made, more = (
-            (ipywidgets.SelectionSlider, {"continuous_update": False}) if isinstance(values, Ordered) else (ipywidgets.Dropdown, {})
+            (ipywidgets.SelectionSlider, {"continuous_update": False})
+            if isinstance(values, Ordered)
+            else (ipywidgets.Dropdown, {})
         )
         options = [(label(v), v) for v in values]
-        chooser = made(description=name, options=options, value=value, style=LABEL, layout={"width": "auto"}, **more)
+        chooser = made(
+            description=name,
+            options=options,
+            value=value,
+            style=LABEL,
+            layout={"width": "auto"},
+            **more,
+        )
     chooser.add_class(f"ftkit-set-{name}")
     return chooser

@@ -55,7 +55,10 @@ class Explorer:
         _check(settings, start or {})
         self.mode = mode()
         self.error: Exception | None = None
-        first = {name: values.all if isinstance(values, Several) else values[0] for name, values in settings.items()} | dict(start or {})
+        first = {
+            name: values.all if isinstance(values, Several) else values[0]
+            for name, values in settings.items()
+        } | dict(start or {})
         self.panel = Panel(title, settings, first, self.mode == "blocking", picture is not None)
         self._view = View(self.panel, recorded, picture, name, steps, isinstance(trial, Replay))
         self._session = Session(trial, self._view.begin, self._view.heard, self._ended)
@@ -90,7 +93,9 @@ class Explorer:
         """
         pairs = parse_qsl(text.strip()) if isinstance(text, str) else []
         if not pairs:
-            raise ValueError(f"a share text must look like {self.share}, got {text!r}; copy it from a panel's share field")
+            raise ValueError(
+                f"a share text must look like {self.share}, got {text!r}; copy it from a panel's share field"
+            )
         self.set(**self.panel.parse(pairs))
 
     def set(self, **settings: Any) -> None:
@@ -115,7 +120,9 @@ class Explorer:
             Exception: what the trial raised.
         """
         if not self._session.wait(timeout):
-            raise TimeoutError(f"the run must end within {timeout:g} s, and has not; press Stop, or wait longer")
+            raise TimeoutError(
+                f"the run must end within {timeout:g} s, and has not; press Stop, or wait longer"
+            )
         if self.error is not None:
             raise self.error
         return self.runs
@@ -175,7 +182,11 @@ def _close_the_one_before(explorer: Explorer, name: str) -> None:
 def _check(settings: Mapping[str, Sequence[Any]], start: Mapping[str, Any]) -> None:
     for name, values in settings.items():
         if not len(values):
-            raise ValueError(f"a setting must have at least one value, got none for {name}; leave it out")
+            raise ValueError(
+                f"a setting must have at least one value, got none for {name}; leave it out"
+            )
     for name, value in start.items():
         if name not in settings or value not in settings[name]:
-            raise ValueError(f"start must be among the settings' values, got {name}={value!r}; the settings are {', '.join(settings)}")
+            raise ValueError(
+                f"start must be among the settings' values, got {name}={value!r}; the settings are {', '.join(settings)}"
+            )

@@ -24,22 +24,48 @@ Hook = Callable[[], None]
 class Panel:
     """Controls for `settings`, at first where `first` says; the plots `curves`, `picture` and `costs`; a bill, progress and status."""
 
-    def __init__(self, title: str, settings: Mapping[str, Sequence[Any]], first: Mapping[str, Any], blocking: bool, picture: bool) -> None:
-        self._values = {name: values if isinstance(values, Several) else list(values) for name, values in settings.items()}
-        self._controls = {name: control(name, values, first[name]) for name, values in settings.items()}
-        self._seed = ipywidgets.BoundedIntText(description="seed", value=0, min=0, max=9999, style=LABEL, layout={"width": "170px"})
-        self._run = ipywidgets.Button(description="Run", button_style="primary", tooltip="Run these settings again")
+    def __init__(
+        self,
+        title: str,
+        settings: Mapping[str, Sequence[Any]],
+        first: Mapping[str, Any],
+        blocking: bool,
+        picture: bool,
+    ) -> None:
+        self._values = {
+            name: values if isinstance(values, Several) else list(values)
+            for name, values in settings.items()
+        }
+        self._controls = {
+            name: control(name, values, first[name]) for name, values in settings.items()
+        }
+        self._seed = ipywidgets.BoundedIntText(
+            description="seed", value=0, min=0, max=9999, style=LABEL, layout={"width": "170px"}
+        )
+        self._run = ipywidgets.Button(
+            description="Run", button_style="primary", tooltip="Run these settings again"
+        )
         self._stop = ipywidgets.Button(description="Stop", tooltip="Leave the run at its next step")
-        self._many = ipywidgets.Button(description="8 seeds", tooltip="Run seeds 0 to 7, one after another")
+        self._many = ipywidgets.Button(
+            description="8 seeds", tooltip="Run seeds 0 to 7, one after another"
+        )
         for button, mark in ((self._run, "run"), (self._stop, "stop"), (self._many, "many")):
             button.layout.width = "auto"
             button.add_class(f"ftkit-{mark}")
-        self._progress = ipywidgets.IntProgress(min=0, max=1, layout={"width": "auto", "height": "10px"})
+        self._progress = ipywidgets.IntProgress(
+            min=0, max=1, layout={"width": "auto", "height": "10px"}
+        )
         self._status = ipywidgets.HTML()
         self._status.add_class("ftkit-status")
-        self._share = ipywidgets.Text(description="share", continuous_update=False, style=LABEL, layout={"width": "auto"})
+        self._share = ipywidgets.Text(
+            description="share", continuous_update=False, style=LABEL, layout={"width": "auto"}
+        )
         self._share.add_class("ftkit-share")
-        self._axis = ipywidgets.Dropdown(description="against", options=[(words, axis) for axis, words in AXES.items()], style=LABEL)
+        self._axis = ipywidgets.Dropdown(
+            description="against",
+            options=[(words, axis) for axis, words in AXES.items()],
+            style=LABEL,
+        )
         self._axis.add_class("ftkit-axis")
         self._bill = ipywidgets.HTML()
         self._bill.add_class("ftkit-bill")
@@ -51,12 +77,29 @@ class Panel:
         self._shown = self._build(title, blocking, picture)
 
     def _build(self, title: str, blocking: bool, picture: bool) -> Any:
-        buttons = ipywidgets.HBox([self._run, self._stop, self._many], layout={"flex_flow": "row wrap"})
+        buttons = ipywidgets.HBox(
+            [self._run, self._stop, self._many], layout={"flex_flow": "row wrap"}
+        )
         notes = [_html(IN_COLAB, "ftkit-note")] if blocking else []
-        above = [*self._controls.values(), self._seed, buttons, self._progress, self._status, *notes]
+        above = [
+            *self._controls.values(),
+            self._seed,
+            buttons,
+            self._progress,
+            self._status,
+            *notes,
+        ]
         controls = _column("ftkit-controls", *above, self._bill, self._share)
-        pair = _row("ftkit-pair", _column("ftkit-curves", self.curves), _column("ftkit-cost", self.costs, self._axis))
-        body = _row("ftkit-body", controls, _column("ftkit-plots", pair, *([self.picture] if picture else [])))
+        pair = _row(
+            "ftkit-pair",
+            _column("ftkit-curves", self.curves),
+            _column("ftkit-cost", self.costs, self._axis),
+        )
+        body = _row(
+            "ftkit-body",
+            controls,
+            _column("ftkit-plots", pair, *([self.picture] if picture else [])),
+        )
         return _column("ftkit-panel", *([_html(title, "ftkit-title")] if title else []), body)
 
     @property
@@ -83,10 +126,16 @@ class Panel:
         wanted = {name: self._in_order(name, value) for name, value in wanted.items()}
         for name, value in wanted.items():
             if name != "seed" and name not in self._values:
-                raise ValueError(f"a setting must be one of {', '.join([*self._values, 'seed'])}, got {name!r}")
+                raise ValueError(
+                    f"a setting must be one of {', '.join([*self._values, 'seed'])}, got {name!r}"
+                )
             if name != "seed" and value not in self._values[name]:
-                some = "some, joined by +, of" if isinstance(self._values[name], Several) else "one of"
-                raise ValueError(f"{name} must be {some} {', '.join(map(label, self._values[name]))}, got {value!r}")
+                some = (
+                    "some, joined by +, of" if isinstance(self._values[name], Several) else "one of"
+                )
+                raise ValueError(
+                    f"{name} must be {some} {', '.join(map(label, self._values[name]))}, got {value!r}"
+                )
             if name == "seed" and not (isinstance(value, int) and 0 <= value <= 9999):
                 raise ValueError(f"seed must be a whole number from 0 to 9999, got {value!r}")
         for name, value in wanted.items():
@@ -94,7 +143,11 @@ class Panel:
 
     def _in_order(self, name: str, value: Any) -> Any:
         values = self._values.get(name)
-        return values.ordered(value) if isinstance(values, Several) and isinstance(value, str) else value
+        return (
+            values.ordered(value)
+            if isinstance(values, Several) and isinstance(value, str)
+            else value
+        )
 
     def parse(self, pairs: Sequence[tuple[str, str]]) -> dict[str, Any]:
         """Values of controls from their texts; one that no control has is left as text, for `move` to refuse."""
@@ -103,7 +156,14 @@ class Panel:
             if name == "seed":
                 wanted[name] = int(text) if text.isdecimal() else text
             else:
-                wanted[name] = next((value for value in self._values.get(name, []) if label(value) == text or str(value) == text), text)
+                wanted[name] = next(
+                    (
+                        value
+                        for value in self._values.get(name, [])
+                        if label(value) == text or str(value) == text
+                    ),
+                    text,
+                )
         return wanted
 
     def on_move(self, hook: Hook) -> None:
@@ -159,7 +219,9 @@ class Panel:
         """Moves the progress bar."""
         self._progress.max, self._progress.value = max(1, of), done
 
-    def show_bill(self, here: Mapping[str, float] | None, full: Mapping[str, float] | None, live: bool) -> None:
+    def show_bill(
+        self, here: Mapping[str, float] | None, full: Mapping[str, float] | None, live: bool
+    ) -> None:
         """Writes the bill of this run, or the recorded one, beside full fine-tuning's."""
         self._bill.value = bill(here, full, live) if here else ""
 
@@ -167,7 +229,11 @@ class Panel:
         """Puts the panel on the page: as widgets, or else as text; with a picture beside where one is asked for."""
         shown = {"text/plain": text}
         if widgets:
-            shown["application/vnd.jupyter.widget-view+json"] = {"version_major": 2, "version_minor": 0, "model_id": self._shown.model_id}  # type: ignore[assignment]
+            shown["application/vnd.jupyter.widget-view+json"] = {
+                "version_major": 2,
+                "version_minor": 0,
+                "model_id": self._shown.model_id,
+            }  # type: ignore[assignment]
         display({**shown, **png(self._plots)}, raw=True)
 
     def close(self) -> None:

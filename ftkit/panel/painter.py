@@ -60,7 +60,13 @@ class View:
         replayed: bool = False,
     ) -> None:
         self._replayed = replayed
-        self._panel, self._recorded, self._picture, self._name, self._steps = panel, recorded, picture, name, steps
+        self._panel, self._recorded, self._picture, self._name, self._steps = (
+            panel,
+            recorded,
+            picture,
+            name,
+            steps,
+        )
         self.runs: list[Run] = []
         self._painted = 0.0
 
@@ -92,13 +98,29 @@ class View:
         curve = self._recorded.curve(job.settings) if self._recorded else None
         run = self.runs[-1] if self.runs else Run(job.settings, job.seeds[0])
         floor = self._recorded.floor(job.settings) if self._recorded else None
-        figure = learning([each.accuracies for each in self.runs], run.losses, curve, COLOURS[self._name], self._steps, floor)
+        figure = learning(
+            [each.accuracies for each in self.runs],
+            run.losses,
+            curve,
+            COLOURS[self._name],
+            self._steps,
+            floor,
+        )
         how = end.how if end else "running"
-        figure["layout"]["meta"] = {"run": job.number, "readings": len(run.accuracies), "steps": len(run.losses), "how": how}
+        figure["layout"]["meta"] = {
+            "run": job.number,
+            "readings": len(run.accuracies),
+            "steps": len(run.losses),
+            "how": how,
+        }
         steps = self._steps or STEPS_UNKNOWN
-        self._panel.show_progress(steps * max(0, len(self.runs) - 1) + len(run.losses), steps * len(job.seeds))
+        self._panel.show_progress(
+            steps * max(0, len(self.runs) - 1) + len(run.losses), steps * len(job.seeds)
+        )
         self._panel.say(self._status(job, run, end, curve))
-        self._panel.curves.show(figure)  # last: whoever sees the end of a run in the curves finds it in the words too
+        self._panel.curves.show(
+            figure
+        )  # last: whoever sees the end of a run in the curves finds it in the words too
 
     def costs(self, settings: Mapping[str, Any]) -> None:
         """Paints the trade-off plot and the bill."""
@@ -108,12 +130,22 @@ class View:
         if points or live:
             self._panel.costs.show(trade_off(points, self._panel.axis, live, COLOURS[self._name]))
         full = next((point for point in points if point["name"] == "full fine-tuning"), None)
-        self._panel.show_bill(live or (self._recorded.cost(settings) if self._recorded else None), full, live is not None)
+        self._panel.show_bill(
+            live or (self._recorded.cost(settings) if self._recorded else None),
+            full,
+            live is not None,
+        )
 
-    def _status(self, job: Job, run: Run, end: Ended | None, curve: Mapping[str, Sequence[float]] | None) -> str:
+    def _status(
+        self, job: Job, run: Run, end: Ended | None, curve: Mapping[str, Sequence[float]] | None
+    ) -> str:
         step, of = len(run.losses), f" of {self._steps}" if self._steps else ""
         if end is None:
-            many = f"seed {run.seed}, {len(self.runs)} of {len(job.seeds)}, " if len(job.seeds) > 1 else ""
+            many = (
+                f"seed {run.seed}, {len(self.runs)} of {len(job.seeds)}, "
+                if len(job.seeds) > 1
+                else ""
+            )
             return f"Training: {many}step {step}{of}"
         if end.error is not None:
             return f"<b>Failed</b> after step {step}: {html.escape(str(end.error) or type(end.error).__name__)}"
@@ -126,7 +158,11 @@ class View:
 
 def _result(runs: Sequence[Run]) -> str:
     mean, low, high = interval([100 * run.accuracy for run in runs])
-    return f"{len(runs)} seeds: {mean:.1f} % [{low:.1f}, {high:.1f}]." if len(runs) > 1 else f"{mean:.1f} % on valid, one seed."
+    return (
+        f"{len(runs)} seeds: {mean:.1f} % [{low:.1f}, {high:.1f}]."
+        if len(runs) > 1
+        else f"{mean:.1f} % on valid, one seed."
+    )
 
 
 def _beside(curve: Mapping[str, Sequence[float]] | None) -> str:

@@ -68,7 +68,11 @@ def draw(figure: Spec | go.Figure, alt: str) -> None:
     plot = Plot(alt)
     plot.show(figure)
     view = {"version_major": 2, "version_minor": 0, "model_id": plot.model_id}
-    shown = {} if os.environ.get("FTKIT_HEADLESS") == "1" else {"application/vnd.jupyter.widget-view+json": view}
+    shown = (
+        {}
+        if os.environ.get("FTKIT_HEADLESS") == "1"
+        else {"application/vnd.jupyter.widget-view+json": view}
+    )
     display({"text/plain": alt, **shown, **png([plot])}, raw=True)
 
 

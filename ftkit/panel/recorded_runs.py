@@ -25,14 +25,26 @@ class Recorded:
     """
 
     def __init__(
-        self, table: pd.DataFrame, method: str, over: str, scope: Sequence[str] = ("on",), floors: Mapping[Any, float] | None = None
+        self,
+        table: pd.DataFrame,
+        method: str,
+        over: str,
+        scope: Sequence[str] = ("on",),
+        floors: Mapping[Any, float] | None = None,
     ) -> None:
         own = table[table["method"] == method] if "method" in table else table
-        self.method, self.over, self.scope, self.floors = method, over, tuple(scope), dict(floors or {})
+        self.method, self.over, self.scope, self.floors = (
+            method,
+            over,
+            tuple(scope),
+            dict(floors or {}),
+        )
         self.names = [name for name in own.columns if name not in (*READING, "method", "seed")]
         self.curves = _curves(own, self.names)
         self.costs = _costs(own, self.names)
-        self.rails = _rails(table[table["method"] != method], self.scope) if "method" in table else {}
+        self.rails = (
+            _rails(table[table["method"] != method], self.scope) if "method" in table else {}
+        )
 
     def key(self, settings: Mapping[str, Any]) -> tuple[Any, ...]:
         """The settings in the table's order; None for one that the panel does not have."""
@@ -56,7 +68,9 @@ class Recorded:
         mine = self.key(settings)
         for key, curve in self.curves.items():
             if all(value == mine[i] for i, value in enumerate(key) if i != at):
-                found.append({"name": self.method, "label": f"{key[at]:g}", **_end(curve), **self.costs[key]})
+                found.append(
+                    {"name": self.method, "label": f"{key[at]:g}", **_end(curve), **self.costs[key]}
+                )
         found.sort(key=lambda point: point["trainable"])
         return found + self.rails.get(tuple(settings.get(name) for name in self.scope), [])
 
@@ -67,12 +81,22 @@ def _end(curve: Mapping[str, Sequence[float]]) -> dict[str, float]:
 
 def _curves(own: pd.DataFrame, names: list[str]) -> dict[tuple[Any, ...], dict[str, list[float]]]:
     rows = own[own["quantity"] == ACCURACY]
-    groups = rows.groupby([*names, "step"], sort=True)["value"].agg(["mean", "std", "count"]).reset_index()
-    half = stats.t.ppf(0.975, np.maximum(groups["count"] - 1, 1)) * groups["std"] / np.sqrt(groups["count"])
+    groups = (
+        rows.groupby([*names, "step"], sort=True)["value"]
+        .agg(["mean", "std", "count"])
+        .reset_index()
+    )
+    half = (
+        stats.t.ppf(0.975, np.maximum(groups["count"] - 1, 1))
+        * groups["std"]
+        / np.sqrt(groups["count"])
+    )
     groups = groups.assign(low=groups["mean"] - half, high=groups["mean"] + half)
     curves = {}
     for key, part in groups.groupby(names, sort=False):
-        curves[key] = {name: part[name].tolist() for name in ("step", "mean", "low", "high")} | {"runs": part["count"].tolist()}
+        curves[key] = {name: part[name].tolist() for name in ("step", "mean", "low", "high")} | {
+            "runs": part["count"].tolist()
+        }
     return curves
 
 
@@ -80,16 +104,29 @@ def _costs(own: pd.DataFrame, names: list[str]) -> dict[tuple[Any, ...], dict[st
     rows = own[own["quantity"].str.startswith("cost/")]
     medians = rows.groupby([*names, "quantity"], sort=False)["value"].median().unstack()
     columns = [name.removeprefix("cost/") for name in medians.columns]
-    return {key: dict(zip(columns, map(float, row), strict=True)) for key, row in zip(medians.index, medians.to_numpy(), strict=True)}
+    return {
+        key: dict(zip(columns, map(float, row), strict=True))
+        for key, row in zip(medians.index, medians.to_numpy(), strict=True)
+    }
 
 
-def _rails(table: pd.DataFrame, scope: tuple[str, ...]) -> dict[tuple[Any, ...], list[dict[str, Any]]]:
+def _rails(
+    table: pd.DataFrame, scope: tuple[str, ...]
+) -> dict[tuple[Any, ...], list[dict[str, Any]]]:
     by = [*scope, "method"]
     rails: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for key, lr in tuned(table, by).items():
         best = where(table, **dict(zip(by, key, strict=True)), lr=lr)
         row = summary(last(best), by).iloc[0]
         cost = next(iter(_costs(best, by).values()))
-        point = {"name": key[-1], "label": "", "lr": lr, "mean": row["mean"], "low": row["low"], "high": row["high"], **cost}
+        point = {
+            "name": key[-1],
+            "label": "",
+            "lr": lr,
+            "mean": row["mean"],
+            "low": row["low"],
+            "high": row["high"],
+            **cost,
+        }
         rails.setdefault(key[:-1], []).append(point)
     return rails

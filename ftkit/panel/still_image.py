@@ -17,11 +17,20 @@ def png(plots: Sequence[Any]) -> dict[str, str]:
 
     Needs kaleido, Pillow and a Chromium or Chrome.
     """
-    if os.environ.get(ASKED) != "1" or not (drawn := [plot.figure for plot in plots if plot.figure.data]):
+    if os.environ.get(ASKED) != "1" or not (
+        drawn := [plot.figure for plot in plots if plot.figure.data]
+    ):
         return {}
     from PIL import Image
 
-    images = [Image.open(io.BytesIO(_light(figure).to_image("png", width=WIDTH, height=figure.layout.height or 300))) for figure in drawn]
+    images = [
+        Image.open(
+            io.BytesIO(
+                _light(figure).to_image("png", width=WIDTH, height=figure.layout.height or 300)
+            )
+        )
+        for figure in drawn
+    ]
     height = sum(image.height for image in images) + GAP * (len(images) - 1)
     sheet, top = Image.new("RGB", (WIDTH, height), "white"), 0
     for image in images:
@@ -36,11 +45,18 @@ def packed(sheet: Any) -> bytes:
     from PIL import Image
 
     file = io.BytesIO()
-    sheet.quantize(192, method=Image.Quantize.MAXCOVERAGE, kmeans=1, dither=Image.Dither.NONE).save(file, "png", optimize=True)
+    sheet.quantize(192, method=Image.Quantize.MAXCOVERAGE, kmeans=1, dither=Image.Dither.NONE).save(
+        file, "png", optimize=True
+    )
     return file.getvalue()
 
 
 def _light(figure: Any) -> Any:
     """The figure with the grid that pages draw in their own colour."""
     grid = {"gridcolor": "#e4e4e4", "linecolor": "#bbbbbb", "zerolinecolor": "#bbbbbb"}
-    return type(figure)(figure).update_xaxes(**grid).update_yaxes(**grid).update_layout(paper_bgcolor="white", plot_bgcolor="white")
+    return (
+        type(figure)(figure)
+        .update_xaxes(**grid)
+        .update_yaxes(**grid)
+        .update_layout(paper_bgcolor="white", plot_bgcolor="white")
+    )

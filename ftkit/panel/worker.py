@@ -41,7 +41,13 @@ class Session:
     thread lives while there is work, so a session at rest holds none.
     """
 
-    def __init__(self, trial: Trial, began: Callable[[Job], None], heard: Listener, ended: Callable[[Ended], None]) -> None:
+    def __init__(
+        self,
+        trial: Trial,
+        began: Callable[[Job], None],
+        heard: Listener,
+        ended: Callable[[Ended], None],
+    ) -> None:
         self._trial, self._began, self._heard, self._ended = trial, began, heard, ended
         self._lock = threading.Condition()
         self._newest = 0
@@ -59,7 +65,9 @@ class Session:
             job = self._next(settings, seeds)
             self._waiting = job
             if self._thread is None:
-                self._thread = threading.Thread(target=self._work, name="ftkit session", daemon=True)
+                self._thread = threading.Thread(
+                    target=self._work, name="ftkit session", daemon=True
+                )
                 self._thread.start()
         return job
 
@@ -87,7 +95,9 @@ class Session:
 
     def _next(self, settings: Mapping[str, Any], seeds: Sequence[int]) -> Job:
         if self._closed:
-            raise RuntimeError("a closed panel must be shown again before it runs; run its cell again")
+            raise RuntimeError(
+                "a closed panel must be shown again before it runs; run its cell again"
+            )
         self._newest += 1
         return Job(self._newest, dict(settings), tuple(seeds))
 

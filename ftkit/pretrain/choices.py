@@ -13,7 +13,14 @@ from transformers import AutoTokenizer, BertForMaskedLM
 from ftkit.model.adapted import Adapted
 from ftkit.model.base import Net, base_path, load_base
 from ftkit.pretrain.corpus import all_prose, held_out_prose, without
-from ftkit.pretrain.mini import NEIGHBOURS_LR, WORDS_LR, first_stage, new_model, pretrain, second_stage
+from ftkit.pretrain.mini import (
+    NEIGHBOURS_LR,
+    WORDS_LR,
+    first_stage,
+    new_model,
+    pretrain,
+    second_stage,
+)
 from ftkit.pretrain.words import pack
 from ftkit.storage import write_json
 from ftkit.tasks import docs
@@ -23,7 +30,9 @@ from ftkit.training.loop import evaluate, train
 STEPS, SEEDS, EXAMPLES = 1_000, (100, 101, 102, 103), 2_000
 
 
-def without_neighbours(model: BertForMaskedLM, ids: Tensor, generator: torch.Generator, done: float) -> dict[str, Tensor]:
+def without_neighbours(
+    model: BertForMaskedLM, ids: Tensor, generator: torch.Generator, done: float
+) -> dict[str, Tensor]:
     """The second stage's rows and hidden words, and nothing of the neighbours: the control."""
     return {"train": second_stage(model, ids, generator, done)["train"]}
 
@@ -35,9 +44,17 @@ def on_docs(model: BertForMaskedLM) -> dict[str, list[float]]:
     base = Net("tried", model.bert, shipped.reader, (task,))
     found: dict[str, list[float]] = {"frozen": [], "full": []}
     for seed in SEEDS:
-        for name, spaces, lr, head_lr in (("frozen", (Only("heads.*"),), 3e-2, 3e-2), ("full", (), 3e-4, 3e-3)):
-            adapted, data = Adapted(base.fresh_heads(seed), *spaces, seed=seed), task.take(EXAMPLES, seed)
-            for _ in train(adapted, data, steps=400, lr=lr, head_lr=head_lr, size=16, seed=seed, readings=0):
+        for name, spaces, lr, head_lr in (
+            ("frozen", (Only("heads.*"),), 3e-2, 3e-2),
+            ("full", (), 3e-4, 3e-3),
+        ):
+            adapted, data = (
+                Adapted(base.fresh_heads(seed), *spaces, seed=seed),
+                task.take(EXAMPLES, seed),
+            )
+            for _ in train(
+                adapted, data, steps=400, lr=lr, head_lr=head_lr, size=16, seed=seed, readings=0
+            ):
                 pass
             found[name].append(evaluate(adapted, data, "valid").accuracy)
     return found
@@ -60,15 +77,35 @@ def main(path: Path) -> None:
     ):
         torch.manual_seed(0)
         before = models.get("words from counts")
-        models[arm] = model = deepcopy(before) if arm.startswith("then") and before else new_model(ids, counted="counts" in arm)
+        models[arm] = model = (
+            deepcopy(before)
+            if arm.startswith("then") and before
+            else new_model(ids, counted="counts" in arm)
+        )
         *_, last = pretrain(model, stage, ids, held_out, STEPS, lr)
         scores = on_docs(model) if arm.startswith("then") else {}
         rows[arm] = {"held_out": last["held_out"], **scores}
         print(
-            json.dumps({arm: {"held_out": last["held_out"], **{key: float(np.mean(value)) for key, value in scores.items()}}}), flush=True
+            json.dumps(
+                {
+                    arm: {
+                        "held_out": last["held_out"],
+                        **{key: float(np.mean(value)) for key, value in scores.items()},
+                    }
+                }
+            ),
+            flush=True,
         )
     what = f"{STEPS} steps each, one run; held-out nats a hidden word; accuracy on docs valid, {EXAMPLES} sentences, seeds {SEEDS}"
-    write_json(path, {"command": "python -m ftkit.pretrain.choices", "what": what, "fingerprint": task.fingerprint, "arms": rows})
+    write_json(
+        path,
+        {
+            "command": "python -m ftkit.pretrain.choices",
+            "what": what,
+            "fingerprint": task.fingerprint,
+            "arms": rows,
+        },
+    )
 
 
 if __name__ == "__main__":

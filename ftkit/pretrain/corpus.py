@@ -31,9 +31,15 @@ def all_prose() -> list[str]:
     """
     site = Path(sysconfig.get_paths()["purelib"])
     files = source_files(root_of("stdlib"))
-    files += [path for path in source_files(site) if path.relative_to(site).parts[0] not in _GENERATED]
+    files += [
+        path for path in source_files(site) if path.relative_to(site).parts[0] not in _GENERATED
+    ]
     records = dict(tqdm(read(files), total=len(files)))
-    return list(dict.fromkeys(text for file in files for r in records[file] for text in prose(str(r["doc"]))))
+    return list(
+        dict.fromkeys(
+            text for file in files for r in records[file] for text in prose(str(r["doc"]))
+        )
+    )
 
 
 def without(texts: Iterable[str], held_out: Iterable[str]) -> list[str]:
@@ -44,7 +50,11 @@ def without(texts: Iterable[str], held_out: Iterable[str]) -> list[str]:
         index[tuple(words[:3])].append(words)
     kept = []
     for text in texts:
-        left = [s for s in sentences(text) if unit_hash(s) >= HELD_OUT and not _contains(_words(s), index)]
+        left = [
+            s
+            for s in sentences(text)
+            if unit_hash(s) >= HELD_OUT and not _contains(_words(s), index)
+        ]
         if left:
             kept.append(" ".join(left))
     return kept
@@ -52,7 +62,12 @@ def without(texts: Iterable[str], held_out: Iterable[str]) -> list[str]:
 
 def held_out_prose(texts: Iterable[str]) -> list[str]:
     """The sentences of `texts` that no base was pretrained on, in an order of their own."""
-    held_out = {sentence for text in texts for sentence in sentences(text) if unit_hash(sentence) < HELD_OUT and len(sentence) >= 30}
+    held_out = {
+        sentence
+        for text in texts
+        for sentence in sentences(text)
+        if unit_hash(sentence) < HELD_OUT and len(sentence) >= 30
+    }
     return sorted(held_out, key=unit_hash)
 
 
@@ -62,4 +77,6 @@ def _words(text: str) -> list[str]:
 
 def _contains(words: list[str], index: dict[tuple[str, ...], list[list[str]]]) -> bool:
     starts = range(len(words) - 2)
-    return any(words[i : i + len(w)] == w for i in starts for w in index.get(tuple(words[i : i + 3]), ()))
+    return any(
+        words[i : i + len(w)] == w for i in starts for w in index.get(tuple(words[i : i + 3]), ())
+    )

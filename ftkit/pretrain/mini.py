@@ -88,25 +88,33 @@ def hide(rows: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     chosen = (torch.rand(rows.shape, generator=generator) < MASKED) & (rows > MASK_ID)
     how = torch.rand(rows.shape, generator=generator)
     other = torch.randint(MASK_ID + 1, VOCABULARY, rows.shape, generator=generator)
-    shown = torch.where(chosen & (how < 0.8), MASK_ID, torch.where(chosen & (how >= 0.9), other, rows))
+    shown = torch.where(
+        chosen & (how < 0.8), MASK_ID, torch.where(chosen & (how >= 0.9), other, rows)
+    )
     return shown, chosen
 
 
-def masked_loss(model: BertForMaskedLM, rows: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def masked_loss(
+    model: BertForMaskedLM, rows: Tensor, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
     """The mean cross-entropy, in nats, of the hidden words of `rows` (n, length), and the hidden states (n, length, width)."""
     shown, chosen = hide(rows, generator)
     hidden = model.bert(input_ids=shown).last_hidden_state
     return F.cross_entropy(model.cls(hidden[chosen]), rows[chosen]), hidden
 
 
-def first_stage(model: BertForMaskedLM, ids: Tensor, generator: torch.Generator, done: float) -> dict[str, Tensor]:
+def first_stage(
+    model: BertForMaskedLM, ids: Tensor, generator: torch.Generator, done: float
+) -> dict[str, Tensor]:
     """The loss on rows from anywhere in the tokens `ids`; `done` is the share of the stage that is over."""
     length = 64 if done < 0.9 else 128
     starts = torch.randint(0, len(ids) - length, (BATCH_TOKENS // length, 1), generator=generator)
     return {"train": masked_loss(model, ids[starts + torch.arange(length)], generator)[0]}
 
 
-def second_stage(model: BertForMaskedLM, ids: Tensor, generator: torch.Generator, done: float) -> dict[str, Tensor]:
+def second_stage(
+    model: BertForMaskedLM, ids: Tensor, generator: torch.Generator, done: float
+) -> dict[str, Tensor]:
     """The loss on pairs of rows that begin less than `NEARBY` + 1 lengths apart: their hidden words, and finding each other.
 
     Rows begin with [CLS], whose state alone must find the neighbour. Asked of the mean over the row, which is what a head reads, it would
@@ -135,10 +143,14 @@ def held_out_loss(model: BertForMaskedLM, ids: Tensor) -> float:
     generator = torch.Generator().manual_seed(0)
     rows = ids[: min(64 * 1024, len(ids) // 64 * 64)].view(-1, 64)
     with torch.no_grad():
-        return sum(masked_loss(model, part, generator)[0].item() for part in rows.split(256)) / len(rows.split(256))
+        return sum(masked_loss(model, part, generator)[0].item() for part in rows.split(256)) / len(
+            rows.split(256)
+        )
 
 
-def pretrain(model: BertForMaskedLM, stage: Stage, ids: Tensor, held_out: Tensor, steps: int, lr: float) -> Iterator[dict[str, float]]:
+def pretrain(
+    model: BertForMaskedLM, stage: Stage, ids: Tensor, held_out: Tensor, steps: int, lr: float
+) -> Iterator[dict[str, float]]:
     """Trains `model` in place on the tokens `ids` and yields a reading every 500 steps and at the end."""
     generator = torch.Generator().manual_seed(0)
     decay = [p for p in model.parameters() if p.ndim > 1]
@@ -155,7 +167,10 @@ def pretrain(model: BertForMaskedLM, stage: Stage, ids: Tensor, held_out: Tensor
         torch.stack(list(terms.values())).sum().backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
-        running = {name: 0.98 * running.get(name, loss.item()) + 0.02 * loss.item() for name, loss in terms.items()}
+        running = {
+            name: 0.98 * running.get(name, loss.item()) + 0.02 * loss.item()
+            for name, loss in terms.items()
+        }
         if step % 500 == 0 or step == steps:
             yield {"step": step, **running, "held_out": held_out_loss(model, held_out)}
 
@@ -174,10 +189,17 @@ def build(folder: Path) -> None:
     model = new_model(ids)
     curve = list(shown(pretrain(model, first_stage, ids, held_out, WORDS_STEPS, WORDS_LR)))
     in_order = pack(without(everything, kept_out), tokenizer)
-    curve += shown(pretrain(model, second_stage, in_order, held_out, NEIGHBOURS_STEPS, NEIGHBOURS_LR))
+    curve += shown(
+        pretrain(model, second_stage, in_order, held_out, NEIGHBOURS_STEPS, NEIGHBOURS_LR)
+    )
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    facts = {"docs": task.fingerprint, "paragraphs": len(texts), "characters": sum(map(len, texts)), "tokens": len(ids)}
+    facts = {
+        "docs": task.fingerprint,
+        "paragraphs": len(texts),
+        "characters": sum(map(len, texts)),
+        "tokens": len(ids),
+    }
     facts |= {"unigram": unigram_loss(ids, held_out, VOCABULARY), "curve": curve}
     write_json(folder / "pretraining.json", facts)
     (folder / "CARD.md").write_text(card(facts))

@@ -29,7 +29,9 @@ def fonts() -> list[Path]:
     """The fonts with Latin letters that Matplotlib ships, sorted by name."""
     folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
     return sorted(
-        path for path in folder.glob("*.ttf") if path.name.startswith(("DejaVu", "STIXGeneral", "cmr10", "cmtt10", "cmss10", "cmb10"))
+        path
+        for path in folder.glob("*.ttf")
+        if path.name.startswith(("DejaVu", "STIXGeneral", "cmr10", "cmtt10", "cmss10", "cmb10"))
     )
 
 
@@ -47,9 +49,16 @@ def glyph(character: str, font: Path, random: np.random.Generator) -> np.ndarray
     )
     turn, lean = random.normal(0, 0.15), random.normal(0, 0.2)
     stretch = np.exp(random.normal(0, 0.12, 2))
-    matrix = np.array([[np.cos(turn), -np.sin(turn) + lean], [np.sin(turn), np.cos(turn)]]) * stretch
+    matrix = (
+        np.array([[np.cos(turn), -np.sin(turn) + lean], [np.sin(turn), np.cos(turn)]]) * stretch
+    )
     shift = np.array([48, 48]) - matrix @ np.array([48, 48])
-    canvas = canvas.transform((96, 96), Image.Transform.AFFINE, (*matrix[0], shift[0], *matrix[1], shift[1]), Image.Resampling.BILINEAR)
+    canvas = canvas.transform(
+        (96, 96),
+        Image.Transform.AFFINE,
+        (*matrix[0], shift[0], *matrix[1], shift[1]),
+        Image.Resampling.BILINEAR,
+    )
     canvas = canvas.filter(ImageFilter.GaussianBlur(float(random.uniform(0, 1.5))))
     box = canvas.point(lambda ink: 255 if ink > 40 else 0).getbbox()
     if box is None:
@@ -61,7 +70,9 @@ def glyph(character: str, font: Path, random: np.random.Generator) -> np.ndarray
     page = Image.new("L", (32, 32), 0)
     page.paste(drawn, ((32 - wide) // 2 + int(random.integers(-2, 3)), (32 - tall) // 2))
     ink = np.asarray(page, dtype=np.float32) > random.uniform(70, 150)
-    counts = ink.reshape(8, 4, 8, 4).sum(axis=(1, 3)) + random.normal(0, 0.5, (8, 8)) * (random.random((8, 8)) < 0.3)
+    counts = ink.reshape(8, 4, 8, 4).sum(axis=(1, 3)) + random.normal(0, 0.5, (8, 8)) * (
+        random.random((8, 8)) < 0.3
+    )
     return (np.clip(np.round(counts), 0, 16) / 16).astype(np.float32)
 
 
@@ -91,7 +102,10 @@ def new_model() -> ViTForImageClassification:
 
 
 def pretrain(
-    model: ViTForImageClassification, images: Tensor, labels: Tensor, held_out: tuple[Tensor, Tensor]
+    model: ViTForImageClassification,
+    images: Tensor,
+    labels: Tensor,
+    held_out: tuple[Tensor, Tensor],
 ) -> Iterator[dict[str, float]]:
     """Trains `model` in place to name the glyphs, and yields a reading every 500 steps."""
     generator = torch.Generator().manual_seed(0)
@@ -108,8 +122,15 @@ def pretrain(
         schedule.step()
         if step % 500 == 0:
             with torch.no_grad():
-                right = model(pixel_values=(held_out[0] - MEAN) / DEVIATION).logits.argmax(-1) == held_out[1]
-            yield {"step": step, "train": loss.item(), "held_out_accuracy": right.float().mean().item()}
+                right = (
+                    model(pixel_values=(held_out[0] - MEAN) / DEVIATION).logits.argmax(-1)
+                    == held_out[1]
+                )
+            yield {
+                "step": step,
+                "train": loss.item(),
+                "held_out_accuracy": right.float().mean().item(),
+            }
 
 
 def build(folder: Path) -> None:
@@ -123,7 +144,9 @@ def build(folder: Path) -> None:
         curve.append(reading)
         print(json.dumps(reading), flush=True)
     model.vit.save_pretrained(folder)
-    (folder / "preprocessor_config.json").write_text(json.dumps({"image_mean": [MEAN], "image_std": [DEVIATION]}))
+    (folder / "preprocessor_config.json").write_text(
+        json.dumps({"image_mean": [MEAN], "image_std": [DEVIATION]})
+    )
     facts = {"images": IMAGES, "glyphs": GLYPHS, "fonts": [path.stem for path in fonts()]}
     write_json(folder / "pretraining.json", {**facts, "curve": curve})
 

@@ -19,9 +19,14 @@ def train_tokenizer(texts: list[str], size: int, longest: int) -> PreTrainedToke
     inner = Tokenizer(models.WordPiece(unk_token=UNKNOWN))
     inner.normalizer = normalizers.BertNormalizer(lowercase=True)
     inner.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    inner.train_from_iterator(texts, trainers.WordPieceTrainer(vocab_size=size, special_tokens=special, show_progress=False))
+    inner.train_from_iterator(
+        texts,
+        trainers.WordPieceTrainer(vocab_size=size, special_tokens=special, show_progress=False),
+    )
     ends = [(CLS, inner.token_to_id(CLS)), (SEP, inner.token_to_id(SEP))]
-    inner.post_processor = processors.TemplateProcessing(single=f"{CLS} $A {SEP}", pair=f"{CLS} $A {SEP} $B:1 {SEP}:1", special_tokens=ends)
+    inner.post_processor = processors.TemplateProcessing(
+        single=f"{CLS} $A {SEP}", pair=f"{CLS} $A {SEP} $B:1 {SEP}:1", special_tokens=ends
+    )
     return PreTrainedTokenizerFast(
         tokenizer_object=inner,
         model_max_length=longest,
@@ -35,7 +40,11 @@ def train_tokenizer(texts: list[str], size: int, longest: int) -> PreTrainedToke
 
 def pack(texts: list[str], tokenizer: PreTrainedTokenizerFast) -> Tensor:
     """All `texts` as one long row of token ids, each between [CLS] and [SEP]: no padding, no token wasted; shape (tokens,)."""
-    rows = (row for start in range(0, len(texts), 2000) for row in tokenizer(texts[start : start + 2000])["input_ids"])
+    rows = (
+        row
+        for start in range(0, len(texts), 2000)
+        for row in tokenizer(texts[start : start + 2000])["input_ids"]
+    )
     return torch.from_numpy(np.concatenate([np.asarray(row, dtype=np.int64) for row in rows]))
 
 
@@ -45,14 +54,18 @@ def ppmi_vectors(ids: Tensor, size: int, width: int, window: int = 4) -> Tensor:
     counts = sparse.csr_matrix((size, size))
     for distance in range(1, window + 1):
         weight = np.full(len(flat) - distance, 1.0 / distance)
-        counts = counts + sparse.csr_matrix((weight, (flat[:-distance], flat[distance:])), shape=counts.shape)
+        counts = counts + sparse.csr_matrix(
+            (weight, (flat[:-distance], flat[distance:])), shape=counts.shape
+        )
     pairs = (counts + counts.T).tocoo()
     words = np.asarray(pairs.tocsr().sum(1)).ravel()
     contexts = words**0.75 / (words**0.75).sum()
     with np.errstate(divide="ignore"):
         information = np.log(pairs.data / words[pairs.row] / contexts[pairs.col])
     kept = information > 0
-    ppmi = sparse.csr_matrix((information[kept], (pairs.row[kept], pairs.col[kept])), shape=counts.shape)
+    ppmi = sparse.csr_matrix(
+        (information[kept], (pairs.row[kept], pairs.col[kept])), shape=counts.shape
+    )
     left, values, _ = svds(ppmi, k=width, v0=np.ones(size))
     vectors = torch.from_numpy((left * np.sqrt(values)).astype(np.float32).copy())
     return 0.1 * vectors / vectors.norm(dim=1).mean() * math.sqrt(width)

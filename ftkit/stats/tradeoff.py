@@ -22,12 +22,18 @@ def share_of_gain(
         ValueError: fewer than two seeds, or not the same number of each.
     """
     if not len(method) == len(frozen) == len(full) >= 2:
-        raise ValueError(f"all three must have the same seeds, two at least, got {len(method)}, {len(frozen)} and {len(full)}")
+        raise ValueError(
+            f"all three must have the same seeds, two at least, got {len(method)}, {len(frozen)} and {len(full)}"
+        )
     floor = np.asarray(frozen, dtype=float)
     gain, whole = np.asarray(method, dtype=float) - floor, np.asarray(full, dtype=float) - floor
     (of_gain, both), (_, of_whole) = np.cov(gain, whole) / len(gain)
     t = float(stats.t.ppf((1 + level) / 2, len(gain) - 1)) ** 2
-    a, b, c = whole.mean() ** 2 - t * of_whole, gain.mean() * whole.mean() - t * both, gain.mean() ** 2 - t * of_gain
+    a, b, c = (
+        whole.mean() ** 2 - t * of_whole,
+        gain.mean() * whole.mean() - t * both,
+        gain.mean() ** 2 - t * of_gain,
+    )
     share = float(gain.mean() / whole.mean()) if whole.mean() else float("nan")
     if a <= 0:
         return share, -float("inf"), float("inf")
@@ -62,7 +68,9 @@ def expected_best(values: Sequence[float], trials: int) -> float:
     [0.3, 0.35]
     """
     if not len(values) or trials < 1:
-        raise ValueError(f"there must be a value and a trial at least, got {len(values)} values and {trials} trials")
+        raise ValueError(
+            f"there must be a value and a trial at least, got {len(values)} values and {trials} trials"
+        )
     ranks = np.arange(len(values) + 1) / len(values)
     return float(np.sort(values) @ np.diff(ranks**trials))
 

@@ -20,12 +20,18 @@ def load(name: str) -> Task:
     images, labels = load_digits(return_X_y=True)
     order = np.random.default_rng(0).permutation(len(labels))
     images, labels = images[order].reshape(-1, 8, 8), labels[order]
-    inputs = [as_words(image) for image in images] if name == "digits-as-text" else (images / 16.0).tolist()
+    inputs = (
+        [as_words(image) for image in images]
+        if name == "digits-as-text"
+        else (images / 16.0).tolist()
+    )
     classes = [str(digit) for digit in range(10)]
     if name == "digits-parity":
         labels, classes = labels % 2, ["even", "odd"]
     bounds = {"train": slice(0, 1197), "valid": slice(1197, 1397), "test": slice(1397, None)}
-    splits = {stage: table(inputs[rows], labels[rows].tolist(), classes) for stage, rows in bounds.items()}
+    splits = {
+        stage: table(inputs[rows], labels[rows].tolist(), classes) for stage, rows in bounds.items()
+    }
     return Task(name, tuple(classes), **splits)
 
 

@@ -44,7 +44,10 @@ _BAND = 64
 
 def cache_folder() -> Path:
     """Where built data is kept: `$FTKIT_CACHE`, else `ftkit` in `$XDG_CACHE_HOME`, else in `~/.cache`."""
-    return Path(os.environ.get("FTKIT_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ftkit")
+    return Path(
+        os.environ.get("FTKIT_CACHE")
+        or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ftkit"
+    )
 
 
 def load(name: str, permute: float = 0.0) -> Task:
@@ -69,7 +72,9 @@ def load(name: str, permute: float = 0.0) -> Task:
 
 def _split(rows: pd.DataFrame, column: str, classes: list[str]):  # type: ignore[no-untyped-def]
     others = {other: rows[other].tolist() for other in LABELS.values()}
-    return table(rows["text"].tolist(), [classes.index(value) for value in rows[column]], classes, **others)
+    return table(
+        rows["text"].tolist(), [classes.index(value) for value in rows[column]], classes, **others
+    )
 
 
 def permuted(texts: list[str], share: float) -> list[str]:
@@ -85,15 +90,27 @@ def permuted(texts: list[str], share: float) -> list[str]:
         random.Random(start).shuffle(band)
         moved = band[: round(share * len(band))]
         foreign.update(zip(moved, moved[1:] + moved[:1], strict=True))
-    return [re.sub(r"[a-z]+", lambda match: foreign.get(match[0], match[0]), text.lower()) for text in texts]
+    return [
+        re.sub(r"[a-z]+", lambda match: foreign.get(match[0], match[0]), text.lower())
+        for text in texts
+    ]
 
 
 @lru_cache(maxsize=2)
 def _sentences(folder: Path) -> pd.DataFrame:
     """The sentences of the installed libraries, from the cache if it is whole, else built and cached."""
-    packages = {library: {"sklearn": "scikit-learn"}.get(library, library) for library in LIBRARIES if library != "stdlib"}
-    versions = {"python": sys.version, **{library: version(package) for library, package in packages.items()}}
-    key = hashlib.blake2b(repr((_FORMAT, LIBRARIES, SPLITS, versions)).encode(), digest_size=8).hexdigest()
+    packages = {
+        library: {"sklearn": "scikit-learn"}.get(library, library)
+        for library in LIBRARIES
+        if library != "stdlib"
+    }
+    versions = {
+        "python": sys.version,
+        **{library: version(package) for library, package in packages.items()},
+    }
+    key = hashlib.blake2b(
+        repr((_FORMAT, LIBRARIES, SPLITS, versions)).encode(), digest_size=8
+    ).hexdigest()
     path = folder / f"docs-{key}.parquet"
     if (cached := _read_cache(path)) is not None:
         return cached
@@ -130,23 +147,39 @@ def _write_cache(rows: pd.DataFrame, path: Path) -> None:
 
 def _build() -> pd.DataFrame:
     roots = {library: root_of(library) for library in LIBRARIES}
-    files = {path: library for library, share in LIBRARIES.items() for path in source_files(roots[library], share)}
+    files = {
+        path: library
+        for library, share in LIBRARIES.items()
+        for path in source_files(roots[library], share)
+    }
     areas = {path: area(path.relative_to(roots[library])) for path, library in files.items()}
     found: dict[str, dict[str, dict[str, str]]] = defaultdict(dict)
-    for path, records in tqdm(read(files), total=len(files), desc="reading docstrings", unit="file"):
+    for path, records in tqdm(
+        read(files), total=len(files), desc="reading docstrings", unit="file"
+    ):
         for record in records:
             text = first_sentence(str(record["doc"]))
             if text is not None:
-                row = {"text": text, "library": files[path], "kind": str(record["kind"]), "area": areas[path], "opening": opening(text)}
+                row = {
+                    "text": text,
+                    "library": files[path],
+                    "kind": str(record["kind"]),
+                    "area": areas[path],
+                    "opening": opening(text),
+                }
                 key = f"{unit_hash(text):.17f}"
                 known = found[key].get(files[path])
-                found[key][files[path]] = min(row, known or row, key=lambda r: (r["text"], sorted(r.items())))
+                found[key][files[path]] = min(
+                    row, known or row, key=lambda r: (r["text"], sorted(r.items()))
+                )
     return _with_common_areas(_balanced(_alone(found)))
 
 
 def _alone(found: dict[str, dict[str, dict[str, str]]]) -> pd.DataFrame:
     """The sentences that one library alone wrote, in the order of their hash: with two authors there is no right answer."""
-    rows = [{"hash": float(key), **next(iter(by.values()))} for key, by in found.items() if len(by) == 1]
+    rows = [
+        {"hash": float(key), **next(iter(by.values()))} for key, by in found.items() if len(by) == 1
+    ]
     return pd.DataFrame(rows).sort_values("hash", ignore_index=True)
 
 
@@ -155,7 +188,9 @@ def _balanced(rows: pd.DataFrame) -> pd.DataFrame:
     parts = []
     for stage, (low, high, most) in SPLITS.items():
         part = rows[(rows["hash"] >= low) & (rows["hash"] < high)]
-        each = min(most, int(part["library"].value_counts().reindex(list(LIBRARIES), fill_value=0).min()))
+        each = min(
+            most, int(part["library"].value_counts().reindex(list(LIBRARIES), fill_value=0).min())
+        )
         parts.append(part.groupby("library").head(each).assign(split=stage))
     return pd.concat(parts, ignore_index=True)
 
@@ -169,7 +204,12 @@ def first_sentence(docstring: str) -> str | None:
     """
     text = sentences(next(iter(paragraphs(docstring)), ""))[0]
     letters = sum(c.isalpha() or c == " " for c in text)
-    fits = 20 <= len(text) <= 140 and text.isascii() and len(text.split()) >= 3 and letters >= 0.75 * len(text)
+    fits = (
+        20 <= len(text) <= 140
+        and text.isascii()
+        and len(text.split()) >= 3
+        and letters >= 0.75 * len(text)
+    )
     return text if fits and ">>>" not in text else None
 
 

@@ -20,7 +20,16 @@ from pathlib import Path
 
 Record = dict[str, str | int]
 
-_SKIPPED = {"tests", "test", "testing", "site-packages", "dist-packages", "__pycache__", "idlelib", "lib2to3"}
+_SKIPPED = {
+    "tests",
+    "test",
+    "testing",
+    "site-packages",
+    "dist-packages",
+    "__pycache__",
+    "idlelib",
+    "lib2to3",
+}
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z`\"'(*:])")
 
@@ -46,7 +55,9 @@ def sentences(paragraph: str) -> list[str]:
 
 def paragraphs(docstring: str) -> list[str]:
     """The paragraphs of a docstring, white space collapsed; what blank lines separate."""
-    return [" ".join(part.split()) for part in re.split(r"\n\s*\n", docstring.strip()) if part.strip()]
+    return [
+        " ".join(part.split()) for part in re.split(r"\n\s*\n", docstring.strip()) if part.strip()
+    ]
 
 
 def root_of(library: str) -> Path:
@@ -59,13 +70,19 @@ def root_of(library: str) -> Path:
         return Path(sysconfig.get_paths()["stdlib"])
     found = importlib.util.find_spec(library)
     if found is None or not found.submodule_search_locations:
-        raise ValueError(f"the library {library!r} must be installed to read its docstrings; try pip install {library}")
+        raise ValueError(
+            f"the library {library!r} must be installed to read its docstrings; try pip install {library}"
+        )
     return Path(found.submodule_search_locations[0])
 
 
 def source_files(root: Path, share: float = 1.0) -> list[Path]:
     """The Python files under `root`, tests left out, sorted; a `share` below 1 keeps the files whose path hashes below it."""
-    files = (path for path in root.rglob("*.py") if not _SKIPPED.intersection(path.relative_to(root).parts[:-1]))
+    files = (
+        path
+        for path in root.rglob("*.py")
+        if not _SKIPPED.intersection(path.relative_to(root).parts[:-1])
+    )
     return sorted(path for path in files if unit_hash(path.relative_to(root).as_posix()) < share)
 
 
@@ -76,7 +93,10 @@ def parse(path: Path) -> Iterator[Record]:
     """
     source = path.read_text(encoding="utf8", errors="ignore")
     if '"""' in source or "'''" in source:
-        with contextlib.suppress(SyntaxError, ValueError, RecursionError), warnings.catch_warnings():
+        with (
+            contextlib.suppress(SyntaxError, ValueError, RecursionError),
+            warnings.catch_warnings(),
+        ):
             warnings.simplefilter("ignore")
             yield from _definitions(ast.parse(source).body, inside="module")
 
@@ -84,9 +104,19 @@ def parse(path: Path) -> Iterator[Record]:
 def _definitions(body: list[ast.stmt], inside: str) -> Iterator[Record]:
     for node in body:
         if isinstance(node, _DEFINITIONS):
-            kind = "class" if isinstance(node, ast.ClassDef) else "method" if inside == "class" else "function"
+            kind = (
+                "class"
+                if isinstance(node, ast.ClassDef)
+                else "method"
+                if inside == "class"
+                else "function"
+            )
             if doc := ast.get_docstring(node):
-                count = 0 if isinstance(node, ast.ClassDef) else len(node.args.args) + len(node.args.kwonlyargs)
+                count = (
+                    0
+                    if isinstance(node, ast.ClassDef)
+                    else len(node.args.args) + len(node.args.kwonlyargs)
+                )
                 yield {"name": node.name, "kind": kind, "arguments": count, "doc": doc}
             yield from _definitions(node.body, kind)
         elif isinstance(node, ast.If | ast.Try | ast.With):
@@ -102,7 +132,9 @@ def read(files: Iterable[Path], workers: int = 2) -> Iterator[tuple[Path, list[R
     command = [sys.executable, "-m", "ftkit.tasks.docstrings"]
     running = []
     for worker in range(workers):
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf8")
+        process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf8"
+        )
         assert process.stdin is not None and process.stdout is not None
         process.stdin.write(json.dumps(names[worker::workers]))
         process.stdin.close()
@@ -115,7 +147,9 @@ def read(files: Iterable[Path], workers: int = 2) -> Iterator[tuple[Path, list[R
             process.wait()
 
 
-def _answers(running: list["subprocess.Popen[str]"], expected: int) -> Iterator[tuple[Path, list[Record]]]:
+def _answers(
+    running: list["subprocess.Popen[str]"], expected: int
+) -> Iterator[tuple[Path, list[Record]]]:
     """The lines of all workers, a turn each, so that the progress bar moves and no pipe fills up."""
     pending = [process.stdout for process in running if process.stdout is not None]
     seen = 0
@@ -128,7 +162,9 @@ def _answers(running: list["subprocess.Popen[str]"], expected: int) -> Iterator[
             else:
                 pending.remove(pipe)
     if seen != expected:
-        raise RuntimeError(f"reading docstrings must answer for {expected} files, got {seen}; a worker process died")
+        raise RuntimeError(
+            f"reading docstrings must answer for {expected} files, got {seen}; a worker process died"
+        )
 
 
 def _work() -> None:

@@ -74,7 +74,10 @@ class Task:
 
     @cached_property
     def _labels(self) -> dict[str, Tensor]:
-        return {stage: torch.tensor(self.split(stage)["label"][:], dtype=torch.int64) for stage in STAGES}
+        return {
+            stage: torch.tensor(self.split(stage)["label"][:], dtype=torch.int64)
+            for stage in STAGES
+        }
 
     def labels(self, stage: str) -> Tensor:
         """The labels of a split, int64, shape (rows,)."""
@@ -86,7 +89,9 @@ class Task:
         """How long each training row is, int64, shape (rows,): a text in tokens of mini, near enough for any base; images are all alike."""
         if self.kind == "image":
             return torch.ones(len(self.train), dtype=torch.int64)
-        return torch.tensor([len(read) for read in _tokenizer().encode_batch(self.train["text"][:])])
+        return torch.tensor(
+            [len(read) for read in _tokenizer().encode_batch(self.train["text"][:])]
+        )
 
     def batches(self, size: int, generator: torch.Generator) -> Iterator[Batch]:
         """Training batches of `size` rows without end: rows of like length together, in random order.
@@ -95,9 +100,15 @@ class Task:
         """
         size = min(size, len(self.train))
         while True:
-            order = torch.randperm(len(self.train), generator=generator)[: len(self.train) // size * size]
+            order = torch.randperm(len(self.train), generator=generator)[
+                : len(self.train) // size * size
+            ]
             pools = order.split(POOL * size)
-            batches = [part for pool in pools for part in pool[self.lengths[pool].argsort(stable=True)].split(size)]
+            batches = [
+                part
+                for pool in pools
+                for part in pool[self.lengths[pool].argsort(stable=True)].split(size)
+            ]
             for index in torch.randperm(len(batches), generator=generator).tolist():
                 yield self.batch("train", batches[index])
 
@@ -113,7 +124,9 @@ class Task:
             ValueError: count is below 1 or above the number of training rows.
         """
         if not 1 <= count <= len(self.train):
-            raise ValueError(f"count must be from 1 to {len(self.train)}, the rows of train, got {count}")
+            raise ValueError(
+                f"count must be from 1 to {len(self.train)}, the rows of train, got {count}"
+            )
         order = np.random.default_rng(seed).permutation(len(self.train))
         labels = self.labels("train").numpy()[order]
         turn = np.empty(len(order), dtype=np.int64)
@@ -139,7 +152,9 @@ def _tokenizer() -> Any:
     return Tokenizer.from_file(str(shared_folder("data", "bases", "mini", "tokenizer.json")))
 
 
-def table(inputs: Sequence[Any], labels: Sequence[int], classes: Sequence[str], **others: Sequence[Any]) -> Dataset:
+def table(
+    inputs: Sequence[Any], labels: Sequence[int], classes: Sequence[str], **others: Sequence[Any]
+) -> Dataset:
     """A split: texts or images (nested lists of numbers), labels as class numbers, and any other columns."""
     kind = "text" if not len(inputs) or isinstance(inputs[0], str) else "image"
     value = Value("string") if kind == "text" else Nested(Nested(Value("float32")))
@@ -149,7 +164,14 @@ def table(inputs: Sequence[Any], labels: Sequence[int], classes: Sequence[str], 
     return Dataset.from_dict({**columns, **others}, features=Features({**features, **extra}))
 
 
-def load_task(name: str | Path, *, permute: float = 0.0, text: str | None = None, label: str | None = None, seed: int = 0) -> Task:
+def load_task(
+    name: str | Path,
+    *,
+    permute: float = 0.0,
+    text: str | None = None,
+    label: str | None = None,
+    seed: int = 0,
+) -> Task:
     """A task by name, from files, or from the hub.
 
     Args:
@@ -170,7 +192,9 @@ def load_task(name: str | Path, *, permute: float = 0.0, text: str | None = None
     if name in docs.LABELS:
         return docs.load(str(name), permute)
     if permute:
-        raise ValueError(f"permute must be 0 for other tasks than {', '.join(docs.LABELS)}, got {permute:g} for {name}")
+        raise ValueError(
+            f"permute must be 0 for other tasks than {', '.join(docs.LABELS)}, got {permute:g} for {name}"
+        )
     if name in digits.NAMES:
         return digits.load(str(name))
     if Path(name).exists() or Path(name).suffix in files.SUFFIXES:

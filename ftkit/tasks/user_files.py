@@ -41,7 +41,11 @@ LABELS = (
     "rating",
     "stars",
 )
-STEMS = {"train": ("train", "training"), "valid": ("validation", "valid", "val", "dev"), "test": ("test",)}
+STEMS = {
+    "train": ("train", "training"),
+    "valid": ("validation", "valid", "val", "dev"),
+    "test": ("test",),
+}
 
 
 def load(path: Path, text: str | None, label: str | None, seed: int) -> Task:
@@ -76,16 +80,29 @@ def load_hub(name: str, text: str | None, label: str | None, seed: int) -> Task:
             f"{str(error).splitlines()[0][:200]}); without a network, download it elsewhere and give the path of its CSV, JSONL or "
             "Parquet file"
         ) from error
-    named = {stage: [n for n in (*stems, *found) if n in found and n.startswith(stems)] for stage, stems in STEMS.items()}
+    named = {
+        stage: [n for n in (*stems, *found) if n in found and n.startswith(stems)]
+        for stage, stems in STEMS.items()
+    }
     sources = {stage: names[0] for stage, names in named.items() if names}
     if "train" not in sources:
-        raise ValueError(f"a dataset must have a split named train, got {', '.join(found)} in {name}; save the one you need as a file")
+        raise ValueError(
+            f"a dataset must have a split named train, got {', '.join(found)} in {name}; save the one you need as a file"
+        )
     rows = {stage: _named_labels(found[split]) for stage, split in sources.items()}
     column = _column(rows["train"], name, "label", label, LABELS)
     if "test" in rows and rows["test"][column].isna().all():
         del rows["test"]  # a competition that keeps its answers
-    clean = {stage: _clean(frame, f"{name}/{sources[stage]}", text, label) for stage, frame in rows.items()}
-    return _task(re.sub(r"\W+", "_", name.split("/")[-1]), clean, {s: f"{name}/{split}" for s, split in sources.items()}, seed)
+    clean = {
+        stage: _clean(frame, f"{name}/{sources[stage]}", text, label)
+        for stage, frame in rows.items()
+    }
+    return _task(
+        re.sub(r"\W+", "_", name.split("/")[-1]),
+        clean,
+        {s: f"{name}/{split}" for s, split in sources.items()},
+        seed,
+    )
 
 
 def _named_labels(split: Any) -> pd.DataFrame:
@@ -101,31 +118,46 @@ def _named_labels(split: Any) -> pd.DataFrame:
 
 def _folder(path: Path) -> dict[str, Path]:
     files = {f.stem.lower(): f for f in sorted(path.iterdir()) if f.suffix in SUFFIXES}
-    chosen = {stage: files[stem] for stage, stems in STEMS.items() for stem in stems[::-1] if stem in files}
+    chosen = {
+        stage: files[stem]
+        for stage, stems in STEMS.items()
+        for stem in stems[::-1]
+        if stem in files
+    }
     if "train" not in chosen:
         names = ", ".join(sorted(f.name for f in path.iterdir())[:8]) or "nothing"
-        raise ValueError(f"a folder must hold train.csv, train.jsonl or train.parquet, got {names} in {path}; rename the file to train on")
+        raise ValueError(
+            f"a folder must hold train.csv, train.jsonl or train.parquet, got {names} in {path}; rename the file to train on"
+        )
     if len({f.suffix for f in chosen.values()}) > 1:
         kinds = ", ".join(f.name for f in chosen.values())
-        raise ValueError(f"the files of a folder must be of one kind, got {kinds}; convert them to one")
+        raise ValueError(
+            f"the files of a folder must be of one kind, got {kinds}; convert them to one"
+        )
     return chosen
 
 
 def _read(path: Path) -> pd.DataFrame:
     """All columns of a file as they stand; a text file must be UTF-8."""
     if path.suffix not in SUFFIXES:
-        raise ValueError(f"a file must end in {', '.join(SUFFIXES)}, got {path.name}; convert it to one of them")
+        raise ValueError(
+            f"a file must end in {', '.join(SUFFIXES)}, got {path.name}; convert it to one of them"
+        )
     if path.suffix == ".parquet":
         try:
             return pd.read_parquet(path)
         except Exception as error:
-            raise ValueError(f"{path.name} must be a Parquet file, got {str(error).splitlines()[0]}; write it again") from error
+            raise ValueError(
+                f"{path.name} must be a Parquet file, got {str(error).splitlines()[0]}; write it again"
+            ) from error
     content = path.read_bytes()
     try:
         decoded = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
-        raise ValueError(f"line {line} of {path.name} must be UTF-8, got byte {content[error.start]:#04x}; save it as UTF-8") from None
+        raise ValueError(
+            f"line {line} of {path.name} must be UTF-8, got byte {content[error.start]:#04x}; save it as UTF-8"
+        ) from None
     return _csv(decoded, path.name) if path.suffix == ".csv" else _jsonl(decoded, path.name)
 
 
@@ -133,9 +165,13 @@ def _csv(decoded: str, name: str) -> pd.DataFrame:
     try:
         return pd.read_csv(io.StringIO(decoded), dtype=str, keep_default_na=False)
     except pd.errors.EmptyDataError:
-        raise ValueError(f"{name} has no rows; every task needs a header line and rows of text and label") from None
+        raise ValueError(
+            f"{name} has no rows; every task needs a header line and rows of text and label"
+        ) from None
     except pd.errors.ParserError as error:
-        raise ValueError(f"{name} must be a table, got: {str(error).strip()}; put quotes around text that holds commas") from None
+        raise ValueError(
+            f"{name} must be a table, got: {str(error).strip()}; put quotes around text that holds commas"
+        ) from None
 
 
 def _jsonl(decoded: str, name: str) -> pd.DataFrame:
@@ -145,9 +181,13 @@ def _jsonl(decoded: str, name: str) -> pd.DataFrame:
             try:
                 row = json.loads(line)
             except json.JSONDecodeError as error:
-                raise ValueError(f"line {number} of {name} must be a JSON object, got {error.msg}; write one object a line") from None
+                raise ValueError(
+                    f"line {number} of {name} must be a JSON object, got {error.msg}; write one object a line"
+                ) from None
             if not isinstance(row, dict):
-                raise ValueError(f"line {number} of {name} must be a JSON object, got {line[:40]!r}; write one object a line")
+                raise ValueError(
+                    f"line {number} of {name} must be a JSON object, got {line[:40]!r}; write one object a line"
+                )
             rows.append(row)
     return pd.DataFrame(rows)
 
@@ -156,22 +196,35 @@ def _clean(rows: pd.DataFrame, name: str, text: str | None, label: str | None) -
     """The two columns as strings, every row checked."""
     if not len(rows):
         raise ValueError(f"{name} has no rows; every task needs rows of text and label")
-    columns = {"text": _column(rows, name, "text", text, TEXTS), "label": _column(rows, name, "label", label, LABELS)}
-    out = pd.DataFrame({use: [_plain(value) for value in rows[column]] for use, column in columns.items()})
+    columns = {
+        "text": _column(rows, name, "text", text, TEXTS),
+        "label": _column(rows, name, "label", label, LABELS),
+    }
+    out = pd.DataFrame(
+        {use: [_plain(value) for value in rows[column]] for use, column in columns.items()}
+    )
     for use, what in (("label", "no label"), ("text", "no text")):
         missing = np.flatnonzero((out[use] == "").to_numpy())
         if len(missing):
-            raise ValueError(f"row {missing[0] + 1} of {name} has {what}; every row needs a text and a label")
+            raise ValueError(
+                f"row {missing[0] + 1} of {name} has {what}; every row needs a text and a label"
+            )
     return out
 
 
-def _column(rows: pd.DataFrame, name: str, use: str, asked: str | None, usual: Sequence[str]) -> str:
+def _column(
+    rows: pd.DataFrame, name: str, use: str, asked: str | None, usual: Sequence[str]
+) -> str:
     there = {str(column).lower(): str(column) for column in rows.columns}
     for candidate in [asked] if asked else usual:
         if candidate in rows.columns or candidate.lower() in there:
             return candidate if candidate in rows.columns else there[candidate.lower()]
-    wanted = f"a column {asked!r}" if asked else f"a {use} column (one of {', '.join(usual[:4])}, ...)"
-    raise ValueError(f"{name} must have {wanted}, got the columns {', '.join(map(str, rows.columns))}; name it with {use}=")
+    wanted = (
+        f"a column {asked!r}" if asked else f"a {use} column (one of {', '.join(usual[:4])}, ...)"
+    )
+    raise ValueError(
+        f"{name} must have {wanted}, got the columns {', '.join(map(str, rows.columns))}; name it with {use}="
+    )
 
 
 def _plain(value: Any) -> str:
@@ -182,9 +235,14 @@ def _plain(value: Any) -> str:
 
 
 def _task(name: str, rows: dict[str, pd.DataFrame], sources: dict[str, str], seed: int) -> Task:
-    classes = sorted(rows["train"]["label"].unique(), key=lambda c: (0, float(c), c) if re.fullmatch(r"-?\d+(\.\d+)?", c) else (1, 0.0, c))
+    classes = sorted(
+        rows["train"]["label"].unique(),
+        key=lambda c: (0, float(c), c) if re.fullmatch(r"-?\d+(\.\d+)?", c) else (1, 0.0, c),
+    )
     if len(classes) < 2:
-        raise ValueError(f"a task must have two classes or more, got only {classes[0]!r} in {sources['train']}; check the label column")
+        raise ValueError(
+            f"a task must have two classes or more, got only {classes[0]!r} in {sources['train']}; check the label column"
+        )
     for stage, part in rows.items():
         unseen = np.flatnonzero(~part["label"].isin(classes).to_numpy())
         if len(unseen):
@@ -196,9 +254,16 @@ def _task(name: str, rows: dict[str, pd.DataFrame], sources: dict[str, str], see
     for stage in ("test", "valid"):
         if stage not in rows:
             rows["train"], rows[stage] = _hold_out(rows["train"], 0.1, seed)
-            notes.append(f"{len(rows[stage])} rows of {sources['train']} were split off as {stage}, stratified, with seed {seed}")
-    splits = {stage: table(part["text"].tolist(), [classes.index(c) for c in part["label"]], classes) for stage, part in rows.items()}
-    return Task(name, tuple(classes), **{stage: splits[stage] for stage in STAGES}, notes=tuple(notes))
+            notes.append(
+                f"{len(rows[stage])} rows of {sources['train']} were split off as {stage}, stratified, with seed {seed}"
+            )
+    splits = {
+        stage: table(part["text"].tolist(), [classes.index(c) for c in part["label"]], classes)
+        for stage, part in rows.items()
+    }
+    return Task(
+        name, tuple(classes), **{stage: splits[stage] for stage in STAGES}, notes=tuple(notes)
+    )
 
 
 def _hold_out(rows: pd.DataFrame, share: float, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:

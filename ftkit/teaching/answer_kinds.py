@@ -35,12 +35,18 @@ class Options:
     options: tuple[Hashable, ...]
 
     def __post_init__(self) -> None:
-        if len(self.options) < 2 or len({str(option) for option in self.options}) < len(self.options):
-            raise ValueError(f"options must be at least two and differ, got {list(self.options)}; add or reword one")
+        if len(self.options) < 2 or len({str(option) for option in self.options}) < len(
+            self.options
+        ):
+            raise ValueError(
+                f"options must be at least two and differ, got {list(self.options)}; add or reword one"
+            )
 
     def taken(self, value: Any) -> Any:
         if value not in self.options:
-            raise ValueError(f"the answer must be one of {list(self.options)}, got {value!r}; copy one of them")
+            raise ValueError(
+                f"the answer must be one of {list(self.options)}, got {value!r}; copy one of them"
+            )
         return value
 
     truth = taken
@@ -69,34 +75,48 @@ class Number:
 
     def __post_init__(self) -> None:
         if not -math.inf < self.low < self.high < math.inf:
-            raise ValueError(f"low must be below high, got {self.low} and {self.high}; give the ends of the scale")
+            raise ValueError(
+                f"low must be below high, got {self.low} and {self.high}; give the ends of the scale"
+            )
         if not 0 <= self.tolerance < self.high - self.low:
-            raise ValueError(f"tolerance must be from 0 to below the scale's length, got {self.tolerance}; say how far off is still right")
+            raise ValueError(
+                f"tolerance must be from 0 to below the scale's length, got {self.tolerance}; say how far off is still right"
+            )
 
     def taken(self, value: Any) -> float:
         number = self.truth(value)
         if not self.low <= number <= self.high:
-            raise ValueError(f"the answer must be from {self.words(self.low)} to {self.words(self.high)}, got {value}; stay on the scale")
+            raise ValueError(
+                f"the answer must be from {self.words(self.low)} to {self.words(self.high)}, got {value}; stay on the scale"
+            )
         return number
 
     def truth(self, value: Any) -> float:
         try:
             number = float(value)
         except (TypeError, ValueError):
-            raise ValueError(f"the answer must be a number, got {value!r}; write it without a unit") from None
+            raise ValueError(
+                f"the answer must be a number, got {value!r}; write it without a unit"
+            ) from None
         if not math.isfinite(number):
-            raise ValueError(f"the answer must be a finite number, got {value}; look at the run it came from")
+            raise ValueError(
+                f"the answer must be a finite number, got {value}; look at the run it came from"
+            )
         return number
 
     def words(self, value: Any) -> str:
-        return (f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}") + (f" {self.unit}" if self.unit else "")
+        return (f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}") + (
+            f" {self.unit}" if self.unit else ""
+        )
 
     def verdict(self, said: Any, truth: Any) -> tuple[bool, str]:
         off = abs(said - truth)
         near = f"within {self.words(self.tolerance)}"
         if off <= self.tolerance * (1 + 1e-9):
             return True, f"Right, {near}." if self.tolerance else "Exactly right."
-        return False, f"Too {'high' if said > truth else 'low'} by {self.words(off)}" + (f"; right was {near}." if self.tolerance else ".")
+        return False, f"Too {'high' if said > truth else 'low'} by {self.words(off)}" + (
+            f"; right was {near}." if self.tolerance else "."
+        )
 
     def listing(self) -> list[str]:
         scale = f"a number from {self.words(self.low)} to {self.words(self.high)}"
@@ -132,4 +152,6 @@ class Number:
 def radio(widgets: Any, options: Sequence[Hashable]) -> Any:
     """Radio buttons of which none is chosen yet; long options wrap."""
     pairs = [(str(option), option) for option in options]
-    return widgets.RadioButtons(options=pairs, value=None, description="", layout=widgets.Layout(width="auto"))
+    return widgets.RadioButtons(
+        options=pairs, value=None, description="", layout=widgets.Layout(width="auto")
+    )

@@ -29,7 +29,10 @@ STYLE = (
     ".ftkit-small{font-size:.92em;opacity:.85}"
     + "".join(f".ftkit-{kind}{{border-left-color:{colour}}}" for kind, colour in COLOURS.items())
     + ".ftkit-chip{display:inline-block;padding:.05em .5em;border-radius:3px;border-left:4px solid;white-space:nowrap;color:inherit}"
-    + "".join(f".ftkit-chip-{kind}{{border-color:{COLOURS[kind]};background:rgba({tint},.18)}}" for kind, tint in _TINTS.items())
+    + "".join(
+        f".ftkit-chip-{kind}{{border-color:{COLOURS[kind]};background:rgba({tint},.18)}}"
+        for kind, tint in _TINTS.items()
+    )
     + f".ftkit-card table.ftkit-table{{border-collapse:collapse;width:100%;margin:.3em 0;color:inherit}}.ftkit-table th,.ftkit-table td"
     f"{{padding:.35em .6em!important;text-align:left!important;vertical-align:top;border-bottom:{_LINE};white-space:normal;"
     "max-width:none}.ftkit-table tr{background:transparent!important}.ftkit-table th{font-weight:600}"
@@ -95,7 +98,13 @@ def chip(kind: str, word: str) -> str:
 def table(columns: list[str], rows: list[list[str]], widths: Sequence[int] = ()) -> str:
     """A table whose cells are HTML, with `widths` of its columns in percent if given; on a narrow page each row becomes a block."""
     head = "".join(f'<th scope="col">{inline(name)}</th>' for name in columns)
-    cells = [[f'<td data-of="{html.escape(name)}">{cell}</td>' for name, cell in zip(columns, row, strict=True)] for row in rows]
+    cells = [
+        [
+            f'<td data-of="{html.escape(name)}">{cell}</td>'
+            for name, cell in zip(columns, row, strict=True)
+        ]
+        for row in rows
+    ]
     body = "".join(f"<tr>{''.join(row)}</tr>" for row in cells)
     cols = "".join(f'<col style="width:{width}%">' for width in widths)
     return f'<table class="ftkit-table">{cols}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
@@ -105,5 +114,8 @@ def listing(lines: list[str], first: int | None = None) -> str:
     """A block of code whose lines are HTML, numbered from `first` if that is given."""
     if first is not None:
         wide = len(str(first + len(lines)))
-        lines = [f'<span class="ftkit-n">{n:>{wide}}</span>  {line}' for n, line in enumerate(lines, first)]
+        lines = [
+            f'<span class="ftkit-n">{n:>{wide}}</span>  {line}'
+            for n, line in enumerate(lines, first)
+        ]
     return '<pre class="ftkit-code" tabindex="0">' + "\n".join(lines) + "</pre>"

@@ -19,7 +19,9 @@ def usable(yours: Any, takes: str) -> Callable[..., Any]:
     if inspect.isclass(yours) and any("__call__" in vars(parent) for parent in yours.__mro__):
         yours = yours()
     if not callable(yours) or inspect.isclass(yours):
-        raise Wrong(f"hand over a function that takes ({takes}), without brackets behind its name; this is {kind(yours)}")
+        raise Wrong(
+            f"hand over a function that takes ({takes}), without brackets behind its name; this is {kind(yours)}"
+        )
     _accepts(yours, takes)
     return yours
 
@@ -32,7 +34,9 @@ def _accepts(yours: Any, takes: str) -> None:
     try:
         signature.bind(*takes.split(", "))
     except TypeError:
-        raise Wrong(f"your function must take ({takes}), in this order; yours takes {signature}") from None
+        raise Wrong(
+            f"your function must take ({takes}), in this order; yours takes {signature}"
+        ) from None
 
 
 def ask(yours: Callable[..., Any], takes: str, *given: Any) -> Any:
@@ -44,7 +48,9 @@ def ask(yours: Callable[..., Any], takes: str, *given: Any) -> Any:
     for name, before, after in zip(takes.split(", "), given, copies, strict=True):
         if not _equal(before, after):
             how = next((how for of, how in _NEW.items() if isinstance(before, of)), "")
-            raise Wrong(f"your function writes into `{name}`, which belongs to the caller; make a new one instead{how}")
+            raise Wrong(
+                f"your function writes into `{name}`, which belongs to the caller; make a new one instead{how}"
+            )
     if answer is None:
         raise Wrong("your function returns None; is a `return` missing?")
     return answer
@@ -78,15 +84,27 @@ def kind(value: Any) -> str:
     return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
 
 
-def tensor(value: Any, what: str, shape: Sequence[int], names: str, like: Tensor | None = None) -> Tensor:
+def tensor(
+    value: Any, what: str, shape: Sequence[int], names: str, like: Tensor | None = None
+) -> Tensor:
     """`value`, if it is a tensor of real, finite numbers of that shape (and of the dtype of `like`); words if not."""
     if not isinstance(value, Tensor):
-        raise Wrong(f"{what} must be a torch.Tensor, got {kind(value)}{'; is a `return` missing?' if value is None else ''}")
+        raise Wrong(
+            f"{what} must be a torch.Tensor, got {kind(value)}{'; is a `return` missing?' if value is None else ''}"
+        )
     if tuple(value.shape) != tuple(shape):
-        turned = "; that is transposed" if tuple(value.shape) == tuple(shape)[::-1] and len(shape) > 1 else ""
-        raise Wrong(f"{what} must have the shape {names} = {tuple(shape)}, got {tuple(value.shape)}{turned}")
+        turned = (
+            "; that is transposed"
+            if tuple(value.shape) == tuple(shape)[::-1] and len(shape) > 1
+            else ""
+        )
+        raise Wrong(
+            f"{what} must have the shape {names} = {tuple(shape)}, got {tuple(value.shape)}{turned}"
+        )
     if not value.dtype.is_floating_point or (like is not None and value.dtype != like.dtype):
-        wanted = "a float dtype" if like is None else f"the dtype of what it was made from, {like.dtype}"
+        wanted = (
+            "a float dtype" if like is None else f"the dtype of what it was made from, {like.dtype}"
+        )
         raise Wrong(f"{what} must have {wanted}, got {value.dtype}")
     if not bool(torch.isfinite(value).all()):
         raise Wrong(f"{what} holds nan or inf; were all its numbers set?")
@@ -101,10 +119,17 @@ class Case:
     words: str
 
 
-def fault(answers: Sequence[Any], cases: Sequence[Case], faults: Mapping[str, Callable[..., Any]], same: Callable[[Any, Any], bool]) -> str:
+def fault(
+    answers: Sequence[Any],
+    cases: Sequence[Case],
+    faults: Mapping[str, Callable[..., Any]],
+    same: Callable[[Any, Any], bool],
+) -> str:
     """The words of the first known fault that gives these very answers to all cases, as the end of a sentence; empty if none does."""
     for words, wrong in faults.items():
-        if all(same(answer, wrong(*case.given)) for answer, case in zip(answers, cases, strict=True)):
+        if all(
+            same(answer, wrong(*case.given)) for answer, case in zip(answers, cases, strict=True)
+        ):
             return f": {words}"
     return ""
 
@@ -128,7 +153,11 @@ _NEARLY = ": that is near; if yours draws by chance or rounds, let it do neither
 
 
 def first_wrong(
-    yours: Callable[..., Any], takes: str, right: Callable[..., float], cases: Sequence[Case], faults: Mapping[str, Callable[..., float]]
+    yours: Callable[..., Any],
+    takes: str,
+    right: Callable[..., float],
+    cases: Sequence[Case],
+    faults: Mapping[str, Callable[..., float]],
 ) -> tuple[Case, float, float, str] | None:
     """The first case that `yours` answers wrongly: it, what is right, what was answered, and the words of the fault behind all answers."""
     answers = [number(ask(yours, takes, *case.given)) for case in cases]
@@ -136,7 +165,14 @@ def first_wrong(
     near = all(abs(one - other) <= 0.02 for one, other in zip(answers, rights, strict=True))
     why = fault(answers, cases, faults, close) or (_NEARLY if near else "")
     found = zip(cases, rights, answers, strict=True)
-    return next(((case, wanted, answer, why) for case, wanted, answer in found if not close(answer, wanted)), None)
+    return next(
+        (
+            (case, wanted, answer, why)
+            for case, wanted, answer in found
+            if not close(answer, wanted)
+        ),
+        None,
+    )
 
 
 @dataclass(frozen=True)
@@ -159,8 +195,12 @@ _SCALES: dict[str, Callable[[Scaled], float]] = {
     "it is applied twice": lambda s: (s.alpha / s.rank) ** 2,
     "that is the root of alpha / rank": lambda s: (s.alpha / s.rank) ** 0.5,
     "that is alpha * rank": lambda s: s.alpha * s.rank,
-    "alpha is divided by the number of rows of the weight, not by the rank": lambda s: s.alpha / s.out,
-    "alpha is divided by the number of columns of the weight, not by the rank": lambda s: s.alpha / s.into,
+    "alpha is divided by the number of rows of the weight, not by the rank": lambda s: (
+        s.alpha / s.out
+    ),
+    "alpha is divided by the number of columns of the weight, not by the rank": lambda s: (
+        s.alpha / s.into
+    ),
     "it is subtracted where it must be added": lambda s: -s.alpha / s.rank,
     "the change is missing": lambda s: 0.0,
 }
@@ -180,10 +220,21 @@ def scaled_rightly(seen: Sequence[Scaled], formula: str) -> None:
         right = s.alpha / s.rank
         start = f"for rank {s.rank} and alpha {s.alpha:g}"
         if s.found is None:
-            raise Wrong(f"{start}, yours is not `{formula}`, and no other factor in the place of {right:g} makes it so")
+            raise Wrong(
+                f"{start}, yours is not `{formula}`, and no other factor in the place of {right:g} makes it so"
+            )
         if not _near(s.found, right):
-            why = next((f"; {words}" for words, wrong in _SCALES.items() if all(_near(x.found, wrong(x)) for x in seen)), "")
-            raise Wrong(f"{start} the change must be scaled by {right:g}, yours is scaled by {s.found:.4g}{why}")
+            why = next(
+                (
+                    f"; {words}"
+                    for words, wrong in _SCALES.items()
+                    if all(_near(x.found, wrong(x)) for x in seen)
+                ),
+                "",
+            )
+            raise Wrong(
+                f"{start} the change must be scaled by {right:g}, yours is scaled by {s.found:.4g}{why}"
+            )
 
 
 def _near(found: float | None, value: float) -> bool:

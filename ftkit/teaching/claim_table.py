@@ -33,9 +33,13 @@ class Claim:
 
     def __post_init__(self) -> None:
         if self.verdict not in _KINDS:
-            raise ValueError(f"verdict must be one of {list(_KINDS)}, got {self.verdict!r}; when in doubt it is 'cannot tell'")
+            raise ValueError(
+                f"verdict must be one of {list(_KINDS)}, got {self.verdict!r}; when in doubt it is 'cannot tell'"
+            )
         if empty := [name for name, value in vars(self).items() if not value.strip()]:
-            raise ValueError(f"every field of a claim must say something, got an empty {empty[0]}; a claim without it cannot be judged")
+            raise ValueError(
+                f"every field of a claim must say something, got an empty {empty[0]}; a claim without it cannot be judged"
+            )
 
 
 def claims(found: Sequence[Claim]) -> Page:
@@ -47,11 +51,23 @@ def claims(found: Sequence[Claim]) -> Page:
     if not found:
         raise ValueError("claims must get at least one Claim, got none; leave the table out")
     rows = [
-        [inline(c.claim) + paragraph(c.source, small=True), inline(c.experiment), _lines(c.statistic), chip(_KINDS[c.verdict], c.verdict)]
+        [
+            inline(c.claim) + paragraph(c.source, small=True),
+            inline(c.experiment),
+            _lines(c.statistic),
+            chip(_KINDS[c.verdict], c.verdict),
+        ]
         for c in found
     ]
-    lines = [f"{c.claim} ({c.source})\n  {c.experiment}\n  {c.statistic}\n  -> {c.verdict}" for c in found]
-    shown = Page("ask", [table(["Claim", "Experiment here", "Result", "Verdict"], rows, WIDTHS)], "\n".join(lines))
+    lines = [
+        f"{c.claim} ({c.source})\n  {c.experiment}\n  {c.statistic}\n  -> {c.verdict}"
+        for c in found
+    ]
+    shown = Page(
+        "ask",
+        [table(["Claim", "Experiment here", "Result", "Verdict"], rows, WIDTHS)],
+        "\n".join(lines),
+    )
     shown.put()
     return shown
 

@@ -22,9 +22,7 @@ if "google.colab" in sys.modules:  # in Colab this brings ftkit; anywhere else i
     had = [kit.version for kit in distributions(name="ftkit")]
 """
 _RESTART = 'print(f"ftkit {{had[0]}} was here, this lesson is for {version}: choose Runtime > Restart session, then run it from the top.")'
-_BRING = (
-    'print(f"Upload {{wheel}} (ftkit here: {{had or None}}) in the Files panel; `make wheel` in the kit makes it. Then run this again.")'
-)
+_BRING = 'print(f"Upload {{wheel}} (ftkit here: {{had or None}}) in the Files panel; `make wheel` in the kit makes it. Then run this again.")'
 _PUBLISHED = """\
     if "{version}" not in had:
         %pip install -q "ftkit @ git+https://github.com/{repo}@{tag}"
@@ -50,15 +48,21 @@ class Source:
 
     def __post_init__(self) -> None:
         if self.repo and not re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", self.repo, re.ASCII):
-            raise ValueError(f"repo must be owner/name, got {self.repo!r}; leave it empty while nothing is published")
+            raise ValueError(
+                f"repo must be owner/name, got {self.repo!r}; leave it empty while nothing is published"
+            )
         if not re.fullmatch(r"\w[\w.-]*", self.tag, re.ASCII):
-            raise ValueError(f"tag must be a tag of the repository, got {self.tag!r}; give one such as v{self.version}")
+            raise ValueError(
+                f"tag must be a tag of the repository, got {self.tag!r}; give one such as v{self.version}"
+            )
 
     def badge(self, name: str) -> str:
         """The first cell, in Markdown, of the lesson in the file `name`."""
         if not self.repo:
             return "In Colab: see the next cell."
-        address = f"https://colab.research.google.com/github/{self.repo}/blob/{self.tag}/notebooks/{name}"
+        address = (
+            f"https://colab.research.google.com/github/{self.repo}/blob/{self.tag}/notebooks/{name}"
+        )
         return f"[![Open In Colab](https://colab.research.google.com/assets/colab-badge.svg)]({address})"
 
     def install(self) -> str:
@@ -66,7 +70,13 @@ class Source:
         start = _START.format(imports="" if self.repo else "from pathlib import Path\n")
         restart = _RESTART.format(version=self.version)
         rest = _PUBLISHED if self.repo else _UNPUBLISHED
-        return start + rest.format(version=self.version, repo=self.repo, tag=self.tag, restart=restart, bring=_BRING.format())
+        return start + rest.format(
+            version=self.version,
+            repo=self.repo,
+            tag=self.tag,
+            restart=restart,
+            bring=_BRING.format(),
+        )
 
 
 def read_source(pyproject: Path) -> Source:
@@ -78,7 +88,9 @@ def read_source(pyproject: Path) -> Source:
     content = tomllib.loads(pyproject.read_text(encoding="utf8"))
     colab = content.get("tool", {}).get("ftkit", {}).get("colab", {})
     if not (isinstance(colab.get("repo"), str) and isinstance(colab.get("tag"), str)):
-        raise ValueError(f"[tool.ftkit.colab] must hold repo and tag, got {colab}; write both as strings in {pyproject.name}")
+        raise ValueError(
+            f"[tool.ftkit.colab] must hold repo and tag, got {colab}; write both as strings in {pyproject.name}"
+        )
     return Source(colab["repo"], colab["tag"], content["project"]["version"])
 
 
@@ -87,7 +99,9 @@ def write_source(pyproject: Path, source: Source) -> None:
     text = pyproject.read_text(encoding="utf8")
     table = re.search(r"(?ms)^\[tool\.ftkit\.colab\]\n.*?(?=^\[|\Z)", text)
     if table is None:
-        raise ValueError(f"{pyproject.name} must have the table [tool.ftkit.colab], got none; write it with repo and tag")
+        raise ValueError(
+            f"{pyproject.name} must have the table [tool.ftkit.colab], got none; write it with repo and tag"
+        )
     lines = table[0]
     for key, value in (("repo", source.repo), ("tag", source.tag)):
         lines = re.sub(rf'(?m)^{key} *= *"[^"]*"', f'{key} = "{value}"', lines)
@@ -103,9 +117,15 @@ def stamp(path: Path, source: Source) -> bool:
     notebook = nbformat.reads(before, as_version=4)
     old = {cell.get("id"): cell for cell in notebook.cells}
     badge = old.get(BADGE) or nbformat.v4.new_markdown_cell(id=BADGE)
-    install = old.get(INSTALL) or nbformat.v4.new_code_cell(id=INSTALL, metadata={"jupyter": {"source_hidden": True}})
+    install = old.get(INSTALL) or nbformat.v4.new_code_cell(
+        id=INSTALL, metadata={"jupyter": {"source_hidden": True}}
+    )
     badge.source, install.source = source.badge(path.name), source.install()
-    notebook.cells = [badge, install, *(cell for cell in notebook.cells if cell.get("id") not in (BADGE, INSTALL))]
+    notebook.cells = [
+        badge,
+        install,
+        *(cell for cell in notebook.cells if cell.get("id") not in (BADGE, INSTALL)),
+    ]
     after = nbformat.writes(notebook) + "\n"
     if after != before:
         path.write_text(after, encoding="utf8")
@@ -114,14 +134,26 @@ def stamp(path: Path, source: Source) -> bool:
 
 def main(arguments: list[str] | None = None) -> int:
     """Stamps every notebook of the clone in the working folder."""
-    parser = argparse.ArgumentParser(prog="python -m ftkit.teaching.colab", description="Stamps the lessons for Colab.")
-    parser.add_argument("--repo", help="owner/name of the public repository, written into pyproject.toml; as it stands there if not given")
-    parser.add_argument("--tag", help="the tag that Colab opens, written into pyproject.toml; as it stands there if not given")
+    parser = argparse.ArgumentParser(
+        prog="python -m ftkit.teaching.colab", description="Stamps the lessons for Colab."
+    )
+    parser.add_argument(
+        "--repo",
+        help="owner/name of the public repository, written into pyproject.toml; as it stands there if not given",
+    )
+    parser.add_argument(
+        "--tag",
+        help="the tag that Colab opens, written into pyproject.toml; as it stands there if not given",
+    )
     options = parser.parse_args(arguments)
     pyproject = Path("pyproject.toml")
     try:
         said = read_source(pyproject)
-        source = Source(said.repo if options.repo is None else options.repo, options.tag or said.tag, said.version)
+        source = Source(
+            said.repo if options.repo is None else options.repo,
+            options.tag or said.tag,
+            said.version,
+        )
         if source != said:
             write_source(pyproject, source)
         for path in sorted(Path("notebooks").glob("*.ipynb")):

@@ -86,7 +86,10 @@ class Page(Shown):
 def boxed(widgets: Any, kind: str, *parts: Any) -> Any:
     """The card around live controls: a part is a widget, or HTML that will not change."""
     wide = widgets.Layout(width="auto")
-    children = [widgets.HTML(part, layout=wide) if isinstance(part, str) else part for part in (STYLE + CONTROLS_STYLE, *parts)]
+    children = [
+        widgets.HTML(part, layout=wide) if isinstance(part, str) else part
+        for part in (STYLE + CONTROLS_STYLE, *parts)
+    ]
     box = widgets.VBox(children, layout=wide)
     box.add_class("ftkit-card")
     box.add_class(f"ftkit-{kind}")
@@ -95,6 +98,8 @@ def boxed(widgets: Any, kind: str, *parts: Any) -> Any:
 
 def button(widgets: Any, words: str, press: Callable[[], object]) -> Any:
     """A button as wide as its words."""
-    made = widgets.Button(description=words, layout=widgets.Layout(width="auto", align_self="flex-start"))
+    made = widgets.Button(
+        description=words, layout=widgets.Layout(width="auto", align_self="flex-start")
+    )
     made.on_click(lambda _: press())
     return made

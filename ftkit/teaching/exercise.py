@@ -34,12 +34,18 @@ class Result:
         return self.kind == "yes"
 
     def __repr__(self) -> str:
-        return "\n".join(part for part in (f"{self.title}: {self.words}" if self.words else self.title, self.code) if part)
+        return "\n".join(
+            part
+            for part in (f"{self.title}: {self.words}" if self.words else self.title, self.code)
+            if part
+        )
 
     def html(self) -> str:
         """The same as a card."""
         code = listing([escape(self.code)]) if self.code else ""
-        return card(self.kind, heading(f"{SYMBOLS[self.kind]} {self.title}"), paragraph(self.words), code)
+        return card(
+            self.kind, heading(f"{SYMBOLS[self.kind]} {self.title}"), paragraph(self.words), code
+        )
 
     def _repr_html_(self) -> str:
         return STYLE + self.html()
@@ -48,7 +54,15 @@ class Result:
 class Exercise:
     """A check with its card. Call it with what the learner wrote; it answers with a `Result` and raises nothing of theirs."""
 
-    def __init__(self, check: Callable[[Any], str], title: str, difficulty: int, minutes: int, hints: Sequence[str], solution: str) -> None:
+    def __init__(
+        self,
+        check: Callable[[Any], str],
+        title: str,
+        difficulty: int,
+        minutes: int,
+        hints: Sequence[str],
+        solution: str,
+    ) -> None:
         self.title, self.difficulty, self.minutes = title, difficulty, minutes
         self.hints, self.solution = tuple(hints), solution.strip()
         self.hints_given = 0
@@ -69,7 +83,12 @@ class Exercise:
         except (Exception, SystemExit) as error:
             if isinstance(error, NotImplementedError) and raised_by_them(error):
                 return self._not_attempted()
-            return Result("no", f"{self.title}: not yet", f"Your code raised {message_of(error)}", line_of(error))
+            return Result(
+                "no",
+                f"{self.title}: not yet",
+                f"Your code raised {message_of(error)}",
+                line_of(error),
+            )
 
     def __repr__(self) -> str:
         return f"{self.title} ({self._dots()} difficulty {self.difficulty} of 5, about {self.minutes} minutes)"
@@ -87,10 +106,14 @@ class Exercise:
         """Shows one more hint, below those already given; after the last, the solution, folded."""
         self.hints_given += 1
         given = self.hints[: self.hints_given]
-        parts = [paragraph(f"Hint {n} of {len(self.hints)}: {words}") for n, words in enumerate(given, 1)]
+        parts = [
+            paragraph(f"Hint {n} of {len(self.hints)}: {words}") for n, words in enumerate(given, 1)
+        ]
         text = f"Hint {len(given)} of {len(self.hints)}: {given[-1]}"
         if self.hints_given > len(self.hints):
-            parts.append(f"<details><summary>One solution of many</summary>{listing(highlighted(self.solution))}</details>")
+            parts.append(
+                f"<details><summary>One solution of many</summary>{listing(highlighted(self.solution))}</details>"
+            )
             text = f"One solution of many:\n\n{self.solution}"
         shown = Page("ask", [heading(self.title), *parts], text)
         shown.put()
@@ -112,7 +135,9 @@ class Exercise:
         label = f'<span role="img" aria-label="difficulty {self.difficulty} of 5">{self._dots()}</span> about {self.minutes} minutes'
         wanted = f"Wanted: {self.__doc__}".split("\n\n") if self.__doc__ else []
         task = [paragraph(" ".join(words.split())) for words in wanted]
-        return Page("ask", [heading(self.title), *task, f'<p class="ftkit-small">{label}</p>'], repr(self))
+        return Page(
+            "ask", [heading(self.title), *task, f'<p class="ftkit-small">{label}</p>'], repr(self)
+        )
 
 
 def _sentence(words: str) -> str:
@@ -135,11 +160,17 @@ def exercise(
         ValueError: one of these does not hold.
     """
     if not 1 <= difficulty <= 5:
-        raise ValueError(f"difficulty must be 1 to 5, got {difficulty}; 3 is what most need a hint for")
+        raise ValueError(
+            f"difficulty must be 1 to 5, got {difficulty}; 3 is what most need a hint for"
+        )
     if minutes < 1:
-        raise ValueError(f"minutes must be at least 1, got {minutes}; say what a learner needs, not what you need")
+        raise ValueError(
+            f"minutes must be at least 1, got {minutes}; say what a learner needs, not what you need"
+        )
     if not hints or not all(hints) or not solution.strip():
-        raise ValueError(f"an exercise must have a hint and a solution, got {len(hints)} hints for {title!r}; add what is missing")
+        raise ValueError(
+            f"an exercise must have a hint and a solution, got {len(hints)} hints for {title!r}; add what is missing"
+        )
     return lambda check: Exercise(check, title, difficulty, minutes, hints, solution)
 
 
@@ -150,5 +181,7 @@ def hint(of: Exercise) -> Shown:
         TypeError: `of` is not an exercise.
     """
     if not isinstance(of, Exercise):
-        raise TypeError(f"hint must get an exercise, got {type(of).__name__}; write hint(check.merge)")
+        raise TypeError(
+            f"hint must get an exercise, got {type(of).__name__}; write hint(check.merge)"
+        )
     return of.hint()

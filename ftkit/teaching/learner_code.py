@@ -15,9 +15,24 @@ from typing import Any
 
 import ftkit
 
-_INSTALLED = [sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")]
-_NOT_THEIRS = (*(folder + os.sep for folder in [str(Path(ftkit.__file__).parent), *_INSTALLED]), "<frozen", "<string>", "<__array")
-_NOTHING = {"RESUME", "NOP", "CACHE", "LOAD_CONST", "RETURN_CONST", "RETURN_VALUE", "COPY_FREE_VARS"}
+_INSTALLED = [
+    sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")
+]
+_NOT_THEIRS = (
+    *(folder + os.sep for folder in [str(Path(ftkit.__file__).parent), *_INSTALLED]),
+    "<frozen",
+    "<string>",
+    "<__array",
+)
+_NOTHING = {
+    "RESUME",
+    "NOP",
+    "CACHE",
+    "LOAD_CONST",
+    "RETURN_CONST",
+    "RETURN_VALUE",
+    "COPY_FREE_VARS",
+}
 
 
 class TooLong(BaseException):
@@ -29,7 +44,11 @@ def is_stub(function: Any) -> bool:
     code = getattr(inspect.unwrap(function), "__code__", None)
     steps = list(dis.get_instructions(code)) if code else []
     values = [step.argval for step in steps if step.opname.endswith("_CONST")]
-    return bool(steps) and all(step.opname in _NOTHING for step in steps) and all(value is None or value is ... for value in values)
+    return (
+        bool(steps)
+        and all(step.opname in _NOTHING for step in steps)
+        and all(value is None or value is ... for value in values)
+    )
 
 
 def theirs(error: BaseException) -> traceback.FrameSummary | None:
@@ -42,7 +61,10 @@ def theirs(error: BaseException) -> traceback.FrameSummary | None:
 def raised_by_them(error: BaseException) -> bool:
     """Whether the `raise` itself stands in the learner's code."""
     own, frames = theirs(error), traceback.extract_tb(error.__traceback__)
-    return own is not None and (own.filename, own.lineno) == (frames[-1].filename, frames[-1].lineno)
+    return own is not None and (own.filename, own.lineno) == (
+        frames[-1].filename,
+        frames[-1].lineno,
+    )
 
 
 def line_of(error: BaseException) -> str:
@@ -80,7 +102,9 @@ def time_limit(seconds: float) -> Iterator[None]:
     try:
         yield
     finally:
-        with gate:  # what was sent and has not arrived yet is called back: it must not strike after the end
+        with (
+            gate
+        ):  # what was sent and has not arrived yet is called back: it must not strike after the end
             over.set()
             raise_in(thread, None)
         timer.cancel()

@@ -32,9 +32,17 @@ class Prediction(Shown):
             ValueError: `value` is no possible answer, or the prediction is scored.
         """
         if self.scored:
-            raise ValueError(f"a prediction must be written before it is scored, got {value!r} after; run the cell of the question again")
+            raise ValueError(
+                f"a prediction must be written before it is scored, got {value!r} after; run the cell of the question again"
+            )
         self.said = self.answer.taken(value)
-        self._tell(Result("open", f"Written down: {self.answer.words(self.said)}", "You may change it until the run is scored."))
+        self._tell(
+            Result(
+                "open",
+                f"Written down: {self.answer.words(self.said)}",
+                "You may change it until the run is scored.",
+            )
+        )
 
     def score(self, truth: Any, note: str = "") -> Shown:
         """Compares what was said with `truth`, the outcome of the run, and locks both; `note` says what the outcome means.
@@ -52,7 +60,9 @@ class Prediction(Shown):
         self._tell(result)
         text = "\n".join(part for part in (repr(result), again, note) if part)
         title = heading(f"{SYMBOLS[result.kind]} {result.title}")
-        shown = Page(result.kind, [title, paragraph(result.words), paragraph(again), paragraph(note)], text)
+        shown = Page(
+            result.kind, [title, paragraph(result.words), paragraph(again), paragraph(note)], text
+        )
         shown.put()
         return shown
 
@@ -63,10 +73,19 @@ class Prediction(Shown):
             return Result("open", f"It was {was}", _NOTHING_SAID)
         words = self.answer.verdict(self.said, self.truth)[1]
         late = " The answer had been shown before, so it does not count." if self.late else ""
-        return Result("yes" if self.hit else "no", f"You said {self.answer.words(self.said)}, it was {was}", words + late)
+        return Result(
+            "yes" if self.hit else "no",
+            f"You said {self.answer.words(self.said)}, it was {was}",
+            words + late,
+        )
 
     def html(self) -> str:
-        return card("ask", self._asked(), f"<ul>{''.join(f'<li>{inline(line)}</li>' for line in self.answer.listing())}</ul>", COLD)
+        return card(
+            "ask",
+            self._asked(),
+            f"<ul>{''.join(f'<li>{inline(line)}</li>' for line in self.answer.listing())}</ul>",
+            COLD,
+        )
 
     def text(self) -> str:
         options = [f"  - {line}" for line in self.answer.listing()]
@@ -79,9 +98,17 @@ class Prediction(Shown):
         if (widgets := controls()) is None:
             return None
         if self._controls is None:
-            self._controls = self.answer.control(widgets), button(widgets, "Write it down", self._press), widgets.HTML()
+            self._controls = (
+                self.answer.control(widgets),
+                button(widgets, "Write it down", self._press),
+                widgets.HTML(),
+            )
             self._controls[2].layout.width = "auto"
-        small = paragraph(self.answer.listing()[0], small=True) if isinstance(self.answer, Number) else ""
+        small = (
+            paragraph(self.answer.listing()[0], small=True)
+            if isinstance(self.answer, Number)
+            else ""
+        )
         return boxed(widgets, "ask", self._asked() + small, *self._controls)
 
     def _asked(self) -> str:
@@ -137,7 +164,9 @@ def predict(
     """
     scale = low is not None or high is not None
     if scale == (options is not None) or (low is None) != (high is None):
-        raise ValueError(f"predict must get options or a scale, got {options} and low={low}, high={high}; give one of the two")
+        raise ValueError(
+            f"predict must get options or a scale, got {options} and low={low}, high={high}; give one of the two"
+        )
     answer: Answer
     if low is not None and high is not None:
         answer = Number(low, high, unit, (high - low) / 10 if tolerance is None else tolerance)
@@ -160,10 +189,24 @@ class Tally(Page):
         left = len(book) - len(counted)
         summary = f"{self.hits} of {self.made}" + (f"; {left} more did not count" if left else "")
         rows = [(p.name, _or_dash(p, p.said), _or_dash(p, p.truth), *_verdict(p)) for p in book]
-        cells = [[inline(name), inline(said), inline(truth), chip(kind, word)] for name, said, truth, kind, word in rows]
-        lines = [f"  {name}: you said {said}, it was {truth}: {word}" for name, said, truth, _, word in rows]
-        whole = table(["Question", "You said", "It was", ""], cells) if rows else paragraph("No prediction was asked for yet.")
-        super().__init__("ask", [heading(f"Your predictions: {summary}"), whole], "\n".join([f"Your predictions: {summary}", *lines]))
+        cells = [
+            [inline(name), inline(said), inline(truth), chip(kind, word)]
+            for name, said, truth, kind, word in rows
+        ]
+        lines = [
+            f"  {name}: you said {said}, it was {truth}: {word}"
+            for name, said, truth, _, word in rows
+        ]
+        whole = (
+            table(["Question", "You said", "It was", ""], cells)
+            if rows
+            else paragraph("No prediction was asked for yet.")
+        )
+        super().__init__(
+            "ask",
+            [heading(f"Your predictions: {summary}"), whole],
+            "\n".join([f"Your predictions: {summary}", *lines]),
+        )
 
 
 def _or_dash(prediction: Prediction, value: Any) -> str:

@@ -24,16 +24,31 @@ class Quiz(Shown):
         """
         Options(tuple(self.options)).taken(option)
         is_right = option == self.right
-        result = Result("yes" if is_right else "no", "Right" if is_right else "Not this one", self.options[option])
+        result = Result(
+            "yes" if is_right else "no",
+            "Right" if is_right else "Not this one",
+            self.options[option],
+        )
         if self._told is not None:
             self._told.value = result.html()
         return result
 
     def html(self) -> str:
-        return card("ask", self._asked(), f"<ul>{''.join(f'<li>{inline(option)}</li>' for option in self.options)}</ul>", COLD)
+        return card(
+            "ask",
+            self._asked(),
+            f"<ul>{''.join(f'<li>{inline(option)}</li>' for option in self.options)}</ul>",
+            COLD,
+        )
 
     def text(self) -> str:
-        return "\n".join([f"Question: {self.question}", *(f"  - {option}" for option in self.options), 'Answer with .answer("...")'])
+        return "\n".join(
+            [
+                f"Question: {self.question}",
+                *(f"  - {option}" for option in self.options),
+                'Answer with .answer("...")',
+            ]
+        )
 
     def __repr__(self) -> str:
         return self.text()
@@ -42,7 +57,9 @@ class Quiz(Shown):
         if (widgets := controls()) is None:
             return None
         choice = radio(widgets, list(self.options))
-        choice.observe(lambda change: change["new"] is not None and self.answer(change["new"]), "value")
+        choice.observe(
+            lambda change: change["new"] is not None and self.answer(change["new"]), "value"
+        )
         self._told = widgets.HTML(layout=widgets.Layout(width="auto"))
         return boxed(widgets, "ask", self._asked(), choice, self._told)
 
@@ -62,7 +79,9 @@ def quiz(question: str, options: Mapping[str, str], answer: str) -> Quiz:
     """
     Options(tuple(options)).taken(answer)
     if silent := [option for option, why in options.items() if not why.strip()]:
-        raise ValueError(f"every option must have an explanation, got none for {silent[0]!r}; say why it is right, or why not")
+        raise ValueError(
+            f"every option must have an explanation, got none for {silent[0]!r}; say why it is right, or why not"
+        )
     made = Quiz(question, options, answer)
     made.put()
     return made

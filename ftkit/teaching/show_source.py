@@ -17,7 +17,9 @@ def highlighted(source: str) -> list[str]:
     if pygments is None:
         return html.escape(source).splitlines()
     lexer = optional("pygments.lexers").PythonLexer(stripnl=False)
-    marked: str = pygments.highlight(source, lexer, optional("pygments.formatters").HtmlFormatter(nowrap=True))
+    marked: str = pygments.highlight(
+        source, lexer, optional("pygments.formatters").HtmlFormatter(nowrap=True)
+    )
     return marked.splitlines()
 
 
@@ -45,14 +47,20 @@ def show(obj: Any, *, lines: tuple[int, int] | None = None) -> Page:
     try:
         source, first = inspect.getsourcelines(obj)
     except (TypeError, OSError) as error:
-        raise TypeError(f"show must get a function, class or module of Python, got {obj!r}; pass the object, not its name") from error
+        raise TypeError(
+            f"show must get a function, class or module of Python, got {obj!r}; pass the object, not its name"
+        ) from error
     first = max(first, 1)
     if lines is not None:
         if not 1 <= lines[0] <= lines[1] <= len(source):
-            raise ValueError(f"lines must lie in 1 to {len(source)}, got {lines}; they count from the beginning of the object")
+            raise ValueError(
+                f"lines must lie in 1 to {len(source)}, got {lines}; they count from the beginning of the object"
+            )
         source, first = source[lines[0] - 1 : lines[1]], first + lines[0] - 1
     code = dedent("".join(source)).rstrip("\n")
     caption = f"{place(obj)}, lines {first}-{first + len(code.splitlines()) - 1}"
-    shown = Page("ask", [paragraph(caption, small=True), listing(highlighted(code))], f"{caption}\n\n{code}")
+    shown = Page(
+        "ask", [paragraph(caption, small=True), listing(highlighted(code))], f"{caption}\n\n{code}"
+    )
     shown.put()
     return shown

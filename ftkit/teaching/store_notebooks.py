@@ -19,9 +19,18 @@ def store(path: Path) -> None:
         ValueError: a cell printed a traceback, as what draws its pictures does on a machine that is too busy.
     """
     notebook = nbformat.read(path, as_version=4)
-    NotebookClient(notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}}).execute()
-    notebook.metadata.pop("widgets", None)  # megabytes that only the kernel which made them could use
-    notebook.metadata = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
+    NotebookClient(
+        notebook,
+        timeout=120,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(path.parent)}},
+    ).execute()
+    notebook.metadata.pop(
+        "widgets", None
+    )  # megabytes that only the kernel which made them could use
+    notebook.metadata = {
+        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}
+    }
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)  # times of day, which differ on every run
         for output in cell.get("outputs", []):
@@ -34,7 +43,10 @@ def store(path: Path) -> None:
 def _style_once(notebook: nbformat.NotebookNode) -> None:
     """Leaves the style sheet of the lesson's cards in its first output alone: stored, they are one page."""
     pages = [
-        output.data for cell in notebook.cells for output in cell.get("outputs", []) if STYLE in output.get("data", {}).get("text/html", "")
+        output.data
+        for cell in notebook.cells
+        for output in cell.get("outputs", [])
+        if STYLE in output.get("data", {}).get("text/html", "")
     ]
     for page in pages[1:]:
         page["text/html"] = page["text/html"].replace(STYLE, "")
@@ -42,7 +54,10 @@ def _style_once(notebook: nbformat.NotebookNode) -> None:
 
 def _without_tracebacks(notebook: nbformat.NotebookNode, name: str) -> None:
     for i, cell in enumerate(notebook.cells):
-        if any("Traceback (most recent call last)" in output.get("text", "") for output in cell.get("outputs", [])):
+        if any(
+            "Traceback (most recent call last)" in output.get("text", "")
+            for output in cell.get("outputs", [])
+        ):
             raise ValueError(
                 f"{name} must be stored without tracebacks, got one under cell {i}; store it again when the machine is at rest"
             )

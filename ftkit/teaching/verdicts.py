@@ -23,7 +23,9 @@ def by_seed(table: pd.DataFrame, quantity: str = "test/accuracy", **settings: An
     return found["value"].to_numpy()
 
 
-def by_seed_and_item(table: pd.DataFrame, quantity: str = "test/accuracy", **settings: Any) -> np.ndarray:
+def by_seed_and_item(
+    table: pd.DataFrame, quantity: str = "test/accuracy", **settings: Any
+) -> np.ndarray:
     """Which test items were right, for the rate that was chosen: 0 or 1, (seeds, items), the seeds rising.
 
     Raises:
@@ -31,8 +33,14 @@ def by_seed_and_item(table: pd.DataFrame, quantity: str = "test/accuracy", **set
     """
     rows = where(table, **settings)
     found = rows[rows["quantity"] == quantity].sort_values("seed")
-    if "items" not in found.columns or not found["items"].map(bool).all() or found["items"].isna().any():
-        raise ValueError(f"the record must say which items were right for {quantity}, got none; make it anew with make results")
+    if (
+        "items" not in found.columns
+        or not found["items"].map(bool).all()
+        or found["items"].isna().any()
+    ):
+        raise ValueError(
+            f"the record must say which items were right for {quantity}, got none; make it anew with make results"
+        )
     return np.stack([unpacked(text) for text in found["items"]])
 
 
@@ -42,7 +50,9 @@ def over_rates(table: pd.DataFrame, **settings: Any) -> pd.DataFrame:
     By the seeds that ran at every rate, which are those that chose.
     """
     rows = where(table, **settings)
-    curve = summary(comparable(last(rows), ["quantity"]), ["lr"]).sort_values("lr", ignore_index=True)
+    curve = summary(comparable(last(rows), ["quantity"]), ["lr"]).sort_values(
+        "lr", ignore_index=True
+    )
     return curve.assign(best=curve["lr"] == chosen(rows))
 
 
@@ -60,9 +70,17 @@ def judged(differences: Mapping[str, np.ndarray], holds: Iterable[str]) -> tuple
     """
     holds = set(holds)
     verdicts = {name: verdict(list(values), MARGIN) for name, values in differences.items()}
-    lines = "; ".join(f"{name} {points(values)}, {verdicts[name]}" for name, values in differences.items())
-    supported = {name for name, values in differences.items() if {"beats", "ties"} <= holds and _no_worse(list(values))}
-    return lines, decided(("ties" if name in supported else says for name, says in verdicts.items()), holds)
+    lines = "; ".join(
+        f"{name} {points(values)}, {verdicts[name]}" for name, values in differences.items()
+    )
+    supported = {
+        name
+        for name, values in differences.items()
+        if {"beats", "ties"} <= holds and _no_worse(list(values))
+    }
+    return lines, decided(
+        ("ties" if name in supported else says for name, says in verdicts.items()), holds
+    )
 
 
 def _no_worse(differences: Sequence[float]) -> bool:

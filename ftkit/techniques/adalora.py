@@ -37,7 +37,10 @@ class AdaLoRA:
 
     def changes(self, model: nn.Module) -> dict[str, Change]:
         scale = per_rank(self.alpha, self.rank)
-        return {name: Directions(matrix, self.rank, scale) for name, matrix in matrices(model, self.where, "AdaLoRA").items()}
+        return {
+            name: Directions(matrix, self.rank, scale)
+            for name, matrix in matrices(model, self.where, "AdaLoRA").items()
+        }
 
 
 class Directions(LinearChange):
@@ -65,7 +68,10 @@ class Directions(LinearChange):
 
     def importance(self) -> Tensor:
         """What the loss would change by, at first order, without each direction, (rank,): |l g| and the means of |p g| and |q g|."""
-        of_p, of_q, of_l = (torch.zeros_like(w) if w.grad is None else (w * w.grad).detach().abs() for w in (self.p, self.q, self.l))
+        of_p, of_q, of_l = (
+            torch.zeros_like(w) if w.grad is None else (w * w.grad).detach().abs()
+            for w in (self.p, self.q, self.l)
+        )
         return of_l + of_p.mean(0) + of_q.mean(1)
 
 
@@ -85,14 +91,31 @@ class Pruning:
         ValueError: a model without directions, or fewer than 0 or more than all to keep.
     """
 
-    def __init__(self, model: Adapted, keep: int, steps: int, begin: float = 0.1, end: float = 0.6, smoothing: float = 0.85) -> None:
+    def __init__(
+        self,
+        model: Adapted,
+        keep: int,
+        steps: int,
+        begin: float = 0.1,
+        end: float = 0.6,
+        smoothing: float = 0.85,
+    ) -> None:
         self.found = [change for change in model.changes.values() if isinstance(change, Directions)]
         if not self.found:
-            raise ValueError(f"the model must have directions to prune, got {model}; adapt with AdaLoRA first")
+            raise ValueError(
+                f"the model must have directions to prune, got {model}; adapt with AdaLoRA first"
+            )
         self.all = sum(len(change.l) for change in self.found)
         if not 0 <= keep <= self.all:
-            raise ValueError(f"keep must be from 0 to {self.all}, the directions there are, got {keep}")
-        self.keep, self.begin, self.end, self.smoothing = keep, begin * steps, end * steps, smoothing
+            raise ValueError(
+                f"keep must be from 0 to {self.all}, the directions there are, got {keep}"
+            )
+        self.keep, self.begin, self.end, self.smoothing = (
+            keep,
+            begin * steps,
+            end * steps,
+            smoothing,
+        )
         self._mean: Tensor | None = None
 
     def left(self, step: int) -> int:
@@ -102,9 +125,13 @@ class Pruning:
 
     def __call__(self, step: int) -> None:
         now = torch.cat([change.importance() for change in self.found])
-        self._mean = now if self._mean is None else self.smoothing * self._mean + (1 - self.smoothing) * now
+        self._mean = (
+            now if self._mean is None else self.smoothing * self._mean + (1 - self.smoothing) * now
+        )
         gone = torch.ones(self.all, dtype=torch.bool, device=now.device)
         gone[self._mean.topk(self.left(step)).indices] = False
         with torch.no_grad():
-            for change, part in zip(self.found, gone.split([len(change.l) for change in self.found]), strict=True):
+            for change, part in zip(
+                self.found, gone.split([len(change.l) for change in self.found]), strict=True
+            ):
                 change.l[part] = 0.0

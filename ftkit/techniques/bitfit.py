@@ -31,11 +31,18 @@ class BitFit:
     where: str = "body.*.bias"
 
     def changes(self, model: nn.Module) -> dict[str, Change]:
-        if not any(name.endswith(".bias") and not name.startswith("heads.") for name, _ in model.named_parameters()):
-            raise ValueError("BitFit's model must have biases below its heads, got one without any; with_biases(model) adds zeros to learn")
+        if not any(
+            name.endswith(".bias") and not name.startswith("heads.")
+            for name, _ in model.named_parameters()
+        ):
+            raise ValueError(
+                "BitFit's model must have biases below its heads, got one without any; with_biases(model) adds zeros to learn"
+            )
         found = select(model, self.where)
         if others := [name for name in found if not name.endswith(".bias")]:
-            raise ValueError(f"BitFit's where must fit biases alone, got {self.where!r}, which fits {others[0]}; end it with .bias")
+            raise ValueError(
+                f"BitFit's where must fit biases alone, got {self.where!r}, which fits {others[0]}; end it with .bias"
+            )
         return {name: Dense(bias) for name, bias in found.items()}
 
 

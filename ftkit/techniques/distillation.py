@@ -29,7 +29,9 @@ class Teacher:
 
     def __init__(self, model: Callable[[Batch], Tensor]) -> None:
         if isinstance(model, nn.Module) and any(part.training for part in model.modules()):
-            raise ValueError(f"a teacher must be in eval mode, got {type(model).__name__} in training mode; call its eval() before")
+            raise ValueError(
+                f"a teacher must be in eval mode, got {type(model).__name__} in training mode; call its eval() before"
+            )
         self.model = model
         self._said: WeakKeyDictionary[Dataset, dict[str, Tensor]] = WeakKeyDictionary()
 
@@ -47,7 +49,12 @@ class Teacher:
             reader = getattr(getattr(self.model, "base", self.model), "reader", None)
             order = reader.order(data) if reader else torch.arange(len(data))
             with torch.no_grad():
-                said = torch.cat([self.model(Batch(data, rows, torch.full_like(rows, -1), task)) for rows in order.split(64)])
+                said = torch.cat(
+                    [
+                        self.model(Batch(data, rows, torch.full_like(rows, -1), task))
+                        for rows in order.split(64)
+                    ]
+                )
                 of_split[task] = said[order.argsort()]
         return of_split[task]
 
@@ -64,7 +71,9 @@ def divergence(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
     _same_shape(student, teacher)
     said = F.log_softmax(teacher.to(student) / temperature, dim=-1)
     # kl_div takes the student first; "batchmean" divides by the rows, "mean" would divide by rows times classes.
-    return temperature**2 * F.kl_div(F.log_softmax(student / temperature, dim=-1), said, reduction="batchmean", log_target=True)
+    return temperature**2 * F.kl_div(
+        F.log_softmax(student / temperature, dim=-1), said, reduction="batchmean", log_target=True
+    )
 
 
 def agreement(student: Tensor, teacher: Tensor) -> float:
@@ -82,7 +91,9 @@ def agreement(student: Tensor, teacher: Tensor) -> float:
 def _same_shape(student: Tensor, teacher: Tensor) -> None:
     if student.shape != teacher.shape:
         got = f"logits {tuple(student.shape)} and {tuple(teacher.shape)}"
-        raise ValueError(f"student and teacher must answer the same rows with the same classes, got {got}; give both one task")
+        raise ValueError(
+            f"student and teacher must answer the same rows with the same classes, got {got}; give both one task"
+        )
 
 
 @dataclass(frozen=True)
@@ -107,18 +118,26 @@ class Distillation:
 
     def __post_init__(self) -> None:
         if not 0 < self.temperature < math.inf:
-            raise ValueError(f"temperature must be above 0 and finite, got {self.temperature:g}; 1 takes the probabilities as they are")
+            raise ValueError(
+                f"temperature must be above 0 and finite, got {self.temperature:g}; 1 takes the probabilities as they are"
+            )
         if not 0 <= self.weight <= 1:
-            raise ValueError(f"weight must be from 0 to 1, got {self.weight:g}; 0 is the labels alone, 1 the teacher alone")
+            raise ValueError(
+                f"weight must be from 0 to 1, got {self.weight:g}; 0 is the labels alone, 1 the teacher alone"
+            )
 
     def __call__(self, model: Any, batch: Batch) -> dict[str, Tensor]:
         logits, terms = model(batch), {}
         if self.weight < 1:
             # Divided by all rows, labelled or not, so that a label weighs the same in whatever batch it comes.
-            labels = F.cross_entropy(logits, batch.labels.to(logits.device), ignore_index=-1, reduction="sum") / len(batch)
+            labels = F.cross_entropy(
+                logits, batch.labels.to(logits.device), ignore_index=-1, reduction="sum"
+            ) / len(batch)
             terms["labels"] = (1 - self.weight) * labels
         if self.weight > 0:
-            terms["teacher"] = self.weight * divergence(logits, self.teacher(batch), self.temperature)
+            terms["teacher"] = self.weight * divergence(
+                logits, self.teacher(batch), self.temperature
+            )
         return terms
 
 
@@ -139,11 +158,17 @@ def unlabelled(task: Task, keep: int = 0) -> Task:
         ValueError: keep is below 0 or above the number of train rows.
     """
     if not 0 <= keep <= len(task.train):
-        raise ValueError(f"keep must be from 0 to {len(task.train)}, the rows of train, got {keep}; it counts rows that keep their label")
-    labels = [label if row < keep else -1 for row, label in enumerate(task.labels("train").tolist())]
+        raise ValueError(
+            f"keep must be from 0 to {len(task.train)}, the rows of train, got {keep}; it counts rows that keep their label"
+        )
+    labels = [
+        label if row < keep else -1 for row, label in enumerate(task.labels("train").tolist())
+    ]
     return _relabelled(task, labels, f"{len(labels) - keep:,} rows of train have no label")
 
 
 def _relabelled(task: Task, labels: list[int], note: str) -> Task:
-    train = Dataset.from_dict({**task.train.to_dict(), "label": labels}, features=task.train.features)
+    train = Dataset.from_dict(
+        {**task.train.to_dict(), "label": labels}, features=task.train.features
+    )
     return replace(task, train=train, notes=(*task.notes, note))

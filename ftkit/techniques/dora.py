@@ -34,7 +34,10 @@ class DoRA:
 
     def changes(self, model: nn.Module) -> dict[str, Change]:
         scale = per_rank(self.alpha, self.rank)
-        return {name: Decomposed(matrix, self.rank, scale) for name, matrix in matrices(model, self.where, "DoRA").items()}
+        return {
+            name: Decomposed(matrix, self.rank, scale)
+            for name, matrix in matrices(model, self.where, "DoRA").items()
+        }
 
 
 class Decomposed(Change):
@@ -54,7 +57,9 @@ class Decomposed(Change):
     def forward(self, weight: Tensor) -> Tensor:
         turned = self._rows(weight) + self.scale * (self.b @ self.a)
         lengths = turned.detach().norm(dim=1)
-        return self._rows((self.m / lengths.clamp_min(torch.finfo(lengths.dtype).tiny)).unsqueeze(1) * turned)
+        return self._rows(
+            (self.m / lengths.clamp_min(torch.finfo(lengths.dtype).tiny)).unsqueeze(1) * turned
+        )
 
     def _rows(self, weight: Tensor) -> Tensor:
         """(out, in) from the stored form, and back."""

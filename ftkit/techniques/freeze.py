@@ -51,12 +51,18 @@ class LastBlocks:
     def changes(self, model: nn.Module) -> dict[str, Change]:
         blocks = self.blocks(model)
         if self.count not in range(len(blocks) + 1):
-            raise ValueError(f"count must be from 0 to {len(blocks)}, the number of blocks, got {self.count!r}")
+            raise ValueError(
+                f"count must be from 0 to {len(blocks)}, the number of blocks, got {self.count!r}"
+            )
         if self.count == 0:
             return {}
         body = [name for name, _ in model.named_parameters() if name.startswith("body.")]
         last = max(i for i, name in enumerate(body) if name.startswith(blocks[-1]))
-        moving = [name for i, name in enumerate(body) if name.startswith(tuple(blocks[-self.count :])) or i > last]
+        moving = [
+            name
+            for i, name in enumerate(body)
+            if name.startswith(tuple(blocks[-self.count :])) or i > last
+        ]
         weights = dict(model.named_parameters())
         return {name: Dense(weights[name]) for name in moving}
 
@@ -67,10 +73,14 @@ class LastBlocks:
         Raises:
             ValueError: the body has no numbered blocks.
         """
-        found = (_BLOCK.match(name) for name, _ in model.named_parameters() if name.startswith("body."))
+        found = (
+            _BLOCK.match(name) for name, _ in model.named_parameters() if name.startswith("body.")
+        )
         prefixes = list(dict.fromkeys(match.group(0) for match in found if match))
         if not prefixes:
-            raise ValueError("the body must have numbered blocks (such as encoder.layer.0), got none; name weights with Only instead")
+            raise ValueError(
+                "the body must have numbered blocks (such as encoder.layer.0), got none; name weights with Only instead"
+            )
         return prefixes
 
 
@@ -98,7 +108,10 @@ def discriminative(net: nn.Module, lr: float, decay: float = 2.6) -> Callable[[s
     above = LastBlocks(len(blocks)).changes(net)
 
     def rate(name: str) -> float:
-        block = next((i for i, prefix in enumerate(blocks) if name.startswith(prefix)), len(blocks) - 1 if name in above else -1)
+        block = next(
+            (i for i, prefix in enumerate(blocks) if name.startswith(prefix)),
+            len(blocks) - 1 if name in above else -1,
+        )
         return lr / decay ** (len(blocks) - 1 - block)
 
     return rate

@@ -9,7 +9,9 @@ from ftkit.model.change import Change
 from ftkit.model.low_rank import Matrix, matrices
 
 KEYS_AND_VALUES = re.compile(r".*\.(key|value|k_proj|v_proj|k_lin|v_lin)\.weight")
-INNER = re.compile(r".*(?<!attention)\.output\.dense\.weight|.*\.mlp\.(fc2|c_proj)\.weight|.*\.ffn\.lin2\.weight")
+INNER = re.compile(
+    r".*(?<!attention)\.output\.dense\.weight|.*\.mlp\.(fc2|c_proj)\.weight|.*\.ffn\.lin2\.weight"
+)
 """The layers that read the inner features."""
 
 
@@ -42,7 +44,9 @@ class IA3:
                 if bias in weights:
                     found[bias] = Along(rows)
         if not found:
-            raise ValueError(f"IA3's where must fit keys, values or second feed-forward layers by a name it knows, got {self.where!r}")
+            raise ValueError(
+                f"IA3's where must fit keys, values or second feed-forward layers by a name it knows, got {self.where!r}"
+            )
         return found
 
 

@@ -39,6 +39,11 @@ class LoRAFA:
     def changes(self, model: nn.Module) -> dict[str, Change]:
         scale = per_rank(self.alpha, self.rank)
         return {
-            name: LowRank(matrix, self.rank, scale, fixed=uniform((self.rank, matrix.into), stream(self.seed, name)))
+            name: LowRank(
+                matrix,
+                self.rank,
+                scale,
+                fixed=uniform((self.rank, matrix.into), stream(self.seed, name)),
+            )
             for name, matrix in matrices(model, self.where, "LoRAFA").items()
         }

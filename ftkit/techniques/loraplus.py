@@ -32,11 +32,16 @@ class LoRAPlus:
     def __post_init__(self) -> None:
         checked(self.rank, self.alpha, "LoRAPlus")
         if self.ratio <= 0:
-            raise ValueError(f"ratio must be above 0, got {self.ratio:g}; 1 moves A and B at one rate, as LoRA does")
+            raise ValueError(
+                f"ratio must be above 0, got {self.ratio:g}; 1 moves A and B at one rate, as LoRA does"
+            )
 
     def changes(self, model: nn.Module) -> dict[str, Change]:
         scale = per_rank(self.alpha, self.rank)
-        return {name: FasterB(matrix, self.rank, scale, self.ratio) for name, matrix in matrices(model, self.where, "LoRAPlus").items()}
+        return {
+            name: FasterB(matrix, self.rank, scale, self.ratio)
+            for name, matrix in matrices(model, self.where, "LoRAPlus").items()
+        }
 
 
 class FasterB(LowRank):

@@ -35,8 +35,12 @@ class PiSSA:
     def changes(self, model: nn.Module) -> dict[str, Change]:
         scale = 1.0 if self.alpha is None else self.alpha / self.rank
         found = matrices(model, self.where, "PiSSA")
-        if small := [name for name, matrix in found.items() if min(matrix.out, matrix.into) < self.rank]:
-            raise ValueError(f"rank must be at most min(in, out) of every matrix, got {self.rank} for {small[0]!r}; narrow where")
+        if small := [
+            name for name, matrix in found.items() if min(matrix.out, matrix.into) < self.rank
+        ]:
+            raise ValueError(
+                f"rank must be at most min(in, out) of every matrix, got {self.rank} for {small[0]!r}; narrow where"
+            )
         return {name: Principal(matrix, self.rank, scale) for name, matrix in found.items()}
 
 

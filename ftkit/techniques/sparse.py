@@ -55,7 +55,10 @@ class Sparse:
 
     def _scores(self, model: nn.Module) -> dict[str, Tensor]:
         weights = select(model, self.where)
-        return {name: _criterion(self.criterion, w.detach().abs(), stream(self.seed, f"sparse {name}")) for name, w in weights.items()}
+        return {
+            name: _criterion(self.criterion, w.detach().abs(), stream(self.seed, f"sparse {name}"))
+            for name, w in weights.items()
+        }
 
 
 @dataclass(frozen=True)
@@ -86,13 +89,17 @@ def regrown(model: Adapted, scores: Mapping[str, Tensor], share: float) -> Adapt
     if not 0 <= share <= 1:
         raise ValueError(f"share must be from 0 to 1, got {share:g}; 0.2 is a usual start")
     if not old:
-        raise ValueError(f"the model must have sparse entries to regrow, got {model}; adapt with Sparse or Chosen first")
+        raise ValueError(
+            f"the model must have sparse entries to regrow, got {model}; adapt with Sparse or Chosen first"
+        )
     total = sum(len(change.values) for change in old.values())
     moving = round(share * total)
     stay = largest({name: change.values.abs() for name, change in old.items()}, total - moving)
     kept = {name: old[name].indices[at].long() for name, at in stay.items()}
     grown = _others(scores, kept, moving)
-    everywhere = {n: torch.cat([part[n] for part in (kept, grown) if n in part]) for n in {**kept, **grown}}
+    everywhere = {
+        n: torch.cat([part[n] for part in (kept, grown) if n in part]) for n in {**kept, **grown}
+    }
     others = [space for space in model.spaces if not isinstance(space, Chosen | Sparse)]
     again = Adapted(model.base, Chosen(everywhere), *others)
     with torch.no_grad():
@@ -100,18 +107,24 @@ def regrown(model: Adapted, scores: Mapping[str, Tensor], share: float) -> Adapt
             if not isinstance(change, Entries):
                 change.load_state_dict(model.changes[name].state_dict())
             elif name in kept:
-                change.values[torch.searchsorted(change.indices.long(), kept[name])] = old[name].values[stay[name]]
+                change.values[torch.searchsorted(change.indices.long(), kept[name])] = old[
+                    name
+                ].values[stay[name]]
     return again
 
 
-def _others(scores: Mapping[str, Tensor], kept: Mapping[str, Tensor], count: int) -> dict[str, Tensor]:
+def _others(
+    scores: Mapping[str, Tensor], kept: Mapping[str, Tensor], count: int
+) -> dict[str, Tensor]:
     """The `count` positions with the largest |score| that are not kept."""
     free = {name: score.detach().abs().flatten() for name, score in scores.items()}
     for name in free.keys() & kept.keys():
         free[name][kept[name]] = -1.0  # below every |score|
     room = sum(int((score >= 0).sum()) for score in free.values())
     if room < count:
-        raise ValueError(f"{count} entries must find a new place, got {room} scores of others; score more weights or lower the share")
+        raise ValueError(
+            f"{count} entries must find a new place, got {room} scores of others; score more weights or lower the share"
+        )
     return largest(free, count)
 
 
@@ -126,11 +139,17 @@ class OutputRows(Scattered):
     def __init__(self, weight: Tensor, rows: Tensor, transposed: bool = False) -> None:
         super().__init__()
         self.transposed = transposed
-        self.values = nn.Parameter(weight.new_zeros(len(rows), weight.shape[0 if transposed else 1]))
+        self.values = nn.Parameter(
+            weight.new_zeros(len(rows), weight.shape[0 if transposed else 1])
+        )
         self.register_buffer("rows", rows.to(weight.device, torch.int32))
 
     def forward(self, weight: Tensor) -> Tensor:
-        return weight.index_add(1, self.rows, self.values.t()) if self.transposed else weight.index_add(0, self.rows, self.values)
+        return (
+            weight.index_add(1, self.rows, self.values.t())
+            if self.transposed
+            else weight.index_add(0, self.rows, self.values)
+        )
 
     def gathered(self, g: Tensor, inputs: Tensor) -> Tensor:
         return g.index_select(1, self.rows).t() @ inputs
@@ -166,22 +185,35 @@ class Rows:
 
     def changes(self, model: nn.Module) -> dict[str, Change]:
         layers = linear_layers(model)
-        found = {name: weight for name, weight in select(model, self.where).items() if name in layers}
+        found = {
+            name: weight for name, weight in select(model, self.where).items() if name in layers
+        }
         if not found:
             some = ", ".join(list(layers)[:3]) or "none"
-            raise ValueError(f"Rows' where must fit the weight of a linear layer, got {self.where!r}; linear layers here: {some}")
-        return {name: self._change(name, weight, isinstance(layers[name], Conv1D)) for name, weight in found.items()}
+            raise ValueError(
+                f"Rows' where must fit the weight of a linear layer, got {self.where!r}; linear layers here: {some}"
+            )
+        return {
+            name: self._change(name, weight, isinstance(layers[name], Conv1D))
+            for name, weight in found.items()
+        }
 
     def _change(self, name: str, weight: Tensor, transposed: bool) -> OutputRows:
         lengths = weight.detach().norm(dim=0 if transposed else 1)
         scores = _criterion(self.criterion, lengths, stream(self.seed, f"rows {name}"))
-        return OutputRows(weight, largest({name: scores}, exact_count(self.density, len(scores)))[name], transposed)
+        return OutputRows(
+            weight,
+            largest({name: scores}, exact_count(self.density, len(scores)))[name],
+            transposed,
+        )
 
 
 def _check(density: float, criterion: str) -> None:
     exact_count(density, 1)
     if criterion not in CRITERIA:
-        raise ValueError(f"criterion must be one of {', '.join(CRITERIA)}, got {criterion!r}; for scores from data use top")
+        raise ValueError(
+            f"criterion must be one of {', '.join(CRITERIA)}, got {criterion!r}; for scores from data use top"
+        )
 
 
 def _criterion(criterion: str, magnitudes: Tensor, generator: torch.Generator) -> Tensor:

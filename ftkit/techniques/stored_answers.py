@@ -21,7 +21,9 @@ class Stored:
 
     def __init__(self, keys: Tensor, logits: Tensor) -> None:
         if len(keys) != len(logits):
-            raise ValueError(f"each row of logits must have a key, got {len(keys)} keys for {len(logits)} rows; store both of one split")
+            raise ValueError(
+                f"each row of logits must have a key, got {len(keys)} keys for {len(logits)} rows; store both of one split"
+            )
         self.logits = logits
         self._row = {key: row for row, key in enumerate(keys.tolist())}
 
@@ -31,10 +33,15 @@ class Stored:
 
     def __call__(self, batch: Batch) -> Tensor:
         """The stored logits of the rows of a batch, (n, classes)."""
-        found = [self._row.get(key) for key in input_keys(batch.data.select(batch.rows.tolist())).tolist()]
+        found = [
+            self._row.get(key)
+            for key in input_keys(batch.data.select(batch.rows.tolist())).tolist()
+        ]
         if None in found:
             row = batch.rows[found.index(None)]
-            raise ValueError(f"every row must have a stored answer, got none for row {row}; select the rows that knows(data) names")
+            raise ValueError(
+                f"every row must have a stored answer, got none for row {row}; select the rows that knows(data) names"
+            )
         return self.logits[found]
 
 
@@ -42,5 +49,9 @@ def input_keys(data: Dataset) -> Tensor:
     """A key for each row of a split, int64 (rows,): a hash of its text or image and of the names of the classes, but not of the label."""
     classes = getattr(data.features["label"], "names", None)
     inputs = data["image" if "image" in data.column_names else "text"][:]
-    digests = (hashlib.blake2b(repr((classes, value)).encode(), digest_size=8).digest() for value in inputs)
-    return torch.tensor([int.from_bytes(digest, "big", signed=True) for digest in digests], dtype=torch.int64)
+    digests = (
+        hashlib.blake2b(repr((classes, value)).encode(), digest_size=8).digest() for value in inputs
+    )
+    return torch.tensor(
+        [int.from_bytes(digest, "big", signed=True) for digest in digests], dtype=torch.int64
+    )

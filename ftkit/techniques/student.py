@@ -25,13 +25,19 @@ def student(net: Net, blocks: Sequence[int], seed: int | None = None) -> Net:
     found = {match[0] for name, _ in net.named_parameters() if (match := _BLOCK.match(name))}
     count = getattr(net.body.config, "num_hidden_layers", 0)
     if not count or len(found) != count:
-        raise ValueError(f"the body must be one stack of numbered blocks, got {type(net.body).__name__}; use a base such as mini")
+        raise ValueError(
+            f"the body must be one stack of numbered blocks, got {type(net.body).__name__}; use a base such as mini"
+        )
     if not blocks or list(blocks) != sorted(set(blocks) & set(range(count))):
-        raise ValueError(f"blocks must be some of 0 to {count - 1}, each once and rising, got {tuple(blocks)}; name those to keep")
+        raise ValueError(
+            f"blocks must be some of 0 to {count - 1}, each once and rising, got {tuple(blocks)}; name those to keep"
+        )
     shell: Any = twin(net)  # whose config is its own, so that of `net` stays true
     shell.body.config.num_hidden_layers = len(blocks)
     small: Net = shell.untrained(seed or 0).to(next(net.parameters()))
     if seed is None:
         weights, origin = net.state_dict(), lambda match: f"{match[1]}{blocks[int(match[2])]}."
-        small.load_state_dict({name: weights[_BLOCK.sub(origin, name)] for name in small.state_dict()})
+        small.load_state_dict(
+            {name: weights[_BLOCK.sub(origin, name)] for name in small.state_dict()}
+        )
     return small

@@ -30,7 +30,9 @@ def losses(model: Any, batch: Batches) -> dict[str, Tensor]:
     found, net = parts(batch), getattr(model, "net", model)
     if len(found) > 1 and found[0].features is None and hasattr(net, "features"):
         features = net.features(*found).split([len(part) for part in found])
-        found = tuple(replace(part, features=own) for part, own in zip(found, features, strict=True))
+        found = tuple(
+            replace(part, features=own) for part, own in zip(found, features, strict=True)
+        )
     return {part.task: supervised(model, part)["labels"] for part in found}
 
 
@@ -51,14 +53,18 @@ class Weighted:
 
     def __post_init__(self) -> None:
         if not all(0 <= weight < math.inf for weight in self.weights.values()):
-            raise ValueError(f"every weight must be at least 0 and finite, got {dict(self.weights)}; 0 leaves a task out")
+            raise ValueError(
+                f"every weight must be at least 0 and finite, got {dict(self.weights)}; 0 leaves a task out"
+            )
 
     def __call__(self, model: Any, batch: Batches) -> dict[str, Tensor]:
         return {task: self._of(task) * loss for task, loss in losses(model, batch).items()}
 
     def _of(self, task: str) -> float:
         if self.weights and task not in self.weights:
-            raise ValueError(f"every task must have a weight, got none for {task!r}; weights are given for {', '.join(self.weights)}")
+            raise ValueError(
+                f"every task must have a weight, got none for {task!r}; weights are given for {', '.join(self.weights)}"
+            )
         return self.weights[task] if self.weights else 1.0
 
 
@@ -87,21 +93,30 @@ class Uncertainty(nn.Module):
         return dict(zip(self.names, (-self.s.detach()).exp().tolist(), strict=True))
 
     def forward(self, model: Any, batch: Batches) -> dict[str, Tensor]:
-        return {task: self._s(task).neg().exp() * loss + self._s(task) / 2 for task, loss in losses(model, batch).items()}
+        return {
+            task: self._s(task).neg().exp() * loss + self._s(task) / 2
+            for task, loss in losses(model, batch).items()
+        }
 
     def _s(self, task: str) -> Tensor:
         if task not in self.names:
-            raise ValueError(f"every task must have its s, got none for {task!r}; Uncertainty was given {', '.join(self.names)}")
+            raise ValueError(
+                f"every task must have its s, got none for {task!r}; Uncertainty was given {', '.join(self.names)}"
+            )
         return self.s[self.names.index(task)]
 
 
-def steered(model: Adapted, batch: Batches, turn: Callable[[Tensor, Tensor], Tensor]) -> dict[str, Tensor]:
+def steered(
+    model: Adapted, batch: Batches, turn: Callable[[Tensor, Tensor], Tensor]
+) -> dict[str, Tensor]:
     """`{task name: loss}`, whose values are the plain losses, and whose gradients at the body are what `turn` makes of them.
 
     `turn` takes the losses (tasks,) and their gradients at the body's numbers that train (tasks, numbers), and answers with new gradients.
     Whatever else trains, such as heads, gets the loss's own gradient. Each task costs a forward and a backward pass of its own.
     """
-    plain = {part.task: supervised(model, part)["labels"] for part in parts(batch)}  # one pass each: their gradients come apart
+    plain = {
+        part.task: supervised(model, part)["labels"] for part in parts(batch)
+    }  # one pass each: their gradients come apart
     body = model.trainable("body.")
     other = [p for p in model.trainable() if id(p) not in set(map(id, body))]
     own = [torch.autograd.grad(loss, [*body, *other], allow_unused=True) for loss in plain.values()]
@@ -110,7 +125,9 @@ def steered(model: Adapted, batch: Batches, turn: Callable[[Tensor, Tensor], Ten
     here = _flat(body, body, values)
     terms = {}
     for (task, loss), row, grads in zip(plain.items(), turn(values, at_body), own, strict=True):
-        pulls = [(p * g).sum() for p, g in zip(other, grads[len(body) :], strict=True) if g is not None]
+        pulls = [
+            (p * g).sum() for p, g in zip(other, grads[len(body) :], strict=True) if g is not None
+        ]
         # A sum whose gradient is `row` at the body and g elsewhere, and that adds exactly 0 to the value.
         pull = torch.stack([here @ row, *pulls]).sum()
         terms[task] = loss.detach() + (pull - pull.detach())
@@ -153,7 +170,9 @@ def projected(gradients: Tensor, orders: Sequence[Sequence[int]]) -> Tensor:
             [0.0000, 1.0000]])
     """
     out = gradients.clone()
-    squares = gradients.square().sum(1).clamp_min(torch.finfo(gradients.dtype).tiny)  # a vanishing gradient divides by no 0
+    squares = (
+        gradients.square().sum(1).clamp_min(torch.finfo(gradients.dtype).tiny)
+    )  # a vanishing gradient divides by no 0
     for i, order in enumerate(orders):
         for j in order:
             dot = out[i] @ gradients[j]
@@ -180,7 +199,9 @@ class GradNorm:
 
     def __init__(self, alpha: float = 1.5, lr: float = 0.025) -> None:
         if alpha < 0 or lr < 0:
-            raise ValueError(f"alpha and lr must be at least 0, got {alpha:g} and {lr:g}; lr=0 keeps all weights at 1")
+            raise ValueError(
+                f"alpha and lr must be at least 0, got {alpha:g} and {lr:g}; lr=0 keeps all weights at 1"
+            )
         self.alpha, self.lr = alpha, lr
         self.weights: dict[str, float] = {}
         self._first: Tensor | None = None
@@ -190,12 +211,16 @@ class GradNorm:
         self.weights = self.weights or dict.fromkeys(came, 1.0)
         if came != list(self.weights):
             before = ", ".join(self.weights)
-            raise ValueError(f"GradNorm must see the same tasks at every step, got {', '.join(came)} after {before}; train on Together")
+            raise ValueError(
+                f"GradNorm must see the same tasks at every step, got {', '.join(came)} after {before}; train on Together"
+            )
         return steered(model, batch, self._weigh)
 
     def _weigh(self, losses: Tensor, gradients: Tensor) -> Tensor:
         """The weighted gradients; then the weights take their step."""
-        self._first = losses.clamp_min(torch.finfo(losses.dtype).tiny) if self._first is None else self._first
+        self._first = (
+            losses.clamp_min(torch.finfo(losses.dtype).tiny) if self._first is None else self._first
+        )
         now = losses.new_tensor(list(self.weights.values()))
         after = rebalanced(now, gradients.norm(dim=1), losses / self._first, self.alpha, self.lr)
         self.weights = dict(zip(self.weights, after.tolist(), strict=True))

@@ -33,7 +33,9 @@ class _Several:
         if not names:
             raise ValueError("tasks must name at least one task, got none; the first is the target")
         if len(set(names)) < len(names):
-            raise ValueError(f"task names must differ, got {', '.join(names)}; rename one with dataclasses.replace(task, name=...)")
+            raise ValueError(
+                f"task names must differ, got {', '.join(names)}; rename one with dataclasses.replace(task, name=...)"
+            )
 
     @property
     def target(self) -> Task:
@@ -55,7 +57,10 @@ class _Several:
     def _streams(self, size: int, generator: torch.Generator) -> list[Iterator[Batch]]:
         """The batches of each task: those of the target as they come when it is alone, each other task's in a random stream of its own."""
         seed = generator.initial_seed()
-        others = [task.batches(size, stream(seed, f"the batches of {task.name}")) for task in self.tasks[1:]]
+        others = [
+            task.batches(size, stream(seed, f"the batches of {task.name}"))
+            for task in self.tasks[1:]
+        ]
         return [self.target.batches(size, generator), *others]
 
 
@@ -78,15 +83,24 @@ class Mixture(_Several):
     def __post_init__(self) -> None:
         super().__post_init__()
         if len(self.shares) != len(self.tasks):
-            raise ValueError(f"there must be one share for each task, got {len(self.shares)} for {len(self.tasks)}; name tasks and shares")
+            raise ValueError(
+                f"there must be one share for each task, got {len(self.shares)} for {len(self.tasks)}; name tasks and shares"
+            )
         if not all(0 <= share < math.inf for share in self.shares):
-            raise ValueError(f"every share must be at least 0 and finite, got {self.shares}; a task with share 0 never comes")
+            raise ValueError(
+                f"every share must be at least 0 and finite, got {self.shares}; a task with share 0 never comes"
+            )
         if not any(self.shares):
-            raise ValueError(f"the shares must not all be 0, got {self.shares}; give one task a share above 0")
+            raise ValueError(
+                f"the shares must not all be 0, got {self.shares}; give one task a share above 0"
+            )
 
     def batches(self, size: int, generator: torch.Generator) -> Iterator[Batch]:
         """Training batches of `size` rows of one task each, without end; which task comes is drawn apart from the order of its rows."""
-        streams, which = self._streams(size, generator), stream(generator.initial_seed(), "which task comes")
+        streams, which = (
+            self._streams(size, generator),
+            stream(generator.initial_seed(), "which task comes"),
+        )
         shares = torch.tensor(self.shares, dtype=torch.float64)
         while True:
             yield next(streams[int(torch.multinomial(shares, 1, generator=which))])
@@ -99,7 +113,9 @@ def proportional(tasks: Sequence[Task], exponent: float) -> tuple[float, ...]:
         ValueError: an exponent below 0 or above 1.
     """
     if not 0 <= exponent <= 1:
-        raise ValueError(f"exponent must be from 0 (all alike) to 1 (by size), got {exponent:g}; write other shares out")
+        raise ValueError(
+            f"exponent must be from 0 (all alike) to 1 (by size), got {exponent:g}; write other shares out"
+        )
     powers = [len(task.train) ** exponent for task in tasks]
     return tuple(power / sum(powers) for power in powers)
 
@@ -123,15 +139,26 @@ class Together(_Several):
         """Joint batches of `size` rows of each task, without end."""
         streams = self._streams(size, generator)
         while True:
-            for parts in zip(*self._of_like_length([list(islice(each, WINDOW)) for each in streams]), strict=True):
+            for parts in zip(
+                *self._of_like_length([list(islice(each, WINDOW)) for each in streams]), strict=True
+            ):
                 yield Joint(parts)
 
     def _of_like_length(self, columns: list[list[Batch]]) -> list[list[Batch]]:
         """The batches of each task, those of the others in the order of the target's lengths."""
-        longest = [torch.stack([task.lengths[batch.rows].max() for batch in own]) for task, own in zip(self.tasks, columns, strict=True)]
+        longest = [
+            torch.stack([task.lengths[batch.rows].max() for batch in own])
+            for task, own in zip(self.tasks, columns, strict=True)
+        ]
         places = longest[0].argsort(stable=True).argsort().tolist()
         orders = [length.argsort(stable=True).tolist() for length in longest[1:]]
-        return [columns[0], *([own[order[place]] for place in places] for own, order in zip(columns[1:], orders, strict=True))]
+        return [
+            columns[0],
+            *(
+                [own[order[place]] for place in places]
+                for own, order in zip(columns[1:], orders, strict=True)
+            ),
+        ]
 
 
 @dataclass(frozen=True)
@@ -163,19 +190,28 @@ class Joint:
     def rows(self) -> Tensor:
         """The rows of every part, as indices into `data`."""
         starts = accumulate((len(part.data) for part in self.parts[:-1]), initial=0)
-        return torch.cat([part.rows + start for part, start in zip(self.parts, starts, strict=True)])
+        return torch.cat(
+            [part.rows + start for part, start in zip(self.parts, starts, strict=True)]
+        )
 
     @property
     def task(self) -> str:
         """Raises ValueError: a joint batch has no single head."""
         names = ", ".join(part.task for part in self.parts)
-        raise ValueError(f"an objective for {names} together must be given, got one that asks for a single head; use Weighted()")
+        raise ValueError(
+            f"an objective for {names} together must be given, got one that asks for a single head; use Weighted()"
+        )
 
 
 @lru_cache(maxsize=8)
 def _one_after_the_other(splits: tuple[Dataset, ...]) -> Dataset:
     """Without the labels, whose classes differ. Kept, so that features computed for it are found again."""
-    return concatenate_datasets([split.select_columns("image" if "image" in split.column_names else "text") for split in splits])
+    return concatenate_datasets(
+        [
+            split.select_columns("image" if "image" in split.column_names else "text")
+            for split in splits
+        ]
+    )
 
 
 def cosines(model: Adapted, joint: Joint, group: Callable[[str], str] = block) -> dict[str, float]:
@@ -189,6 +225,8 @@ def cosines(model: Adapted, joint: Joint, group: Callable[[str], str] = block) -
         ValueError: the batch holds other than two tasks.
     """
     if len(joint.parts) != 2:
-        raise ValueError(f"a cosine must be of two tasks, got {len(joint.parts)}; draw the batch from Together with two")
+        raise ValueError(
+            f"a cosine must be of two tasks, got {len(joint.parts)}; draw the batch from Together with two"
+        )
     one, other = (body_gradient(model, part) for part in joint)
     return cosines_between(one, other, group)

@@ -38,8 +38,13 @@ class VeRA:
 
     def changes(self, model: nn.Module) -> dict[str, Change]:
         found = matrices(model, self.where, "VeRA")
-        into, out = (max(getattr(matrix, side) for matrix in found.values()) for side in ("into", "out"))
-        a, b = (kaiming(shape, stream(self.seed, name)) for shape, name in (((self.rank, into), "A"), ((out, self.rank), "B")))
+        into, out = (
+            max(getattr(matrix, side) for matrix in found.values()) for side in ("into", "out")
+        )
+        a, b = (
+            kaiming(shape, stream(self.seed, name))
+            for shape, name in (((self.rank, into), "A"), ((out, self.rank), "B"))
+        )
         return {name: Vectors(matrix, a, b, self.start) for name, matrix in found.items()}
 
 

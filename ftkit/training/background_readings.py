@@ -44,7 +44,9 @@ class Readings:
             yield from self._read(model, step)
         else:
             learned = {name: value.clone() for name, value in model.state_dict().items()}
-            pulls = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+            pulls = {
+                name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None
+            }
             self._asked.append(self._second.submit(self._later, model, learned, pulls, step))
 
     def ready(self) -> Iterator[Event]:
@@ -62,7 +64,9 @@ class Readings:
         while self._asked:
             yield from self._asked.popleft().result()
 
-    def _later(self, model: Any, learned: dict[str, Any], pulls: dict[str, Any], step: int) -> list[Event]:
+    def _later(
+        self, model: Any, learned: dict[str, Any], pulls: dict[str, Any], step: int
+    ) -> list[Event]:
         self._copy = self._copy or type(model)(model.base, *model.spaces, seed=model.seed)
         self._copy.load_state_dict(learned)
         for name, weight in self._copy.named_parameters():

@@ -42,7 +42,9 @@ class Cost:
     seconds: float
 
 
-def measure(model: Adapted, batch: Batch, objective: Objective = supervised, repeats: int = 3) -> Cost:
+def measure(
+    model: Adapted, batch: Batch, objective: Objective = supervised, repeats: int = 3
+) -> Cost:
     """The bill of `model` on `batch`. The model's numbers are put back afterwards."""
     kept = {name: value.clone() for name, value in model.state_dict().items()}
     weights = model.trainable()
@@ -53,11 +55,19 @@ def measure(model: Adapted, batch: Batch, objective: Objective = supervised, rep
         loss.backward()
         gradients = sum(_bytes(w.grad) for w in weights if w.grad is not None)
         seconds = min(_step(model, batch, objective, optimizer) for _ in range(repeats))
-        state = sum(_bytes(v) for s in optimizer.state.values() for v in s.values() if isinstance(v, Tensor) and v.ndim)
+        state = sum(
+            _bytes(v)
+            for s in optimizer.state.values()
+            for v in s.values()
+            if isinstance(v, Tensor) and v.ndim
+        )
         return Cost(
             trainable=sum(w.numel() for w in weights),
             flops=flops(lambda: _loss(model, batch, objective).backward()),
-            weights=sum(_bytes(w) for w in {id(w): w for w in (*model.base.parameters(), *_added(model))}.values()),
+            weights=sum(
+                _bytes(w)
+                for w in {id(w): w for w in (*model.base.parameters(), *_added(model))}.values()
+            ),
             gradients=gradients,
             optimizer=state,
             activations=saved[0],
@@ -76,14 +86,21 @@ def _bytes(tensor: Tensor) -> int:
 
 def _added(model: Adapted) -> list[Tensor]:
     """The numbers of the change that stand beside the base's weights in memory; a dense change takes its weight's place."""
-    return [p for change in model.changes.values() if not isinstance(change, Dense) for p in change.state_dict().values()]
+    return [
+        p
+        for change in model.changes.values()
+        if not isinstance(change, Dense)
+        for p in change.state_dict().values()
+    ]
 
 
 def _loss(model: Adapted, batch: Batch, objective: Objective) -> Tensor:
     return torch.stack(list(objective(model, batch).values())).sum()
 
 
-def _step(model: Adapted, batch: Batch, objective: Objective, optimizer: torch.optim.Optimizer) -> float:
+def _step(
+    model: Adapted, batch: Batch, objective: Objective, optimizer: torch.optim.Optimizer
+) -> float:
     start = time.perf_counter()
     optimizer.zero_grad()
     _loss(model, batch, objective).backward()
@@ -95,7 +112,10 @@ def _step(model: Adapted, batch: Batch, objective: Objective, optimizer: torch.o
 def saved_bytes(model: torch.nn.Module) -> Iterator[list[int]]:
     """Counts, in the one entry of the list, the bytes that autograd saves in the block; weights of `model` and its base are left out."""
     base = getattr(model, "base", model)
-    known = {w.untyped_storage().data_ptr() for w in (*model.parameters(), *model.buffers(), *base.parameters(), *base.buffers())}
+    known = {
+        w.untyped_storage().data_ptr()
+        for w in (*model.parameters(), *model.buffers(), *base.parameters(), *base.buffers())
+    }
     total = [0]
 
     def pack(tensor: Tensor) -> Tensor:
@@ -146,8 +166,14 @@ def peak_of_steps(loss: Callable[[], Tensor], optimizer: torch.optim.Optimizer) 
         file = Path(folder) / "trace.json"
         trace.export_chrome_trace(str(file))
         events = json.loads(file.read_text())["traceEvents"]
-    forward = [(event["ts"], event["ts"] + event["dur"]) for event in events if event["name"] == _FORWARD]
-    blocks = [(event["ts"], event["args"]["Addr"], event["args"]["Bytes"]) for event in events if event["name"] == "[memory]"]
+    forward = [
+        (event["ts"], event["ts"] + event["dur"]) for event in events if event["name"] == _FORWARD
+    ]
+    blocks = [
+        (event["ts"], event["args"]["Addr"], event["args"]["Bytes"])
+        for event in events
+        if event["name"] == "[memory]"
+    ]
     return Peak(_most(blocks, []), _most(blocks, forward))
 
 
@@ -185,13 +211,25 @@ def flops(work: Any) -> int:
     return int(counter.get_total_flops())
 
 
-def _addmm(total: Any, left: Any, right: Any, *args: Any, out_shape: Any = None, **kwargs: Any) -> int:
+def _addmm(
+    total: Any, left: Any, right: Any, *args: Any, out_shape: Any = None, **kwargs: Any
+) -> int:
     return 2 * left[0] * left[1] * right[1]
 
 
-def _attention(query: Any, key: Any, value: Any, *args: Any, out_shape: Any = None, **kwargs: Any) -> int:
+def _attention(
+    query: Any, key: Any, value: Any, *args: Any, out_shape: Any = None, **kwargs: Any
+) -> int:
     return int(sdpa_flop_count(query, key, value))
 
 
-def _attention_backward(gradient: Any, query: Any, key: Any, value: Any, *args: Any, out_shape: Any = None, **kwargs: Any) -> int:
+def _attention_backward(
+    gradient: Any,
+    query: Any,
+    key: Any,
+    value: Any,
+    *args: Any,
+    out_shape: Any = None,
+    **kwargs: Any,
+) -> int:
     return int(sdpa_backward_flop_count(gradient, query, key, value))

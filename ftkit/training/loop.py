@@ -86,7 +86,9 @@ def train(
         Diverged: the loss is no longer finite.
     """
     if steps < 1:
-        raise ValueError(f"steps must be at least 1, got {steps}; leave train out to evaluate the base")
+        raise ValueError(
+            f"steps must be at least 1, got {steps}; leave train out to evaluate the base"
+        )
     learned = list(objective.parameters()) if isinstance(objective, nn.Module) else []
     optimizer, peaks = _optimizer(model, learned, lr, head_lr)
     weights = [*model.trainable(), *learned]
@@ -98,12 +100,21 @@ def train(
         for group, peak in zip(optimizer.param_groups, peaks, strict=True):
             group["lr"] = peak * schedule(step, steps)
         terms = objective(model, batch)
-        loss = torch.stack(list(terms.values())).sum() if len(terms) > 1 else next(iter(terms.values()))
-        values = {"train/loss": loss.item(), **({f"train/{k}": v.item() for k, v in terms.items()} if len(terms) > 1 else {})}
+        loss = (
+            torch.stack(list(terms.values())).sum()
+            if len(terms) > 1
+            else next(iter(terms.values()))
+        )
+        values = {
+            "train/loss": loss.item(),
+            **({f"train/{k}": v.item() for k, v in terms.items()} if len(terms) > 1 else {}),
+        }
         if not loss.isfinite():
             yield from taken.rest()
             tried = max(peaks) if callable(lr) else lr
-            raise Diverged(f"the loss is {values['train/loss']} at step {step}; try a smaller lr than {tried:g}")
+            raise Diverged(
+                f"the loss is {values['train/loss']} at step {step}; try a smaller lr than {tried:g}"
+            )
         optimizer.zero_grad()
         loss.backward()
         values["train/grad_norm"] = torch.nn.utils.clip_grad_norm_(weights, 1.0).item()
@@ -130,20 +141,33 @@ def schedule(step: int, steps: int, warmup: float = 0.06) -> float:
     return step / warm if step <= warm else (steps - step + 1) / (steps - warm + 1)
 
 
-def _optimizer(model: Adapted, learned: list[nn.Parameter], lr: Rate, head_lr: float) -> tuple[torch.optim.AdamW, list[float]]:
+def _optimizer(
+    model: Adapted, learned: list[nn.Parameter], lr: Rate, head_lr: float
+) -> tuple[torch.optim.AdamW, list[float]]:
     """The optimizer and the peak rate of each of its groups: the space's numbers, the heads', and those `learned` by the objective."""
     body: dict[float, list[nn.Parameter]] = {}
     for name, change in model.changes.items():
         if not name.startswith("heads."):
             for part, numbers in change.named_parameters():
-                body.setdefault((lr(name) if callable(lr) else lr) * change.pace(part), []).append(numbers)
-    groups = [*((weights, peak) for peak, weights in body.items()), (model.trainable("heads."), head_lr)]
+                body.setdefault((lr(name) if callable(lr) else lr) * change.pace(part), []).append(
+                    numbers
+                )
+    groups = [
+        *((weights, peak) for peak, weights in body.items()),
+        (model.trainable("heads."), head_lr),
+    ]
     if wrong := [peak for peak in (*body, head_lr, *(() if callable(lr) else (lr,))) if peak < 0]:
-        raise ValueError(f"lr and head_lr must be at least 0, got {wrong[0]:g}; leave a part out of the spaces to freeze it")
+        raise ValueError(
+            f"lr and head_lr must be at least 0, got {wrong[0]:g}; leave a part out of the spaces to freeze it"
+        )
     if not (filled := [(weights, peak) for weights, peak in groups if weights]):
-        raise ValueError("something must be able to move, got spaces without a single number; add a space, such as Only('heads.*')")
+        raise ValueError(
+            "something must be able to move, got spaces without a single number; add a space, such as Only('heads.*')"
+        )
     filled += [(learned, head_lr)] if learned else []
-    optimizer = torch.optim.AdamW([{"params": weights, "lr": peak} for weights, peak in filled], weight_decay=0.0, fused=True)
+    optimizer = torch.optim.AdamW(
+        [{"params": weights, "lr": peak} for weights, peak in filled], weight_decay=0.0, fused=True
+    )
     return optimizer, [peak for _, peak in filled]
 
 
@@ -169,14 +193,20 @@ def frozen_features(net: Any, data: Any) -> Tensor:
 def evaluate(model: Any, data: Data, stage: str = "test", rows: int | None = None) -> Evaluation:
     """How `model` does on a split, or on its first `rows` rows."""
     split, labels = data.split(stage), data.labels(stage)
-    order = model.base.reader.order(split) if isinstance(model, Adapted) else model.reader.order(split)
+    order = (
+        model.base.reader.order(split) if isinstance(model, Adapted) else model.reader.order(split)
+    )
     order = order[order < rows] if rows is not None else order
     losses, correct = torch.zeros(len(labels)), torch.zeros(len(labels), dtype=torch.uint8)
     with torch.no_grad():
         for part in order.split(64):
             batch = data.batch(stage, part)
-            logits = model(_with_features(model, batch) if isinstance(model, Adapted) else batch).cpu()
+            logits = model(
+                _with_features(model, batch) if isinstance(model, Adapted) else batch
+            ).cpu()
             losses[part] = F.cross_entropy(logits, labels[part], reduction="none")
             correct[part] = (logits.argmax(-1) == labels[part]).to(torch.uint8)
     read = order.sort().values
-    return Evaluation(float(correct[read].float().mean()), float(losses[read].mean()), correct[read])
+    return Evaluation(
+        float(correct[read].float().mean()), float(losses[read].mean()), correct[read]
+    )

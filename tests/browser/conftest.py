@@ -21,7 +21,12 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent.parent
 COLAB_PYTHON = ROOT / ".venv-colab" / "bin" / "python"
 NAMES = ("chromium", "chromium-browser", "google-chrome")
-ARGUMENTS = ("--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync")
+ARGUMENTS = (
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
 ARGUMENTS += ("--no-first-run", "--disable-quic", "--disable-dev-shm-usage", "--no-sandbox")
 
 
@@ -40,7 +45,14 @@ def lacking(reason: str) -> NoReturn:
 
 def find_chromium() -> str | None:
     """Where Chromium is: `$CHROME`, else the first of its names on the PATH."""
-    return next((found for name in (os.environ.get("CHROME", ""), *NAMES) if name and (found := shutil.which(name))), None)
+    return next(
+        (
+            found
+            for name in (os.environ.get("CHROME", ""), *NAMES)
+            if name and (found := shutil.which(name))
+        ),
+        None,
+    )
 
 
 @pytest.fixture(scope="package")
@@ -66,8 +78,12 @@ def front_end(name: str) -> Any:
     """The fixture of a front end that runs in this environment."""
 
     @pytest.fixture(scope="package", name=name)
-    def started(chromium: "Browser", tmp_path_factory: pytest.TempPathFactory, screenshots: Path) -> Iterator[Server]:
-        with serve(name, Path(sys.executable), chromium, tmp_path_factory.mktemp(name), screenshots) as server:
+    def started(
+        chromium: "Browser", tmp_path_factory: pytest.TempPathFactory, screenshots: Path
+    ) -> Iterator[Server]:
+        with serve(
+            name, Path(sys.executable), chromium, tmp_path_factory.mktemp(name), screenshots
+        ) as server:
             yield server
 
     return started
@@ -77,9 +93,13 @@ lab, notebook7, voila = front_end("lab"), front_end("notebook7"), front_end("voi
 
 
 @pytest.fixture(scope="package")
-def classic(chromium: "Browser", tmp_path_factory: pytest.TempPathFactory, screenshots: Path) -> Iterator[Server]:
+def classic(
+    chromium: "Browser", tmp_path_factory: pytest.TempPathFactory, screenshots: Path
+) -> Iterator[Server]:
     """The classic Notebook on Colab's versions."""
     if not COLAB_PYTHON.exists():
         lacking("no .venv-colab: `make .venv-colab` brings Colab's versions")
-    with serve("classic", COLAB_PYTHON, chromium, tmp_path_factory.mktemp("classic"), screenshots) as server:
+    with serve(
+        "classic", COLAB_PYTHON, chromium, tmp_path_factory.mktemp("classic"), screenshots
+    ) as server:
         yield server

@@ -38,12 +38,16 @@ class Open:
         self.bytes_received = 0
         self.messages: list[str] = []
         page.on("console", self._hear)
-        page.on("pageerror", lambda error: self.messages.append(f"uncaught: {error.stack or error}"))
+        page.on(
+            "pageerror", lambda error: self.messages.append(f"uncaught: {error.stack or error}")
+        )
         page.on("websocket", self._count)
 
     def _hear(self, message: "ConsoleMessage") -> None:
         if message.type == "error":
-            self.messages.append(f"{message.text} ({message.location.get('url', '').split('?')[0]})")
+            self.messages.append(
+                f"{message.text} ({message.location.get('url', '').split('?')[0]})"
+            )
 
     def _count(self, socket: "WebSocket") -> None:
         def add(payload: str | bytes) -> None:
@@ -53,7 +57,11 @@ class Open:
 
     @property
     def console_errors(self) -> list[str]:
-        return [said for said in self.messages if not any(re.search(pattern, said) for pattern in HARMLESS)]
+        return [
+            said
+            for said in self.messages
+            if not any(re.search(pattern, said) for pattern in HARMLESS)
+        ]
 
     def load(self, name: str) -> None:
         """Opens the notebook and waits for its kernel."""
@@ -62,7 +70,10 @@ class Open:
 
     def wait_idle(self, seconds: float = 60) -> None:
         """Waits until the kernel has done all it was asked for."""
-        self.page.wait_for_function(f"() => {{ try {{ return {self.ready} }} catch {{ return false }} }}", timeout=seconds * SECOND)
+        self.page.wait_for_function(
+            f"() => {{ try {{ return {self.ready} }} catch {{ return false }} }}",
+            timeout=seconds * SECOND,
+        )
 
     def start_all(self) -> None:
         """Runs every cell and does not wait."""
@@ -95,7 +106,9 @@ class Open:
                 if number.inner_text() != before:
                     return
                 time.sleep(0.01)
-        raise AssertionError(f"the slider {css} must take the key {key}, but its number is still {before}")
+        raise AssertionError(
+            f"the slider {css} must take the key {key}, but its number is still {before}"
+        )
 
     def screenshot(self, name: str | Path) -> Path:
         """A picture of the page, in the folder of the screenshots unless the path is absolute."""
@@ -140,17 +153,21 @@ class Lab(Open):
     def set_theme(self, theme: Literal["dark", "light"]) -> None:
         """Another theme, and the page drawn in it."""
         self.page.evaluate(
-            "theme => window.jupyterapp.commands.execute('apputils:change-theme', {theme})", f"JupyterLab {theme.capitalize()}"
+            "theme => window.jupyterapp.commands.execute('apputils:change-theme', {theme})",
+            f"JupyterLab {theme.capitalize()}",
         )
         self.page.wait_for_function(
-            "light => document.body.dataset.jpThemeLight === light", arg="true" if theme == "light" else "false", timeout=20 * SECOND
+            "light => document.body.dataset.jpThemeLight === light",
+            arg="true" if theme == "light" else "false",
+            timeout=20 * SECOND,
         )
         self.wait_idle()  # the curtain that hides the change is gone
 
     def reveal(self, cell: int) -> None:
         """Scrolls to a cell; JupyterLab draws only those that are near the window."""
         self.page.evaluate(
-            f"cell => {{ const {{content}} = {_PANEL}; content.activeCellIndex = cell; return content.scrollToItem(cell); }}", cell
+            f"cell => {{ const {{content}} = {_PANEL}; content.activeCellIndex = cell; return content.scrollToItem(cell); }}",
+            cell,
         )
 
 
@@ -187,7 +204,9 @@ class Classic(Open):
 
         That asks the kernel for widgets from before, and with the answer it draws every view anew: a view that came meanwhile is lost.
         """
-        with self.page.expect_console_message(lambda message: "jupyter.widget.control" in message.text, timeout=90 * SECOND):
+        with self.page.expect_console_message(
+            lambda message: "jupyter.widget.control" in message.text, timeout=90 * SECOND
+        ):
             super().load(name)
         before = -1
         while before != self.bytes_received:

@@ -31,7 +31,9 @@ class PanelOnPage:
 
     def curve(self) -> str:
         """The accuracy curve as it is drawn, an SVG path."""
-        return str(self.page.locator(f"{CURVES} .scatterlayer .trace path.js-line").last.get_attribute("d"))
+        return str(
+            self.page.locator(f"{CURVES} .scatterlayer .trace path.js-line").last.get_attribute("d")
+        )
 
     def picture(self) -> str:
         """The technique's own picture as it is drawn: of every mark its place, form and colour."""
@@ -69,7 +71,11 @@ class PanelOnPage:
     def value(self, name: str) -> str:
         """What stands in the number box of a setting, or beside the slider of one whose values are no numbers."""
         box = self.page.locator(f".ftkit-set-{name} input[type=text]")
-        return box.input_value() if box.count() else self.page.locator(f".ftkit-set-{name} .widget-readout").inner_text()
+        return (
+            box.input_value()
+            if box.count()
+            else self.page.locator(f".ftkit-set-{name} .widget-readout").inner_text()
+        )
 
     def settled(self, name: str, seconds: float = 1.0) -> str:
         """The number box of a setting when it has stayed the same for a while: front ends hold back moves that come too fast."""
@@ -90,7 +96,9 @@ class PanelOnPage:
                 if self.value(name) != before:
                     return
                 time.sleep(0.01)
-        raise AssertionError(f"the slider of {name} must take the key {key}, but its box still says {before}")
+        raise AssertionError(
+            f"the slider of {name} must take the key {key}, but its box still says {before}"
+        )
 
     def click(self, button: str) -> None:
         """A click on "run", "stop" or "many"."""

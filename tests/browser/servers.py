@@ -22,7 +22,13 @@ from ftkit.cli.lab import DEFAULTS, environment
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-SERVER = ["--no-browser", "--ip=127.0.0.1", "--allow-root", "--ServerApp.port_retries=0", "--ServerApp.terminals_enabled=False"]
+SERVER = [
+    "--no-browser",
+    "--ip=127.0.0.1",
+    "--allow-root",
+    "--ServerApp.port_retries=0",
+    "--ServerApp.terminals_enabled=False",
+]
 
 
 @dataclass(frozen=True)
@@ -36,11 +42,23 @@ class FrontEnd:
 
 FRONT_ENDS = {
     "lab": FrontEnd(
-        ("jupyterlab", *SERVER, "--LabApp.extension_manager=readonly", "--expose-app-in-browser"), "--ServerApp.root_dir=", Lab
+        ("jupyterlab", *SERVER, "--LabApp.extension_manager=readonly", "--expose-app-in-browser"),
+        "--ServerApp.root_dir=",
+        Lab,
     ),
-    "notebook7": FrontEnd(("notebook", *SERVER, "--expose-app-in-browser"), "--ServerApp.root_dir=", Notebook7),
+    "notebook7": FrontEnd(
+        ("notebook", *SERVER, "--expose-app-in-browser"), "--ServerApp.root_dir=", Notebook7
+    ),
     "classic": FrontEnd(
-        ("notebook", "--no-browser", "--ip=127.0.0.1", "--allow-root", "--NotebookApp.port_retries=0"), "--notebook-dir=", Classic
+        (
+            "notebook",
+            "--no-browser",
+            "--ip=127.0.0.1",
+            "--allow-root",
+            "--NotebookApp.port_retries=0",
+        ),
+        "--notebook-dir=",
+        Classic,
     ),
     "voila": FrontEnd(("voila", "--no-browser", "--Voila.ip=127.0.0.1"), "", Voila),
 }
@@ -60,8 +78,14 @@ class Server:
 
     def write(self, name: str, *cells: str) -> None:
         """A notebook of these code cells, in the folder."""
-        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-        notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        notebook = nbformat.v4.new_notebook(
+            cells=[nbformat.v4.new_code_cell(cell) for cell in cells]
+        )
+        notebook.metadata.kernelspec = {
+            "name": "python3",
+            "display_name": "Python 3",
+            "language": "python",
+        }
         nbformat.write(notebook, self.folder / name)
 
     def add(self, path: Path) -> None:
@@ -71,7 +95,9 @@ class Server:
     @contextlib.contextmanager
     def open(self, name: str, width: int = 1280, height: int = 900, **how: Any) -> Iterator[Any]:
         """The notebook in a new page, its kernel ready; whoever leaves ends the kernel. A test that fails leaves a picture."""
-        shutil.rmtree(self.places / "settings", ignore_errors=True)  # the theme that another test chose
+        shutil.rmtree(
+            self.places / "settings", ignore_errors=True
+        )  # the theme that another test chose
         context = self.browser.new_context(viewport={"width": width, "height": height})
         opened = self.front.page(self.url, self.token, context.new_page(), self.screenshots)
         try:
@@ -93,14 +119,22 @@ class Server:
 
     def ask(self, method: str, path: str) -> bytes:
         """What the server answers to one request."""
-        request = urllib.request.Request(self.url + path, method=method, headers={"Authorization": f"token {self.token}"})
+        request = urllib.request.Request(
+            self.url + path, method=method, headers={"Authorization": f"token {self.token}"}
+        )
         with urllib.request.urlopen(request, timeout=20) as answer:
             return bytes(answer.read())
 
 
 def isolated(places: Path, token: str) -> dict[str, str]:
     """What `ftkit lab` gives to its server, but nothing of the tester's own Jupyter; the data cache is the tester's."""
-    own = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTERLAB_WORKSPACES_DIR", "IPYTHONDIR")
+    own = (
+        "JUPYTER_CONFIG_DIR",
+        "JUPYTER_DATA_DIR",
+        "JUPYTER_RUNTIME_DIR",
+        "JUPYTERLAB_WORKSPACES_DIR",
+        "IPYTHONDIR",
+    )
     inherited = {name: value for name, value in environment().items() if name != "FTKIT_HEADLESS"}
     return {
         **inherited,
@@ -114,7 +148,9 @@ def isolated(places: Path, token: str) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def serve(name: str, python: Path, browser: "Browser", root: Path, screenshots: Path) -> Iterator[Server]:
+def serve(
+    name: str, python: Path, browser: "Browser", root: Path, screenshots: Path
+) -> Iterator[Server]:
     """The front end `name`, run by `python`, with an empty folder below `root`; it ends with the block."""
     front, folder, places = FRONT_ENDS[name], root / "notebooks", root / "places"
     folder.mkdir()
@@ -122,11 +158,25 @@ def serve(name: str, python: Path, browser: "Browser", root: Path, screenshots: 
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    server = Server(front, browser, folder, places, screenshots, f"http://127.0.0.1:{port}", secrets.token_hex(16))
+    server = Server(
+        front,
+        browser,
+        folder,
+        places,
+        screenshots,
+        f"http://127.0.0.1:{port}",
+        secrets.token_hex(16),
+    )
     command = [str(python), "-m", *front.command, f"--port={port}", f"{front.folder}{folder}"]
     log = places / "server.log"
     with log.open("w") as output:
-        process = subprocess.Popen(command, env=isolated(places, server.token), cwd=folder, stdout=output, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            command,
+            env=isolated(places, server.token),
+            cwd=folder,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
     try:
         _wait(server, process, log)
         yield server
@@ -150,4 +200,6 @@ def _wait(server: Server, process: "subprocess.Popen[bytes]", log: Path, limit: 
             raise
         except OSError:
             time.sleep(0.2)
-    raise AssertionError(f"the server must answer within {limit:g} s, got:\n{log.read_text()[-3000:]}")
+    raise AssertionError(
+        f"the server must answer within {limit:g} s, got:\n{log.read_text()[-3000:]}"
+    )

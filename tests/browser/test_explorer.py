@@ -56,7 +56,9 @@ def test_a_slider_retrains_and_the_newest_move_wins(shown: PanelOnPage) -> None:
     shown.wait("running", second)
     shown.press("rank")
     shown.wait("finished", second)
-    assert shown.python("ends") == "[('replaced', 16), ('finished', 32)]", "the move before is left in mid-run"
+    assert shown.python("ends") == "[('replaced', 16), ('finished', 32)]", (
+        "the move before is left in mid-run"
+    )
     assert shown.python(THREADS) == "0"
 
 
@@ -85,8 +87,13 @@ def test_a_hundred_quick_moves_end_in_one_finished_run_of_the_last(shown: PanelO
 
 def test_eight_seeds_draw_eight_curves(shown: PanelOnPage) -> None:
     shown.click("many")
-    shown.page.wait_for_function("() => document.querySelector('.ftkit-status').innerText.includes('8 seeds')", timeout=90_000)
-    assert shown.page.locator(".ftkit-plot[data-how] .scatterlayer .trace").count() == 9, "eight seeds and the loss"
+    shown.page.wait_for_function(
+        "() => document.querySelector('.ftkit-status').innerText.includes('8 seeds')",
+        timeout=90_000,
+    )
+    assert shown.page.locator(".ftkit-plot[data-how] .scatterlayer .trace").count() == 9, (
+        "eight seeds and the loss"
+    )
 
 
 def test_a_page_that_is_loaded_anew_shows_the_panel_again(lab: Server) -> None:

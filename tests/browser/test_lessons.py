@@ -16,7 +16,9 @@ def reveal_panel(notebook: Lab) -> None:
     notebook.reveal(int(notebook.page.evaluate(FIND)))
 
 
-CLASSIC = [path for path in LESSONS if path.stem == "02_lora"]  # the other lessons are made of the same parts
+CLASSIC = [
+    path for path in LESSONS if path.stem == "02_lora"
+]  # the other lessons are made of the same parts
 
 
 @pytest.mark.parametrize(
@@ -24,7 +26,9 @@ CLASSIC = [path for path in LESSONS if path.stem == "02_lora"]  # the other less
     [*(("lab", path) for path in LESSONS), *(("classic", path) for path in CLASSIC)],
     ids=lambda each: each if isinstance(each, str) else each.stem,
 )
-def test_a_lesson_runs_and_its_slider_moves(name: str, path: Path, request: pytest.FixtureRequest) -> None:
+def test_a_lesson_runs_and_its_slider_moves(
+    name: str, path: Path, request: pytest.FixtureRequest
+) -> None:
     server: Server = request.getfixturevalue(name)
     server.add(path)
     with server.open(path.name, height=1300) as notebook:
@@ -51,6 +55,8 @@ def test_a_cold_lesson_shows_a_picture_of_its_panel(path: Path, lab: Server) -> 
         pictures = notebook.page.locator(".jp-OutputArea-output img")
         pictures.last.wait_for()
         heights = pictures.evaluate_all("images => images.map(image => image.naturalHeight)")
-        assert max(heights) > 600, "curves, the technique's picture and the trade-off, and not only a figure beside the panel"
+        assert max(heights) > 600, (
+            "curves, the technique's picture and the trade-off, and not only a figure beside the panel"
+        )
         assert notebook.page.get_by_text("Error displaying widget").count() == 0
         notebook.screenshot(f"{path.stem}-cold.png")

@@ -20,7 +20,9 @@ widgets.VBox([slider, text])""",
 
 
 @pytest.mark.parametrize("name", ["lab", "classic", "notebook7"])
-def test_a_slider_moves_by_keyboard_and_the_text_follows(name: str, request: pytest.FixtureRequest) -> None:
+def test_a_slider_moves_by_keyboard_and_the_text_follows(
+    name: str, request: pytest.FixtureRequest
+) -> None:
     server: Server = request.getfixturevalue(name)
     server.write("slider.ipynb", *CELLS)
     with server.open("slider.ipynb") as notebook:
@@ -31,7 +33,9 @@ def test_a_slider_moves_by_keyboard_and_the_text_follows(name: str, request: pyt
         before = notebook.bytes_received
         key = "PageUp" if name == "notebook7" else "ArrowRight"
         notebook.move(".the-slider", key)
-        notebook.page.wait_for_function("() => /rank is now [5-9]/.test(document.querySelector('.the-text').innerText)")
+        notebook.page.wait_for_function(
+            "() => /rank is now [5-9]/.test(document.querySelector('.the-text').innerText)"
+        )
         assert notebook.kernel("print(slider.value)").strip() in text.inner_text()
         assert notebook.bytes_received > before > 1000
         assert notebook.console_errors == []
@@ -42,13 +46,17 @@ def test_voila_shows_the_slider_and_no_code(voila: Server) -> None:
     voila.write("slider.ipynb", *CELLS)
     with voila.open("slider.ipynb") as notebook:
         notebook.move(".the-slider")
-        notebook.page.wait_for_function("() => /rank is now 5/.test(document.querySelector('.the-text').innerText)")
+        notebook.page.wait_for_function(
+            "() => /rank is now 5/.test(document.querySelector('.the-text').innerText)"
+        )
         assert notebook.page.get_by_text("import ipywidgets").count() == 0
         assert notebook.console_errors == []
 
 
 @pytest.mark.parametrize("name", ["lab", "classic"])
-def test_a_cell_that_fails_and_a_message_in_the_console_are_heard(name: str, request: pytest.FixtureRequest) -> None:
+def test_a_cell_that_fails_and_a_message_in_the_console_are_heard(
+    name: str, request: pytest.FixtureRequest
+) -> None:
     server: Server = request.getfixturevalue(name)
     server.write("fails.ipynb", "1 + 1", "raise RuntimeError('planted')")
     with server.open("fails.ipynb") as notebook:
@@ -58,9 +66,14 @@ def test_a_cell_that_fails_and_a_message_in_the_console_are_heard(name: str, req
             notebook.kernel("{}['planted too']")
         assert notebook.kernel("print(1); print(2)") == "1\n2\n"
         assert notebook.console_errors == []
-        notebook.page.evaluate("() => { console.error('planted'); setTimeout(() => { throw new Error('thrown'); }, 0); }")
+        notebook.page.evaluate(
+            "() => { console.error('planted'); setTimeout(() => { throw new Error('thrown'); }, 0); }"
+        )
         notebook.page.wait_for_timeout(200)
-        assert [re.split(r" \(|\n", said)[0] for said in notebook.console_errors] == ["planted", "uncaught: Error: thrown"]
+        assert [re.split(r" \(|\n", said)[0] for said in notebook.console_errors] == [
+            "planted",
+            "uncaught: Error: thrown",
+        ]
 
 
 def test_lab_changes_its_theme_and_width(lab: Server) -> None:
@@ -80,7 +93,9 @@ def test_lab_changes_its_theme_and_width(lab: Server) -> None:
         assert notebook.page.get_by_text("Jupyter news").count() == 0, "JupyterLab asks no question"
 
 
-def test_without_a_chromium_the_tests_are_skipped_unless_one_is_required(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_without_a_chromium_the_tests_are_skipped_unless_one_is_required(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("CHROME", str(tmp_path / "chrome"))
     assert find_chromium() is None
@@ -91,5 +106,7 @@ def test_without_a_chromium_the_tests_are_skipped_unless_one_is_required(monkeyp
     with pytest.raises(pytest.skip.Exception, match="no Chromium"):
         lacking("no Chromium")
     monkeypatch.setenv("FTKIT_REQUIRE_BROWSER", "1")
-    with pytest.raises(pytest.fail.Exception, match="no Chromium; FTKIT_REQUIRE_BROWSER=1 forbids to skip"):
+    with pytest.raises(
+        pytest.fail.Exception, match="no Chromium; FTKIT_REQUIRE_BROWSER=1 forbids to skip"
+    ):
         lacking("no Chromium")

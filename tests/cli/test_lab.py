@@ -26,7 +26,9 @@ SECOND = "02_lora.ipynb"
 
 
 def lesson(*cells: str) -> bytes:
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(text, id=f"cell-{i}") for i, text in enumerate(cells)])
+    notebook = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_code_cell(text, id=f"cell-{i}") for i, text in enumerate(cells)]
+    )
     return nbformat.writes(notebook).encode()
 
 
@@ -34,7 +36,9 @@ def run_in_place(path: Path) -> bytes:
     """What a front end leaves when a copy was run and saved: outputs, counts and metadata."""
     notebook = nbformat.read(path, as_version=4)
     notebook.metadata["language_info"] = {"name": "python"}
-    notebook.cells[0].update(execution_count=7, outputs=[nbformat.v4.new_output("stream", text="mine")])
+    notebook.cells[0].update(
+        execution_count=7, outputs=[nbformat.v4.new_output("stream", text="mine")]
+    )
     nbformat.write(notebook, path)
     return path.read_bytes()
 
@@ -79,7 +83,9 @@ def test_the_second_time_nothing_changes(kit: Path, mine: Path) -> None:
     assert {path.name: path.read_bytes() for path in mine.iterdir()} == before
 
 
-def test_an_upgrade_brings_untouched_copies_up_to_date_and_adds_lessons(kit: Path, mine: Path) -> None:
+def test_an_upgrade_brings_untouched_copies_up_to_date_and_adds_lessons(
+    kit: Path, mine: Path
+) -> None:
     (kit / SECOND).write_bytes(lesson("rank = 8", "rank"))
     (kit / "04_bitfit.ipynb").write_bytes(lesson("bias"))
     assert copy_lessons(kit, mine) == Copies(mine, added=["04_bitfit.ipynb"], updated=[SECOND])
@@ -95,11 +101,15 @@ def test_an_edited_copy_survives_every_upgrade(kit: Path, mine: Path) -> None:
         done = copy_lessons(kit, mine)
         assert (done.edited, done.outdated, done.updated) == ([SECOND], [SECOND], [])
         assert (mine / SECOND).read_bytes() == own
-    assert "left as you edited them: 02_lora.ipynb" in str(done) and "newer text of 02_lora.ipynb" in str(done)
+    assert "left as you edited them: 02_lora.ipynb" in str(
+        done
+    ) and "newer text of 02_lora.ipynb" in str(done)
     assert "`ftkit lab --fresh`" in str(done)
 
 
-def test_a_copy_that_was_only_run_stays_until_the_kit_has_a_newer_text(kit: Path, mine: Path) -> None:
+def test_a_copy_that_was_only_run_stays_until_the_kit_has_a_newer_text(
+    kit: Path, mine: Path
+) -> None:
     own = run_in_place(mine / SECOND)
     assert copy_lessons(kit, mine) == Copies(mine)
     run_in_place(kit / SECOND)  # the kit's own outputs are no newer text
@@ -127,19 +137,36 @@ def test_fresh_gives_new_copies_and_keeps_every_edited_one(kit: Path, mine: Path
 
 
 @pytest.mark.parametrize(
-    "record", [None, b"", b"{", b"[]", b"\xff", b'{"02_lora.ipynb": "x"}', b'{"02_lora.ipynb": {"file": 1}}', b'{"02_lora.ipynb": []}']
+    "record",
+    [
+        None,
+        b"",
+        b"{",
+        b"[]",
+        b"\xff",
+        b'{"02_lora.ipynb": "x"}',
+        b'{"02_lora.ipynb": {"file": 1}}',
+        b'{"02_lora.ipynb": []}',
+    ],
 )
-def test_without_a_whole_record_every_copy_that_differs_counts_as_edited(kit: Path, mine: Path, record: bytes | None) -> None:
+def test_without_a_whole_record_every_copy_that_differs_counts_as_edited(
+    kit: Path, mine: Path, record: bytes | None
+) -> None:
     own = run_in_place(mine / SECOND)
     (mine / RECORD).unlink() if record is None else (mine / RECORD).write_bytes(record)
     (kit / SECOND).write_bytes(lesson("rank = 8", "rank"))
     done = copy_lessons(kit, mine)
     assert done.edited == done.outdated == [SECOND]
     assert own in held(mine)
-    assert json.loads((mine / RECORD).read_text()).keys() == {FIRST}  # what equals the kit's is known again
+    assert json.loads((mine / RECORD).read_text()).keys() == {
+        FIRST
+    }  # what equals the kit's is known again
 
 
-@pytest.mark.parametrize("content", [b"", b"not a notebook", b"[1]", b'{"cells": 3}', b'{"cells": [{"source": "x"}]}', b"\xff\xfe"])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"not a notebook", b"[1]", b'{"cells": 3}', b'{"cells": [{"source": "x"}]}', b"\xff\xfe"],
+)
 def test_whatever_a_copy_has_become_is_the_learners(kit: Path, mine: Path, content: bytes) -> None:
     (mine / SECOND).write_bytes(content)
     assert copy_lessons(kit, mine).edited == [SECOND]
@@ -155,7 +182,9 @@ def test_a_file_of_the_learner_under_a_new_lessons_name_stays(kit: Path, mine: P
     assert (mine / "04_bitfit.ipynb").read_bytes() == own
 
 
-def test_nothing_is_lost_when_the_disk_fails_half_way(kit: Path, mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_lost_when_the_disk_fails_half_way(
+    kit: Path, mine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     own = edit_in_place(mine / SECOND)
 
     def full(*_: Any) -> None:
@@ -171,7 +200,10 @@ def test_nothing_is_lost_when_the_disk_fails_half_way(kit: Path, mine: Path, mon
 
 def test_a_folder_that_cannot_be_written_is_named(kit: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(ValueError, match=r"folder that can be written, got .*file.* \(.+\); name another with --folder or \$FTKIT_LESSONS"):
+    with pytest.raises(
+        ValueError,
+        match=r"folder that can be written, got .*file.* \(.+\); name another with --folder or \$FTKIT_LESSONS",
+    ):
         copy_lessons(kit, tmp_path / "file" / "lessons")
     with pytest.raises(ValueError, match="folder that can be written, got .*file "):
         copy_lessons(kit, tmp_path / "file")
@@ -188,21 +220,32 @@ def test_the_kits_own_lessons_are_no_ones_copies(kit: Path, tmp_path: Path) -> N
     assert FIRST in {path.name for path in bases.shared_folder("notebooks").iterdir()}
 
 
-def test_the_server_listens_here_alone_and_no_secret_is_in_its_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_server_listens_here_alone_and_no_secret_is_in_its_arguments(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     said = lab.command(Path("/lessons"))
     assert "--ip=127.0.0.1" in said and "--no-browser" not in said
-    assert not [argument for argument in said if re.search("token|password", argument, re.IGNORECASE)]
+    assert not [
+        argument for argument in said if re.search("token|password", argument, re.IGNORECASE)
+    ]
     assert "--no-browser" in lab.command(Path("/lessons"), browser=False)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setenv("TOKENIZERS_PARALLELISM", "true")
-    assert lab.environment().items() >= {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}.items()
+    assert (
+        lab.environment().items()
+        >= {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}.items()
+    )
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     assert lab.environment()["OMP_NUM_THREADS"] == "3"  # who asks for more gets it
     monkeypatch.setenv("JUPYTER_CONFIG_PATH", "/theirs")
-    assert lab.environment()["JUPYTER_CONFIG_PATH"] == os.pathsep.join([str(lab.DEFAULTS), "/theirs"])
+    assert lab.environment()["JUPYTER_CONFIG_PATH"] == os.pathsep.join(
+        [str(lab.DEFAULTS), "/theirs"]
+    )
 
 
-def test_what_is_missing_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_missing_is_said_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(lab.importlib.util, "find_spec", lambda name: None)
     assert main(["lab", "--folder", str(tmp_path / "mine")]) == 2
     assert capsys.readouterr().err == (
@@ -227,17 +270,32 @@ def status(url: str) -> int:
 
 
 def test_the_lab_shows_the_first_lesson_to_who_has_the_token(tmp_path: Path) -> None:
-    places = {name: str(tmp_path / name) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR")}
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("JUPYTER_")} | places
+    places = {
+        name: str(tmp_path / name)
+        for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR")
+    }
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("JUPYTER_")
+    } | places
     asked = [sys.executable, "-m", "ftkit", "lab", "--no-open"]
     environment |= {"FTKIT_LESSONS": str(tmp_path / "my lessons"), "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(
-        asked, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+        asked,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
     ) as server:
         try:
             assert server.stdout is not None
             said = ""
-            while (found := re.search(r"(http://127\.0\.0\.1:\d+)(/lab/tree/00_the_picture\.ipynb)\?token=(\w{20,})", said)) is None:
+            while (
+                found := re.search(
+                    r"(http://127\.0\.0\.1:\d+)(/lab/tree/00_the_picture\.ipynb)\?token=(\w{20,})",
+                    said,
+                )
+            ) is None:
                 line = server.stdout.readline()
                 assert line, f"the server ended: {said}"
                 said += line
@@ -249,7 +307,10 @@ def test_the_lab_shows_the_first_lesson_to_who_has_the_token(tmp_path: Path) -> 
             assert status(f"{address}/api/contents/{FIRST}?token={'0' * 48}") == 403
             settings = f"{address}/lab/api/settings/@jupyterlab/apputils-extension:notification?token={token}"
             properties = json.loads(urllib.request.urlopen(settings).read())["schema"]["properties"]
-            assert (properties["fetchNews"]["default"], properties["checkForUpdates"]["default"]) == ("false", False)
+            assert (
+                properties["fetchNews"]["default"],
+                properties["checkForUpdates"]["default"],
+            ) == ("false", False)
         finally:
             server.terminate()
             try:

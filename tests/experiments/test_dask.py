@@ -21,11 +21,18 @@ JOBS = grid(rank=[1, 2, 3, 4, 5], lr=[0.1, 0.3], seed=[0, 1, 2])
 @pytest.fixture
 def client(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Client]:
     monkeypatch.setenv(LOG, str(tmp_path / "log"))
-    with LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster, Client(cluster) as client:
+    with (
+        LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+        ) as cluster,
+        Client(cluster) as client,
+    ):
         yield client
 
 
-def test_a_worker_is_killed_and_the_table_is_complete_and_that_of_one_process(client: Client, tmp_path: Path) -> None:
+def test_a_worker_is_killed_and_the_table_is_complete_and_that_of_one_process(
+    client: Client, tmp_path: Path
+) -> None:
     pids, log = list(client.run(os.getpid).values()), tmp_path / "log"
     assert len(set(pids)) == 2 and os.getpid() not in pids
 
@@ -40,7 +47,11 @@ def test_a_worker_is_killed_and_the_table_is_complete_and_that_of_one_process(cl
         table = sweep(counted, JOBS, executor)
     killer.join()
     made = len(begun(log))
-    assert set(client.run(os.getpid).values()) != set(pids), "it was killed, and another took its place"
-    assert len(JOBS) <= made <= len(JOBS) + 3, "what was in the killed one's hands is made again, no more"
+    assert set(client.run(os.getpid).values()) != set(pids), (
+        "it was killed, and another took its place"
+    )
+    assert len(JOBS) <= made <= len(JOBS) + 3, (
+        "what was in the killed one's hands is made again, no more"
+    )
     assert len(runs(tmp_path / "runs.sqlite")) == len(JOBS)
     pd.testing.assert_frame_equal(table, sweep(counted, JOBS))

@@ -26,7 +26,9 @@ SEEDS = (0, 1, 2, 3)
 def trial(method: str, lr: float, seed: int, test: bool = False) -> Iterator[Event]:
     """Best at 0.1 for "high", at 0.001 for "low"; better without end as the rate grows for "endless"."""
     peak = {"high": -1.0, "low": -3.0, "endless": 9.0}[method]
-    yield Event(1, "valid", {"valid/accuracy": 0.9 - 0.01 * abs(math.log10(lr) - peak) + 0.0001 * seed})
+    yield Event(
+        1, "valid", {"valid/accuracy": 0.9 - 0.01 * abs(math.log10(lr) - peak) + 0.0001 * seed}
+    )
     if test:
         yield Event(1, "test", {"test/accuracy": 0.5})
 
@@ -44,7 +46,10 @@ def test_the_grid_grows_until_the_best_rate_lies_inside() -> None:
 def test_test_is_read_once_for_the_best_rate_with_all_seeds() -> None:
     table = settled(trial, jobs("high", "low"), ["method"], SEEDS, None)
     read = table[table["quantity"] == "test/accuracy"]
-    assert {(row["method"], row["lr"]) for _, row in read.iterrows()} == {("high", 0.1), ("low", 0.001)}
+    assert {(row["method"], row["lr"]) for _, row in read.iterrows()} == {
+        ("high", 0.1),
+        ("low", 0.001),
+    }
     assert sorted(where(read, method="high")["seed"]) == list(SEEDS)
 
 
@@ -70,14 +75,20 @@ def test_only_the_jobs_of_a_group_at_its_edge_are_moved() -> None:
 
 @pytest.mark.parametrize("lr", [1e-4, 3e-4, 1e-3, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0])
 def test_up_and_down_again_is_where_one_was(lr: float) -> None:
-    assert next_rate(next_rate(lr, up=True), up=False) == lr == next_rate(next_rate(lr, up=False), up=True)
+    assert (
+        next_rate(next_rate(lr, up=True), up=False)
+        == lr
+        == next_rate(next_rate(lr, up=False), up=True)
+    )
 
 
 def three_runs(executor: Executor | None, seeds: tuple[int, ...]) -> pd.DataFrame:
     return sweep(counted, grid(rank=[1], lr=[0.1], seed=seeds), executor)
 
 
-def test_a_study_is_written_and_made_again_without_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_study_is_written_and_made_again_without_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     log, path = tmp_path / "log", tmp_path / "results" / "99_none.parquet"
     monkeypatch.setenv(LOG, str(log))
     make(path, "99", three_runs, range(2))
@@ -86,8 +97,16 @@ def test_a_study_is_written_and_made_again_without_a_run(tmp_path: Path, monkeyp
     assert len(begun(log)) == 3, "the first two are kept"
     table, about = read_table(path)
     pd.testing.assert_frame_equal(table, three_runs(None, (0, 1, 2)))
-    assert about["command"] == "make results LESSON=99" and about["seeds"] == [0, 1, 2] and about["measured"] == 7
-    assert about["code"] == {named(counted): version(counted)} and about["ftkit"] == ftkit.__version__ and about["processor"]
+    assert (
+        about["command"] == "make results LESSON=99"
+        and about["seeds"] == [0, 1, 2]
+        and about["measured"] == 7
+    )
+    assert (
+        about["code"] == {named(counted): version(counted)}
+        and about["ftkit"] == ftkit.__version__
+        and about["processor"]
+    )
 
 
 def test_what_was_found_so_far_is_shown_again_and_again(
@@ -137,7 +156,9 @@ def test_a_part_of_a_study_leaves_the_record_alone(monkeypatch: pytest.MonkeyPat
         (["99"], "LESSON must be one of 00, 01, 02, 03, 04, 05, 06, 07, 08, 09, got 99"),
     ],
 )
-def test_a_study_that_cannot_be_made_is_refused(asked: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_study_that_cannot_be_made_is_refused(
+    asked: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit):
         studies.main(asked)
     assert words in capsys.readouterr().err

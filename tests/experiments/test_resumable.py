@@ -36,7 +36,9 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "kept" / "runs.sqlite"
 
 
-def kept(path: Path, jobs: list = JOBS, trial: object = counted, data: str = "", **more: object) -> pd.DataFrame:  # type: ignore[type-arg]
+def kept(
+    path: Path, jobs: list = JOBS, trial: object = counted, data: str = "", **more: object
+) -> pd.DataFrame:  # type: ignore[type-arg]
     with Remembering(path, data=data) as executor:
         return sweep(trial, jobs, executor, **more)  # type: ignore[arg-type]
 
@@ -82,7 +84,10 @@ def test_a_job_that_is_asked_for_twice_is_made_once(log: Path, path: Path) -> No
 def test_a_failed_run_is_a_row_with_its_error_and_the_sweep_goes_on(log: Path, path: Path) -> None:
     jobs = grid(rank=[1, 13, 4], lr=[0.1])
     for table in (sweep_that_warns(None, jobs), sweep_that_warns(path, jobs)):
-        assert table["quantity"].tolist() == ["valid/accuracy"] * 2 + ["failed"] + ["valid/accuracy"] * 2
+        assert (
+            table["quantity"].tolist()
+            == ["valid/accuracy"] * 2 + ["failed"] + ["valid/accuracy"] * 2
+        )
         assert table["error"].dropna().tolist() == ["OSError: no such disk"]
     assert runs(path)["error"].tolist() == ["", "OSError: no such disk", ""]
 
@@ -96,7 +101,10 @@ def test_a_file_has_one_writer_and_can_be_read_meanwhile(log: Path, path: Path) 
     with Remembering(path) as executor:
         sweep(counted, JOBS[:1], executor)
         assert runs(path)["rank"].tolist() == [1]
-        with pytest.raises(ValueError, match=r"runs.sqlite must have one writer, got a second; wait for the other sweep"):
+        with pytest.raises(
+            ValueError,
+            match=r"runs.sqlite must have one writer, got a second; wait for the other sweep",
+        ):
             Remembering(path)
     Remembering(path).shutdown()
 
@@ -108,7 +116,10 @@ def test_a_file_without_a_table_yet_has_no_runs(path: Path) -> None:
 
 
 def test_what_cannot_be_kept_is_refused(path: Path) -> None:
-    with Remembering(path) as executor, pytest.raises(ValueError, match="must be numbers and texts"):
+    with (
+        Remembering(path) as executor,
+        pytest.raises(ValueError, match="must be numbers and texts"),
+    ):
         executor.submit(str, counted, {"rank": object()})
 
 
@@ -121,7 +132,9 @@ def test_an_executor_that_breaks_is_heard_of(log: Path, path: Path) -> None:
     assert len(runs(path)) == 0
 
 
-def test_a_sweep_that_is_left_makes_no_more_runs_and_keeps_those_under_way(log: Path, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sweep_that_is_left_makes_no_more_runs_and_keeps_those_under_way(
+    log: Path, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def interrupted(futures: object) -> Iterator[object]:
         while len(begun(log)) < 3:
             time.sleep(0.01)
@@ -129,7 +142,11 @@ def test_a_sweep_that_is_left_makes_no_more_runs_and_keeps_those_under_way(log: 
         yield
 
     monkeypatch.setattr("ftkit.experiments.sweep.as_completed", interrupted)
-    with pytest.raises(KeyboardInterrupt), ThreadPoolExecutor(2) as pool, Remembering(path, pool) as executor:
+    with (
+        pytest.raises(KeyboardInterrupt),
+        ThreadPoolExecutor(2) as pool,
+        Remembering(path, pool) as executor,
+    ):
         sweep(counted, JOBS, executor)
     assert 3 <= len(runs(path)) == len(begun(log)) < len(JOBS) - 4
 
@@ -155,7 +172,12 @@ def killed(log: Path, path: Path, tmp_path: Path) -> int:
     script = tmp_path / "sweeping.py"
     script.write_text(SWEEP)
     environment = {**os.environ, "PYTHONPATH": str(HERE), "PYTHONWARNINGS": "ignore"}
-    process = subprocess.Popen([sys.executable, str(script), str(path)], env=environment, start_new_session=True, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [sys.executable, str(script), str(path)],
+        env=environment,
+        start_new_session=True,
+        stderr=subprocess.DEVNULL,
+    )
     until = time.monotonic() + 60
     while len(begun(log)) < 12 and time.monotonic() < until:
         time.sleep(0.02)
@@ -167,7 +189,9 @@ def killed(log: Path, path: Path, tmp_path: Path) -> int:
 def test_a_killed_sweep_goes_on_where_it_was(log: Path, path: Path, killed: int) -> None:
     jobs = grid(rank=range(20), lr=[0.1], seed=[0, 1])
     there = len(runs(path))
-    assert 0 < there <= killed < len(jobs) and killed - there <= 4, "what is lost was under way, or on its way to the file"
+    assert 0 < there <= killed < len(jobs) and killed - there <= 4, (
+        "what is lost was under way, or on its way to the file"
+    )
     with (
         ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool,
         Remembering(path, pool) as executor,
@@ -183,7 +207,9 @@ def test_a_killed_sweep_goes_on_where_it_was(log: Path, path: Path, killed: int)
 class TestLineage:
     def test_comments_docstrings_and_layout_do_not_count(self) -> None:
         one = lineage.plain('def f(x):\n    """Words."""\n    return x + 1  # more\n')
-        assert one == lineage.plain('def f(x):\n    """Other words."""\n\n    return (x\n      + 1)\n')
+        assert one == lineage.plain(
+            'def f(x):\n    """Other words."""\n\n    return (x\n      + 1)\n'
+        )
         assert one != lineage.plain('def f(x):\n    """Words."""\n    return x + 2\n')
 
     def test_what_a_study_stands_on_is_reached_and_no_more(self) -> None:
@@ -193,11 +219,17 @@ class TestLineage:
         assert {"loop.py", "bench.py", "lora.py", "adapted.py", "inputs.py"} <= names
         assert not names & {"explorer.py", "layout.py", "claims.py", "run.py"}
 
-    def test_the_version_turns_with_a_module_far_below(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_version_turns_with_a_module_far_below(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         from ftkit.lessons.lora import study as lora
 
         before, read = lineage.version(lora.trial), Path.read_text
-        monkeypatch.setattr(Path, "read_text", lambda self, **how: read(self, **how).replace("0.06", "0.07"))
-        assert lineage.version(lora.trial) != before, "the warm-up of `train` stands in another file"
+        monkeypatch.setattr(
+            Path, "read_text", lambda self, **how: read(self, **how).replace("0.06", "0.07")
+        )
+        assert lineage.version(lora.trial) != before, (
+            "the warm-up of `train` stands in another file"
+        )
         monkeypatch.undo()
         assert lineage.version(partial(lora.trial, rank=4)) == before

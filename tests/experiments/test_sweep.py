@@ -22,7 +22,14 @@ def trial(rank: int, lr: float, seed: int = 0, on: str = "here") -> Iterator[Eve
         yield Event(step, "train", {"train/loss": 1.0})
         if lr > 1:
             raise Diverged("the loss is nan")
-        yield Event(step, "valid", {"valid/accuracy": 0.1 * step + 0.01 * rank - abs(lr - 0.1) + 0.001 * seed, "valid/loss": 1.0})
+        yield Event(
+            step,
+            "valid",
+            {
+                "valid/accuracy": 0.1 * step + 0.01 * rank - abs(lr - 0.1) + 0.001 * seed,
+                "valid/loss": 1.0,
+            },
+        )
     yield Event(2, "cost", {"cost/trainable": 10.0 * rank, "cost/flops": 7.0})
 
 
@@ -80,24 +87,33 @@ def test_a_table_is_stored_with_how_it_was_made(tmp_path: Path) -> None:
     write_table(tmp_path / "t.parquet", table, {"command": "make it"})
     again, about = read_table(tmp_path / "t.parquet")
     pd.testing.assert_frame_equal(again, table)
-    assert about == {"command": "make it"} and [file.name for file in tmp_path.iterdir()] == ["t.parquet"]
+    assert about == {"command": "make it"} and [file.name for file in tmp_path.iterdir()] == [
+        "t.parquet"
+    ]
 
 
 @pytest.fixture
 def recorded() -> Recorded:
     own = sweep(trial, [{**job, "on": "here"} for job in JOBS]).assign(method="LoRA")
-    full = sweep(trial, grid(rank=[100], lr=[0.01, 0.1], seed=[0, 1, 2], on=["here"])).assign(method="full fine-tuning", rank=0)
+    full = sweep(trial, grid(rank=[100], lr=[0.01, 0.1], seed=[0, 1, 2], on=["here"])).assign(
+        method="full fine-tuning", rank=0
+    )
     return Recorded(pd.concat([own, full], ignore_index=True), "LoRA", "rank", floors={"here": 0.7})
 
 
 def test_the_floor_belongs_to_the_scope(recorded: Recorded) -> None:
-    assert (recorded.floor({"on": "here", "rank": 9}), recorded.floor({"on": "elsewhere"})) == (0.7, None)
+    assert (recorded.floor({"on": "here", "rank": 9}), recorded.floor({"on": "elsewhere"})) == (
+        0.7,
+        None,
+    )
 
 
 def test_a_recorded_curve_is_the_interval_at_each_reading(recorded: Recorded) -> None:
     curve = recorded.curve({"on": "here", "rank": 4, "lr": 0.1})
     assert curve is not None and curve["step"] == [1, 2] and curve["runs"] == [3, 3]
-    assert (curve["mean"][1], curve["low"][1], curve["high"][1]) == pytest.approx(interval([0.24, 0.241, 0.242]))
+    assert (curve["mean"][1], curve["low"][1], curve["high"][1]) == pytest.approx(
+        interval([0.24, 0.241, 0.242])
+    )
     assert recorded.curve({"on": "here", "rank": 5, "lr": 0.1}) is None
 
 
@@ -116,7 +132,9 @@ def exam(seed: int) -> Iterator[Event]:
     """Three of ten items are right, other ones with each seed."""
     right = [(i + seed) % 10 < 3 for i in range(10)]
     yield Event(1, "valid", {"valid/accuracy": 0.5})
-    yield Event(1, "test", {"test/accuracy": 0.3, "test/other": 0.1}, {"test/accuracy": packed(right)})
+    yield Event(
+        1, "test", {"test/accuracy": 0.3, "test/other": 0.1}, {"test/accuracy": packed(right)}
+    )
 
 
 def test_which_items_were_right_comes_back_from_a_file(tmp_path: Path) -> None:
@@ -126,9 +144,13 @@ def test_which_items_were_right_comes_back_from_a_file(tmp_path: Path) -> None:
     assert found.shape == (3, 10)
     assert found[1].tolist() == [1, 1, 0, 0, 0, 0, 0, 0, 0, 1]
     assert found.mean(1).tolist() == by_seed(table).tolist()
-    with pytest.raises(ValueError, match="the record must say which items were right for test/other, got none"):
+    with pytest.raises(
+        ValueError, match="the record must say which items were right for test/other, got none"
+    ):
         by_seed_and_item(table, "test/other")
-    with pytest.raises(ValueError, match="the record must say which items were right for test/accuracy, got none"):
+    with pytest.raises(
+        ValueError, match="the record must say which items were right for test/accuracy, got none"
+    ):
         by_seed_and_item(table.drop(columns="items"))
 
 

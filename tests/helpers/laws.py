@@ -25,7 +25,23 @@ from ftkit.techniques.vera import VeRA
 from ftkit.training.loop import train
 
 HEAD = Only("heads.*")
-SPACES = (AdaLoRA, BitFit, DoRA, IA3, LastBlocks, LoRA, LoRAFA, LoRAPlus, Only, PiSSA, Rows, RsLoRA, Sparse, SparseEach, VeRA)
+SPACES = (
+    AdaLoRA,
+    BitFit,
+    DoRA,
+    IA3,
+    LastBlocks,
+    LoRA,
+    LoRAFA,
+    LoRAPlus,
+    Only,
+    PiSSA,
+    Rows,
+    RsLoRA,
+    Sparse,
+    SparseEach,
+    VeRA,
+)
 NAMESPACE = {space.__name__: space for space in SPACES}
 
 
@@ -34,7 +50,9 @@ def batch_of(name: str, size: int = 6) -> Batch:
 
 
 def learn(model: Adapted, name: str, steps: int = 4) -> list[Any]:
-    return list(train(model, task_for(name), steps=steps, lr=1e-2, size=6, readings=2, valid_rows=12))
+    return list(
+        train(model, task_for(name), steps=steps, lr=1e-2, size=6, readings=2, valid_rows=12)
+    )
 
 
 class SpaceLaws:
@@ -72,10 +90,14 @@ class SpaceLaws:
         for key, now in moved.named_parameters():
             if key not in model.changes:
                 assert torch.equal(now, weights[key]), key
-        numbers = [value for value in model.state_dict().values() if value.is_floating_point()]  # positions do not move
+        numbers = [
+            value for value in model.state_dict().values() if value.is_floating_point()
+        ]  # positions do not move
         assert sum(p.numel() for p in model.parameters()) == sum(value.numel() for value in numbers)
 
-    def test_under_weight_decay_and_after_another_method_what_moves_is_what_it_says(self, space: Any, name: str) -> None:
+    def test_under_weight_decay_and_after_another_method_what_moves_is_what_it_says(
+        self, space: Any, name: str
+    ) -> None:
         """A key bias moves too, although it has no gradient: decay shrinks it, and Adam follows the rounding."""
         base = net(name)
         before = {key: value.clone() for key, value in base.state_dict().items()}
@@ -84,7 +106,11 @@ class SpaceLaws:
         learned = {key: value.clone() for key, value in other.state_dict().items()}
         model = adapted(base, space)
         plain_decay(model, name)
-        moved = {key for key, now in model.merged().named_parameters() if not torch.equal(now, before[key])}
+        moved = {
+            key
+            for key, now in model.merged().named_parameters()
+            if not torch.equal(now, before[key])
+        }
         assert moved == set(model.changes)
         assert all(torch.equal(before[key], value) for key, value in base.state_dict().items())
         assert all(torch.equal(learned[key], value) for key, value in other.state_dict().items())
@@ -120,7 +146,10 @@ class SpaceLaws:
 
 def plain_decay(model: Adapted, name: str) -> None:
     """Two steps of a textbook's AdamW, whose decay also pulls at numbers without a gradient."""
-    batch, optimizer = batch_of(name), torch.optim.AdamW(model.trainable(), lr=1e-2, weight_decay=0.1)
+    batch, optimizer = (
+        batch_of(name),
+        torch.optim.AdamW(model.trainable(), lr=1e-2, weight_decay=0.1),
+    )
     for _ in range(2):
         optimizer.zero_grad()
         F.cross_entropy(model(batch), batch.labels).backward()

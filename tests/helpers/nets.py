@@ -25,11 +25,19 @@ def small_task(name: str = "tiny") -> Task:
     return Task(name, ("no", "yes"), rows, rows, rows)
 
 
-SMALL = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24, "vocab_size": 8192}
+SMALL = {
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 24,
+    "vocab_size": 8192,
+}
 CONFIGS = {
     "bert": BertConfig(**SMALL, max_position_embeddings=64),
     "roberta": RobertaConfig(**SMALL, max_position_embeddings=66, pad_token_id=0),
-    "distilbert": DistilBertConfig(dim=16, n_layers=2, n_heads=2, hidden_dim=24, vocab_size=8192, max_position_embeddings=64),
+    "distilbert": DistilBertConfig(
+        dim=16, n_layers=2, n_heads=2, hidden_dim=24, vocab_size=8192, max_position_embeddings=64
+    ),
     "gpt2": GPT2Config(n_embd=16, n_layer=2, n_head=2, vocab_size=8192, n_positions=64),
 }
 NETS = ("mini", "mini-vit", "distilbert", "roberta", "gpt2")
@@ -54,6 +62,8 @@ def net(name: str, *tasks: Task) -> Net:
     pooler = {"add_pooling_layer": False} if name in ("bert", "roberta") else {}
     body = AutoModel.from_config(CONFIGS[name], **pooler)
     with torch.no_grad():
-        for weight in body.parameters():  # biases and norms away from their starting values, as in a pretrained body
+        for weight in (
+            body.parameters()
+        ):  # biases and norms away from their starting values, as in a pretrained body
             weight.add_(0.1 * torch.randn(weight.shape))
     return Net(name, body, Texts(load_base("mini").reader.tokenizer, 64), tasks)

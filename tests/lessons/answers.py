@@ -6,7 +6,14 @@ from functools import reduce
 from typing import Any
 
 from lessons.bitfit.wrong_answers.added_bias import right_added, wrong_added
-from lessons.bitfit.wrong_answers.biases import right_biases, right_fold, right_shift, wrong_biases, wrong_fold, wrong_shift
+from lessons.bitfit.wrong_answers.biases import (
+    right_biases,
+    right_fold,
+    right_shift,
+    wrong_biases,
+    wrong_fold,
+    wrong_shift,
+)
 from lessons.can_lora_be_beaten.wrong_answers import (
     right_expected,
     right_flips,
@@ -15,8 +22,18 @@ from lessons.can_lora_be_beaten.wrong_answers import (
     wrong_flips,
     wrong_same_numbers,
 )
-from lessons.distillation.wrong_answers.soft_targets import right_loss, right_soften, wrong_loss, wrong_soften
-from lessons.distillation.wrong_answers.student_blocks import right_blocks, right_inherited, wrong_blocks, wrong_inherited
+from lessons.distillation.wrong_answers.soft_targets import (
+    right_loss,
+    right_soften,
+    wrong_loss,
+    wrong_soften,
+)
+from lessons.distillation.wrong_answers.student_blocks import (
+    right_blocks,
+    right_inherited,
+    wrong_blocks,
+    wrong_inherited,
+)
 from lessons.limits_of_lora.wrong_answers import (
     right_at_equal,
     right_rank_needed,
@@ -29,13 +46,50 @@ from lessons.lora.wrong_answers.embedding import right_embedding, wrong_embeddin
 from lessons.lora.wrong_answers.factors import right_count, right_merge, wrong_count, wrong_merge
 from lessons.lora.wrong_answers.fair_comparison import right_tuned, wrong_tuned
 from lessons.lora.wrong_answers.ranks import right_rank, wrong_rank
-from lessons.multitask.wrong_answers.fronts_and_surgery import right_surgery, right_undominated, wrong_surgery, wrong_undominated
-from lessons.multitask.wrong_answers.task_weights import right_at_rest, right_shares, wrong_at_rest, wrong_shares
-from lessons.sparse.wrong_answers.entry_counts import right_bytes, right_exactly, wrong_bytes, wrong_exactly
-from lessons.sparse.wrong_answers.scores_and_regrow import right_fisher, right_regrow, wrong_fisher, wrong_regrow
-from lessons.the_lora_family.wrong_answers import right_decompose, right_holm, right_principal, wrong_decompose, wrong_holm, wrong_principal
-from lessons.transfer_learning.wrong_answers.frozen_blocks import right_moving, right_share, wrong_moving, wrong_share
-from lessons.transfer_learning.wrong_answers.rates_and_blends import right_mix, right_rates, wrong_mix, wrong_rates
+from lessons.multitask.wrong_answers.fronts_and_surgery import (
+    right_surgery,
+    right_undominated,
+    wrong_surgery,
+    wrong_undominated,
+)
+from lessons.multitask.wrong_answers.task_weights import (
+    right_at_rest,
+    right_shares,
+    wrong_at_rest,
+    wrong_shares,
+)
+from lessons.sparse.wrong_answers.entry_counts import (
+    right_bytes,
+    right_exactly,
+    wrong_bytes,
+    wrong_exactly,
+)
+from lessons.sparse.wrong_answers.scores_and_regrow import (
+    right_fisher,
+    right_regrow,
+    wrong_fisher,
+    wrong_regrow,
+)
+from lessons.the_lora_family.wrong_answers import (
+    right_decompose,
+    right_holm,
+    right_principal,
+    wrong_decompose,
+    wrong_holm,
+    wrong_principal,
+)
+from lessons.transfer_learning.wrong_answers.frozen_blocks import (
+    right_moving,
+    right_share,
+    wrong_moving,
+    wrong_share,
+)
+from lessons.transfer_learning.wrong_answers.rates_and_blends import (
+    right_mix,
+    right_rates,
+    wrong_mix,
+    wrong_rates,
+)
 
 WRONG = {
     "trainable_numbers": wrong_count(),
@@ -113,12 +167,20 @@ RIGHT = {
 
 def wrong_answers() -> Iterator[tuple[str, str, Any, str]]:
     """(exercise, name, answer, words) of every planted wrong answer."""
-    return ((exercise, name, *pair) for exercise, answers in WRONG.items() for name, pair in answers.items())
+    return (
+        (exercise, name, *pair)
+        for exercise, answers in WRONG.items()
+        for name, pair in answers.items()
+    )
 
 
 def right_answers() -> Iterator[tuple[str, str, Any]]:
     """(exercise, name, answer) of every right answer."""
-    return ((exercise, name, answer) for exercise, answers in RIGHT.items() for name, answer in answers.items())
+    return (
+        (exercise, name, answer)
+        for exercise, answers in RIGHT.items()
+        for name, answer in answers.items()
+    )
 
 
 def tally_of(outcomes: dict[str, dict[str, list[bool]]]) -> str:
@@ -126,7 +188,9 @@ def tally_of(outcomes: dict[str, dict[str, list[bool]]]) -> str:
     lines = [f"{'exercise':<20}{'wrong tried':>12}{'caught':>8}{'right tried':>13}{'accepted':>10}"]
     for exercise, seen in [*outcomes.items(), ("all", reduce(_joined, outcomes.values()))]:
         wrong, right = seen["wrong"], seen["right"]
-        lines.append(f"{exercise:<20}{len(wrong):>12}{sum(wrong):>8}{len(right):>13}{sum(right):>10}")
+        lines.append(
+            f"{exercise:<20}{len(wrong):>12}{sum(wrong):>8}{len(right):>13}{sum(right):>10}"
+        )
     return "\n".join(lines)
 
 

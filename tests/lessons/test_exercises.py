@@ -44,15 +44,25 @@ def first_right(of: Exercise) -> Any:
     return next(iter(RIGHT[of.__name__].values()))
 
 
-@pytest.mark.parametrize(("name", "_", "answer", "words"), wrong_answers(), ids=lambda value: value if isinstance(value, str) else "")
-def test_a_wrong_answer_is_refused_in_words_that_name_the_fault(name: str, _: str, answer: Any, words: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "_", "answer", "words"),
+    wrong_answers(),
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_wrong_answer_is_refused_in_words_that_name_the_fault(
+    name: str, _: str, answer: Any, words: str
+) -> None:
     result = named(name)(answer)
     assert not result and result.kind == "no"
     assert words in repr(result)
     assert OURS not in repr(result) and "Traceback" not in repr(result)
 
 
-@pytest.mark.parametrize(("name", "_", "answer"), right_answers(), ids=lambda value: value if isinstance(value, str) else "")
+@pytest.mark.parametrize(
+    ("name", "_", "answer"),
+    right_answers(),
+    ids=lambda value: value if isinstance(value, str) else "",
+)
 def test_a_right_answer_is_accepted_however_it_is_written(name: str, _: str, answer: Any) -> None:
     result = named(name)(answer)
     assert result and "passed" in repr(result), repr(result)
@@ -61,23 +71,33 @@ def test_a_right_answer_is_accepted_however_it_is_written(name: str, _: str, ans
 def test_tried_and_caught() -> None:
     outcomes = {
         name: {
-            "wrong": [not named(name)(answer) and words in repr(named(name)(answer)) for answer, words in WRONG[name].values()],
+            "wrong": [
+                not named(name)(answer) and words in repr(named(name)(answer))
+                for answer, words in WRONG[name].values()
+            ],
             "right": [bool(named(name)(answer)) for answer in RIGHT[name].values()],
         }
         for name in WRONG
     }
     print("\n" + tally_of(outcomes))
-    assert sorted(outcomes) == sorted(of.__name__ for of in EXERCISES), "every exercise, under a name of its own"
+    assert sorted(outcomes) == sorted(of.__name__ for of in EXERCISES), (
+        "every exercise, under a name of its own"
+    )
     for seen in outcomes.values():
         assert len(seen["wrong"]) >= 5 and all(seen["wrong"])
         assert len(seen["right"]) >= 2 and all(seen["right"])
 
 
 def test_every_way_to_read_the_tables_gives_other_numbers() -> None:
-    ways = {words: [np.array(list(read(*case.given).values())) for case in fair.TABLES] for words, read in fair._FAULTS.items()}
+    ways = {
+        words: [np.array(list(read(*case.given).values())) for case in fair.TABLES]
+        for words, read in fair._FAULTS.items()
+    }
     ways["right"] = [np.array(list(fair._RIGHT(*case.given).values())) for case in fair.TABLES]
     for one, other in itertools.combinations(ways, 2):
-        assert max(np.abs(a - b).max() for a, b in zip(ways[one], ways[other], strict=True)) > 5e-3, (one, other)
+        assert (
+            max(np.abs(a - b).max() for a, b in zip(ways[one], ways[other], strict=True)) > 5e-3
+        ), (one, other)
 
 
 @pytest.mark.parametrize("of", EXERCISES, ids=lambda of: of.__name__)
@@ -96,15 +116,39 @@ def test_each_exercise_has_a_ladder_and_is_quick(of: Exercise) -> None:
 
 
 def test_the_exercises_rise() -> None:
-    order = [check.trainable_numbers, check.merge, check.best_of_rank, check.tuned, check.lora_embedding]
-    assert [(of.difficulty, of.minutes) for of in order] == [(1, 5), (2, 8), (3, 12), (3, 12), (4, 20)]
+    order = [
+        check.trainable_numbers,
+        check.merge,
+        check.best_of_rank,
+        check.tuned,
+        check.lora_embedding,
+    ]
+    assert [(of.difficulty, of.minutes) for of in order] == [
+        (1, 5),
+        (2, 8),
+        (3, 12),
+        (3, 12),
+        (4, 20),
+    ]
     of_transfer = [transfer.flops_share, transfer.rates, transfer.interpolate, transfer.moving]
     assert [of.difficulty for of in of_transfer] == [1, 2, 2, 3]
-    assert [of.difficulty for of in (bitfit.biases, bitfit.fold, bitfit.best_shift, bitfit.with_bias)] == [1, 2, 3, 4]
-    assert [of.difficulty for of in (sparse.bytes_of, sparse.exactly, sparse.per_example, sparse.regrow)] == [1, 2, 3, 4]
-    assert [of.difficulty for of in (distill.soften, distill.inherited, distill.kd_loss, distill.take_blocks)] == [1, 2, 3, 4]
-    assert [of.difficulty for of in (multitask.shares, multitask.at_rest, multitask.surgery, multitask.undominated)] == [1, 2, 3, 3]
-    assert [(of.difficulty, of.minutes) for of in (board.same_numbers, board.flips, board.expected)] == [(1, 6), (2, 12), (3, 12)]
+    assert [
+        of.difficulty for of in (bitfit.biases, bitfit.fold, bitfit.best_shift, bitfit.with_bias)
+    ] == [1, 2, 3, 4]
+    assert [
+        of.difficulty for of in (sparse.bytes_of, sparse.exactly, sparse.per_example, sparse.regrow)
+    ] == [1, 2, 3, 4]
+    assert [
+        of.difficulty
+        for of in (distill.soften, distill.inherited, distill.kd_loss, distill.take_blocks)
+    ] == [1, 2, 3, 4]
+    assert [
+        of.difficulty
+        for of in (multitask.shares, multitask.at_rest, multitask.surgery, multitask.undominated)
+    ] == [1, 2, 3, 3]
+    assert [
+        (of.difficulty, of.minutes) for of in (board.same_numbers, board.flips, board.expected)
+    ] == [(1, 6), (2, 12), (3, 12)]
 
 
 def raises(weight: Any, a: Any, b: Any, alpha: Any) -> Any:
@@ -142,7 +186,10 @@ class StubForward(nn.Module):
     def forward(self, ids: Any) -> Any: ...
 
 
-@pytest.mark.parametrize("stub", [raises, only_dots, only_pass, returns_dots, ..., lambda *_: None, torch.no_grad()(only_dots)])
+@pytest.mark.parametrize(
+    "stub",
+    [raises, only_dots, only_pass, returns_dots, ..., lambda *_: None, torch.no_grad()(only_dots)],
+)
 def test_a_stub_is_not_attempted_yet(stub: Any) -> None:
     result = check.merge(stub)
     assert not result and result.kind == "open"
@@ -175,7 +222,10 @@ def fails_in_torch(weight: Any, a: Any, b: Any, alpha: Any) -> Any:
 def test_an_error_names_the_learners_own_line_and_no_other() -> None:
     first = check.merge(fails_below)
     assert "AttributeError: 'Tensor' object has no attribute 'no_such_method'" in first.words
-    assert first.code == f"line {helper_that_fails.__code__.co_firstlineno + 1}: return x.no_such_method()"
+    assert (
+        first.code
+        == f"line {helper_that_fails.__code__.co_firstlineno + 1}: return x.no_such_method()"
+    )
     assert check.merge(fails_in_torch).code.endswith("return nn.functional.layer_norm(weight, [3])")
     for result in (first, check.merge(fails_in_torch)):
         assert not re.search(r"File \"|Traceback|exercises|\.py", repr(result))
@@ -208,7 +258,9 @@ def test_what_a_learner_raises_is_escaped_and_cut() -> None:
 
 
 def test_keys_and_types_of_the_learner_are_escaped() -> None:
-    page = check.tuned(lambda table: {"<img src=x>": 1.0} | dict.fromkeys(table["method"], 0.5))._repr_html_()
+    page = check.tuned(
+        lambda table: {"<img src=x>": 1.0} | dict.fromkeys(table["method"], 0.5)
+    )._repr_html_()
     assert "<img" not in page and "&lt;img" in page
 
 
@@ -273,13 +325,21 @@ def ladder() -> Exercise:
         """`yours(x)` is <one>."""
         return "so"
 
-    return exercise("Say <one>", difficulty=2, minutes=3, hints=["a `b < c`", "second"], solution="x < 1\ny = 2")(check)
+    return exercise(
+        "Say <one>", difficulty=2, minutes=3, hints=["a `b < c`", "second"], solution="x < 1\ny = 2"
+    )(check)
 
 
-def test_hints_come_one_by_one_and_then_the_solution_folded(ladder: Exercise, capsys: pytest.CaptureFixture[str]) -> None:
+def test_hints_come_one_by_one_and_then_the_solution_folded(
+    ladder: Exercise, capsys: pytest.CaptureFixture[str]
+) -> None:
     pages = [hint(ladder).html() for _ in range(4)]
     said = capsys.readouterr().out
-    assert "<code>b &lt; c</code>" in pages[0] and "second" not in pages[0] and "<details>" not in pages[0]
+    assert (
+        "<code>b &lt; c</code>" in pages[0]
+        and "second" not in pages[0]
+        and "<details>" not in pages[0]
+    )
     assert "b &lt; c" in pages[1] and "second" in pages[1] and "<details>" not in pages[1]
     assert "<details><summary>" in pages[2] and "open" not in pages[2] and pages[3] == pages[2]
     assert "Hint 1 of 2" in said and "Hint 2 of 2" in said and "x < 1\ny = 2" in said
@@ -298,17 +358,29 @@ def test_the_lines_of_a_task_are_joined_and_its_paragraphs_kept() -> None:
     assert "<p>Wanted: <code>yours(x)</code> is x.</p><p>Always.</p>" in wordy.card().html()
 
 
-def test_the_card_shows_title_task_difficulty_and_minutes(ladder: Exercise, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_card_shows_title_task_difficulty_and_minutes(
+    ladder: Exercise, capsys: pytest.CaptureFixture[str]
+) -> None:
     page = ladder.card().html()
     assert "Say &lt;one&gt;" in page and "Wanted: <code>yours(x)</code> is &lt;one&gt;." in page
-    assert "●●○○○" in page and 'aria-label="difficulty 2 of 5"' in page and "about 3 minutes" in page
-    assert capsys.readouterr().out.strip() == "Say <one> (●●○○○ difficulty 2 of 5, about 3 minutes)" == repr(ladder)
+    assert (
+        "●●○○○" in page and 'aria-label="difficulty 2 of 5"' in page and "about 3 minutes" in page
+    )
+    assert (
+        capsys.readouterr().out.strip()
+        == "Say <one> (●●○○○ difficulty 2 of 5, about 3 minutes)"
+        == repr(ladder)
+    )
 
 
 def test_a_result_reads_the_same_in_text_and_html() -> None:
     assert Result("yes", "Right", "why").html().count("why") == 1
     assert repr(Result("no", "Not", "why", "line 1: x")) == "Not: why\nline 1: x"
-    assert "✓" in Result("yes", "Right").html() and "✗" in Result("no", "Not").html() and "○" in Result("open", "Open").html()
+    assert (
+        "✓" in Result("yes", "Right").html()
+        and "✗" in Result("no", "Not").html()
+        and "○" in Result("open", "Open").html()
+    )
 
 
 @pytest.mark.parametrize(
@@ -322,7 +394,9 @@ def test_a_result_reads_the_same_in_text_and_html() -> None:
 )
 def test_an_exercise_that_lacks_something_is_refused(change: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        exercise("Title", **{"difficulty": 1, "minutes": 1, "hints": ["h"], "solution": "s"} | change)
+        exercise(
+            "Title", **{"difficulty": 1, "minutes": 1, "hints": ["h"], "solution": "s"} | change
+        )
 
 
 def test_hint_wants_an_exercise() -> None:

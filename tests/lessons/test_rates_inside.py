@@ -40,7 +40,9 @@ def check(group: Group, seeds: list[int], chosen_by: str = "valid/accuracy") -> 
 
 def test_the_best_rates_of_the_recipes_and_the_far_task_of_lesson_01_lie_inside() -> None:
     table, seeds = record("01_freezing")
-    groups = list(tuned_groups(table[table["method"] != freezing_record.FREEZING], ["method", "on"]))
+    groups = list(
+        tuned_groups(table[table["method"] != freezing_record.FREEZING], ["method", "on"])
+    )
     far = {(method, "digits as text") for method in freezing_record.FAR_RATES}
     recipes = {(method, "library") for method in freezing_record.RECIPE_RATES}
     assert {key for key, *_ in groups} == far | recipes | {("first block", "opening")}
@@ -52,7 +54,11 @@ def test_the_best_rates_of_the_masks_and_rails_of_lesson_05_lie_inside() -> None
     table, seeds = record("05_sparse")
     groups = list(tuned_groups(table, ["method", *sparse_record.BY]))
     methods = [method for (method, *_), *_ in groups]
-    assert {method: methods.count(method) for method in methods} == {sparse_record.SPARSE: 26, FULL: 3, FROZEN: 3}
+    assert {method: methods.count(method) for method in methods} == {
+        sparse_record.SPARSE: 26,
+        FULL: 3,
+        FROZEN: 3,
+    }
     for group in groups:
         check(group, seeds)
 
@@ -62,7 +68,9 @@ def test_the_best_rates_of_all_that_is_tuned_in_lesson_07_lie_inside() -> None:
     table, seeds = record("07_multitask")
     groups = list(tuned_groups(table, ["part", "method", "pair", "way", "share"]))
     parts = [part for (part, *_), *_ in groups]
-    ways = len(multitask_record.JUDGED) * (len(multitask_record.SHARES) + len(multitask_record.LEARNED))
+    ways = len(multitask_record.JUDGED) * (
+        len(multitask_record.SHARES) + len(multitask_record.LEARNED)
+    )
     assert {part: parts.count(part) for part in parts} == {BALANCE: ways, TRANSFER: 10, DELTAS: 1}
     for group in groups:
         check(group, seeds, "valid/both" if group[0][0] == BALANCE else "valid/accuracy")

@@ -36,9 +36,15 @@ def transfer() -> pd.DataFrame:
     return read_table(RESULTS / "00_transfer.parquet")[0]
 
 
-def test_every_method_of_the_transfer_table_has_the_same_eight_seeds(transfer: pd.DataFrame) -> None:
+def test_every_method_of_the_transfer_table_has_the_same_eight_seeds(
+    transfer: pd.DataFrame,
+) -> None:
     found = on_test(transfer)
-    assert set(found) == {*SPACES, COUNTING} and tuple(found.index) == SEEDS and not found.isna().any().any()
+    assert (
+        set(found) == {*SPACES, COUNTING}
+        and tuple(found.index) == SEEDS
+        and not found.isna().any().any()
+    )
 
 
 def test_learning_rates_were_chosen_on_valid_away_from_the_edges(transfer: pd.DataFrame) -> None:
@@ -78,11 +84,15 @@ def test_the_same_run_says_the_same() -> None:
     one, other = (list(counting(1.0, 1, seed=3, test=True)) for _ in range(2))
     assert one == other and [event.stage for event in one] == ["valid", "test"]
     right = unpacked(one[1].items["test/accuracy"])
-    assert right.mean() == pytest.approx(one[1].values["test/accuracy"]) and len(right) == len(load("library")[1].test)
+    assert right.mean() == pytest.approx(one[1].values["test/accuracy"]) and len(right) == len(
+        load("library")[1].test
+    )
 
 
 def test_what_the_pretraining_kept_won_against_its_control() -> None:
     arms = json.loads(shared_folder("data", "bases", "mini", "choices.json").read_text())["arms"]
     assert arms["words from counts"]["held_out"] < arms["words from noise"]["held_out"]
     for way in ("frozen", "full"):
-        assert np.mean(arms["then words and neighbours"][way]) > np.mean(arms["then words alone"][way])
+        assert np.mean(arms["then words and neighbours"][way]) > np.mean(
+            arms["then words alone"][way]
+        )

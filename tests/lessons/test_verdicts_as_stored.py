@@ -43,7 +43,24 @@ HOLDS, NOT, OPEN = "holds", "does not hold", "cannot tell"
 VERDICTS = {
     "01": [NOT, HOLDS, NOT, NOT, NOT, NOT, OPEN, HOLDS],
     "02": [OPEN, NOT, NOT, NOT, HOLDS, NOT, NOT],
-    "03": [NOT, NOT, NOT, NOT, HOLDS, NOT, NOT, OPEN, OPEN, OPEN, HOLDS, OPEN, NOT, HOLDS, NOT, NOT],
+    "03": [
+        NOT,
+        NOT,
+        NOT,
+        NOT,
+        HOLDS,
+        NOT,
+        NOT,
+        OPEN,
+        OPEN,
+        OPEN,
+        HOLDS,
+        OPEN,
+        NOT,
+        HOLDS,
+        NOT,
+        NOT,
+    ],
     "04": [OPEN, HOLDS, HOLDS, OPEN, HOLDS, NOT, NOT],
     "05": [NOT, NOT, OPEN, NOT, HOLDS, NOT, OPEN, NOT],
     "06": [HOLDS, OPEN, NOT, NOT, HOLDS, NOT, HOLDS, OPEN, NOT],
@@ -60,8 +77,15 @@ def judged(lesson: str) -> list[Claim]:
 def stored(lesson: str) -> str:
     """What the stored notebook says in words, all outputs one after another, printed ones too."""
     (path,) = (Path(__file__).parents[2] / "notebooks").glob(f"{lesson}_*.ipynb")
-    outputs = [output for cell in json.loads(path.read_text())["cells"] for output in cell.get("outputs", [])]
-    return "\n".join("".join(output.get("text") or output.get("data", {}).get("text/plain", "")) for output in outputs)
+    outputs = [
+        output
+        for cell in json.loads(path.read_text())["cells"]
+        for output in cell.get("outputs", [])
+    ]
+    return "\n".join(
+        "".join(output.get("text") or output.get("data", {}).get("text/plain", ""))
+        for output in outputs
+    )
 
 
 @pytest.mark.parametrize("lesson", JUDGES)
@@ -80,5 +104,8 @@ def test_lesson_00_says_of_each_method_what_the_record_says() -> None:
         gaps = (found[method] - found[FULL]).tolist()
         says[method] = verdict(gaps)
         mean, low, high = (100 * value for value in interval(gaps))
-        assert f"{method} minus full: {mean:+5.1f} [{low:+.1f}, {high:+.1f}]: {says[method]}\n" in stored("00")
+        assert (
+            f"{method} minus full: {mean:+5.1f} [{low:+.1f}, {high:+.1f}]: {says[method]}\n"
+            in stored("00")
+        )
     assert says == {LORA: OPEN, FROZEN: "loses", COUNTING: "loses", RANDOM: "loses"}

@@ -44,13 +44,18 @@ class Tied(nn.Module):
 
 
 def test_two_spaces_may_not_change_one_weight() -> None:
-    with pytest.raises(ValueError, match=r"both LoRA\(rank=2, .*\) and Only\(where='body\.\*'\) change 'body.*'; narrow one of them"):
+    with pytest.raises(
+        ValueError,
+        match=r"both LoRA\(rank=2, .*\) and Only\(where='body\.\*'\) change 'body.*'; narrow one of them",
+    ):
         Adapted(net("bert"), LoRA(2), Only("body.*"))
 
 
 def test_spaces_of_one_layer_combine() -> None:
     model = Adapted(net("bert"), LoRA(2), Only("body.*.bias"))
-    assert len(model.changes) == len(LoRA(2).changes(model.base)) + len(Only("body.*.bias").changes(model.base))
+    assert len(model.changes) == len(LoRA(2).changes(model.base)) + len(
+        Only("body.*.bias").changes(model.base)
+    )
 
 
 @pytest.mark.parametrize("where", ["*", "table.weight", "inner.*"])

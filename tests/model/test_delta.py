@@ -28,7 +28,9 @@ def test_a_change_and_its_opposite_are_nothing() -> None:
     assert (delta - delta).norm() == 0
     back = (-delta).on(delta.on(base))
     for name, weight in base.named_parameters():
-        torch.testing.assert_close(dict(back.named_parameters())[name], weight, atol=1e-6, rtol=1e-6)
+        torch.testing.assert_close(
+            dict(back.named_parameters())[name], weight, atol=1e-6, rtol=1e-6
+        )
 
 
 def test_changes_of_different_weights_add_in_any_order() -> None:
@@ -39,7 +41,9 @@ def test_changes_of_different_weights_add_in_any_order() -> None:
         learn(model, "bert")
         deltas.append(model.delta())
     with torch.no_grad():
-        assert torch.equal((deltas[0] + deltas[1]).on(base)(batch), (deltas[1] + deltas[0]).on(base)(batch))
+        assert torch.equal(
+            (deltas[0] + deltas[1]).on(base)(batch), (deltas[1] + deltas[0]).on(base)(batch)
+        )
 
 
 def test_half_of_it_lies_half_way() -> None:
@@ -57,7 +61,10 @@ def test_on_leaves_the_base() -> None:
 
 def test_a_delta_of_another_base_is_refused_with_every_name() -> None:
     wrong = Delta({"heads.tiny.bias": torch.ones(3), "nobody": torch.ones(1)})
-    with pytest.raises(ValueError, match=r"heads.tiny.bias is \(2,\) there and \(3,\) here; nobody is missing there"):
+    with pytest.raises(
+        ValueError,
+        match=r"heads.tiny.bias is \(2,\) there and \(3,\) here; nobody is missing there",
+    ):
         wrong.on(net("bert"))
 
 
@@ -71,7 +78,9 @@ def test_putting_in_and_taking_out_again_and_again_does_not_drift() -> None:
         back = (-delta).on(there)
     for name, weight in base.named_parameters():
         torch.testing.assert_close(back.get_parameter(name), weight, atol=1e-6, rtol=0)
-        torch.testing.assert_close(there.get_parameter(name), model.merged().get_parameter(name), atol=1e-6, rtol=0)
+        torch.testing.assert_close(
+            there.get_parameter(name), model.merged().get_parameter(name), atol=1e-6, rtol=0
+        )
     with torch.no_grad():
         torch.testing.assert_close(there(batch), model(batch), atol=1e-5, rtol=0)
         assert (there(batch) - base(batch)).abs().max() > 1e-2
@@ -83,8 +92,12 @@ class TestHalfPrecision:
         torch.manual_seed(0)
         layer, change = nn.Linear(40, 30).to(dtype), 0.1 * torch.randn(30, 40)
         moved = Delta({"weight": change}).on(layer).weight
-        assert moved.dtype == dtype and torch.equal(moved, (layer.weight.float() + change).to(dtype))
-        assert not torch.equal(moved, layer.weight + change.to(dtype)), "the change rounded first is another sum"
+        assert moved.dtype == dtype and torch.equal(
+            moved, (layer.weight.float() + change).to(dtype)
+        )
+        assert not torch.equal(moved, layer.weight + change.to(dtype)), (
+            "the change rounded first is another sum"
+        )
 
     def test_changes_too_small_for_the_weight_are_kept_and_add_up(self) -> None:
         layer = nn.Sequential(nn.Linear(3, 2).bfloat16())
@@ -98,9 +111,15 @@ class TestHalfPrecision:
         assert set((64 * delta).on(layer)[0].weight.flatten().tolist()) == {1 + 2**-6}
         assert set(sum([delta] * 63, delta).on(layer)[0].weight.flatten().tolist()) == {1 + 2**-6}
 
-    @pytest.mark.parametrize("space", [LoRA(3, 7.0), AdaLoRA(3, 7.0), Sparse(0.1, where="*"), Rows(0.5), Only("*")], ids=repr)
+    @pytest.mark.parametrize(
+        "space",
+        [LoRA(3, 7.0), AdaLoRA(3, 7.0), Sparse(0.1, where="*"), Rows(0.5), Only("*")],
+        ids=repr,
+    )
     @pytest.mark.parametrize("dtype", HALVES, ids=str)
-    def test_merged_is_what_float32_gives_rounded_once(self, dtype: torch.dtype, space: Any) -> None:
+    def test_merged_is_what_float32_gives_rounded_once(
+        self, dtype: torch.dtype, space: Any
+    ) -> None:
         base = net("bert").to(dtype)
         model, single = Adapted(base, space), Adapted(net("bert").to(dtype).float(), space)
         for part in model.parameters():
@@ -112,7 +131,11 @@ class TestHalfPrecision:
         for name, change in single.delta().items():
             torch.testing.assert_close(model.delta()[name], change)
 
-    @pytest.mark.parametrize("space", [LoRA(2), AdaLoRA(2), DoRA(2), IA3(), VeRA(4), BitFit(), Sparse(0.1), Rows(0.5)], ids=repr)
+    @pytest.mark.parametrize(
+        "space",
+        [LoRA(2), AdaLoRA(2), DoRA(2), IA3(), VeRA(4), BitFit(), Sparse(0.1), Rows(0.5)],
+        ids=repr,
+    )
     @pytest.mark.parametrize("dtype", HALVES, ids=str)
     def test_what_has_learned_nothing_is_nothing(self, dtype: torch.dtype, space: Any) -> None:
         assert Adapted(net("bert").to(dtype), space).delta().norm() == 0

@@ -41,9 +41,24 @@ def trial(rank: int, lr: float, on: str = "text", seed: int = 0) -> Iterator[Eve
     for step in range(1, 5):
         yield Event(step, "train", {"train/loss": 1 / step})
         if step in (2, 4):
-            yield Event(step, "valid", {"valid/accuracy": min(1.0, 0.1 * step + 0.01 * rank), "valid/loss": 1.0})
-            yield Event(step, "look", {f"look/change/body.0.weight/{i}": 1.0 / (i + 1) for i in range(rank)})
-    costs = ("trainable", "flops", "weights", "gradients", "optimizer", "activations", "disk", "seconds")
+            yield Event(
+                step,
+                "valid",
+                {"valid/accuracy": min(1.0, 0.1 * step + 0.01 * rank), "valid/loss": 1.0},
+            )
+            yield Event(
+                step, "look", {f"look/change/body.0.weight/{i}": 1.0 / (i + 1) for i in range(rank)}
+            )
+    costs = (
+        "trainable",
+        "flops",
+        "weights",
+        "gradients",
+        "optimizer",
+        "activations",
+        "disk",
+        "seconds",
+    )
     yield Event(4, "cost", {f"cost/{name}": 100.0 * rank for name in costs})
 
 
@@ -51,7 +66,13 @@ SETTINGS: dict[str, Any] = {"on": ["text", "vision"], "rank": [1, 4, 16], "lr": 
 
 
 def make(**others: Any) -> Explorer:
-    return Explorer(trial, steps=4, picture=spectra, title=others.pop("title", "a panel"), **{**SETTINGS, **others})
+    return Explorer(
+        trial,
+        steps=4,
+        picture=spectra,
+        title=others.pop("title", "a panel"),
+        **{**SETTINGS, **others},
+    )
 
 
 @pytest.fixture(params=["headless", "thread", "blocking"])
@@ -108,14 +129,21 @@ def test_eight_seeds(panel: Explorer) -> None:
         ("rank=3", "rank must be one of 1, 4, 16, got '3'"),
         ("ranks=4", "a setting must be one of on, rank, lr, seed, got 'ranks'"),
         ("seed=-1", "seed must be a whole number from 0 to 9999"),
-        ("gibberish", "a share text must look like on=text&rank=1&lr=0.001&seed=0, got 'gibberish'"),
+        (
+            "gibberish",
+            "a share text must look like on=text&rank=1&lr=0.001&seed=0, got 'gibberish'",
+        ),
     ],
 )
-def test_a_share_text_that_does_not_fit_is_refused_and_moves_nothing(panel: Explorer, text: str, said: str) -> None:
+def test_a_share_text_that_does_not_fit_is_refused_and_moves_nothing(
+    panel: Explorer, text: str, said: str
+) -> None:
     with pytest.raises(ValueError, match=said):
         panel.load(text)
     panel.panel._share.value = f"on=<b>&{text}"
-    assert "Not understood" in panel.panel._status.value and "'<b>'" not in panel.panel._status.value
+    assert (
+        "Not understood" in panel.panel._status.value and "'<b>'" not in panel.panel._status.value
+    )
     assert "&lt;b&gt;" in panel.panel._status.value
     assert len(CALLS) == 1 and panel.settings["rank"] == 1
 
@@ -138,7 +166,9 @@ def test_an_error_is_said_and_raised_by_wait(monkeypatch: pytest.MonkeyPatch) ->
     panel.close()
 
 
-def test_an_error_fails_the_cell_where_there_is_no_front_end(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_fails_the_cell_where_there_is_no_front_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(explorer, "mode", lambda: "headless")
     with pytest.raises(ValueError, match="the loss is <nan>"):
         make(lr=[9.0])
@@ -171,7 +201,9 @@ def test_in_colab_the_panel_says_that_a_run_cannot_be_left(monkeypatch: pytest.M
     monkeypatch.setattr(explorer, "mode", lambda: "blocking")
     body = make().panel._shown.children[1].children[0]
     assert any(
-        "a run cannot be left" in getattr(child, "value", "") for child in body.children if isinstance(getattr(child, "value", ""), str)
+        "a run cannot be left" in getattr(child, "value", "")
+        for child in body.children
+        if isinstance(getattr(child, "value", ""), str)
     )
 
 
@@ -197,9 +229,15 @@ def test_a_typed_number_moves_to_the_nearest_stop(panel: Explorer) -> None:
 
 
 def recorded() -> Recorded:
-    table = sweep(trial, grid(on=["text"], rank=[1, 4, 16], lr=[0.1], seed=[0, 1])).assign(method="LoRA")
-    full = sweep(trial, grid(on=["text"], rank=[40], lr=[0.1], seed=[0, 1])).assign(method="full fine-tuning", rank=0)
-    return Recorded(pd.concat([table, full], ignore_index=True), "LoRA", "rank", floors={"text": 0.25})
+    table = sweep(trial, grid(on=["text"], rank=[1, 4, 16], lr=[0.1], seed=[0, 1])).assign(
+        method="LoRA"
+    )
+    full = sweep(trial, grid(on=["text"], rank=[40], lr=[0.1], seed=[0, 1])).assign(
+        method="full fine-tuning", rank=0
+    )
+    return Recorded(
+        pd.concat([table, full], ignore_index=True), "LoRA", "rank", floors={"text": 0.25}
+    )
 
 
 def test_what_was_recorded_stands_behind_the_live_run(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -210,7 +248,11 @@ def test_what_was_recorded_stands_behind_the_live_run(monkeypatch: pytest.Monkey
     assert "recorded, 95 % interval" in names and "this run" in names
     floor = panel.panel.curves.figure.data[names.index("always the most frequent answer")]
     assert list(floor.y) == [0.25, 0.25] and floor.x[0] == 0 < floor.x[1]
-    assert [trace.name for trace in panel.panel.costs.figure.data] == ["LoRA", "full fine-tuning", "this run"]
+    assert [trace.name for trace in panel.panel.costs.figure.data] == [
+        "LoRA",
+        "full fine-tuning",
+        "this run",
+    ]
     assert "measured in this run" in panel.panel._bill.value and "2.5 %" in panel.panel._bill.value
     panel.set(lr=0.001)
     assert "not recorded" in panel.panel._status.value
@@ -222,7 +264,9 @@ def test_what_was_recorded_stands_behind_the_live_run(monkeypatch: pytest.Monkey
 def test_a_bill_compares_no_seconds() -> None:
     here, full = dict.fromkeys(ROWS, 2.0), dict.fromkeys(ROWS, 4.0)
     assert bill(here, full, True).count("50 %") == len(ROWS) - 1
-    assert bill(here, full, True).split("time a step")[1].count("<td></td>") == 2 and "%" not in bill(here, None, False)
+    assert bill(here, full, True).split("time a step")[1].count(
+        "<td></td>"
+    ) == 2 and "%" not in bill(here, None, False)
 
 
 def test_several_values_are_one_text_and_never_none(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -240,9 +284,13 @@ def test_several_values_are_one_text_and_never_none(monkeypatch: pytest.MonkeyPa
     second.value = False
     assert second.value and seen == ["a+b+c", "b+c", "b"], "one stays pressed, and that is no move"
     panel.load("of=a%2Bc&seed=0")
-    assert [button.value for button in (first, second, third)] == [True, False, True] and seen[-1] == "a+c"
+    assert [button.value for button in (first, second, third)] == [True, False, True] and seen[
+        -1
+    ] == "a+c"
     panel.set(of="b")
-    assert [button.value for button in (first, second, third)] == [False, True, False] and seen[-2:] == ["a+c", "b"]
+    assert [button.value for button in (first, second, third)] == [False, True, False] and seen[
+        -2:
+    ] == ["a+c", "b"]
     panel.set(of="c+a")
     assert panel.settings["of"] == "a+c" and seen[-1] == "a+c", "in any order"
     with pytest.raises(ValueError, match="of must be some, joined by \\+, of a, b, c, got 'c\\+z'"):
@@ -260,7 +308,11 @@ def test_texts_in_a_line_are_a_slider(monkeypatch: pytest.MonkeyPatch) -> None:
 
     panel = Explorer(heard, of=Ordered(["near", "far"]))
     slider = panel.panel._controls["of"]
-    assert isinstance(slider, ipywidgets.SelectionSlider) and slider.value == "near" and not slider.continuous_update
+    assert (
+        isinstance(slider, ipywidgets.SelectionSlider)
+        and slider.value == "near"
+        and not slider.continuous_update
+    )
     slider.index = 1
     assert panel.settings == {"of": "far"}
     panel.load("of=near&seed=0")
@@ -289,32 +341,52 @@ def test_a_spec_is_plain_lists() -> None:
 
 
 def test_figures_say_what_they_are_given() -> None:
-    figure = go.Figure(learning([[(1, 0.1), (2, 0.3)], [(1, 0.2), (2, 0.4)]], [(1, 2.0)], None, "#0072b2", 10))
+    figure = go.Figure(
+        learning([[(1, 0.1), (2, 0.3)], [(1, 0.2), (2, 0.4)]], [(1, 2.0)], None, "#0072b2", 10)
+    )
     assert [list(trace.y) for trace in figure.data] == [[0.1, 0.3], [0.2, 0.4], [2.0]]
     assert list(figure.layout.xaxis.range) == [0, 10]
     assert learning([], [], None, "#0072b2", 10)["data"][-1]["y"] == [None], "an axis needs a point"
-    assert learning([], [], None, "#0072b2", None, 0.5)["data"][0]["x"] == [0, 0], "a floor needs no point"
+    assert learning([], [], None, "#0072b2", None, 0.5)["data"][0]["x"] == [0, 0], (
+        "a floor needs no point"
+    )
     point = {"name": "LoRA", "label": "4", "mean": 0.5, "low": 0.4, "high": 0.7, "trainable": 10.0}
-    trade = go.Figure(trade_off([point], "trainable", {"trainable": 20.0, "accuracy": 0.6}, "#0072b2"))
-    assert trade.data[0].error_y.array == pytest.approx([0.2]) and trade.data[0].error_y.arrayminus == pytest.approx([0.1])
+    trade = go.Figure(
+        trade_off([point], "trainable", {"trainable": 20.0, "accuracy": 0.6}, "#0072b2")
+    )
+    assert trade.data[0].error_y.array == pytest.approx([0.2]) and trade.data[
+        0
+    ].error_y.arrayminus == pytest.approx([0.1])
     assert (trade.data[1].x, trade.data[1].y) == ((20.0,), (0.6,))
 
 
 def test_labels_that_would_stand_on_each_other_are_left_to_the_pointer() -> None:
     ends = {"name": "LoRA", "low": 0.0, "high": 1.0}
     four = [(0.5, 10.0), (0.501, 10.2), (0.7, 10.0), (0.702, 100.0)]
-    points = [{**ends, "label": str(i), "mean": mean, "trainable": cost} for i, (mean, cost) in enumerate(four)]
+    points = [
+        {**ends, "label": str(i), "mean": mean, "trainable": cost}
+        for i, (mean, cost) in enumerate(four)
+    ]
     line = go.Figure(trade_off(points, "trainable", None, "#0072b2")).data[0]
     assert list(line.text) == ["", "1", "2", "3"] and list(line.hovertext) == ["0", "1", "2", "3"]
 
 
 def test_a_comparison_marks_the_best_rate_and_the_mean_difference() -> None:
-    curve = {"lr": [1e-3, 1e-2, 1e-1], "mean": [0.5, 0.7, 0.7], "low": [0.4, 0.6, 0.6], "high": [0.6, 0.9, 0.8]}
+    curve = {
+        "lr": [1e-3, 1e-2, 1e-1],
+        "mean": [0.5, 0.7, 0.7],
+        "low": [0.4, 0.6, 0.6],
+        "high": [0.6, 0.9, 0.8],
+    }
     curve["best"] = [False, True, False]
     line = go.Figure(rates({"rank 1": curve}, ["#0072b2"])).data[0]
     assert line.marker.size == (5, 12, 5) and line.error_y.array == pytest.approx([0.1, 0.2, 0.1])
-    wide = go.Figure(rates({"rank 1": {**curve, "low": [-0.2, 0.6, 0.5], "high": [1.2, 0.9, 0.7]}}, ["#0072b2"])).data[0]
-    assert (wide.error_y.array[0], wide.error_y.arrayminus[0]) == (0.5, 0.5), "no accuracy is below 0 or above 1"
+    wide = go.Figure(
+        rates({"rank 1": {**curve, "low": [-0.2, 0.6, 0.5], "high": [1.2, 0.9, 0.7]}}, ["#0072b2"])
+    ).data[0]
+    assert (wide.error_y.array[0], wide.error_y.arrayminus[0]) == (0.5, 0.5), (
+        "no accuracy is below 0 or above 1"
+    )
     figure = go.Figure(differences({"full": [0.01, 0.03]}, 0.02, "LoRA"))
     assert list(figure.data[0].x) == [1.0, 3.0] and list(figure.data[1].x) == [2.0]
     assert (figure.layout.shapes[0].x0, figure.layout.shapes[0].x1) == (-2.0, 2.0)
@@ -333,14 +405,20 @@ def test_a_stored_picture_keeps_the_colour_of_every_technique() -> None:
     wanted = [[int(colour[i : i + 2], 16) for i in (1, 3, 5)] for colour in COLOURS.values()]
     for i, colour in enumerate(wanted):
         image[20 * i : 20 * i + 8, :8] = colour
-    stored = np.asarray(Image.open(io.BytesIO(packed(Image.fromarray(image)))).convert("RGB")).astype(int)
+    stored = np.asarray(
+        Image.open(io.BytesIO(packed(Image.fromarray(image)))).convert("RGB")
+    ).astype(int)
     assert np.abs(stored - image).mean() < 10
     for i, colour in enumerate(wanted):
         assert np.abs(stored[20 * i + 4, 4] - colour).max() < 12, list(COLOURS)[i]
 
 
 def test_a_spectrum_stops_where_the_rank_does() -> None:
-    values = {f"look/{which}/body.layers.0.mlp.fc1.weight/{i}": v for which in ("change", "after") for i, v in enumerate([2.0, 1.0, 1e-9])}
+    values = {
+        f"look/{which}/body.layers.0.mlp.fc1.weight/{i}": v
+        for which in ("change", "after")
+        for i, v in enumerate([2.0, 1.0, 1e-9])
+    }
     heat = go.Figure(spectra(values)).data[0]
     assert [list(row) for row in heat.z] == [[1.0, 0.5, None]] and heat.y == ("0 fc1",)
 
@@ -349,21 +427,38 @@ RECORDS = [shared_folder("data", "results", name) for _, name in STUDIES.values(
 
 
 @pytest.mark.parametrize("path", RECORDS, ids=lambda path: path.stem)
-def test_a_replayed_explorer_of_each_lesson_shows_its_record_and_says_so(path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_replayed_explorer_of_each_lesson_shows_its_record_and_says_so(
+    path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(explorer, "mode", lambda: "headless")
     table, _ = read_table(path)
     names = [name for name in table.columns if name not in (*READING, "seed")]
-    ends = table[table["quantity"] == "valid/accuracy"].drop_duplicates([*names, "seed"], keep="last")
+    ends = table[table["quantity"] == "valid/accuracy"].drop_duplicates(
+        [*names, "seed"], keep="last"
+    )
     assert len(ends) > 100
     for _, row in ends.iloc[:: len(ends) // 7].iterrows():
-        settings = {name: row[name] for name in names if row[name] == row[name]}  # rails have no rank
+        settings = {
+            name: row[name] for name in names if row[name] == row[name]
+        }  # rails have no rank
         own = table[table[[name for name in names if name not in settings]].isna().all(axis=1)]
-        panel = Explorer(replay(own), name="LoRA", title=path.stem, **{name: [value] for name, value in settings.items()})
+        panel = Explorer(
+            replay(own),
+            name="LoRA",
+            title=path.stem,
+            **{name: [value] for name, value in settings.items()},
+        )
         panel.set(seed=int(row["seed"]))
         (run,) = panel.wait()
         rows = where(own, **settings, seed=row["seed"], quantity="valid/accuracy")
-        assert run.accuracies == list(zip(rows["step"], rows["value"], strict=True)) and run.accuracy == row["value"]
-        assert "Recorded." in panel.panel._status.value and "nothing was trained just now" in panel.panel._status.value
+        assert (
+            run.accuracies == list(zip(rows["step"], rows["value"], strict=True))
+            and run.accuracy == row["value"]
+        )
+        assert (
+            "Recorded." in panel.panel._status.value
+            and "nothing was trained just now" in panel.panel._status.value
+        )
         panel.close()
 
 
@@ -371,9 +466,14 @@ def test_a_live_explorer_does_not_say_recorded(panel: Explorer) -> None:
     assert "Recorded." not in panel.panel._status.value
 
 
-def test_a_replayed_run_that_was_not_recorded_says_what_was(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_replayed_run_that_was_not_recorded_says_what_was(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(explorer, "mode", lambda: "blocking")
     table = sweep(trial, grid(rank=[1], lr=[0.1], on=["text"], seed=[0]))
     panel = Explorer(replay(table), rank=[1, 4], lr=[0.1], on=["text"])
     panel.set(rank=4)
-    assert "a replayed run must be one that was recorded (rank, lr, on, seed)" in panel.panel._status.value
+    assert (
+        "a replayed run must be one that was recorded (rank, lr, on, seed)"
+        in panel.panel._status.value
+    )

@@ -41,7 +41,11 @@ def test_a_request_runs_to_its_end_and_leaves_no_thread() -> None:
     book = Book()
     job = book.session.request({"x": 1}, [7])
     assert book.session.wait(5)
-    assert [end.how for end in book.ends] == ["finished"] and book.ends[0].job == job and book.jobs == [job]
+    assert (
+        [end.how for end in book.ends] == ["finished"]
+        and book.ends[0].job == job
+        and book.jobs == [job]
+    )
     assert book.events == [(1, 7, step) for step in range(1, 31)]
     assert others() == 0
 
@@ -52,10 +56,14 @@ def test_a_hundred_quick_requests_end_in_one_finished_run_of_the_last() -> None:
         book.session.request({"x": x}, [0])
         time.sleep(0.0005)
     assert book.session.wait(10)
-    assert [(end.how, end.job.settings["x"]) for end in book.ends if end.how == "finished"] == [("finished", 99)]
+    assert [(end.how, end.job.settings["x"]) for end in book.ends if end.how == "finished"] == [
+        ("finished", 99)
+    ]
     assert others() == 0
     wasted = [event for event in book.events if event[0] != 100]
-    assert len(wasted) <= 2 * len(set(book.begun)), "a run that was replaced is left at its next step"
+    assert len(wasted) <= 2 * len(set(book.begun)), (
+        "a run that was replaced is left at its next step"
+    )
 
 
 def test_nothing_is_heard_of_a_run_after_a_newer_request() -> None:

@@ -13,20 +13,33 @@ from ftkit.pretrain.words import ppmi_vectors, unigram_loss
 @pytest.fixture
 def model() -> BertForMaskedLM:
     torch.manual_seed(0)
-    shape = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
-    return BertForMaskedLM(BertConfig(vocab_size=mini.VOCABULARY, max_position_embeddings=mini.POSITIONS, **shape))
+    shape = {
+        "hidden_size": 8,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "intermediate_size": 8,
+    }
+    return BertForMaskedLM(
+        BertConfig(vocab_size=mini.VOCABULARY, max_position_embeddings=mini.POSITIONS, **shape)
+    )
 
 
 def test_neighbours_that_are_alike_cost_what_the_temperature_says() -> None:
     rows = torch.eye(4)
     expected = math.log(1 + 3 * math.exp(-1 / mini.TEMPERATURE))
     assert mini.neighbour_loss(torch.cat([rows, rows])).item() == pytest.approx(expected, rel=2e-3)
-    assert mini.neighbour_loss(torch.cat([rows, rows.roll(1, 0)])).item() == pytest.approx(1 / mini.TEMPERATURE, rel=1e-3)
+    assert mini.neighbour_loss(torch.cat([rows, rows.roll(1, 0)])).item() == pytest.approx(
+        1 / mini.TEMPERATURE, rel=1e-3
+    )
 
 
-def test_a_pair_begins_near_each_other_and_inside_the_corpus(model: BertForMaskedLM, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pair_begins_near_each_other_and_inside_the_corpus(
+    model: BertForMaskedLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen = []
-    monkeypatch.setattr(mini, "hide", lambda rows, generator: (seen.append(rows), (rows, rows > 4))[1])
+    monkeypatch.setattr(
+        mini, "hide", lambda rows, generator: (seen.append(rows), (rows, rows > 4))[1]
+    )
     ids = torch.arange(5, 5 + 1000)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
@@ -61,7 +74,11 @@ def test_words_in_like_company_get_like_vectors() -> None:
     generator = torch.Generator().manual_seed(0)
     company = {5: 10, 6: 10, 7: 20}  # 5 and 6 stand beside words 10 to 14, 7 beside 20 to 24
     text = []
-    for word in torch.tensor(list(company))[torch.randint(3, (3000,), generator=generator)].tolist():
+    for word in torch.tensor(list(company))[
+        torch.randint(3, (3000,), generator=generator)
+    ].tolist():
         text += [word, company[word] + int(torch.randint(5, (), generator=generator))]
-    vectors = torch.nn.functional.normalize(ppmi_vectors(torch.tensor(text), size=30, width=4, window=1), dim=1)
+    vectors = torch.nn.functional.normalize(
+        ppmi_vectors(torch.tensor(text), size=30, width=4, window=1), dim=1
+    )
     assert float(vectors[5] @ vectors[6]) > 0.9 > 0.5 > float(vectors[5] @ vectors[7])

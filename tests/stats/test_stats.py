@@ -40,7 +40,9 @@ def test_one_value_has_no_interval() -> None:
 
 def test_a_95_per_cent_interval_covers_95_per_cent() -> None:
     random = np.random.default_rng(0)
-    hits = [low <= 0 <= high for low, high in (interval(random.normal(size=8))[1:] for _ in range(2000))]
+    hits = [
+        low <= 0 <= high for low, high in (interval(random.normal(size=8))[1:] for _ in range(2000))
+    ]
     assert 0.93 < np.mean(hits) < 0.97
 
 
@@ -60,7 +62,9 @@ def test_verdicts(differences: list[float], says: str) -> None:
 
 
 class TestProportion:
-    @pytest.mark.parametrize("counts", [(60, 100, 45, 100), (694, 1319, 631, 1319), (0, 10, 0, 10), (3, 9, 5, 20)])
+    @pytest.mark.parametrize(
+        "counts", [(60, 100, 45, 100), (694, 1319, 631, 1319), (0, 10, 0, 10), (3, 9, 5, 20)]
+    )
     def test_two_of_them_are_statsmodels_test(self, counts: tuple[int, int, int, int]) -> None:
         from statsmodels.stats.proportion import proportions_ztest
 
@@ -72,15 +76,24 @@ class TestProportion:
     def test_it_is_statsmodels_wilson_interval(self, right: int, of: int) -> None:
         from statsmodels.stats.proportion import proportion_confint
 
-        assert proportion(right, of)[1:] == pytest.approx(proportion_confint(right, of, method="wilson"))
+        assert proportion(right, of)[1:] == pytest.approx(
+            proportion_confint(right, of, method="wilson")
+        )
 
 
-def differences(random: np.random.Generator, seeds: int, items: int, of_seed: float, of_item: float) -> NDArray[np.float64]:
+def differences(
+    random: np.random.Generator, seeds: int, items: int, of_seed: float, of_item: float
+) -> NDArray[np.float64]:
     """Two methods that are equally good, item by item and seed by seed: 0 or 1 of one less that of the other."""
     hard, apart = random.normal(1, 2, items), random.normal(0, of_item, items)
     shared = random.normal(0, 1, (seeds, items))
     right = [
-        hard + sign * apart / 2 + random.normal(0, of_seed, (seeds, 1)) + shared + random.normal(0, 0.5, (seeds, items)) > 0
+        hard
+        + sign * apart / 2
+        + random.normal(0, of_seed, (seeds, 1))
+        + shared
+        + random.normal(0, 0.5, (seeds, items))
+        > 0
         for sign in (1, -1)
     ]
     return right[0].astype(float) - right[1]
@@ -88,7 +101,14 @@ def differences(random: np.random.Generator, seeds: int, items: int, of_seed: fl
 
 def covers(how, runs: int, **of) -> float:  # type: ignore[no-untyped-def]
     random = np.random.default_rng(0)
-    return float(np.mean([low <= 0 <= high for _, low, high in (how(differences(random, **of)) for _ in range(runs))]))
+    return float(
+        np.mean(
+            [
+                low <= 0 <= high
+                for _, low, high in (how(differences(random, **of)) for _ in range(runs))
+            ]
+        )
+    )
 
 
 CASES = [
@@ -109,12 +129,19 @@ class TestSeedsAndItems:
 
     def test_the_bootstrap_is_too_narrow_or_too_wide_with_eight_seeds(self) -> None:
         few = {"seeds": 8, "items": 100, "of_seed": 0.0, "of_item": 0.0}
-        narrow, wide = (covers(lambda table: bootstrap(table, draws=400), 200, **case) for case in (CASES[2], few))
+        narrow, wide = (
+            covers(lambda table: bootstrap(table, draws=400), 200, **case)
+            for case in (CASES[2], few)
+        )
         assert narrow < 0.93 and wide > 0.97
 
     def test_the_bootstrap_has_the_variance_of_all_its_redrawn_tables(self) -> None:
         table = differences(np.random.default_rng(1), 3, 4, 0.5, 0.5)
-        means = [table[np.ix_(s, i)].mean() for s in product(range(3), repeat=3) for i in product(range(4), repeat=4)]
+        means = [
+            table[np.ix_(s, i)].mean()
+            for s in product(range(3), repeat=3)
+            for i in product(range(4), repeat=4)
+        ]
         mean, low, high = bootstrap(table, draws=200_000)
         assert mean == table.mean()
         assert (low, high) == pytest.approx(tuple(np.quantile(means, [0.025, 0.975])), abs=0.01)
@@ -133,7 +160,9 @@ class TestSeedsAndItems:
     @pytest.mark.parametrize("how", [crossed, bootstrap])
     @pytest.mark.parametrize("shape", [(8,), (1, 20), (8, 1)])
     def test_one_seed_or_one_item_is_refused(self, how, shape: tuple[int, ...]) -> None:  # type: ignore[no-untyped-def]
-        with pytest.raises(ValueError, match=r"differences must be \(seeds, items\) with at least two of each"):
+        with pytest.raises(
+            ValueError, match=r"differences must be \(seeds, items\) with at least two of each"
+        ):
             how(np.zeros(shape))
 
 
@@ -141,7 +170,9 @@ class TestTests:
     def test_sign_flips_count_every_choice_of_signs(self) -> None:
         sample = np.array(GAINS)
         means = [abs((sample * signs).mean()) for signs in product((1, -1), repeat=8)]
-        assert sign_flip(GAINS) == pytest.approx(np.mean([mean >= abs(sample.mean()) - 1e-12 for mean in means]))
+        assert sign_flip(GAINS) == pytest.approx(
+            np.mean([mean >= abs(sample.mean()) - 1e-12 for mean in means])
+        )
 
     @pytest.mark.parametrize("seeds", [5, 8, 12])
     def test_the_smallest_p_is_2_in_2_to_the_seeds(self, seeds: int) -> None:
@@ -151,9 +182,13 @@ class TestTests:
         from scipy import stats
 
         sample = np.random.default_rng(0).normal(0.3, 1, 40)
-        assert sign_flip(sample.tolist()) == pytest.approx(stats.ttest_1samp(sample, 0).pvalue, abs=0.02)
+        assert sign_flip(sample.tolist()) == pytest.approx(
+            stats.ttest_1samp(sample, 0).pvalue, abs=0.02
+        )
 
-    @pytest.mark.parametrize("p", [[0.01, 0.04, 0.03], [0.5, 0.6], [0.001] * 4, [0.02], [0.2, 0.0, 0.011, 0.04, 0.03]])
+    @pytest.mark.parametrize(
+        "p", [[0.01, 0.04, 0.03], [0.5, 0.6], [0.001] * 4, [0.02], [0.2, 0.0, 0.011, 0.04, 0.03]]
+    )
     def test_holm_is_statsmodels(self, p: list[float]) -> None:
         from statsmodels.stats.multitest import multipletests
 
@@ -163,7 +198,9 @@ class TestTests:
         from statsmodels.stats.weightstats import ttost_paired
 
         other = np.random.default_rng(0).normal(size=8)
-        assert equivalence(GAINS, 0.03) == pytest.approx(ttost_paired(other + GAINS, other, -0.03, 0.03)[0])
+        assert equivalence(GAINS, 0.03) == pytest.approx(
+            ttost_paired(other + GAINS, other, -0.03, 0.03)[0]
+        )
 
     def test_a_verdict_of_ties_is_equivalence(self) -> None:
         random = np.random.default_rng(0)
@@ -180,30 +217,44 @@ class TestTests:
         from statsmodels.stats.contingency_tables import mcnemar as theirs
 
         first, second = [1] * 9 + [0] * 3 + [1] * agree, [0] * 9 + [1] * 3 + [1] * agree
-        assert mcnemar(first, second) == pytest.approx(theirs([[agree, 9], [3, 0]], exact=True).pvalue)
+        assert mcnemar(first, second) == pytest.approx(
+            theirs([[agree, 9], [3, 0]], exact=True).pvalue
+        )
         assert mcnemar(first, first) == 1
 
 
 class TestFamily:
     def test_among_equals_it_says_beats_in_5_per_cent_at_most(self) -> None:
         random = np.random.default_rng(0)
-        found = [family({str(k): random.normal(0, 0.03, 10).tolist() for k in range(5)}) for _ in range(250)]
-        assert np.mean([any(judged.verdict == "beats" for judged in each.values()) for each in found]) <= 0.05
+        found = [
+            family({str(k): random.normal(0, 0.03, 10).tolist() for k in range(5)})
+            for _ in range(250)
+        ]
+        assert (
+            np.mean([any(judged.verdict == "beats" for judged in each.values()) for each in found])
+            <= 0.05
+        )
 
     def test_without_holm_it_would_say_so_more_often(self) -> None:
         random = np.random.default_rng(0)
-        found = [[verdict(random.normal(0, 0.03, 10).tolist()) for _ in range(5)] for _ in range(1000)]
+        found = [
+            [verdict(random.normal(0, 0.03, 10).tolist()) for _ in range(5)] for _ in range(1000)
+        ]
         assert np.mean([any(says == "beats" for says in each) for each in found]) > 0.05
 
     @pytest.mark.parametrize(("rivals", "says"), [(6, "beats"), (7, "cannot tell")])
     def test_eight_seeds_tell_of_six_rivals_at_most(self, rivals: int, says: str) -> None:
         values = np.linspace(0.02, 0.04, 8).tolist()
-        assert {judged.verdict for judged in family({str(k): values for k in range(rivals)}).values()} == {says}
+        assert {
+            judged.verdict for judged in family({str(k): values for k in range(rivals)}).values()
+        } == {says}
 
     def test_a_tie_needs_no_test_against_0(self) -> None:
         judged = family({"a": [0.001, -0.002, 0.0, 0.002, -0.001, 0.001, 0.0, -0.001]})["a"]
         assert judged.verdict == "ties" and judged.p > 0.5
-        assert (judged.mean, judged.low, judged.high) == interval([0.001, -0.002, 0.0, 0.002, -0.001, 0.001, 0.0, -0.001])
+        assert (judged.mean, judged.low, judged.high) == interval(
+            [0.001, -0.002, 0.0, 0.002, -0.001, 0.001, 0.0, -0.001]
+        )
 
 
 class TestShareOfGain:
@@ -216,16 +267,24 @@ class TestShareOfGain:
         random, hits = np.random.default_rng(0), []
         for _ in range(2000):
             frozen = random.normal(0.5, 0.02, 8)
-            method, full = frozen + random.normal(0.06, 0.02, 8), frozen + random.normal(0.1, 0.03, 8)
+            method, full = (
+                frozen + random.normal(0.06, 0.02, 8),
+                frozen + random.normal(0.1, 0.03, 8),
+            )
             _, low, high = share_of_gain(method.tolist(), frozen.tolist(), full.tolist())
             hits.append(low <= 0.6 <= high)
         assert 0.93 < np.mean(hits) < 0.97
 
     def test_without_a_gain_to_share_it_knows_nothing(self) -> None:
-        assert share_of_gain([0.5, 0.6, 0.5], [0.5, 0.5, 0.5], [0.4, 0.6, 0.51])[1:] == (-math.inf, math.inf)
+        assert share_of_gain([0.5, 0.6, 0.5], [0.5, 0.5, 0.5], [0.4, 0.6, 0.51])[1:] == (
+            -math.inf,
+            math.inf,
+        )
 
     def test_seeds_must_be_shared(self) -> None:
-        with pytest.raises(ValueError, match="all three must have the same seeds, two at least, got 2, 3 and 2"):
+        with pytest.raises(
+            ValueError, match="all three must have the same seeds, two at least, got 2, 3 and 2"
+        ):
             share_of_gain([0.5, 0.5], [0.5] * 3, [0.5] * 2)
 
 
@@ -235,14 +294,21 @@ class TestWorth:
         cost, score = random.integers(0, 6, 40), random.integers(0, 6, 40)
         found = front(cost, score)
         for i in range(40):
-            dominated = any(cost[j] <= cost[i] and score[j] >= score[i] and (cost[j] < cost[i] or score[j] > score[i]) for j in range(40))
+            dominated = any(
+                cost[j] <= cost[i]
+                and score[j] >= score[i]
+                and (cost[j] < cost[i] or score[j] > score[i])
+                for j in range(40)
+            )
             assert (i in found) != dominated
         assert [cost[i] for i in found] == sorted(cost[i] for i in found)
 
     @pytest.mark.parametrize("trials", [1, 2, 3])
     def test_the_expected_best_is_the_mean_over_every_draw(self, trials: int) -> None:
         values = [0.3, 0.5, 0.5, 0.1]
-        assert expected_best(values, trials) == pytest.approx(np.mean([max(draw) for draw in product(values, repeat=trials)]))
+        assert expected_best(values, trials) == pytest.approx(
+            np.mean([max(draw) for draw in product(values, repeat=trials)])
+        )
 
     @pytest.mark.parametrize(("values", "trials"), [([], 1), ([0.1], 0)])
     def test_nothing_tried_has_no_best(self, values: list[float], trials: int) -> None:

@@ -36,7 +36,11 @@ def test_splits_follow_the_hash_of_the_sentence(docs: Task) -> None:
 def test_the_sentences_are_what_the_libraries_say(docs: Task) -> None:
     import numpy
 
-    said = " ".join(" ".join(str(r["doc"]).split()) for path in source_files(root_of("numpy")) for r in parse(path))
+    said = " ".join(
+        " ".join(str(r["doc"]).split())
+        for path in source_files(root_of("numpy"))
+        for r in parse(path)
+    )
     of_numpy = [row["text"] for row in docs.test if docs.classes[row["label"]] == "numpy"]
     assert numpy.__name__ == "numpy"
     assert len(of_numpy) == 200
@@ -59,7 +63,9 @@ def test_a_named_area_has_enough_sentences_to_learn_from() -> None:
     assert min(sizes.values()) >= 40
 
 
-def test_the_cache_is_read_and_a_broken_one_is_rebuilt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cache_is_read_and_a_broken_one_is_rebuilt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     built = []
     rows = pd.DataFrame({"text": ["a b c"]})
     monkeypatch.setattr(module, "_build", lambda: built.append(1) or rows)
@@ -118,7 +124,9 @@ def test_a_share_of_the_vocabulary_moves_one_to_one(docs: Task, share: float) ->
     texts = docs.train["text"][:]
     there = permuted(texts, share)
     pairs = {
-        (a, b) for x, y in zip(texts, there, strict=True) for a, b in zip(*(re.findall("[a-z]+", t.lower()) for t in (x, y)), strict=True)
+        (a, b)
+        for x, y in zip(texts, there, strict=True)
+        for a, b in zip(*(re.findall("[a-z]+", t.lower()) for t in (x, y)), strict=True)
     }
     assert len(pairs) == len(dict(pairs)) == len({b for _, b in pairs}) == len(words(texts))
     assert sum(a != b for a, b in pairs) / len(pairs) == pytest.approx(share, abs=0.02)
@@ -132,7 +140,9 @@ def test_permute_0_is_the_task_itself(docs: Task) -> None:
 
 @pytest.mark.parametrize("share", [-0.1, 1.5])
 def test_a_share_outside_0_to_1_is_refused(share: float) -> None:
-    with pytest.raises(ValueError, match=rf"permute must be from 0 \(English\) to 1 \(gibberish\), got {share:g}"):
+    with pytest.raises(
+        ValueError, match=rf"permute must be from 0 \(English\) to 1 \(gibberish\), got {share:g}"
+    ):
         load_task("docs", permute=share)
 
 
@@ -151,11 +161,16 @@ def test_no_held_out_sentence_is_left_in_a_corpus(docs: Task) -> None:
 
 
 def test_reading_finds_what_is_there(tmp_path: Path) -> None:
-    (tmp_path / "good.py").write_text('class A:\n    """A thing."""\n\n    def f(self, x):\n        """Do it."""\n')
+    (tmp_path / "good.py").write_text(
+        'class A:\n    """A thing."""\n\n    def f(self, x):\n        """Do it."""\n'
+    )
     (tmp_path / "bad.py").write_text('"""not python"""\ndef (')
     found = {path.name: records for path, records in read(source_files(tmp_path))}
     assert found["bad.py"] == []
-    assert [(r["name"], r["kind"], r["arguments"]) for r in found["good.py"]] == [("A", "class", 0), ("f", "method", 2)]
+    assert [(r["name"], r["kind"], r["arguments"]) for r in found["good.py"]] == [
+        ("A", "class", 0),
+        ("f", "method", 2),
+    ]
 
 
 def test_a_library_that_is_not_there_is_named() -> None:
@@ -164,5 +179,13 @@ def test_a_library_that_is_not_there_is_named() -> None:
 
 
 def test_every_library_is_a_dependency() -> None:
-    assert set(LIBRARIES) - {"stdlib"} == {"numpy", "torch", "pandas", "sklearn", "transformers", "scipy", "sympy"}
+    assert set(LIBRARIES) - {"stdlib"} == {
+        "numpy",
+        "torch",
+        "pandas",
+        "sklearn",
+        "transformers",
+        "scipy",
+        "sympy",
+    }
     assert os.environ["HF_HUB_OFFLINE"] == "1"

@@ -32,7 +32,9 @@ def test_batches_hold_rows_of_like_length_in_tokens(docs: Task) -> None:
     assert torch.equal(docs.lengths, read)
     batches = [batch.rows for batch, _ in zip(docs.batches(16, seeded()), range(100), strict=False)]
     padded = sum(len(rows) * int(read[rows].max()) for rows in batches)
-    assert padded < 1.1 * sum(int(read[rows].sum()) for rows in batches), "less than a tenth of what is read is padding"
+    assert padded < 1.1 * sum(int(read[rows].sum()) for rows in batches), (
+        "less than a tenth of what is read is padding"
+    )
 
 
 def test_batches_are_a_function_of_the_generator(docs: Task) -> None:
@@ -56,7 +58,9 @@ def test_taking_is_balanced_seeded_and_remembered(docs: Task) -> None:
 
 @pytest.mark.parametrize("count", [0, 8001])
 def test_taking_more_than_there_is_is_refused(docs: Task, count: int) -> None:
-    with pytest.raises(ValueError, match=f"count must be from 1 to 8000, the rows of train, got {count}"):
+    with pytest.raises(
+        ValueError, match=f"count must be from 1 to 8000, the rows of train, got {count}"
+    ):
         docs.take(count)
 
 
@@ -73,7 +77,9 @@ def test_the_fingerprint_knows_the_data(docs: Task) -> None:
 def test_digits_are_the_real_ones_in_disjoint_splits() -> None:
     task = load_task("digits")
     assert [len(task.split(stage)) for stage in ("train", "valid", "test")] == [1197, 200, 400]
-    images = np.concatenate([np.array(task.split(stage)["image"][:]) for stage in ("train", "valid", "test")])
+    images = np.concatenate(
+        [np.array(task.split(stage)["image"][:]) for stage in ("train", "valid", "test")]
+    )
     from sklearn.datasets import load_digits
 
     real = load_digits().images / 16

@@ -11,7 +11,9 @@ ROWS = [(f"sentence number {i}", "good" if i % 3 else "bad") for i in range(60)]
 
 
 def csv(path: Path, rows: list[tuple[str, str]], header: str = "text,label") -> Path:
-    path.write_text("\n".join([header, *(f'"{text}",{label}' for text, label in rows)]) + "\n", encoding="utf8")
+    path.write_text(
+        "\n".join([header, *(f'"{text}",{label}' for text, label in rows)]) + "\n", encoding="utf8"
+    )
     return path
 
 
@@ -32,7 +34,9 @@ def test_what_was_split_off_is_stratified_seeded_and_said(tmp_path: Path) -> Non
     assert task.fingerprint == again.fingerprint != other.fingerprint
     assert Counter(task.test["label"]) == Counter({0: 2, 1: 4})
     assert task.notes[0] == "6 rows of a.csv were split off as test, stratified, with seed 0"
-    everything = [text for stage in ("train", "valid", "test") for text in task.split(stage)["text"]]
+    everything = [
+        text for stage in ("train", "valid", "test") for text in task.split(stage)["text"]
+    ]
     assert sorted(everything) == sorted(text for text, _ in ROWS)
 
 
@@ -51,7 +55,10 @@ def test_validation_has_many_names(tmp_path: Path, name: str) -> None:
     assert load_task(tmp_path).notes == ()
 
 
-@pytest.mark.parametrize(("text", "label"), [("sentence", "category"), ("Review", "Sentiment"), ("question", "coarse_label")])
+@pytest.mark.parametrize(
+    ("text", "label"),
+    [("sentence", "category"), ("Review", "Sentiment"), ("question", "coarse_label")],
+)
 def test_usual_names_of_columns_are_guessed(tmp_path: Path, text: str, label: str) -> None:
     assert len(load_task(csv(tmp_path / "a.csv", ROWS, f"{text},{label}")).train) == 48
 
@@ -63,7 +70,9 @@ def test_columns_can_be_named_and_numbers_are_classes_in_order(tmp_path: Path) -
 
 
 def test_json_numbers_and_csv_numbers_are_the_same_classes(tmp_path: Path) -> None:
-    (tmp_path / "a.jsonl").write_text("\n".join(json.dumps({"text": f"text {i}", "label": i % 2}) for i in range(40)))
+    (tmp_path / "a.jsonl").write_text(
+        "\n".join(json.dumps({"text": f"text {i}", "label": i % 2}) for i in range(40))
+    )
     assert load_task(tmp_path / "a.jsonl").classes == ("0", "1")
 
 
@@ -73,11 +82,27 @@ def write(path: Path, content: str | bytes) -> None:
 
 GOOD = "text,label\n" + "a b,x\nc d,y\n" * 10
 BAD = {
-    "missing label": ("train.csv", GOOD + "e f,\n", "row 21 of train.csv has no label; every row needs a text and a label"),
-    "empty text": ("train.csv", "text,label\na,x\n,y\n", "row 2 of train.csv has no text; every row needs a text and a label"),
+    "missing label": (
+        "train.csv",
+        GOOD + "e f,\n",
+        "row 21 of train.csv has no label; every row needs a text and a label",
+    ),
+    "empty text": (
+        "train.csv",
+        "text,label\na,x\n,y\n",
+        "row 2 of train.csv has no text; every row needs a text and a label",
+    ),
     "blank text": ("train.csv", 'text,label\na,x\n"  ",y\n', "row 2 of train.csv has no text"),
-    "one class": ("train.csv", "text,label\na,x\nb,x\n", "two classes or more, got only 'x' in train.csv"),
-    "undecodable": ("train.csv", b"text,label\na,x\nb\xff,y\n", "line 3 of train.csv must be UTF-8, got byte 0xff"),
+    "one class": (
+        "train.csv",
+        "text,label\na,x\nb,x\n",
+        "two classes or more, got only 'x' in train.csv",
+    ),
+    "undecodable": (
+        "train.csv",
+        b"text,label\na,x\nb\xff,y\n",
+        "line 3 of train.csv must be UTF-8, got byte 0xff",
+    ),
     "no rows": ("train.csv", "text,label\n", "train.csv has no rows"),
     "empty file": ("train.csv", "", "train.csv has no rows"),
     "no label column": (
@@ -91,7 +116,11 @@ BAD = {
         "train.csv must have a text column .* got the columns id, label; name it with text=",
     ),
     "ragged": ("train.csv", "text,label\na,x,z,w\nb,y\nc,d,e,f,g\n", "train.csv must be a table"),
-    "bad json": ("train.jsonl", '{"text": "a", "label": "x"}\n{"text": \n', "line 2 of train.jsonl must be a JSON object"),
+    "bad json": (
+        "train.jsonl",
+        '{"text": "a", "label": "x"}\n{"text": \n',
+        "line 2 of train.jsonl must be a JSON object",
+    ),
     "json list": (
         "train.jsonl",
         '{"text": "a", "label": "x"}\n[1, 2]\n',
@@ -102,14 +131,24 @@ BAD = {
         '{"text": "a", "label": "x"}\n{"text": "b", "label": null}\n',
         "row 2 of train.jsonl has no label",
     ),
-    "json missing key": ("train.jsonl", '{"text": "a", "label": "x"}\n{"text": "b"}\n', "row 2 of train.jsonl has no label"),
+    "json missing key": (
+        "train.jsonl",
+        '{"text": "a", "label": "x"}\n{"text": "b"}\n',
+        "row 2 of train.jsonl has no label",
+    ),
     "no parquet": ("train.parquet", "hello", "train.parquet must be a Parquet file"),
-    "unknown kind": ("train.xlsx", "hello", "a file must end in .csv, .jsonl, .parquet, got train.xlsx"),
+    "unknown kind": (
+        "train.xlsx",
+        "hello",
+        "a file must end in .csv, .jsonl, .parquet, got train.xlsx",
+    ),
 }
 
 
 @pytest.mark.parametrize(("name", "content", "message"), BAD.values(), ids=BAD.keys())
-def test_bad_input_is_named_by_file_and_row(tmp_path: Path, name: str, content: str | bytes, message: str) -> None:
+def test_bad_input_is_named_by_file_and_row(
+    tmp_path: Path, name: str, content: str | bytes, message: str
+) -> None:
     write(tmp_path / name, content)
     with pytest.raises(ValueError, match=message):
         load_task(tmp_path / name)
@@ -119,25 +158,35 @@ def test_bad_input_is_named_by_file_and_row(tmp_path: Path, name: str, content: 
 def test_a_label_that_train_does_not_have_is_named(tmp_path: Path) -> None:
     csv(tmp_path / "train.csv", ROWS)
     csv(tmp_path / "test.csv", [*ROWS[:4], ("new", "ugly")])
-    with pytest.raises(ValueError, match="row 5 of test.csv has the label 'ugly', which train does not have"):
+    with pytest.raises(
+        ValueError, match="row 5 of test.csv has the label 'ugly', which train does not have"
+    ):
         load_task(tmp_path)
 
 
 def test_a_column_that_was_asked_for_and_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="a.csv must have a column 'verdict', got the columns text, label; name it with label="):
+    with pytest.raises(
+        ValueError,
+        match="a.csv must have a column 'verdict', got the columns text, label; name it with label=",
+    ):
         load_task(csv(tmp_path / "a.csv", ROWS), label="verdict")
 
 
 def test_a_folder_without_train_lists_what_it_has(tmp_path: Path) -> None:
     csv(tmp_path / "other.csv", ROWS)
-    with pytest.raises(ValueError, match="a folder must hold train.csv, train.jsonl or train.parquet, got other.csv"):
+    with pytest.raises(
+        ValueError,
+        match="a folder must hold train.csv, train.jsonl or train.parquet, got other.csv",
+    ):
         load_task(tmp_path)
 
 
 def test_a_folder_of_two_kinds_is_refused(tmp_path: Path) -> None:
     csv(tmp_path / "train.csv", ROWS)
     (tmp_path / "test.jsonl").write_text('{"text": "a", "label": "good"}')
-    with pytest.raises(ValueError, match=r"the files of a folder must be of one kind, got train.csv, test.jsonl"):
+    with pytest.raises(
+        ValueError, match=r"the files of a folder must be of one kind, got train.csv, test.jsonl"
+    ):
         load_task(tmp_path)
 
 
@@ -148,6 +197,7 @@ def test_a_path_that_does_not_exist_says_so() -> None:
 
 def test_an_unreachable_dataset_names_the_way_out() -> None:
     with pytest.raises(
-        ValueError, match="got 'somebody/something' .* without a network, download it elsewhere and give the path of its CSV"
+        ValueError,
+        match="got 'somebody/something' .* without a network, download it elsewhere and give the path of its CSV",
     ):
         load_task("somebody/something")

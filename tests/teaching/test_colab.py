@@ -34,7 +34,9 @@ print(json.dumps([asked, repr(failed)]))
 """
 
 
-def run(cell: str, folder: Path, colab: bool = True, had: tuple[str, ...] = ()) -> tuple[list[str], str]:
+def run(
+    cell: str, folder: Path, colab: bool = True, had: tuple[str, ...] = ()
+) -> tuple[list[str], str]:
     """What the cell asks of pip, and what it says."""
     environment = {**os.environ, "IPYTHONDIR": str(folder / ".ipython")}
     done = subprocess.run(
@@ -60,16 +62,23 @@ def test_elsewhere_the_cell_does_nothing(source: Source, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("source", [UNPUBLISHED, PUBLISHED], ids=["unpublished", "published"])
-def test_in_colab_what_is_there_already_is_not_installed_again(source: Source, tmp_path: Path) -> None:
+def test_in_colab_what_is_there_already_is_not_installed_again(
+    source: Source, tmp_path: Path
+) -> None:
     (tmp_path / WHEEL).write_bytes(b"")
     assert run(source.install(), tmp_path, had=("0.1.0",)) == ([], "")
 
 
 def test_unpublished_without_a_wheel_the_cell_says_how_to_bring_one(tmp_path: Path) -> None:
-    (tmp_path / "ftkit-0.2.0-py3-none-any.whl").write_bytes(b"")  # of another version than the lesson
+    (tmp_path / "ftkit-0.2.0-py3-none-any.whl").write_bytes(
+        b""
+    )  # of another version than the lesson
     asked, said = run(UNPUBLISHED.install(), tmp_path)
     assert asked == []
-    assert said == f"Upload {WHEEL} (ftkit here: None) in the Files panel; `make wheel` in the kit makes it. Then run this again."
+    assert (
+        said
+        == f"Upload {WHEEL} (ftkit here: None) in the Files panel; `make wheel` in the kit makes it. Then run this again."
+    )
     assert "(ftkit here: ['0.0.9'])" in run(UNPUBLISHED.install(), tmp_path, had=("0.0.9",))[1]
 
 
@@ -78,7 +87,9 @@ def test_unpublished_with_a_wheel_the_cell_installs_it(tmp_path: Path) -> None:
     assert run(UNPUBLISHED.install(), tmp_path) == ([f"install -q {WHEEL}"], "")
     asked, said = run(UNPUBLISHED.install(), tmp_path, had=("0.0.9",))
     assert asked == [f"install -q {WHEEL}"]
-    assert "ftkit 0.0.9 was here, this lesson is for 0.1.0: choose Runtime > Restart session" in said
+    assert (
+        "ftkit 0.0.9 was here, this lesson is for 0.1.0: choose Runtime > Restart session" in said
+    )
 
 
 def test_published_the_cell_installs_the_tag(tmp_path: Path) -> None:
@@ -86,12 +97,17 @@ def test_published_the_cell_installs_the_tag(tmp_path: Path) -> None:
     assert run(PUBLISHED.install(), tmp_path) == ([wanted], "")
     asked, said = run(PUBLISHED.install(), tmp_path, had=("0.2.0",))
     assert asked == [wanted]
-    assert "ftkit 0.2.0 was here, this lesson is for 0.1.0: choose Runtime > Restart session" in said
+    assert (
+        "ftkit 0.2.0 was here, this lesson is for 0.1.0: choose Runtime > Restart session" in said
+    )
 
 
 def test_the_wheel_that_the_cell_names_is_the_one_that_is_built() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert f'"{project["name"]}-{project["version"]}-py3-none-any.whl"' in read_source(ROOT / "pyproject.toml").install()
+    assert (
+        f'"{project["name"]}-{project["version"]}-py3-none-any.whl"'
+        in read_source(ROOT / "pyproject.toml").install()
+    )
 
 
 @pytest.mark.parametrize("source", [UNPUBLISHED, PUBLISHED], ids=["unpublished", "published"])
@@ -109,7 +125,18 @@ def test_badge() -> None:
     assert PUBLISHED.badge("00_a.ipynb").endswith(f"]({address})")
 
 
-@pytest.mark.parametrize("repo", ["name", "owner/name/more", 'owner/na"me', "owner/name\n", "owner/name@v1", "../name", "https://x/y"])
+@pytest.mark.parametrize(
+    "repo",
+    [
+        "name",
+        "owner/name/more",
+        'owner/na"me',
+        "owner/name\n",
+        "owner/name@v1",
+        "../name",
+        "https://x/y",
+    ],
+)
 def test_a_repository_is_owner_and_name(repo: str) -> None:
     with pytest.raises(ValueError, match="repo must be owner/name, got "):
         Source(repo, "v1", "0.1.0")
@@ -122,7 +149,10 @@ def test_a_tag_is_one_word(tag: str) -> None:
 
 
 def write_lesson(path: Path) -> None:
-    cells: list[Any] = [nbformat.v4.new_markdown_cell("# A lesson", id="title"), nbformat.v4.new_code_cell("1 + 1", id="sum")]
+    cells: list[Any] = [
+        nbformat.v4.new_markdown_cell("# A lesson", id="title"),
+        nbformat.v4.new_code_cell("1 + 1", id="sum"),
+    ]
     path.parent.mkdir(exist_ok=True)
     nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
 
@@ -136,7 +166,9 @@ def test_stamping_puts_the_two_cells_first_and_is_idempotent(tmp_path: Path) -> 
     assert [cell.id for cell in nbformat.read(path, 4).cells] == [BADGE, INSTALL, "title", "sum"]
 
 
-def test_stamping_anew_replaces_the_cells_wherever_they_are_and_keeps_counts(tmp_path: Path) -> None:
+def test_stamping_anew_replaces_the_cells_wherever_they_are_and_keeps_counts(
+    tmp_path: Path,
+) -> None:
     path = tmp_path / "notebooks" / "00_a.ipynb"
     write_lesson(path)
     stamp(path, UNPUBLISHED)
@@ -147,7 +179,10 @@ def test_stamping_anew_replaces_the_cells_wherever_they_are_and_keeps_counts(tmp
     assert stamp(path, PUBLISHED)
     cells = nbformat.read(path, 4).cells
     assert [cell.id for cell in cells] == [BADGE, INSTALL, "sum", "title"]
-    assert [cells[0].source, cells[1].source] == [PUBLISHED.badge("00_a.ipynb"), PUBLISHED.install()]
+    assert [cells[0].source, cells[1].source] == [
+        PUBLISHED.badge("00_a.ipynb"),
+        PUBLISHED.install(),
+    ]
     assert cells[1].execution_count == 1
 
 
@@ -162,9 +197,13 @@ def test_the_command_stamps_pyproject_and_every_notebook(
     assert main(["--repo", "owner/name", "--tag", "v7"]) == 0
     assert capsys.readouterr().out == "00_a.ipynb: stamped\n02_b.ipynb: stamped\n"
     after = (tmp_path / "pyproject.toml").read_text()
-    changed = [new for old, new in zip(before.splitlines(), after.splitlines(), strict=True) if old != new]
+    changed = [
+        new for old, new in zip(before.splitlines(), after.splitlines(), strict=True) if old != new
+    ]
     assert set(changed) <= {'repo = "owner/name"', 'tag = "v7"'}
-    assert read_source(tmp_path / "pyproject.toml") == Source("owner/name", "v7", tomllib.loads(before)["project"]["version"])
+    assert read_source(tmp_path / "pyproject.toml") == Source(
+        "owner/name", "v7", tomllib.loads(before)["project"]["version"]
+    )
     assert "github.com/owner/name@v7" in (tmp_path / "notebooks" / "02_b.ipynb").read_text()
     assert main([]) == 0 and (tmp_path / "pyproject.toml").read_text() == after
     assert capsys.readouterr().out == "00_a.ipynb: as it was\n02_b.ipynb: as it was\n"
@@ -186,8 +225,13 @@ def test_a_project_that_says_nothing_of_colab_is_told_so(tmp_path: Path) -> None
 def test_every_lesson_carries_the_stamp_of_pyproject(path: Path) -> None:
     source = read_source(ROOT / "pyproject.toml")
     cells = nbformat.read(path, 4).cells
-    assert [(cell.cell_type, cell.id) for cell in cells[:2]] == [("markdown", BADGE), ("code", INSTALL)], "run `make colab`"
-    assert [cell.source for cell in cells[:2]] == [source.badge(path.name), source.install()], "run `make colab`"
+    assert [(cell.cell_type, cell.id) for cell in cells[:2]] == [
+        ("markdown", BADGE),
+        ("code", INSTALL),
+    ], "run `make colab`"
+    assert [cell.source for cell in cells[:2]] == [source.badge(path.name), source.install()], (
+        "run `make colab`"
+    )
     assert not [cell.id for cell in cells[2:] if cell.id in (BADGE, INSTALL)]
     assert cells[1].outputs == []
 
@@ -197,4 +241,15 @@ def test_the_cells_pass_ruff_as_every_notebook_does(tmp_path: Path) -> None:
         write_lesson(tmp_path / "notebooks" / name)
         stamp(tmp_path / "notebooks" / name, source)
     for action in (["check"], ["format", "--check"]):
-        subprocess.run([sys.executable, "-m", "ruff", *action, "--config", str(ROOT / "pyproject.toml"), str(tmp_path)], check=True)
+        subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "ruff",
+                *action,
+                "--config",
+                str(ROOT / "pyproject.toml"),
+                str(tmp_path),
+            ],
+            check=True,
+        )

@@ -28,7 +28,9 @@ def ran(request: pytest.FixtureRequest) -> tuple[bool, list[list[dict[str, Any]]
     headless = request.param == "1"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FTKIT_HEADLESS", request.param)
-        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in CELLS])
+        notebook = nbformat.v4.new_notebook(
+            cells=[nbformat.v4.new_code_cell(source) for source in CELLS]
+        )
         NotebookClient(notebook, timeout=60, kernel_name="python3").execute()
     return headless, [[output["data"] for output in cell.outputs] for cell in notebook.cells]
 
@@ -47,6 +49,9 @@ def test_controls_are_there_unless_headless(ran: tuple[bool, list[list[dict[str,
 def test_the_words_are_the_same_in_a_kernel(ran: tuple[bool, list[list[dict[str, Any]]]]) -> None:
     cells = ran[1]
     assert "You said 4, it was 5: Right, within 1." in cells[2][0]["text/plain"]
-    assert "ZeroDivisionError: division by zero" in cells[3][0]["text/plain"] and "line 4: return y / x" in cells[3][0]["text/plain"]
+    assert (
+        "ZeroDivisionError: division by zero" in cells[3][0]["text/plain"]
+        and "line 4: return y / x" in cells[3][0]["text/plain"]
+    )
     assert "not attempted yet" in cells[4][0]["text/html"]
     assert "1 of 1" in cells[6][0]["text/plain"]

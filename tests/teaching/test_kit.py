@@ -19,16 +19,34 @@ from ftkit.teaching.cards import inline
 from ftkit.teaching.display import VIEW
 from ftkit.techniques.lora import LoRA
 
-OPTIONS = {"A <b>": "Then B would have to be drawn.", "B": "So that nothing moves at first.", "both": "Then nothing ever learns."}
+OPTIONS = {
+    "A <b>": "Then B would have to be drawn.",
+    "B": "So that nothing moves at first.",
+    "both": "Then nothing ever learns.",
+}
 
 
 def test_importing_the_lesson_kit_loads_neither_torch_nor_widgets() -> None:
     code = "import sys; from ftkit.teaching import *; print([m for m in ('torch', 'ipywidgets', 'pandas', 'IPython') if m in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        == "[]"
+    )
 
 
 def test_every_public_name_can_be_fetched() -> None:
-    assert set(ftkit.teaching.__all__) == {"predict", "tally", "hint", "quiz", "claims", "Claim", "show", "bug"}
+    assert set(ftkit.teaching.__all__) == {
+        "predict",
+        "tally",
+        "hint",
+        "quiz",
+        "claims",
+        "Claim",
+        "show",
+        "bug",
+    }
     assert all(getattr(ftkit.teaching, name).__doc__ for name in ftkit.teaching.__all__)
 
 
@@ -51,24 +69,34 @@ class TestQuiz:
         for option, words in OPTIONS.items():
             choice.value = option
             assert words in told.value
-        assert any("Which starts at &lt;zero&gt;?" in part.value for part in parts(notebook.box(), "HTML"))
+        assert any(
+            "Which starts at &lt;zero&gt;?" in part.value for part in parts(notebook.box(), "HTML")
+        )
         assert "&lt;zero&gt;" in notebook.last() and "A &lt;b&gt;" in notebook.last()
 
     def test_headless_it_is_question_and_options(self, capsys: pytest.CaptureFixture[str]) -> None:
         quiz("Which starts at zero?", OPTIONS, "B")
         said = capsys.readouterr().out
-        assert "Which starts at zero?" in said and all(f"  - {option}\n" in said for option in OPTIONS)
+        assert "Which starts at zero?" in said and all(
+            f"  - {option}\n" in said for option in OPTIONS
+        )
         assert not any(words in said for words in OPTIONS.values())
 
     @pytest.mark.parametrize(
         ("options", "answer", "message"),
         [
-            ({"a": "why", "b": " "}, "a", "every option must have an explanation, got none for 'b'"),
+            (
+                {"a": "why", "b": " "},
+                "a",
+                "every option must have an explanation, got none for 'b'",
+            ),
             ({"a": "why"}, "a", "options must be at least two"),
             ({"a": "why", "b": "why"}, "c", "the answer must be one of \\['a', 'b'\\], got 'c'"),
         ],
     )
-    def test_a_quiz_that_lacks_something_is_refused(self, options: dict[str, str], answer: str, message: str) -> None:
+    def test_a_quiz_that_lacks_something_is_refused(
+        self, options: dict[str, str], answer: str, message: str
+    ) -> None:
         with pytest.raises(ValueError, match=message):
             quiz("What?", options, answer)
 
@@ -77,20 +105,50 @@ class TestQuiz:
             quiz("What?", OPTIONS, "B").answer("C")
 
 
-HOLDS = Claim("LoRA wants 10x the lr", "Schulman et al. 2025", "lr sweep, <docs>", "9.5x [7, 13], 8 seeds", "holds")
+HOLDS = Claim(
+    "LoRA wants 10x the lr",
+    "Schulman et al. 2025",
+    "lr sweep, <docs>",
+    "9.5x [7, 13], 8 seeds",
+    "holds",
+)
 
 
 class TestClaims:
     def test_a_verdict_is_said_by_word_symbol_and_colour(self) -> None:
-        others = [Claim("c", "s", "e", "x", "does not hold"), Claim("c", "s", "e", "x", "cannot tell")]
+        others = [
+            Claim("c", "s", "e", "x", "does not hold"),
+            Claim("c", "s", "e", "x", "cannot tell"),
+        ]
         shown = claims([HOLDS, *others])
-        for kind, symbol, word in [("yes", "✓", "holds"), ("no", "✗", "does not hold"), ("open", "○", "cannot tell")]:
-            assert f'<span class="ftkit-chip ftkit-chip-{kind}"><span aria-hidden="true">{symbol}</span> {word}</span>' in shown.html()
-        assert "-> holds" in shown.text() and "9.5x [7, 13], 8 seeds" in shown.text() and "Schulman et al. 2025" in shown.html()
+        for kind, symbol, word in [
+            ("yes", "✓", "holds"),
+            ("no", "✗", "does not hold"),
+            ("open", "○", "cannot tell"),
+        ]:
+            assert (
+                f'<span class="ftkit-chip ftkit-chip-{kind}"><span aria-hidden="true">{symbol}</span> {word}</span>'
+                in shown.html()
+            )
+        assert (
+            "-> holds" in shown.text()
+            and "9.5x [7, 13], 8 seeds" in shown.text()
+            and "Schulman et al. 2025" in shown.html()
+        )
         assert "&lt;docs&gt;" in shown.html()
 
     def test_each_bench_of_a_result_has_a_line(self) -> None:
-        shown = claims([Claim("c", "s", "one; a test", "library +1 [0, 2], cannot tell; opening 0 [0, 0], ties", "cannot tell")])
+        shown = claims(
+            [
+                Claim(
+                    "c",
+                    "s",
+                    "one; a test",
+                    "library +1 [0, 2], cannot tell; opening 0 [0, 0], ties",
+                    "cannot tell",
+                )
+            ]
+        )
         assert "cannot tell<br>opening" in shown.html() and "one; a test" in shown.html()
         assert "cannot tell; opening" in shown.text()
 
@@ -100,9 +158,13 @@ class TestClaims:
             HOLDS.verdict = "does not hold"  # type: ignore[misc]
 
     def test_other_verdicts_and_empty_fields_are_refused(self) -> None:
-        with pytest.raises(ValueError, match="verdict must be one of .*, got 'maybe'; when in doubt"):
+        with pytest.raises(
+            ValueError, match="verdict must be one of .*, got 'maybe'; when in doubt"
+        ):
             Claim("c", "s", "e", "x", "maybe")
-        with pytest.raises(ValueError, match="every field of a claim must say something, got an empty source"):
+        with pytest.raises(
+            ValueError, match="every field of a claim must say something, got an empty source"
+        ):
             Claim("c", " ", "e", "x", "holds")
         with pytest.raises(ValueError, match="at least one Claim, got none"):
             claims([])
@@ -128,7 +190,9 @@ class TestShow:
         assert show(nn.Linear.forward).text().startswith("torch/nn/modules/linear.py, lines ")
         assert show(subprocess.run, lines=(1, 1)).text().startswith("subprocess.py, lines ")
 
-    def test_code_is_escaped_with_and_without_pygments(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_code_is_escaped_with_and_without_pygments(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         code = 'x = "<script>" < y'
         assert '<span class="n">x</span>' in sources.highlighted(code)[0]
         monkeypatch.setattr(sources, "optional", lambda name: None)
@@ -137,10 +201,15 @@ class TestShow:
     def test_a_line_stays_a_line(self) -> None:
         code = 'def f():\n    """Two\n    lines."""\n\n\n    return 1'
         assert len(sources.highlighted(code)) == 6
-        assert all(line.count("<span") == line.count("</span>") for line in sources.highlighted(code))
+        assert all(
+            line.count("<span") == line.count("</span>") for line in sources.highlighted(code)
+        )
 
     def test_what_has_no_source_is_refused(self) -> None:
-        with pytest.raises(TypeError, match="must get a function, class or module of Python, got <built-in function len>"):
+        with pytest.raises(
+            TypeError,
+            match="must get a function, class or module of Python, got <built-in function len>",
+        ):
             show(len)
         with pytest.raises(ValueError, match="lines must lie in 1 to .*, got \\(0, 3\\)"):
             show(LowRank, lines=(0, 3))
@@ -150,7 +219,12 @@ CODE = "\n".join(f"x{n} = {n} < 1" for n in range(1, 13))
 
 
 def planted(lines: dict[int, str] | None = None, nudges: dict[int, str] | None = None) -> Bug:
-    return bug(CODE, lines=lines or {8: "it is <eight>"}, nudges=nudges or {3: "nearly"}, story="It should count.")
+    return bug(
+        CODE,
+        lines=lines or {8: "it is <eight>"},
+        nudges=nudges or {3: "nearly"},
+        story="It should count.",
+    )
 
 
 class TestBug:
@@ -159,17 +233,29 @@ class TestBug:
         assert repr(asked.guess(1)) == "Line 1 is not it: Tried so far: 1."
         assert repr(asked.guess(3)) == "Line 3 is not it: nearly Tried so far: 1, 3."
         found = asked.guess(8)
-        assert found and repr(found) == "Found: line 8: it is <eight>" and "&lt;eight&gt;" in found.html()
+        assert (
+            found
+            and repr(found) == "Found: line 8: it is <eight>"
+            and "&lt;eight&gt;" in found.html()
+        )
 
     def test_after_three_misses_it_says_where_to_look(self) -> None:
         asked = planted()
         said = [asked.guess(line).words for line in (1, 1, 2, 12, 11)]
-        assert ["narrower" in words for words in said] == [False, False, False, True, True]  # a line tried twice is one miss
+        assert ["narrower" in words for words in said] == [
+            False,
+            False,
+            False,
+            True,
+            True,
+        ]  # a line tried twice is one miss
         assert "it stands in lines 5 to 8." in said[-1]
 
     def test_the_button_guesses_the_line_in_the_field(self, notebook: Notebook) -> None:
         planted()
-        (field,), (button,), told = (parts(notebook.box(), kind) for kind in ("BoundedIntText", "Button", "HTML"))
+        (field,), (button,), told = (
+            parts(notebook.box(), kind) for kind in ("BoundedIntText", "Button", "HTML")
+        )
         assert (field.min, field.max, field.description) == (1, 12, "line")
         field.value = 99
         assert field.value == 12
@@ -194,7 +280,9 @@ class TestBug:
             ({1: "w"}, {1: "n"}, "must be bug or nudge, got both for 1"),
         ],
     )
-    def test_a_bug_that_makes_no_sense_is_refused(self, lines: dict[int, str], nudges: dict[int, str], message: str) -> None:
+    def test_a_bug_that_makes_no_sense_is_refused(
+        self, lines: dict[int, str], nudges: dict[int, str], message: str
+    ) -> None:
         with pytest.raises(ValueError, match=message):
             bug(CODE, lines=lines, nudges=nudges, story="s")
 
@@ -225,7 +313,10 @@ class TestPlantedBugs:
         assert self.trained(layer) == 0.0
         assert not layer.a.any() and not layer.b.any()
         for line, factor in ((5, "a"), (6, "b")):
-            assert f"self.{factor} = nn.Parameter(torch.zeros(" in bugs.never_learns().source.splitlines()[line - 1]
+            assert (
+                f"self.{factor} = nn.Parameter(torch.zeros("
+                in bugs.never_learns().source.splitlines()[line - 1]
+            )
             mended = bugs.NeverLearns(nn.Linear(5, 4), rank=2, alpha=4.0)
             nn.init.normal_(getattr(mended, factor))
             assert self.trained(mended) > 0.05
@@ -235,8 +326,13 @@ class TestPlantedBugs:
         torch.manual_seed(0)
         layer, x = bugs.MergesWrong(nn.Linear(5, 4), rank=4, alpha=16.0), torch.randn(3, 5)
         assert self.trained(layer) > 0.05
-        torch.testing.assert_close(layer.merged()(x) - layer.linear(x), 4 * (layer(x) - layer.linear(x)))
-        assert "merged.weight += self.scale * self.change()" in bugs.merges_wrong().source.splitlines()[17]
+        torch.testing.assert_close(
+            layer.merged()(x) - layer.linear(x), 4 * (layer(x) - layer.linear(x))
+        )
+        assert (
+            "merged.weight += self.scale * self.change()"
+            in bugs.merges_wrong().source.splitlines()[17]
+        )
         assert bugs.merges_wrong().guess(18)
         same = bugs.MergesWrong(nn.Linear(5, 4), rank=4, alpha=4.0)
         nn.init.normal_(same.b)

@@ -21,7 +21,9 @@ def rank() -> Prediction:
 
 
 def share() -> Prediction:
-    return predict("share", "How much of the gap does rank 1 close?", low=0, high=100, unit="%", tolerance=5)
+    return predict(
+        "share", "How much of the gap does rank 1 close?", low=0, high=100, unit="%", tolerance=5
+    )
 
 
 def test_an_option_is_right_or_not() -> None:
@@ -30,7 +32,10 @@ def test_an_option_is_right_or_not() -> None:
     assert "You said “1”, it was “1”: Right." in made.score("1").text()
     again = predict("other", "Again?", options=[1, 2])
     again.write(2)
-    assert "You said “2”, it was “1”: Not this time." in again.score(1, note="Rank 1 is enough here.").text()
+    assert (
+        "You said “2”, it was “1”: Not this time."
+        in again.score(1, note="Rank 1 is enough here.").text()
+    )
 
 
 @pytest.mark.parametrize(
@@ -43,7 +48,9 @@ def test_an_option_is_right_or_not() -> None:
         (90, 52.25, "Too high by 37.75 %; right was within 5 %."),
     ],
 )
-def test_a_number_is_within_the_tolerance_or_off_by_so_much(said: float, truth: float, words: str) -> None:
+def test_a_number_is_within_the_tolerance_or_off_by_so_much(
+    said: float, truth: float, words: str
+) -> None:
     made = share()
     made.write(said)
     shown = made.score(truth, note="One seed.")
@@ -55,7 +62,9 @@ def test_a_number_is_within_the_tolerance_or_off_by_so_much(said: float, truth: 
 def test_large_numbers_and_exact_ones_read_well() -> None:
     made = predict("count", "How many numbers train?", low=0, high=2_000_000, tolerance=0)
     made.write(1_500_000)
-    assert "You said 1,500,000, it was 1,400,000: Too high by 100,000." in made.score(1_400_000).text()
+    assert (
+        "You said 1,500,000, it was 1,400,000: Too high by 100,000." in made.score(1_400_000).text()
+    )
     assert Number(0, 10, "", 0).verdict(3, 3) == (True, "Exactly right.")
 
 
@@ -74,7 +83,10 @@ def test_what_was_said_may_change_until_it_is_scored_and_not_after() -> None:
 
 def test_scoring_nothing_is_kind_and_shows_the_truth() -> None:
     shown = share().score(37)
-    assert "It was 37 %" in shown.text() and "No prediction was written down, and that is fine." in shown.text()
+    assert (
+        "It was 37 %" in shown.text()
+        and "No prediction was written down, and that is fine." in shown.text()
+    )
     assert tally().made == 0
 
 
@@ -121,7 +133,10 @@ def test_the_tally_counts_hits_of_those_that_were_made_and_scored() -> None:
     shown = tally()
     assert (shown.hits, shown.made) == (2, 3)
     assert "2 of 3; 2 more did not count" in shown.text()
-    assert "d: you said –, it was 50 %: not predicted" in shown.text() and "e: you said “yes”, it was –: not scored yet" in shown.text()
+    assert (
+        "d: you said –, it was 50 %: not predicted" in shown.text()
+        and "e: you said “yes”, it was –: not scored yet" in shown.text()
+    )
     assert shown.html().count("<tr>") == 6 and "✓" in shown.html() and "✗" in shown.html()
 
 
@@ -138,16 +153,23 @@ def test_an_empty_tally_says_so() -> None:
         ({"options": ["a"]}, "options must be at least two and differ, got \\['a'\\]"),
         ({"options": ["a", "a"]}, "must be at least two and differ"),
         ({"low": 1, "high": 1}, "low must be below high, got 1 and 1"),
-        ({"low": 0, "high": 1, "tolerance": -1}, "tolerance must be from 0 to below the scale's length, got -1"),
+        (
+            {"low": 0, "high": 1, "tolerance": -1},
+            "tolerance must be from 0 to below the scale's length, got -1",
+        ),
     ],
 )
-def test_a_question_that_makes_no_sense_is_refused(arguments: dict[str, object], message: str) -> None:
+def test_a_question_that_makes_no_sense_is_refused(
+    arguments: dict[str, object], message: str
+) -> None:
     with pytest.raises(ValueError, match=message):
         predict("x", "What?", **arguments)  # type: ignore[arg-type]
 
 
 def test_answers_that_cannot_be_are_refused() -> None:
-    with pytest.raises(ValueError, match="the answer must be one of \\['1', '32 & <more>'\\], got '2'"):
+    with pytest.raises(
+        ValueError, match="the answer must be one of \\['1', '32 & <more>'\\], got '2'"
+    ):
         rank().write("2")
     with pytest.raises(ValueError, match="the answer must be one of"):
         rank().score("2")
@@ -167,7 +189,9 @@ def test_a_truth_beyond_the_scale_is_no_error() -> None:
 
 def test_without_a_notebook_it_is_text(capsys: pytest.CaptureFixture[str]) -> None:
     rank()
-    assert capsys.readouterr().out == ("Predict: Which rank is best?\n  - 1\n  - 32 & <more>\nWrite it down with .write(...)\n")
+    assert capsys.readouterr().out == (
+        "Predict: Which rank is best?\n  - 1\n  - 32 & <more>\nWrite it down with .write(...)\n"
+    )
     share()
     assert "  - a number from 0 % to 100 %; right within 5 %" in capsys.readouterr().out
 
@@ -192,13 +216,21 @@ def test_the_button_writes_the_chosen_option_and_the_score_locks_it(notebook: No
 def test_the_button_writes_the_number_of_the_slider(notebook: Notebook) -> None:
     made = share()
     (slider,), (button,) = parts(notebook.box(), "FloatSlider"), parts(notebook.box(), "Button")
-    assert (slider.min, slider.max, slider.value, slider.description, slider.readout) == (0, 100, 50, "your guess", True)
+    assert (slider.min, slider.max, slider.value, slider.description, slider.readout) == (
+        0,
+        100,
+        50,
+        "your guess",
+        True,
+    )
     slider.value = 62.5
     button.click()
     assert made.said == 62.5
 
 
-@pytest.mark.parametrize(("low", "high"), [(0, 1), (0, 100), (-3, 3), (0, 2_000_000), (1e-5, 1e-1), (0.2, 0.25)])
+@pytest.mark.parametrize(
+    ("low", "high"), [(0, 1), (0, 100), (-3, 3), (0, 2_000_000), (1e-5, 1e-1), (0.2, 0.25)]
+)
 def test_the_sliders_steps_are_round_and_many_enough(low: float, high: float) -> None:
     step = Number(low, high, "", 0).step()
     assert 100 <= (high - low) / step <= 250 * (1 + 1e-6)
@@ -207,7 +239,11 @@ def test_the_sliders_steps_are_round_and_many_enough(low: float, high: float) ->
 
 def test_a_notebook_gets_controls_html_and_text_in_one_bundle(notebook: Notebook) -> None:
     made = rank()
-    assert set(notebook.last("text/html") and notebook.shown[-1]) == {VIEW, "text/html", "text/plain"}
+    assert set(notebook.last("text/html") and notebook.shown[-1]) == {
+        VIEW,
+        "text/html",
+        "text/plain",
+    }
     assert "<li>32 &amp; &lt;more&gt;</li>" in notebook.last() and "<style>" in notebook.last()
     assert "Run this cell to answer." in notebook.last()
     made._ipython_display_()
@@ -217,7 +253,9 @@ def test_a_notebook_gets_controls_html_and_text_in_one_bundle(notebook: Notebook
     assert len(notebook.shown) == 2
 
 
-def test_headless_there_are_no_controls(notebook: Notebook, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_headless_there_are_no_controls(
+    notebook: Notebook, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("FTKIT_HEADLESS", "1")
     rank()
     assert set(notebook.shown[-1]) == {"text/html", "text/plain"}

@@ -39,19 +39,33 @@ class TestLaws(SpaceLaws):
 @pytest.mark.parametrize("name", list(NAMES))
 def test_bitfit_moves_every_bias_of_the_body_and_nothing_else(name: str) -> None:
     base = net(name)
-    biases = {key for key, _ in base.named_parameters() if key.startswith("body.") and key.endswith("bias")}
+    biases = {
+        key
+        for key, _ in base.named_parameters()
+        if key.startswith("body.") and key.endswith("bias")
+    }
     assert set(BitFit().changes(base)) == biases
 
 
 def test_the_count_is_the_closed_form_for_a_bert_body() -> None:
-    layers, width, inner = 2, 16, 24  # reference: L (5 d + m + 2 d) + d, the last for the norm of the embeddings
+    layers, width, inner = (
+        2,
+        16,
+        24,
+    )  # reference: L (5 d + m + 2 d) + d, the last for the norm of the embeddings
     moving = BitFit().changes(net("bert"))
-    assert sum(p.numel() for change in moving.values() for p in change.parameters()) == layers * (7 * width + inner) + width
+    assert (
+        sum(p.numel() for change in moving.values() for p in change.parameters())
+        == layers * (7 * width + inner) + width
+    )
 
 
 def test_bitfit_is_only_the_biases() -> None:
     base, task = net("bert"), small_task()
-    runs = [list(train(Adapted(base, space, HEAD), task, steps=4, lr=1e-2, size=6, readings=0)) for space in (BitFit(), Only("body.*bias"))]
+    runs = [
+        list(train(Adapted(base, space, HEAD), task, steps=4, lr=1e-2, size=6, readings=0))
+        for space in (BitFit(), Only("body.*bias"))
+    ]
     assert runs[0] == runs[1]
 
 
@@ -75,28 +89,40 @@ def in_double(name: str) -> Net:
     return base
 
 
-def doubled(_: nn.Module, given: Any, named: dict[str, torch.Tensor]) -> tuple[Any, dict[str, torch.Tensor]]:
+def doubled(
+    _: nn.Module, given: Any, named: dict[str, torch.Tensor]
+) -> tuple[Any, dict[str, torch.Tensor]]:
     """What a body reads, with pixels in double precision as its weights are."""
-    return given, {key: value.double() if value.is_floating_point() else value for key, value in named.items()}
+    return given, {
+        key: value.double() if value.is_floating_point() else value for key, value in named.items()
+    }
 
 
 def drawn(bias: nn.Parameter, seed: int) -> torch.Tensor:
     """A shift of the bias's size."""
-    return torch.randn(bias.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return torch.randn(
+        bias.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
+    )
 
 
 @pytest.mark.parametrize("name", list(NAMES))
 def test_the_gradient_of_a_key_bias_is_zero(name: str) -> None:
     base, batch = in_double(name), batch_of(name)
     F.cross_entropy(base(batch), batch.labels).backward()
-    query, key, value, output = (float(weight_of(base, name, part).grad.abs().max()) for part in range(4))  # type: ignore[union-attr]
-    assert key < 1e-10 * min(query, value, output), "softmax does not see what is added to all of its inputs"
+    query, key, value, output = (
+        float(weight_of(base, name, part).grad.abs().max()) for part in range(4)
+    )  # type: ignore[union-attr]
+    assert key < 1e-10 * min(query, value, output), (
+        "softmax does not see what is added to all of its inputs"
+    )
 
 
 def test_in_single_precision_the_gradient_of_a_key_bias_is_noise() -> None:
     base, batch = deepcopy(net("mini-vit")), batch_of("mini-vit")  # the body is shared by all tests
     F.cross_entropy(base(batch), batch.labels).backward()
-    query, key = (base.get_parameter(f"body.layers.0.attention.{part}_proj.bias").grad for part in "qk")
+    query, key = (
+        base.get_parameter(f"body.layers.0.attention.{part}_proj.bias").grad for part in "qk"
+    )
     assert query is not None and key is not None
     assert float(key.norm()) < 1e-4 * float(query.norm())
 
@@ -140,7 +166,9 @@ def test_adam_moves_key_biases_on_rounding_noise_and_the_answers_do_not_care() -
         for left_out in ("nothing", "key", "query"):
             kept = {name: change for name, change in learned.items() if f".{left_out}." not in name}
             answers[left_out] = type(learned)(kept).on(base)(batch_of("mini"))
-    far = {name: float((answer - answers["nothing"]).abs().max()) for name, answer in answers.items()}
+    far = {
+        name: float((answer - answers["nothing"]).abs().max()) for name, answer in answers.items()
+    }
     keys = [change for name, change in learned.items() if ".key." in name]
     assert max(float(change.abs().max()) for change in keys) > 1e-5
     assert far["key"] < 1e-4 and far["query"] > 100 * far["key"]
@@ -148,7 +176,10 @@ def test_adam_moves_key_biases_on_rounding_noise_and_the_answers_do_not_care() -
 
 def test_a_step_saves_the_gradients_of_the_matrices_and_what_they_need() -> None:
     base, batch = net("mini"), batch_of("mini")
-    full, ours, lora = (measure(Adapted(base, *spaces), batch) for spaces in ((), (BitFit(), HEAD), (LoRA(8, 4.0), HEAD)))
+    full, ours, lora = (
+        measure(Adapted(base, *spaces), batch)
+        for spaces in ((), (BitFit(), HEAD), (LoRA(8, 4.0), HEAD))
+    )
     assert ours.flops / full.flops == pytest.approx(2 / 3, abs=0.03)
     assert ours.activations < 0.8 * full.activations and ours.activations < 0.8 * lora.activations
     assert ours.trainable < 0.01 * full.trainable and ours.weights == full.weights
@@ -166,27 +197,40 @@ def bare_bert() -> Net:
 def llama() -> nn.Module:
     """A small body without a single bias, under the name that bodies have."""
     torch.manual_seed(0)
-    sizes = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2, "vocab_size": 64}
+    sizes = {
+        "hidden_size": 16,
+        "intermediate_size": 24,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "vocab_size": 64,
+    }
     return nn.ModuleDict({"body": AutoModel.from_config(LlamaConfig(**sizes)).eval()})
 
 
 def test_a_body_without_biases_says_so() -> None:
     bare = llama()
     bare["heads"] = nn.ModuleDict({"tiny": nn.Linear(2, 2)})  # type: ignore[operator]
-    with pytest.raises(ValueError, match=r"must have biases below its heads, got one without any; with_biases\(model\) adds zeros"):
+    with pytest.raises(
+        ValueError,
+        match=r"must have biases below its heads, got one without any; with_biases\(model\) adds zeros",
+    ):
         BitFit().changes(bare)
 
 
 def test_added_biases_start_at_zero_and_change_no_answer() -> None:
     base, batch = bare_bert(), batch_of("bert")
     wide = with_biases(base)
-    added = {name for name, _ in wide.named_parameters()} - {name for name, _ in base.named_parameters()}
+    added = {name for name, _ in wide.named_parameters()} - {
+        name for name, _ in base.named_parameters()
+    }
     assert len(added) == 2 * 6 and all(not wide.get_parameter(name).any() for name in added)
     with torch.no_grad():
         assert torch.equal(wide(batch), base(batch))
         ids = torch.arange(12).view(2, 6)
         bare = llama()
-        assert torch.equal(with_biases(bare).body(ids).last_hidden_state, bare.body(ids).last_hidden_state)  # type: ignore[operator]
+        assert torch.equal(
+            with_biases(bare).body(ids).last_hidden_state, bare.body(ids).last_hidden_state
+        )  # type: ignore[operator]
 
 
 def test_bitfit_learns_added_biases_and_the_net_without_them_stays_as_it_was() -> None:
@@ -195,7 +239,11 @@ def test_bitfit_learns_added_biases_and_the_net_without_them_stays_as_it_was() -
     wide = with_biases(base)
     model = Adapted(wide, BitFit(), HEAD)
     list(train(model, small_task(), steps=4, lr=1e-2, size=6, readings=0))
-    moved = [name for name, _, now in model.changed() if fnmatch.fnmatch(name, "body.*.dense.bias") and now.any()]
+    moved = [
+        name
+        for name, _, now in model.changed()
+        if fnmatch.fnmatch(name, "body.*.dense.bias") and now.any()
+    ]
     assert len(moved) == 2 * 3
     assert base.state_dict().keys() == before.keys()
     assert all(torch.equal(before[name], weight) for name, weight in base.state_dict().items())
@@ -205,4 +253,7 @@ def test_bitfit_learns_added_biases_and_the_net_without_them_stays_as_it_was() -
 
 def test_biases_that_are_there_stay() -> None:
     base = net("bert")
-    assert all(torch.equal(weight, base.get_parameter(name)) for name, weight in with_biases(base).named_parameters())
+    assert all(
+        torch.equal(weight, base.get_parameter(name))
+        for name, weight in with_biases(base).named_parameters()
+    )

@@ -26,7 +26,10 @@ def test_a_space_an_objective_and_a_mixture_work_together() -> None:
     taught = Adapted(large)
     list(train(taught, Mixture(tasks, (1.0, 1.0)), steps=60, lr=1e-2, size=8, readings=0))
     teacher, base = Teacher(taught.merged()), student(large, (0,)).fresh_heads(5)
-    model, before = Adapted(base, LoRA(2, alpha=5.0), HEAD), {name: value.clone() for name, value in base.state_dict().items()}
+    model, before = (
+        Adapted(base, LoRA(2, alpha=5.0), HEAD),
+        {name: value.clone() for name, value in base.state_dict().items()},
+    )
 
     def far(task: Task) -> float:
         with torch.no_grad():
@@ -35,8 +38,24 @@ def test_a_space_an_objective_and_a_mixture_work_together() -> None:
 
     start = [far(task) for task in tasks]
     inputs = tuple(unlabelled(task) for task in tasks)
-    list(train(model, Mixture(inputs, (1.0, 1.0)), steps=120, lr=1e-2, size=8, readings=0, objective=Distillation(teacher, 2.0, 1.0)))
-    assert all(far(task) < 0.5 * was for task, was in zip(tasks, start, strict=True)), "the student nears the teacher on both tasks"
+    list(
+        train(
+            model,
+            Mixture(inputs, (1.0, 1.0)),
+            steps=120,
+            lr=1e-2,
+            size=8,
+            readings=0,
+            objective=Distillation(teacher, 2.0, 1.0),
+        )
+    )
+    assert all(far(task) < 0.5 * was for task, was in zip(tasks, start, strict=True)), (
+        "the student nears the teacher on both tasks"
+    )
     assert all(torch.equal(before[name], value) for name, value in base.state_dict().items())
     assert {name.split(".")[0] for name in model.changes} == {"body", "heads"}
-    assert all(torch.linalg.matrix_rank(change) <= 2 for name, change in model.delta().items() if name.startswith("body."))
+    assert all(
+        torch.linalg.matrix_rank(change) <= 2
+        for name, change in model.delta().items()
+        if name.startswith("body.")
+    )

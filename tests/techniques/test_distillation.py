@@ -18,7 +18,14 @@ from ftkit.model.adapted import Adapted
 from ftkit.model.base import load_base
 from ftkit.model.objective import supervised
 from ftkit.tasks.task import Batch, Task, table
-from ftkit.techniques.distillation import Distillation, Teacher, agreement, divergence, pseudo_labelled, unlabelled
+from ftkit.techniques.distillation import (
+    Distillation,
+    Teacher,
+    agreement,
+    divergence,
+    pseudo_labelled,
+    unlabelled,
+)
 from ftkit.techniques.lora import LoRA
 from ftkit.techniques.stored_answers import Stored, input_keys
 from ftkit.techniques.student import student
@@ -28,7 +35,9 @@ ROWS, CLASSES = 16, 5
 
 
 def logits(seed: int, scale: float = 1.0) -> Tensor:
-    return scale * torch.randn(ROWS, CLASSES, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    return scale * torch.randn(
+        ROWS, CLASSES, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)
+    )
 
 
 def gradient(temperature: float, squared: bool = True) -> Tensor:
@@ -51,7 +60,12 @@ class Counting(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.reader, self.asked, self.labels, self.longest = load_base("mini").reader, 0, set[int](), list[int]()
+        self.reader, self.asked, self.labels, self.longest = (
+            load_base("mini").reader,
+            0,
+            set[int](),
+            list[int](),
+        )
         self.eval()
 
     def forward(self, batch: Batch) -> Tensor:
@@ -66,15 +80,25 @@ def says(texts: list[str]) -> Tensor:
     return torch.tensor([[len(text), len(text) % 4, 10.0] for text in texts])
 
 
-def learn(model: Adapted, task: Task, objective: Callable[..., Any], steps: int = 5, lr: float = 1e-2) -> list[Any]:
-    return list(train(model, task, steps=steps, lr=lr, size=6, objective=objective, readings=2, valid_rows=12))
+def learn(
+    model: Adapted, task: Task, objective: Callable[..., Any], steps: int = 5, lr: float = 1e-2
+) -> list[Any]:
+    return list(
+        train(
+            model, task, steps=steps, lr=lr, size=6, objective=objective, readings=2, valid_rows=12
+        )
+    )
 
 
 class TestDivergence:
     @pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0, 20.0])
-    def test_its_gradient_is_the_difference_of_the_probabilities_times_t(self, temperature: float) -> None:
+    def test_its_gradient_is_the_difference_of_the_probabilities_times_t(
+        self, temperature: float
+    ) -> None:
         p, q = (z.div(temperature).softmax(-1) for z in (logits(1), logits(0)))
-        torch.testing.assert_close(gradient(temperature), (q - p) * temperature / ROWS, atol=1e-14, rtol=1e-10)
+        torch.testing.assert_close(
+            gradient(temperature), (q - p) * temperature / ROWS, atol=1e-14, rtol=1e-10
+        )
 
     def test_with_t_squared_the_gradient_keeps_its_size(self) -> None:
         sizes = [gradient(t).norm().item() for t in (1, 2, 4, 8)]
@@ -93,18 +117,29 @@ class TestDivergence:
         assert same.item() == 0
         assert z.grad is not None and z.grad.abs().max() < 1e-15
 
-    def test_at_a_high_temperature_it_is_half_the_squared_difference_of_centred_logits(self) -> None:
+    def test_at_a_high_temperature_it_is_half_the_squared_difference_of_centred_logits(
+        self,
+    ) -> None:
         centred = [z - z.mean(-1, keepdim=True) for z in (logits(0), logits(1))]
         limit = (centred[0] - centred[1]).square().sum(-1).mean() / (2 * CLASSES)
-        assert divergence(logits(0) + 7.0, logits(1) - 2.0, 1e4).item() == pytest.approx(limit.item(), rel=1e-3)
+        assert divergence(logits(0) + 7.0, logits(1) - 2.0, 1e4).item() == pytest.approx(
+            limit.item(), rel=1e-3
+        )
         assert divergence(logits(0), logits(1), 1.0).item() != pytest.approx(limit.item(), rel=0.01)
 
     def test_the_teacher_is_the_one_that_weighs_the_classes(self) -> None:
-        sure, unsure = torch.tensor([[3.0, 0.0, 0.0]]).double(), torch.tensor([[0.5, 0.2, 0.0]]).double()
+        sure, unsure = (
+            torch.tensor([[3.0, 0.0, 0.0]]).double(),
+            torch.tensor([[0.5, 0.2, 0.0]]).double(),
+        )
         p, q = unsure.softmax(-1), sure.softmax(-1)
         by_hand = (p * (p / q).log()).sum().item()
-        assert divergence(student=sure, teacher=unsure, temperature=1.0).item() == pytest.approx(by_hand)
-        assert divergence(student=unsure, teacher=sure, temperature=1.0).item() != pytest.approx(by_hand, rel=0.1)
+        assert divergence(student=sure, teacher=unsure, temperature=1.0).item() == pytest.approx(
+            by_hand
+        )
+        assert divergence(student=unsure, teacher=sure, temperature=1.0).item() != pytest.approx(
+            by_hand, rel=0.1
+        )
 
     def test_the_mean_over_entries_would_be_smaller_by_the_number_of_classes(self) -> None:
         p, log_q = logits(1).div(2).softmax(-1), logits(0).div(2).log_softmax(-1)
@@ -153,14 +188,18 @@ class TestTeacher:
         model = Adapted(base, LoRA(2), HEAD)
         learn(model, task, supervised)
         said = Teacher(model).logits(task.train, "tiny")
-        torch.testing.assert_close(said, Teacher(model.merged()).logits(task.train, "tiny"), atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(
+            said, Teacher(model.merged()).logits(task.train, "tiny"), atol=1e-5, rtol=1e-4
+        )
         assert (said - Teacher(base).logits(task.train, "tiny")).abs().max() > 1e-2
         assert not said.requires_grad
 
     def test_each_head_has_answers_of_its_own(self) -> None:
         task = small_task()
         teacher = Teacher(net("bert", task, replace(task, name="other")))
-        assert not torch.equal(teacher.logits(task.train, "tiny"), teacher.logits(task.train, "other"))
+        assert not torch.equal(
+            teacher.logits(task.train, "tiny"), teacher.logits(task.train, "other")
+        )
 
     def test_what_it_said_stays_when_the_model_learns_on(self) -> None:
         model, task = Adapted(net("bert"), HEAD), small_task()
@@ -182,7 +221,10 @@ class TestTeacher:
     @pytest.mark.parametrize("weight", [0.3, 1.0])
     def test_distilling_leaves_it_as_it_was(self, weight: float, name: str) -> None:
         base, task = net(name), task_for(name)
-        before, flags = {k: v.clone() for k, v in base.state_dict().items()}, [p.requires_grad for p in base.parameters()]
+        before, flags = (
+            {k: v.clone() for k, v in base.state_dict().items()},
+            [p.requires_grad for p in base.parameters()],
+        )
         teacher = Teacher(base)
         learn(Adapted(student(base, (0,), seed=1)), task, Distillation(teacher, weight=weight))
         assert all(torch.equal(before[key], value) for key, value in base.state_dict().items())
@@ -192,11 +234,17 @@ class TestTeacher:
         assert not teacher.logits(task.train, task.name).requires_grad
 
     def test_a_model_in_training_mode_is_refused(self) -> None:
-        with pytest.raises(ValueError, match="a teacher must be in eval mode, got Dropout in training mode; call its eval"):
+        with pytest.raises(
+            ValueError,
+            match="a teacher must be in eval mode, got Dropout in training mode; call its eval",
+        ):
             Teacher(nn.Dropout())
 
     def test_it_says_what_answers(self) -> None:
-        assert repr(Distillation(Teacher(net("bert")), weight=0.9)) == "Distillation(teacher=Teacher(Net), temperature=4.0, weight=0.9)"
+        assert (
+            repr(Distillation(Teacher(net("bert")), weight=0.9))
+            == "Distillation(teacher=Teacher(Net), temperature=4.0, weight=0.9)"
+        )
 
 
 class TestStored:
@@ -207,9 +255,14 @@ class TestStored:
         base, task = net("bert"), small_task()
         there = Teacher(base)
         path = tmp_path / "teacher.safetensors"
-        save_file({"keys": input_keys(task.train), "logits": there.logits(task.train, "tiny")}, path)
+        save_file(
+            {"keys": input_keys(task.train), "logits": there.logits(task.train, "tiny")}, path
+        )
         here = Teacher(Stored(**load_file(path)))
-        runs = [learn(Adapted(student(base, (1,), seed=1)), small_task(), Distillation(teacher)) for teacher in (there, here)]
+        runs = [
+            learn(Adapted(student(base, (1,), seed=1)), small_task(), Distillation(teacher))
+            for teacher in (there, here)
+        ]
         assert runs[0] == runs[1]
 
     def test_it_knows_images(self) -> None:
@@ -217,7 +270,9 @@ class TestStored:
         said = torch.randn(30, 10)
         part = data.take(9, seed=4)
         rows = [data.train["image"][:].index(image) for image in part.train["image"]]
-        assert torch.equal(Teacher(Stored(input_keys(data.train), said)).logits(part.train, "digits"), said[rows])
+        assert torch.equal(
+            Teacher(Stored(input_keys(data.train), said)).logits(part.train, "digits"), said[rows]
+        )
 
     def test_a_part_of_a_split_is_known_in_any_order_and_under_any_label(self) -> None:
         task = lengths()
@@ -227,9 +282,14 @@ class TestStored:
 
     def test_a_row_that_was_not_stored_is_named(self) -> None:
         task, more = lengths(30), lengths(40)
-        assert self.store(task).knows(more.train).tolist() == [len(text.split()) <= 30 for text in more.train["text"]]
+        assert self.store(task).knows(more.train).tolist() == [
+            len(text.split()) <= 30 for text in more.train["text"]
+        ]
         first = next(i for i in range(40) if 1 + 7 * i % 40 > 30)
-        with pytest.raises(ValueError, match=f"every row must have a stored answer, got none for row {first}; select the rows that knows"):
+        with pytest.raises(
+            ValueError,
+            match=f"every row must have a stored answer, got none for row {first}; select the rows that knows",
+        ):
             self.store(task)(more.batch("train", torch.arange(40)))
 
     def test_the_same_rows_with_other_classes_are_not_known(self) -> None:
@@ -238,7 +298,10 @@ class TestStored:
         assert not self.store(task).knows(other).any()
 
     def test_a_key_for_each_row_is_asked_for(self) -> None:
-        with pytest.raises(ValueError, match="each row of logits must have a key, got 2 keys for 3 rows; store both of one split"):
+        with pytest.raises(
+            ValueError,
+            match="each row of logits must have a key, got 2 keys for 3 rows; store both of one split",
+        ):
             Stored(torch.arange(2), torch.zeros(3, 5))
 
 
@@ -251,16 +314,27 @@ class TestDistillation:
         base, task = net(name), task_for(name)
         models = [Adapted(base, LoRA(2, alpha=3.0), HEAD) for _ in range(2)]
         objectives = (supervised, Distillation(Teacher(absent), weight=0.0))
-        runs = [learn(model, task, objective, steps=12) for model, objective in zip(models, objectives, strict=True)]
+        runs = [
+            learn(model, task, objective, steps=12)
+            for model, objective in zip(models, objectives, strict=True)
+        ]
         assert runs[0] == runs[1]
-        assert all(torch.equal(a, b) for a, b in zip(models[0].parameters(), models[1].parameters(), strict=True))
+        assert all(
+            torch.equal(a, b)
+            for a, b in zip(models[0].parameters(), models[1].parameters(), strict=True)
+        )
 
     def test_weight_1_needs_no_label(self) -> None:
         base, teacher, task = net("bert"), Teacher(net("roberta")), small_task()
-        runs = [learn(Adapted(base, HEAD), data, Distillation(teacher, weight=1.0)) for data in (task, unlabelled(task))]
+        runs = [
+            learn(Adapted(base, HEAD), data, Distillation(teacher, weight=1.0))
+            for data in (task, unlabelled(task))
+        ]
         assert runs[0] == runs[1]
 
-    @pytest.mark.parametrize(("weight", "names"), [(0.0, {"labels"}), (0.01, {"labels", "teacher"}), (1.0, {"teacher"})])
+    @pytest.mark.parametrize(
+        ("weight", "names"), [(0.0, {"labels"}), (0.01, {"labels", "teacher"}), (1.0, {"teacher"})]
+    )
     def test_a_term_without_weight_is_left_out(self, weight: float, names: set[str]) -> None:
         base = net("bert")
         assert Distillation(Teacher(base), weight=weight)(base, batch_of("bert")).keys() == names
@@ -268,11 +342,17 @@ class TestDistillation:
     @pytest.mark.parametrize("weight", [0.25, 0.9])
     def test_the_loss_is_the_weighted_sum_of_both(self, weight: float) -> None:
         base, batch = net("bert"), batch_of("bert")
-        teacher = Teacher(lambda batch: 9.0 * F.one_hot(batch.rows % 2, 2).float())  # sure, so that the temperature matters
+        teacher = Teacher(
+            lambda batch: 9.0 * F.one_hot(batch.rows % 2, 2).float()
+        )  # sure, so that the temperature matters
         terms = Distillation(teacher, temperature=3.0, weight=weight)(base, batch)
         p, q = ((z / 3.0).softmax(-1) for z in (teacher(batch), base(batch)))
-        assert terms["labels"].item() == pytest.approx((1 - weight) * F.cross_entropy(base(batch), batch.labels).item(), rel=1e-5)
-        assert terms["teacher"].item() == pytest.approx(weight * 9.0 * (p * (p / q).log()).sum(-1).mean().item(), rel=1e-3)
+        assert terms["labels"].item() == pytest.approx(
+            (1 - weight) * F.cross_entropy(base(batch), batch.labels).item(), rel=1e-5
+        )
+        assert terms["teacher"].item() == pytest.approx(
+            weight * 9.0 * (p * (p / q).log()).sum(-1).mean().item(), rel=1e-3
+        )
 
     def test_a_label_weighs_the_same_in_a_batch_with_unlabelled_rows(self) -> None:
         base, batch = net("bert"), batch_of("bert")
@@ -280,10 +360,14 @@ class TestDistillation:
         loss = Distillation(Teacher(base), weight=0.5)(base, some)["labels"].item()
         each = F.cross_entropy(base(batch), torch.tensor([0, 1, 0, 0, 0, 0]), reduction="none")
         assert loss == pytest.approx(0.5 * (each[1] + each[4]).item() / 6, rel=1e-5)
-        none = Distillation(Teacher(base), weight=0.5)(base, replace(batch, labels=torch.full((6,), -1)))
+        none = Distillation(Teacher(base), weight=0.5)(
+            base, replace(batch, labels=torch.full((6,), -1))
+        )
         assert none["labels"].item() == 0
 
-    def test_a_student_with_a_frozen_body_learns_from_the_answers_and_not_from_its_own_features(self) -> None:
+    def test_a_student_with_a_frozen_body_learns_from_the_answers_and_not_from_its_own_features(
+        self,
+    ) -> None:
         base, task, teacher = net("bert"), small_task(), Teacher(net("roberta"))
         event = learn(Adapted(base, HEAD), task, Distillation(teacher, weight=1.0), steps=1)[0]
         batch = next(task.batches(6, torch.Generator().manual_seed(0)))
@@ -317,10 +401,18 @@ class TestDistillation:
     @pytest.mark.parametrize(
         ("temperature", "weight", "message"),
         [
-            (0.0, 0.5, "temperature must be above 0 and finite, got 0; 1 takes the probabilities as they are"),
+            (
+                0.0,
+                0.5,
+                "temperature must be above 0 and finite, got 0; 1 takes the probabilities as they are",
+            ),
             (-2.0, 0.5, "temperature must be above 0 and finite, got -2"),
             (float("inf"), 0.5, "temperature must be above 0 and finite, got inf"),
-            (4.0, -0.1, "weight must be from 0 to 1, got -0.1; 0 is the labels alone, 1 the teacher alone"),
+            (
+                4.0,
+                -0.1,
+                "weight must be from 0 to 1, got -0.1; 0 is the labels alone, 1 the teacher alone",
+            ),
             (4.0, 1.5, "weight must be from 0 to 1, got 1.5"),
         ],
     )
@@ -353,7 +445,10 @@ class TestData:
         task, teacher = small_task(), Teacher(Counting())
         assert unlabelled(task, keep=3).train is unlabelled(task, keep=3).train
         assert unlabelled(task, keep=3).train is not unlabelled(task, keep=4).train
-        assert pseudo_labelled(teacher, rows := lengths()).train is pseudo_labelled(teacher, rows).train
+        assert (
+            pseudo_labelled(teacher, rows := lengths()).train
+            is pseudo_labelled(teacher, rows).train
+        )
 
     def test_the_rows_that_keep_their_label_are_those_a_smaller_task_takes(self) -> None:
         task = lengths()
@@ -369,7 +464,9 @@ class TestData:
 
     @pytest.mark.parametrize("keep", [-1, 25])
     def test_more_labels_than_rows_are_refused(self, keep: int) -> None:
-        with pytest.raises(ValueError, match=f"keep must be from 0 to 24, the rows of train, got {keep}; it counts"):
+        with pytest.raises(
+            ValueError, match=f"keep must be from 0 to 24, the rows of train, got {keep}; it counts"
+        ):
             unlabelled(small_task(), keep)
 
 
@@ -383,13 +480,17 @@ class TestStudent:
             said = small(batch_of(name))
         assert said.shape == large(batch_of(name)).shape and said.isfinite().all()
         assert small.body.config.num_hidden_layers == 1
-        assert sum(p.numel() for p in small.parameters()) < sum(p.numel() for p in large.parameters())
+        assert sum(p.numel() for p in small.parameters()) < sum(
+            p.numel() for p in large.parameters()
+        )
 
     @pytest.mark.parametrize("name", NETS)
     def test_a_student_of_all_blocks_answers_as_its_teacher(self, name: str) -> None:
         large, batch = net(name), batch_of(name)
         with torch.no_grad():
-            assert torch.equal(student(large, range(large.body.config.num_hidden_layers))(batch), large(batch))
+            assert torch.equal(
+                student(large, range(large.body.config.num_hidden_layers))(batch), large(batch)
+            )
 
     @pytest.mark.parametrize("name", ["mini", "mini-vit"])
     def test_its_blocks_are_copies_of_the_named_ones(self, name: str) -> None:
@@ -407,7 +508,10 @@ class TestStudent:
     @pytest.mark.parametrize("seed", [None, 3])
     def test_it_shares_no_memory_with_its_teacher(self, name: str, seed: int | None) -> None:
         large = net(name)
-        memory = [{t.data_ptr() for t in (*model.parameters(), *model.buffers())} for model in (large, student(large, (0,), seed))]
+        memory = [
+            {t.data_ptr() for t in (*model.parameters(), *model.buffers())}
+            for model in (large, student(large, (0,), seed))
+        ]
         assert not memory[0] & memory[1]
 
     @pytest.mark.parametrize("name", NETS)
@@ -416,9 +520,20 @@ class TestStudent:
         before = large.body.config.to_dict()
         small = student(large, (1,))
         again = small.untrained(5)
-        assert {k: v.shape for k, v in again.state_dict().items()} == {k: v.shape for k, v in small.state_dict().items()}
+        assert {k: v.shape for k, v in again.state_dict().items()} == {
+            k: v.shape for k, v in small.state_dict().items()
+        }
         assert large.body.config.to_dict() == before
-        assert before["n_layer" if name == "gpt2" else "n_layers" if name == "distilbert" else "num_hidden_layers"] > 1
+        assert (
+            before[
+                "n_layer"
+                if name == "gpt2"
+                else "n_layers"
+                if name == "distilbert"
+                else "num_hidden_layers"
+            ]
+            > 1
+        )
 
     def test_a_seed_gives_the_same_architecture_that_knows_nothing(self) -> None:
         large = net("mini")
@@ -427,7 +542,9 @@ class TestStudent:
         assert torch.equal(drawn.state_dict()[name], again.state_dict()[name])
         for model in (other, copied):
             assert not torch.equal(drawn.state_dict()[name], model.state_dict()[name])
-        assert not torch.equal(drawn.state_dict()["heads.tiny.weight"], other.state_dict()["heads.tiny.weight"])
+        assert not torch.equal(
+            drawn.state_dict()["heads.tiny.weight"], other.state_dict()["heads.tiny.weight"]
+        )
         assert drawn.state_dict().keys() == copied.state_dict().keys()
 
     def test_it_draws_from_no_random_stream_but_its_own(self) -> None:
@@ -442,18 +559,29 @@ class TestStudent:
     def test_its_weights_have_the_type_of_the_teachers(self) -> None:
         large = net("bert").double()
         assert {p.dtype for p in student(large, (0, 1)).parameters()} == {torch.float64}
-        assert torch.equal(student(large, (0, 1)).body.state_dict()["embeddings.LayerNorm.bias"], large.body.embeddings.LayerNorm.bias)
+        assert torch.equal(
+            student(large, (0, 1)).body.state_dict()["embeddings.LayerNorm.bias"],
+            large.body.embeddings.LayerNorm.bias,
+        )
 
     @pytest.mark.parametrize("blocks", [(), (2, 0), (0, 0), (0, 3), (-1,)])
-    def test_blocks_that_are_not_there_or_not_in_order_are_refused(self, blocks: tuple[int, ...]) -> None:
+    def test_blocks_that_are_not_there_or_not_in_order_are_refused(
+        self, blocks: tuple[int, ...]
+    ) -> None:
         got = str(blocks).replace("(", r"\(").replace(")", r"\)")
-        with pytest.raises(ValueError, match=f"blocks must be some of 0 to 2, each once and rising, got {got}; name"):
+        with pytest.raises(
+            ValueError,
+            match=f"blocks must be some of 0 to 2, each once and rising, got {got}; name",
+        ):
             student(net("mini"), blocks)
 
     def test_a_body_that_is_not_one_stack_is_refused(self) -> None:
         odd = net("bert")
         odd.body.other = nn.ModuleList([nn.Linear(2, 2)])
-        with pytest.raises(ValueError, match=r"the body must be one stack of numbered blocks, got BertModel; use a base"):
+        with pytest.raises(
+            ValueError,
+            match=r"the body must be one stack of numbered blocks, got BertModel; use a base",
+        ):
             student(odd, (0,))
 
 
@@ -466,5 +594,8 @@ class TestAgreement:
         assert agreement(a, -a) == 0.0
 
     def test_other_rows_are_refused(self) -> None:
-        with pytest.raises(ValueError, match=r"the same rows with the same classes, got logits \(4, 2\) and \(3, 2\)"):
+        with pytest.raises(
+            ValueError,
+            match=r"the same rows with the same classes, got logits \(4, 2\) and \(3, 2\)",
+        ):
             agreement(torch.zeros(4, 2), torch.zeros(3, 2))

@@ -14,7 +14,14 @@ from ftkit.training.loop import frozen_features, train
 
 
 class TestLaws(SpaceLaws):
-    specimens = [Only("*"), Only("heads.*"), Only("body.*.weight, heads.*"), LastBlocks(0), LastBlocks(1), LastBlocks(2)]
+    specimens = [
+        Only("*"),
+        Only("heads.*"),
+        Only("body.*.weight, heads.*"),
+        LastBlocks(0),
+        LastBlocks(1),
+        LastBlocks(2),
+    ]
 
 
 def plain_fine_tuning(base: Net, steps: int, lr: float) -> list[float]:
@@ -71,7 +78,9 @@ def test_zero_blocks_is_nothing() -> None:
 
 @pytest.mark.parametrize("count", [-1, 3])
 def test_a_count_outside_the_network_is_refused(count: int) -> None:
-    with pytest.raises(ValueError, match=rf"count must be from 0 to 2, the number of blocks, got {count}"):
+    with pytest.raises(
+        ValueError, match=rf"count must be from 0 to 2, the number of blocks, got {count}"
+    ):
         LastBlocks(count).changes(net("bert"))
 
 
@@ -83,7 +92,9 @@ def test_a_body_without_blocks_is_refused() -> None:
 
 
 def test_a_pattern_that_fits_nothing_names_its_neighbours() -> None:
-    with pytest.raises(ValueError, match=r"no weight fits 'bodyy\.\*'; the nearest names are body\."):
+    with pytest.raises(
+        ValueError, match=r"no weight fits 'bodyy\.\*'; the nearest names are body\."
+    ):
         Only("bodyy.*").changes(net("bert"))
 
 
@@ -105,7 +116,11 @@ def test_no_block_is_the_head_alone_to_the_bit(name: str) -> None:
 def test_every_block_and_the_embeddings_are_full_fine_tuning_to_the_bit(name: str) -> None:
     base = net(name)
     every = LastBlocks(len(LastBlocks.blocks(base)))
-    embeddings = [key for key, _ in base.named_parameters() if key.startswith("body.") and key not in every.changes(base)]
+    embeddings = [
+        key
+        for key, _ in base.named_parameters()
+        if key.startswith("body.") and key not in every.changes(base)
+    ]
     assert embeddings
     assert losses(Adapted(base, Only(",".join(embeddings)), every, HEAD)) == losses(Adapted(base))
 
@@ -116,7 +131,9 @@ def test_frozen_blocks_do_not_move_by_a_bit_and_the_others_do(name: str) -> None
     model = Adapted(base, LastBlocks(1), HEAD)
     losses(model)
     before = dict(base.named_parameters())
-    moved = {key for key, now in model.merged().named_parameters() if not torch.equal(now, before[key])}
+    moved = {
+        key for key, now in model.merged().named_parameters() if not torch.equal(now, before[key])
+    }
     last = (LastBlocks.blocks(base)[-1], "heads.", "body.layernorm.")
     assert moved == {key for key in before if key.startswith(last)}
 
@@ -145,7 +162,9 @@ def test_a_share_of_0_is_the_base_and_of_1_what_was_fine_tuned(name: str) -> Non
     delta = model.delta()
     with torch.no_grad():
         assert torch.equal((0.0 * delta).on(base)(batch), base(batch))
-        torch.testing.assert_close((1.0 * delta).on(base)(batch), model(batch), atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(
+            (1.0 * delta).on(base)(batch), model(batch), atol=1e-5, rtol=1e-5
+        )
         assert not torch.allclose((0.5 * delta).on(base)(batch), model(batch), atol=1e-3)
 
 
@@ -155,7 +174,9 @@ def test_a_head_on_kept_features_answers_as_without_them(name: str) -> None:
     losses(probe)
     kept = frozen_features(probe.base, batch.data)[batch.rows]
     with torch.no_grad():
-        torch.testing.assert_close(probe(replace(batch, features=kept)), probe(batch), atol=1e-6, rtol=0)
+        torch.testing.assert_close(
+            probe(replace(batch, features=kept)), probe(batch), atol=1e-6, rtol=0
+        )
 
 
 def test_rates_fall_by_the_decay_from_the_last_block_to_the_embeddings() -> None:
@@ -176,7 +197,11 @@ def test_a_lower_rate_moves_a_lower_block_less() -> None:
     def moved(lr: Any) -> float:
         model = Adapted(base)
         losses(model, lr, steps=1)
-        return max(float(change.abs().max()) for name, change in model.delta().items() if ".layer.0." in name)
+        return max(
+            float(change.abs().max())
+            for name, change in model.delta().items()
+            if ".layer.0." in name
+        )
 
     # The first step of AdamW is as long as the rate.
     assert moved(discriminative(base, 1e-2, 10.0)) == pytest.approx(moved(1e-2) / 10, rel=0.01)
@@ -184,5 +209,7 @@ def test_a_lower_rate_moves_a_lower_block_less() -> None:
 
 @pytest.mark.parametrize("decay", [0.0, -2.6])
 def test_a_decay_that_is_not_above_0_is_refused(decay: float) -> None:
-    with pytest.raises(ValueError, match=f"decay must be above 0, got {decay:g}; 1 is one rate for all"):
+    with pytest.raises(
+        ValueError, match=f"decay must be above 0, got {decay:g}; 1 is one rate for all"
+    ):
         discriminative(net("bert"), 1e-3, decay)

@@ -28,18 +28,28 @@ def test_lora_in_weight_space_is_the_layer_of_the_paper() -> None:
     torch.testing.assert_close(F.linear(x, change(layer.weight), layer.bias), by_hand)
 
 
-@pytest.mark.parametrize(("rank", "alpha", "scale"), [(1, 16.0, 16.0), (8, 16.0, 2.0), (8, None, 2.0), (32, None, 2.0), (4, 2.0, 0.5)])
+@pytest.mark.parametrize(
+    ("rank", "alpha", "scale"),
+    [(1, 16.0, 16.0), (8, 16.0, 2.0), (8, None, 2.0), (32, None, 2.0), (4, 2.0, 0.5)],
+)
 def test_the_scale_is_alpha_over_rank(rank: int, alpha: float | None, scale: float) -> None:
     assert LoRA(rank, alpha).scale == scale
 
 
 def test_every_linear_layer_of_the_body_and_no_other_changes() -> None:
     base = net("bert")
-    linear = {f"{name}.weight" for name, layer in base.named_modules() if isinstance(layer, nn.Linear) and name.startswith("body.")}
+    linear = {
+        f"{name}.weight"
+        for name, layer in base.named_modules()
+        if isinstance(layer, nn.Linear) and name.startswith("body.")
+    }
     assert set(LoRA(2).changes(base)) == linear
 
 
-@pytest.mark.parametrize(("name", "layers"), [("gpt2", 2 * 4), ("distilbert", 2 * 6), ("roberta", 2 * 6), ("mini-vit", 3 * 6)])
+@pytest.mark.parametrize(
+    ("name", "layers"),
+    [("gpt2", 2 * 4), ("distilbert", 2 * 6), ("roberta", 2 * 6), ("mini-vit", 3 * 6)],
+)
 def test_all_linear_finds_all_of_them_in_other_bodies(name: str, layers: int) -> None:
     assert len(LoRA(2).changes(net(name))) == layers
 
@@ -48,7 +58,9 @@ def test_all_linear_finds_all_of_them_in_other_bodies(name: str, layers: int) ->
 def test_the_count_is_the_closed_form(rank: int) -> None:
     model = Adapted(net("bert"), LoRA(rank))
     assert len(model.trainable()) == 2 * 12
-    assert sum(p.numel() for p in model.parameters()) == 2 * (4 * rank * (16 + 16) + 2 * rank * (16 + 24))
+    assert sum(p.numel() for p in model.parameters()) == 2 * (
+        4 * rank * (16 + 16) + 2 * rank * (16 + 24)
+    )
 
 
 def test_a_starts_uniform_and_b_at_zero() -> None:
@@ -73,7 +85,10 @@ def test_the_rank_of_the_change_is_at_most_the_rank() -> None:
     model = Adapted(net("bert"), LoRA(rank=3), HEAD)
     learn(model, "bert", steps=6)
     delta = model.delta()
-    ranks = [torch.linalg.matrix_rank(delta[name], rtol=1e-4).item() for name in LoRA(rank=3).changes(model.base)]
+    ranks = [
+        torch.linalg.matrix_rank(delta[name], rtol=1e-4).item()
+        for name in LoRA(rank=3).changes(model.base)
+    ]
     assert max(ranks) <= 3
     assert max(ranks) > 1
 
@@ -83,7 +98,10 @@ def test_the_factors_are_not_unique_but_the_change_is() -> None:
     change = LowRank(Matrix(nn.Parameter(torch.zeros(6, 5, dtype=torch.float64)), False), 3, 2.0)
     nn.init.normal_(change.a)
     nn.init.normal_(change.b)
-    before, turn = change(torch.zeros(6, 5, dtype=torch.float64)), torch.randn(3, 3, dtype=torch.float64)
+    before, turn = (
+        change(torch.zeros(6, 5, dtype=torch.float64)),
+        torch.randn(3, 3, dtype=torch.float64),
+    )
     change.a.data, change.b.data = torch.linalg.inv(turn) @ change.a, change.b @ turn
     torch.testing.assert_close(change(torch.zeros(6, 5, dtype=torch.float64)), before)
 
@@ -97,12 +115,18 @@ def test_at_full_rank_any_change_can_be_written() -> None:
     torch.testing.assert_close(change(weight), wanted)
     fewer = LowRank(Matrix(nn.Parameter(weight), False), 4, 2.0)
     fewer.a.data, fewer.b.data = v[:4], u[:, :4] * s[:4] / 2.0
-    torch.testing.assert_close((fewer(weight) - wanted).norm(), s[4])  # the best of rank 4 lacks the smallest singular value
+    torch.testing.assert_close(
+        (fewer(weight) - wanted).norm(), s[4]
+    )  # the best of rank 4 lacks the smallest singular value
 
 
 def test_another_seed_is_another_start_and_other_spaces_do_not_matter() -> None:
     base, name = net("bert"), "body.encoder.layer.0.output.dense.weight"
-    alone, beside, other = (Adapted(base, LoRA(2), seed=1), Adapted(base, HEAD, LoRA(2), seed=1), Adapted(base, LoRA(2), seed=2))
+    alone, beside, other = (
+        Adapted(base, LoRA(2), seed=1),
+        Adapted(base, HEAD, LoRA(2), seed=1),
+        Adapted(base, LoRA(2), seed=2),
+    )
     assert torch.equal(alone.changes[name].a, beside.changes[name].a)
     assert not torch.equal(alone.changes[name].a, other.changes[name].a)
 
@@ -119,8 +143,14 @@ def test_only_the_targets_change() -> None:
         (lambda: LoRA(4.5), "rank must be a whole number, got 4.5"),  # type: ignore[arg-type]
         (lambda: LoRA(0), "rank must be at least 1, got 0; for no change at all, leave LoRA out"),
         (lambda: LoRA(4, alpha=0), "alpha must be above 0, got 0"),
-        (lambda: LoRA(4, where="*bias").changes(net("bert")), "must fit the weight of a linear layer, got '\\*bias'"),
-        (lambda: LoRA(4, where="*.querry.*").changes(net("bert")), "no weight fits '\\*\\.querry\\.\\*'; the nearest names are"),
+        (
+            lambda: LoRA(4, where="*bias").changes(net("bert")),
+            "must fit the weight of a linear layer, got '\\*bias'",
+        ),
+        (
+            lambda: LoRA(4, where="*.querry.*").changes(net("bert")),
+            "no weight fits '\\*\\.querry\\.\\*'; the nearest names are",
+        ),
     ],
 )
 def test_bad_values_are_refused(make: object, message: str) -> None:
@@ -139,7 +169,12 @@ class TestPEFT:
 
         base = net("mini")
         ours = Adapted(base, LoRA(rank=4, alpha=11.0), HEAD, seed=5)
-        config = LoraConfig(r=4, lora_alpha=11, target_modules=["query", "key", "value", "dense"], modules_to_save=["tiny"])
+        config = LoraConfig(
+            r=4,
+            lora_alpha=11,
+            target_modules=["query", "key", "value", "dense"],
+            modules_to_save=["tiny"],
+        )
         theirs = get_peft_model(deepcopy(base), config)
         for name, change in ours.changes.items():
             if isinstance(change, LowRank):
@@ -153,9 +188,13 @@ class TestPEFT:
         for name, change in ours.changes.items():
             if isinstance(change, LowRank):
                 nn.init.normal_(change.b, std=0.05)
-                theirs.get_submodule(f"base_model.model.{name.removesuffix('.weight')}").lora_B["default"].weight.data.copy_(change.b)
+                theirs.get_submodule(f"base_model.model.{name.removesuffix('.weight')}").lora_B[
+                    "default"
+                ].weight.data.copy_(change.b)
         with torch.no_grad():
-            torch.testing.assert_close(ours(batch_of("mini")), theirs(batch_of("mini")), atol=1e-5, rtol=0)
+            torch.testing.assert_close(
+                ours(batch_of("mini")), theirs(batch_of("mini")), atol=1e-5, rtol=0
+            )
 
     def test_the_first_20_training_losses_agree(self, pair: tuple[Adapted, nn.Module]) -> None:
         from ftkit.training.loop import HEAD_LR, schedule
@@ -166,7 +205,9 @@ class TestPEFT:
         rest = [p for n, p in theirs.named_parameters() if p.requires_grad and ".heads." not in n]
         optimizer = torch.optim.AdamW([{"params": rest}, {"params": head}], weight_decay=0.0)
         losses = []
-        for step, batch in zip(range(1, 21), small_task().batches(6, torch.Generator().manual_seed(0)), strict=False):
+        for step, batch in zip(
+            range(1, 21), small_task().batches(6, torch.Generator().manual_seed(0)), strict=False
+        ):
             for group, peak in zip(optimizer.param_groups, (5e-3, HEAD_LR), strict=True):
                 group["lr"] = peak * schedule(step, 20)
             loss = F.cross_entropy(theirs(batch), batch.labels)

@@ -48,7 +48,10 @@ def numbers(space: Any, name: str = "bert") -> int:
 
 def losses(space: Any, steps: int = 6, lr: float = 1e-2, **given: Any) -> list[float]:
     model = Adapted(net("bert"), space, HEAD, seed=2)
-    return [event.values["train/loss"] for event in train(model, small_task(), steps=steps, lr=lr, size=6, readings=0, **given)]
+    return [
+        event.values["train/loss"]
+        for event in train(model, small_task(), steps=steps, lr=lr, size=6, readings=0, **given)
+    ]
 
 
 @pytest.mark.parametrize("rank", [1, 5])
@@ -89,7 +92,9 @@ class TestLoRAPlus:
         assert moved[8.0] == pytest.approx(8 * moved[1.0], rel=1e-3)
 
     def test_a_keeps_its_own_rate(self) -> None:
-        before = Adapted(net("bert"), LoRAPlus(3, 7.0, 8.0), seed=2).changes[QUERY].a.detach().clone()
+        before = (
+            Adapted(net("bert"), LoRAPlus(3, 7.0, 8.0), seed=2).changes[QUERY].a.detach().clone()
+        )
         model = Adapted(net("bert"), LoRAPlus(3, 7.0, 8.0), HEAD, seed=2)
         list(train(model, small_task(), steps=2, lr=1e-3, size=6, readings=0))
         assert 0 < (model.changes[QUERY].a - before).abs().max() < 1.1e-3
@@ -104,7 +109,10 @@ class TestLoRAFA:
         assert [key for key in model.state_dict() if key.endswith(".a")] == []
 
     def test_a_is_drawn_by_the_space_and_not_by_the_run(self) -> None:
-        first, again, other = (Adapted(net("bert"), space, seed=s) for space, s in ((LoRAFA(2), 1), (LoRAFA(2), 2), (LoRAFA(2, seed=1), 1)))
+        first, again, other = (
+            Adapted(net("bert"), space, seed=s)
+            for space, s in ((LoRAFA(2), 1), (LoRAFA(2), 2), (LoRAFA(2, seed=1), 1))
+        )
         assert torch.equal(first.changes[QUERY].a, again.changes[QUERY].a)
         assert not torch.equal(first.changes[QUERY].a, other.changes[QUERY].a)
 
@@ -137,7 +145,9 @@ class TestDoRA:
         for part in change.parameters():
             nn.init.normal_(part)
         v = weight + 3.5 * change.b @ change.a
-        torch.testing.assert_close(change(weight), change.m[:, None] * v / v.norm(dim=1, keepdim=True))
+        torch.testing.assert_close(
+            change(weight), change.m[:, None] * v / v.norm(dim=1, keepdim=True)
+        )
 
     def test_m_is_the_length_of_every_row(self) -> None:
         model = Adapted(net("bert"), DoRA(2), HEAD)
@@ -153,7 +163,10 @@ class TestDoRA:
         torch.testing.assert_close(change.b.grad, 3.5 * (row[:, None] * pull) @ change.a.detach().T)
 
     def test_turning_alone_moves_no_length(self) -> None:
-        change, weight = Adapted(net("bert"), DoRA(2)).changes[QUERY], net("bert").get_parameter(QUERY).detach()
+        change, weight = (
+            Adapted(net("bert"), DoRA(2)).changes[QUERY],
+            net("bert").get_parameter(QUERY).detach(),
+        )
         nn.init.normal_(change.b)
         torch.testing.assert_close(change(weight).norm(dim=1), weight.norm(dim=1))
         assert not torch.allclose(change(weight), weight)
@@ -165,7 +178,9 @@ class TestPiSSA:
         change = Adapted(net("bert"), PiSSA(3, alpha=7.0)).changes[QUERY]
         values = torch.linalg.svdvals(weight)
         rest = weight - 7 / 3 * change.b.detach() @ change.a.detach()
-        torch.testing.assert_close(torch.linalg.svdvals(rest)[:5], values[3:8], atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(
+            torch.linalg.svdvals(rest)[:5], values[3:8], atol=1e-5, rtol=1e-4
+        )
 
     def test_both_factors_move_at_the_first_step(self) -> None:
         model = Adapted(net("bert"), PiSSA(2), HEAD)
@@ -187,7 +202,11 @@ class TestAdaLoRA:
 
     def test_it_is_the_papers_formula_either_way(self) -> None:
         torch.manual_seed(0)
-        change, weight, x = Adapted(net("bert"), AdaLoRA(3, 7.0)).changes[QUERY], torch.randn(16, 16), torch.randn(3, 16)
+        change, weight, x = (
+            Adapted(net("bert"), AdaLoRA(3, 7.0)).changes[QUERY],
+            torch.randn(16, 16),
+            torch.randn(3, 16),
+        )
         nn.init.normal_(change.l)
         by_hand = weight + 7 / 3 * change.p @ torch.diag(change.l) @ change.q
         torch.testing.assert_close(change(weight), by_hand)
@@ -200,8 +219,13 @@ class TestAdaLoRA:
         assert not change.importance().any(), "without a gradient nothing is known"
         change.linear(torch.randn(5, 16), torch.randn(16, 16), None).square().sum().backward()
         for i in range(3):
-            by_hand = sum((w * g).abs().mean() for w, g in ((change.p[:, i], change.p.grad[:, i]), (change.q[i], change.q.grad[i])))
-            torch.testing.assert_close(change.importance()[i], by_hand + (change.l[i] * change.l.grad[i]).abs())
+            by_hand = sum(
+                (w * g).abs().mean()
+                for w, g in ((change.p[:, i], change.p.grad[:, i]), (change.q[i], change.q.grad[i]))
+            )
+            torch.testing.assert_close(
+                change.importance()[i], by_hand + (change.l[i] * change.l.grad[i]).abs()
+            )
 
     @pytest.mark.parametrize("keep", [0, 7, 36])
     def test_at_the_end_of_a_run_so_many_directions_are_left(self, keep: int) -> None:
@@ -234,19 +258,30 @@ class TestAdaLoRA:
             assert first.l.item() == 1.0 and not any(change.l.any() for change in others)
 
     def test_pruning_is_refused_where_it_cannot_be(self) -> None:
-        with pytest.raises(ValueError, match="the model must have directions to prune, got Adapted.*; adapt with AdaLoRA first"):
+        with pytest.raises(
+            ValueError,
+            match="the model must have directions to prune, got Adapted.*; adapt with AdaLoRA first",
+        ):
             Pruning(Adapted(net("bert"), LoRA(2)), 1, 10)
-        with pytest.raises(ValueError, match="keep must be from 0 to 12, the directions there are, got 13"):
+        with pytest.raises(
+            ValueError, match="keep must be from 0 to 12, the directions there are, got 13"
+        ):
             Pruning(Adapted(net("bert"), AdaLoRA(1)), 13, 10)
 
 
 class TestVeRA:
     def test_it_is_the_papers_formula_either_way(self) -> None:
         torch.manual_seed(0)
-        change, weight, x = Adapted(net("bert"), VeRA(7)).changes[QUERY], torch.randn(16, 16), torch.randn(3, 16)
+        change, weight, x = (
+            Adapted(net("bert"), VeRA(7)).changes[QUERY],
+            torch.randn(16, 16),
+            torch.randn(3, 16),
+        )
         nn.init.normal_(change.b)
         nn.init.normal_(change.d)
-        by_hand = weight + torch.diag(change.b) @ change.shared_b @ torch.diag(change.d) @ change.shared_a
+        by_hand = (
+            weight + torch.diag(change.b) @ change.shared_b @ torch.diag(change.d) @ change.shared_a
+        )
         torch.testing.assert_close(change(weight), by_hand)
         torch.testing.assert_close(change.linear(x, weight, None), x @ by_hand.T)
 
@@ -262,12 +297,20 @@ class TestVeRA:
 class TestIA3:
     def test_keys_values_and_inner_features_change_and_nothing_else(self) -> None:
         layers = {f"body.encoder.layer.{i}." for i in (0, 1)}
-        parts = ("attention.self.key.weight", "attention.self.key.bias", "attention.self.value.weight", "attention.self.value.bias")
+        parts = (
+            "attention.self.key.weight",
+            "attention.self.key.bias",
+            "attention.self.value.weight",
+            "attention.self.value.bias",
+        )
         wanted = {layer + part for layer in layers for part in (*parts, "output.dense.weight")}
         assert set(IA3().changes(net("bert"))) == wanted
         assert numbers(IA3()) == 2 * (16 + 16 + 24)
 
-    @pytest.mark.parametrize(("name", "weights"), [("mini-vit", 3 * 5), ("distilbert", 2 * 5), ("roberta", 2 * 5), ("gpt2", 2)])
+    @pytest.mark.parametrize(
+        ("name", "weights"),
+        [("mini-vit", 3 * 5), ("distilbert", 2 * 5), ("roberta", 2 * 5), ("gpt2", 2)],
+    )
     def test_other_bodies_have_them_too(self, name: str, weights: int) -> None:
         assert len(IA3().changes(net(name))) == weights
 
@@ -284,16 +327,40 @@ class TestIA3:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        *[(lambda make=make: make(0), "rank must be at least 1, got 0; for no change at all, leave") for make in FAMILY if make is not IA3],
-        *[(lambda make=make: make(1.5), "rank must be a whole number, got 1.5") for make in FAMILY if make is not IA3],
-        *[(lambda make=make: make(2, -1.0), "alpha must be above 0, got -1") for make in FAMILY if make not in (IA3, VeRA)],
         *[
-            (lambda make=make: make(where="*bias").changes(net("bert")), f"{make.__name__}'s where must fit the weight of a linear layer")
+            (
+                lambda make=make: make(0),
+                "rank must be at least 1, got 0; for no change at all, leave",
+            )
+            for make in FAMILY
+            if make is not IA3
+        ],
+        *[
+            (lambda make=make: make(1.5), "rank must be a whole number, got 1.5")
+            for make in FAMILY
+            if make is not IA3
+        ],
+        *[
+            (lambda make=make: make(2, -1.0), "alpha must be above 0, got -1")
+            for make in FAMILY
+            if make not in (IA3, VeRA)
+        ],
+        *[
+            (
+                lambda make=make: make(where="*bias").changes(net("bert")),
+                f"{make.__name__}'s where must fit the weight of a linear layer",
+            )
             for make in FAMILY
         ],
         (lambda: LoRAPlus(ratio=0), "ratio must be above 0, got 0; 1 moves A and B at one rate"),
-        (lambda: PiSSA(17).changes(net("bert")), "rank must be at most min\\(in, out\\) of every matrix, got 17 for 'body.encoder"),
-        (lambda: IA3(where="*.query.*").changes(net("bert")), "IA3's where must fit keys, values or second feed-forward layers"),
+        (
+            lambda: PiSSA(17).changes(net("bert")),
+            "rank must be at most min\\(in, out\\) of every matrix, got 17 for 'body.encoder",
+        ),
+        (
+            lambda: IA3(where="*.query.*").changes(net("bert")),
+            "IA3's where must fit keys, values or second feed-forward layers",
+        ),
     ],
 )
 def test_bad_values_are_refused(make: Any, message: str) -> None:
@@ -325,7 +392,11 @@ class TestPEFT:
 
     @pytest.mark.parametrize(
         ("space", "more"),
-        [(DoRA(4, 11.0), {"use_dora": True}), (RsLoRA(4, 11.0), {"use_rslora": True}), (PiSSA(4, 11.0), {"init_lora_weights": "pissa"})],
+        [
+            (DoRA(4, 11.0), {"use_dora": True}),
+            (RsLoRA(4, 11.0), {"use_rslora": True}),
+            (PiSSA(4, 11.0), {"init_lora_weights": "pissa"}),
+        ],
         ids=repr,
     )
     def test_the_low_rank_ones(self, space: Any, more: dict[str, Any]) -> None:
@@ -333,13 +404,17 @@ class TestPEFT:
 
         base = net("mini")
         ours = Adapted(base, space)
-        theirs = self.theirs(LoraConfig(r=4, lora_alpha=11, target_modules=self.TARGETS, **more), base)
+        theirs = self.theirs(
+            LoraConfig(r=4, lora_alpha=11, target_modules=self.TARGETS, **more), base
+        )
         pairs = []
         for name, change in ours.changes.items():
             layer = self.layer(theirs, name)
             a, b = layer.lora_A["default"].weight, layer.lora_B["default"].weight
             if isinstance(space, PiSSA):
-                torch.testing.assert_close((b @ a).detach(), (change.b @ change.a).detach(), atol=1e-5, rtol=1e-4)
+                torch.testing.assert_close(
+                    (b @ a).detach(), (change.b @ change.a).detach(), atol=1e-5, rtol=1e-4
+                )
             else:
                 nn.init.normal_(change.b, std=0.05)
             a.data.copy_(change.a)
@@ -357,11 +432,18 @@ class TestPEFT:
 
         base = net("mini")
         ours = Adapted(base, AdaLoRA(4, 11.0))
-        theirs = self.theirs(AdaLoraConfig(init_r=4, target_r=2, lora_alpha=11, total_step=100, target_modules=self.TARGETS), base)
+        theirs = self.theirs(
+            AdaLoraConfig(
+                init_r=4, target_r=2, lora_alpha=11, total_step=100, target_modules=self.TARGETS
+            ),
+            base,
+        )
         pairs = []
         for name, change in ours.changes.items():
             layer = self.layer(theirs, name)
-            p, strengths, q = (getattr(layer, part)["default"] for part in ("lora_B", "lora_E", "lora_A"))
+            p, strengths, q = (
+                getattr(layer, part)["default"] for part in ("lora_B", "lora_E", "lora_A")
+            )
             nn.init.normal_(change.l, std=0.5)
             for own, other in ((change.p, p), (change.l, strengths), (change.q, q)):
                 other.data.copy_(own.view(other.shape))
@@ -377,20 +459,28 @@ class TestPEFT:
         pairs = []
         for name, change in ours.changes.items():
             layer = self.layer(theirs, name)
-            a, b = layer.lora_A["default"].weight.requires_grad_(False), layer.lora_B["default"].weight
+            a, b = (
+                layer.lora_A["default"].weight.requires_grad_(False),
+                layer.lora_B["default"].weight,
+            )
             nn.init.normal_(change.b, std=0.05)
             a.copy_(change.a)
             b.data.copy_(change.b)
             pairs.append((change.b, b))
         self.agree(ours, theirs, pairs)
-        assert not any(weight.requires_grad for name, weight in theirs.named_parameters() if "lora_A" in name)
+        assert not any(
+            weight.requires_grad for name, weight in theirs.named_parameters() if "lora_A" in name
+        )
 
     def test_vera(self) -> None:
         from peft import VeraConfig
 
         base = net("mini")
         ours = Adapted(base, VeRA(16))
-        theirs = self.theirs(VeraConfig(r=16, target_modules=self.TARGETS, projection_prng_key=0, d_initial=0.1), base)
+        theirs = self.theirs(
+            VeraConfig(r=16, target_modules=self.TARGETS, projection_prng_key=0, d_initial=0.1),
+            base,
+        )
         pairs = []
         for name, change in ours.changes.items():
             layer = self.layer(theirs, name)
@@ -408,8 +498,12 @@ class TestPEFT:
 
         base = net("mini")
         ours = Adapted(base, IA3())
-        inner = [f"body.encoder.layer.{i}.output.dense" for i in range(len(base.body.encoder.layer))]
-        theirs = self.theirs(IA3Config(target_modules=["key", "value", *inner], feedforward_modules=inner), base)
+        inner = [
+            f"body.encoder.layer.{i}.output.dense" for i in range(len(base.body.encoder.layer))
+        ]
+        theirs = self.theirs(
+            IA3Config(target_modules=["key", "value", *inner], feedforward_modules=inner), base
+        )
         pairs = []
         for name, change in ours.changes.items():
             if hasattr(change, "l"):
@@ -429,8 +523,15 @@ class TestPEFT:
         from peft.optimizers import create_loraplus_optimizer
 
         theirs = self.theirs(LoraConfig(r=4, target_modules=self.TARGETS), net("mini"))
-        groups = create_loraplus_optimizer(theirs, torch.optim.AdamW, lr=1e-3, loraplus_lr_ratio=16.0).param_groups
+        groups = create_loraplus_optimizer(
+            theirs, torch.optim.AdamW, lr=1e-3, loraplus_lr_ratio=16.0
+        ).param_groups
         rates = {tuple(p.shape): group["lr"] for group in groups for p in group["params"]}
-        change = Adapted(net("mini"), LoRAPlus(4)).changes["body.encoder.layer.0.attention.self.query.weight"]
+        change = Adapted(net("mini"), LoRAPlus(4)).changes[
+            "body.encoder.layer.0.attention.self.query.weight"
+        ]
         assert isinstance(change, LowRank)
-        assert (1e-3 * change.pace("a"), 1e-3 * change.pace("b")) == (rates[tuple(change.a.shape)], rates[tuple(change.b.shape)])
+        assert (1e-3 * change.pace("a"), 1e-3 * change.pace("b")) == (
+            rates[tuple(change.a.shape)],
+            rates[tuple(change.b.shape)],
+        )

@@ -18,7 +18,15 @@ from ftkit.tasks.task import Batch, Task, load_task, table
 from ftkit.techniques import task_balancing as balance
 from ftkit.techniques.freeze import LastBlocks, Only
 from ftkit.techniques.lora import LoRA
-from ftkit.techniques.task_balancing import GradNorm, PCGrad, Uncertainty, Weighted, losses, projected, rebalanced
+from ftkit.techniques.task_balancing import (
+    GradNorm,
+    PCGrad,
+    Uncertainty,
+    Weighted,
+    losses,
+    projected,
+    rebalanced,
+)
 from ftkit.techniques.task_mixing import WINDOW, Joint, Mixture, Together, cosines, proportional
 from ftkit.training.cost import measure
 from ftkit.training.loop import frozen_features, train
@@ -34,7 +42,11 @@ def tiny() -> Task:
 @lru_cache
 def third(name: str = "third") -> Task:
     """18 rows, three classes."""
-    rows = table([f"{SENTENCES[i % 5]} at {i}" for i in range(18)], [i % 3 for i in range(18)], ["a", "b", "c"])
+    rows = table(
+        [f"{SENTENCES[i % 5]} at {i}" for i in range(18)],
+        [i % 3 for i in range(18)],
+        ["a", "b", "c"],
+    )
     return Task(name, ("a", "b", "c"), rows, rows, rows)
 
 
@@ -49,7 +61,9 @@ def parity() -> Task:
 def contrary(of: Callable[[], Task] = tiny) -> Task:
     """The rows of a task with every label the other one."""
     task = of()
-    rows = table(task.train[task.kind][:], [1 - label for label in task.train["label"]], task.classes)
+    rows = table(
+        task.train[task.kind][:], [1 - label for label in task.train["label"]], task.classes
+    )
     return Task("contrary", task.classes, rows, rows, rows)
 
 
@@ -79,37 +93,53 @@ def run(adapted: Adapted, data: Any, objective: Any = supervised, **settings: An
     return list(train(adapted, data, objective=objective, **given))
 
 
-def gradients(adapted: Adapted, terms: dict[str, torch.Tensor], prefix: str = "body.") -> torch.Tensor:
+def gradients(
+    adapted: Adapted, terms: dict[str, torch.Tensor], prefix: str = "body."
+) -> torch.Tensor:
     """The gradient of the sum of `terms` at what trains of `prefix`, in one row."""
     weights = adapted.trainable(prefix)
-    found = torch.autograd.grad(sum(terms.values()), weights, materialize_grads=True, retain_graph=True)
+    found = torch.autograd.grad(
+        sum(terms.values()), weights, materialize_grads=True, retain_graph=True
+    )
     return torch.cat([gradient.flatten() for gradient in found])
 
 
 def each(adapted: Adapted, batch: Joint, prefix: str = "body.") -> list[torch.Tensor]:
     """Each task's own gradient."""
-    return [gradients(adapted, {part.task: supervised(adapted, part)["labels"]}, prefix) for part in batch]
+    return [
+        gradients(adapted, {part.task: supervised(adapted, part)["labels"]}, prefix)
+        for part in batch
+    ]
 
 
 class TestMixture:
     @pytest.mark.parametrize("spaces", [(HEAD,), (LORA, HEAD), (Only("*"),)], ids=repr)
     @pytest.mark.parametrize("share", [1.0, 0.3])
     @pytest.mark.parametrize("of", [tiny, parity])
-    def test_of_one_it_is_the_task(self, spaces: tuple[Any, ...], share: float, of: Callable[[], Task]) -> None:
+    def test_of_one_it_is_the_task(
+        self, spaces: tuple[Any, ...], share: float, of: Callable[[], Task]
+    ) -> None:
         models = [model(*spaces, tasks=(of(), contrary(of))) for _ in range(2)]
         assert run(models[0], Mixture((of(),), (share,)), seed=5) == run(models[1], of(), seed=5)
-        assert all(torch.equal(a, b) for a, b in zip(models[0].trainable(), models[1].trainable(), strict=True))
+        assert all(
+            torch.equal(a, b)
+            for a, b in zip(models[0].trainable(), models[1].trainable(), strict=True)
+        )
 
     def test_the_target_s_batches_come_as_they_do_alone(self) -> None:
         mixed = islice(Mixture((tiny(), third()), (1, 1)).batches(6, generator()), 60)
         mine = [batch.rows.tolist() for batch in mixed if batch.task == "tiny"]
         assert len(mine) > 12
-        assert mine == [batch.rows.tolist() for batch in islice(tiny().batches(6, generator()), len(mine))]
+        assert mine == [
+            batch.rows.tolist() for batch in islice(tiny().batches(6, generator()), len(mine))
+        ]
 
     @pytest.mark.parametrize("shares", [(1.0, 1.0, 2.0), (0.9, 0.05, 0.05)])
     def test_the_shares_are_met_in_the_long_run(self, shares: tuple[float, ...]) -> None:
         tasks, draws = (tiny(), third(), contrary()), 3000
-        names = [batch.task for batch in islice(Mixture(tasks, shares).batches(4, generator()), draws)]
+        names = [
+            batch.task for batch in islice(Mixture(tasks, shares).batches(4, generator()), draws)
+        ]
         for task, share in zip(tasks, shares, strict=True):
             p = share / sum(shares)
             assert abs(names.count(task.name) - draws * p) < 4 * math.sqrt(draws * p * (1 - p))
@@ -121,28 +151,45 @@ class TestMixture:
 
         assert drawn(1) == drawn(1)
         assert [task for task, _ in drawn(1)] != [task for task, _ in drawn(2)]
-        assert [rows for task, rows in drawn(1) if task == "third"][:3] != [rows for task, rows in drawn(2) if task == "third"][:3]
+        assert [rows for task, rows in drawn(1) if task == "third"][:3] != [
+            rows for task, rows in drawn(2) if task == "third"
+        ][:3]
 
     @pytest.mark.parametrize(("shares", "comes"), [((1, 0), {"tiny"}), ((0, 1), {"third"})])
-    def test_a_task_with_share_0_never_comes(self, shares: tuple[float, ...], comes: set[str]) -> None:
-        assert {batch.task for batch in islice(Mixture((tiny(), third()), shares).batches(4, generator()), 2000)} == comes
+    def test_a_task_with_share_0_never_comes(
+        self, shares: tuple[float, ...], comes: set[str]
+    ) -> None:
+        assert {
+            batch.task
+            for batch in islice(Mixture((tiny(), third()), shares).batches(4, generator()), 2000)
+        } == comes
 
     def test_a_task_and_its_copy_do_not_come_with_the_same_rows(self) -> None:
-        batches = islice(Mixture((tiny(), replace(tiny(), name="copy")), (1, 1)).batches(6, generator()), 20)
+        batches = islice(
+            Mixture((tiny(), replace(tiny(), name="copy")), (1, 1)).batches(6, generator()), 20
+        )
         rows: dict[str, list[Any]] = {"tiny": [], "copy": []}
         for batch in batches:
             rows[batch.task].append(batch.rows.tolist())
         assert rows["tiny"][:3] != rows["copy"][:3]
 
-    @pytest.mark.parametrize("data", [Mixture((third(), tiny()), (0, 1)), Together((third(), tiny()))], ids=["mixture", "together"])
+    @pytest.mark.parametrize(
+        "data",
+        [Mixture((third(), tiny()), (0, 1)), Together((third(), tiny()))],
+        ids=["mixture", "together"],
+    )
     def test_what_is_read_is_the_first_task_s(self, data: Any) -> None:
         assert data.split("valid") is third().valid
         assert torch.equal(data.labels("test"), third().labels("test"))
         assert data.batch("valid", torch.tensor([4, 2])).task == "third"
         assert data.batch("valid", torch.tensor([4, 2])).labels.tolist() == [1, 2]
 
-    @pytest.mark.parametrize(("exponent", "shares"), [(0, (0.5, 0.5)), (1, (0.8, 0.2)), (0.5, (2 / 3, 1 / 3))])
-    def test_shares_are_in_proportion_to_a_power_of_the_size(self, exponent: float, shares: tuple[float, ...]) -> None:
+    @pytest.mark.parametrize(
+        ("exponent", "shares"), [(0, (0.5, 0.5)), (1, (0.8, 0.2)), (0.5, (2 / 3, 1 / 3))]
+    )
+    def test_shares_are_in_proportion_to_a_power_of_the_size(
+        self, exponent: float, shares: tuple[float, ...]
+    ) -> None:
         tasks = [tiny(), tiny().take(6)]  # 24 rows and 6
         assert proportional(tasks, exponent) == pytest.approx(shares)
 
@@ -172,21 +219,31 @@ class TestTogether:
     def test_the_batches_are_those_of_a_mixture_and_the_target_s_come_in_their_order(self) -> None:
         pairs = list(islice(Together((tiny(), third())).batches(6, generator()), WINDOW))
         mixed = list(islice(Mixture((tiny(), third()), (1, 1)).batches(6, generator()), 4 * WINDOW))
-        drawn = [[batch.rows.tolist() for batch in mixed if batch.task == name][:WINDOW] for name in ("tiny", "third")]
+        drawn = [
+            [batch.rows.tolist() for batch in mixed if batch.task == name][:WINDOW]
+            for name in ("tiny", "third")
+        ]
         ours, others = ([batch.parts[i].rows.tolist() for batch in pairs] for i in (0, 1))
         assert ours == drawn[0] and others != drawn[1] and sorted(others) == sorted(drawn[1])
 
     def test_batches_that_stand_together_are_of_like_length(self) -> None:
         tasks = tiny(), third()
         pairs = list(islice(Together(tasks).batches(3, generator()), WINDOW))
-        longest = [[int(task.lengths[batch.parts[i].rows].max()) for batch in pairs] for i, task in enumerate(tasks)]
+        longest = [
+            [int(task.lengths[batch.parts[i].rows].max()) for batch in pairs]
+            for i, task in enumerate(tasks)
+        ]
         assert len(set(longest[0])) > 1
         for (one, beside), (two, other) in pairwise(sorted(zip(*longest, strict=True))):
             assert one == two or beside <= other
 
     @pytest.mark.parametrize("make", [lambda: Weighted(), lambda: PCGrad(3), lambda: GradNorm()])
-    @pytest.mark.parametrize("data", [Together((tiny(),)), Mixture((tiny(),), (2,))], ids=["together", "mixture"])
-    def test_one_task_is_the_task_whatever_the_objective(self, make: Callable[[], Any], data: Any) -> None:
+    @pytest.mark.parametrize(
+        "data", [Together((tiny(),)), Mixture((tiny(),), (2,))], ids=["together", "mixture"]
+    )
+    def test_one_task_is_the_task_whatever_the_objective(
+        self, make: Callable[[], Any], data: Any
+    ) -> None:
         assert run(model(LORA, HEAD), data, make()) == run(model(LORA, HEAD), tiny())
 
     def test_the_joint_data_holds_what_every_part_reads(self) -> None:
@@ -200,14 +257,24 @@ class TestTogether:
         assert batch.data.column_names == ["image"]
         assert len(batch.data) == 2 * len(digits().train)
 
-    @pytest.mark.parametrize("make", [lambda: Weighted(), lambda: Uncertainty([tiny(), third()]), lambda: PCGrad(), lambda: GradNorm()])
+    @pytest.mark.parametrize(
+        "make",
+        [
+            lambda: Weighted(),
+            lambda: Uncertainty([tiny(), third()]),
+            lambda: PCGrad(),
+            lambda: GradNorm(),
+        ],
+    )
     def test_a_frozen_body_answers_once_for_every_row(self, make: Callable[[], Any]) -> None:
         base, data = net("bert", tiny(), third()), Together((tiny(), third()))
         calls: list[int] = []
         base.body.register_forward_hook(lambda *_: calls.append(1))
         adapted = Adapted(base, HEAD)
         first = run(adapted, data, make(), steps=8)
-        assert len(calls) == 2  # one pass for the 42 rows of both, and one for those that are read on the way
+        assert (
+            len(calls) == 2
+        )  # one pass for the 42 rows of both, and one for those that are read on the way
         assert first == run(Adapted(base, HEAD), data, make(), steps=8)
         assert all(adapted.delta()[f"heads.{name}.weight"].any() for name in ("tiny", "third"))
 
@@ -219,7 +286,10 @@ class TestTogether:
             torch.testing.assert_close(losses(adapted, ready)[name], loss, atol=1e-6, rtol=1e-5)
 
     def test_without_an_objective_for_several_it_says_so(self) -> None:
-        with pytest.raises(ValueError, match="an objective for tiny, third together must be given, got one that asks for a single head"):
+        with pytest.raises(
+            ValueError,
+            match="an objective for tiny, third together must be given, got one that asks for a single head",
+        ):
             run(model(LORA, HEAD), Together((tiny(), third())))
 
 
@@ -231,13 +301,20 @@ class TestWeighted:
             terms = objective(adapted, batch)
             assert list(terms) == ["tiny", "third"]
             torch.testing.assert_close(list(terms.values()), plain)
-        torch.testing.assert_close(gradients(adapted, terms, ""), gradients(adapted, dict(zip("ab", plain, strict=True)), ""))
+        torch.testing.assert_close(
+            gradients(adapted, terms, ""),
+            gradients(adapted, dict(zip("ab", plain, strict=True)), ""),
+        )
 
     def test_the_body_reads_the_rows_of_all_tasks_in_one_pass(self) -> None:
         base = net("bert", tiny(), third())
         read: list[tuple[int, ...]] = []
-        base.body.register_forward_pre_hook(lambda _, __, given: read.append(tuple(given["input_ids"].shape)), with_kwargs=True)
-        short = Task("short", ("no", "yes"), *[table(["no", "so"] * 3, [0, 1] * 3, ["no", "yes"])] * 3)
+        base.body.register_forward_pre_hook(
+            lambda _, __, given: read.append(tuple(given["input_ids"].shape)), with_kwargs=True
+        )
+        short = Task(
+            "short", ("no", "yes"), *[table(["no", "so"] * 3, [0, 1] * 3, ["no", "yes"])] * 3
+        )
         adapted, batch = Adapted(net("bert", tiny(), short)), joint(tiny(), short)
         wide = Adapted(base)
         Weighted()(wide, joint())
@@ -250,7 +327,9 @@ class TestWeighted:
     def test_images_of_all_tasks_are_read_in_one_pass(self) -> None:
         copy = replace(digits(), name="copy")
         adapted = Adapted(net("mini-vit", digits(), copy))
-        batch = Joint((digits().batch("train", torch.arange(6)), copy.batch("train", torch.arange(6, 12))))
+        batch = Joint(
+            (digits().batch("train", torch.arange(6)), copy.batch("train", torch.arange(6, 12)))
+        )
         own = {part.task: supervised(adapted, part)["labels"] for part in batch}
         torch.testing.assert_close(Weighted()(adapted, batch), own)
 
@@ -263,13 +342,17 @@ class TestWeighted:
         torch.testing.assert_close(gradients(adapted, {"tiny": terms["tiny"]}, ""), own[0])
 
     def test_adam_hides_a_scale_of_all_losses_but_not_of_one(self) -> None:
-        plain, scaled, tilted = (adam_s_end(*weights) for weights in ((1.0, 1.0), (4.0, 4.0), (4.0, 1.0)))
+        plain, scaled, tilted = (
+            adam_s_end(*weights) for weights in ((1.0, 1.0), (4.0, 4.0), (4.0, 1.0))
+        )
         torch.testing.assert_close(scaled, plain, rtol=0, atol=1e-5)
         assert (tilted - plain).norm() > 0.1 * plain.norm()
 
     @pytest.mark.parametrize("objective", [supervised, Weighted(), PCGrad(), GradNorm()])
     @pytest.mark.parametrize("of", [tiny, parity])
-    def test_the_head_of_one_task_has_no_gradient_on_a_batch_of_another(self, objective: Any, of: Callable[[], Task]) -> None:
+    def test_the_head_of_one_task_has_no_gradient_on_a_batch_of_another(
+        self, objective: Any, of: Callable[[], Task]
+    ) -> None:
         adapted = model(LORA, HEAD, tasks=(of(), contrary(of)))
         sum(objective(adapted, contrary(of).batch("train", torch.arange(6))).values()).backward()
         assert [p.grad for p in adapted.trainable(f"heads.{of().name}")] == [None, None]
@@ -281,12 +364,20 @@ class TestUncertainty:
         adapted, batch = model(Only("*")), joint()
         objective = Uncertainty([tiny(), third()])
         assert objective.weights == {"tiny": 1.0, "third": 1.0}
-        assert [t.item() for t in objective(adapted, batch).values()] == [t.item() for t in Weighted()(adapted, batch).values()]
-        assert torch.equal(gradients(adapted, objective(adapted, batch)), gradients(adapted, Weighted()(adapted, batch)))
+        assert [t.item() for t in objective(adapted, batch).values()] == [
+            t.item() for t in Weighted()(adapted, batch).values()
+        ]
+        assert torch.equal(
+            gradients(adapted, objective(adapted, batch)),
+            gradients(adapted, Weighted()(adapted, batch)),
+        )
 
     @pytest.mark.parametrize("margin", [-1.0, 0.0, 3.0])
     def test_at_its_best_the_weighted_loss_is_a_half(self, margin: float) -> None:
-        objective, batch = Uncertainty([tiny()]), replace(tiny().batch("train", torch.tensor([0])), labels=torch.tensor([0]))
+        objective, batch = (
+            Uncertainty([tiny()]),
+            replace(tiny().batch("train", torch.tensor([0])), labels=torch.tensor([0])),
+        )
 
         def constant(_: Batch) -> torch.Tensor:
             return torch.tensor([[margin, 0.0]])
@@ -303,28 +394,44 @@ class TestUncertainty:
 
     def test_each_s_moves_at_the_rate_of_the_heads(self) -> None:
         objective = Uncertainty([tiny(), third()])
-        run(model(LORA, HEAD), Together((tiny(), third())), objective, steps=1, lr=0.0, head_lr=0.02)
-        assert objective.s.tolist() == pytest.approx([0.02, 0.02], rel=1e-3)  # Adam's first step; both losses are above a half
+        run(
+            model(LORA, HEAD), Together((tiny(), third())), objective, steps=1, lr=0.0, head_lr=0.02
+        )
+        assert objective.s.tolist() == pytest.approx(
+            [0.02, 0.02], rel=1e-3
+        )  # Adam's first step; both losses are above a half
 
     def test_each_s_has_its_own_task_s_gradient(self) -> None:
         adapted, batch, objective = model(HEAD), joint(), Uncertainty([third(), tiny()])
         sum(objective(adapted, batch).values()).backward()
         plain = losses(adapted, batch)
-        assert objective.s.grad.tolist() == pytest.approx([0.5 - plain["third"].item(), 0.5 - plain["tiny"].item()])
+        assert objective.s.grad.tolist() == pytest.approx(
+            [0.5 - plain["third"].item(), 0.5 - plain["tiny"].item()]
+        )
 
     def test_it_is_clipped_with_the_rest(self) -> None:
-        base, data, objective = net("bert", tiny(), third()), Together((tiny(), third())), Uncertainty([tiny(), third()])
+        base, data, objective = (
+            net("bert", tiny(), third()),
+            Together((tiny(), third())),
+            Uncertainty([tiny(), third()]),
+        )
         with torch.no_grad():
             base.heads["third"].weight.mul_(20)  # so that there is something to clip
         plain = run(Adapted(base, Only("*")), data, Weighted(), steps=1, readings=0)[0].values
-        norm = run(Adapted(base, Only("*")), data, objective, steps=1, readings=0)[0].values["train/grad_norm"]
+        norm = run(Adapted(base, Only("*")), data, objective, steps=1, readings=0)[0].values[
+            "train/grad_norm"
+        ]
         slopes = [0.5 - plain["train/tiny"], 0.5 - plain["train/third"]]
         assert norm == pytest.approx(math.hypot(plain["train/grad_norm"], *slopes), rel=1e-5)
         assert norm > 1.1
-        assert objective.s.grad.tolist() == pytest.approx([slope / norm for slope in slopes], rel=1e-4)
+        assert objective.s.grad.tolist() == pytest.approx(
+            [slope / norm for slope in slopes], rel=1e-4
+        )
 
     def test_it_cannot_train_alone(self) -> None:
-        with pytest.raises(ValueError, match="something must be able to move, got spaces without a single number"):
+        with pytest.raises(
+            ValueError, match="something must be able to move, got spaces without a single number"
+        ):
             run(model(LastBlocks(0)), Together((tiny(), third())), Uncertainty([tiny(), third()]))
 
 
@@ -332,11 +439,19 @@ class TestSteered:
     """What PCGrad and GradNorm share: values are plain losses, and only the body's gradient is another."""
 
     @pytest.mark.parametrize("spaces", [(Only("*"),), (LORA, HEAD)], ids=repr)
-    @pytest.mark.parametrize("make", [PCGrad, lambda: started(GradNorm(), contrary=0.25, tiny=1.75)], ids=["PCGrad", "GradNorm"])
-    def test_heads_keep_their_gradients_and_losses_their_values(self, make: Callable[[], Any], spaces: Any) -> None:
+    @pytest.mark.parametrize(
+        "make",
+        [PCGrad, lambda: started(GradNorm(), contrary=0.25, tiny=1.75)],
+        ids=["PCGrad", "GradNorm"],
+    )
+    def test_heads_keep_their_gradients_and_losses_their_values(
+        self, make: Callable[[], Any], spaces: Any
+    ) -> None:
         adapted, batch = alike(*spaces, other=contrary()), joint(tiny(), contrary())
         terms, plain = make()(adapted, batch), Weighted()(adapted, batch)
-        assert {task: term.item() for task, term in terms.items()} == {task: term.item() for task, term in plain.items()}
+        assert {task: term.item() for task, term in terms.items()} == {
+            task: term.item() for task, term in plain.items()
+        }
         assert torch.equal(gradients(adapted, terms, "heads."), gradients(adapted, plain, "heads."))
         body = gradients(adapted, plain)
         assert (gradients(adapted, terms) - body).norm() > 0.1 * body.norm()
@@ -347,17 +462,26 @@ class TestSteered:
             for head in base.heads.values():
                 head.bias.add_(torch.arange(len(head.bias)) - 300.0)
         adapted = Adapted(base, Only("*"))
-        assert [t.item() for t in PCGrad()(adapted, batch).values()] == [t.item() for t in losses(adapted, batch).values()]
+        assert [t.item() for t in PCGrad()(adapted, batch).values()] == [
+            t.item() for t in losses(adapted, batch).values()
+        ]
 
     def test_it_costs_no_more_than_the_plain_sum(self) -> None:
         adapted, batch = model(LORA, HEAD), joint()
-        plain, steered = (measure(adapted, batch, objective, repeats=1).flops for objective in (Weighted(), PCGrad()))
-        assert 0.9 * plain < steered < 1.1 * plain  # one pass for both tasks is padded a little more than two
+        plain, steered = (
+            measure(adapted, batch, objective, repeats=1).flops
+            for objective in (Weighted(), PCGrad())
+        )
+        assert (
+            0.9 * plain < steered < 1.1 * plain
+        )  # one pass for both tasks is padded a little more than two
 
     @pytest.mark.parametrize("make", [PCGrad, GradNorm])
     def test_the_same_seed_is_the_same_run(self, make: Callable[[], Any]) -> None:
         data = Together((tiny(), third(), contrary()))
-        first, second = (run(model(LORA, HEAD, tasks=data.tasks), data, make(), seed=3) for _ in range(2))
+        first, second = (
+            run(model(LORA, HEAD, tasks=data.tasks), data, make(), seed=3) for _ in range(2)
+        )
         assert first == second
 
 
@@ -387,7 +511,10 @@ class TestPCGrad:
         assert torch.equal(projected(g, [[3, 2, 1, 0]] * 4), g)
         copy = replace(tiny(), name="copy")
         adapted, batch = alike(Only("*"), other=copy), joint(tiny(), copy)
-        torch.testing.assert_close(gradients(adapted, PCGrad()(adapted, batch), ""), gradients(adapted, Weighted()(adapted, batch), ""))
+        torch.testing.assert_close(
+            gradients(adapted, PCGrad()(adapted, batch), ""),
+            gradients(adapted, Weighted()(adapted, batch), ""),
+        )
 
     def test_two_opposite_gradients_leave_nothing(self) -> None:
         torch.manual_seed(0)
@@ -410,7 +537,9 @@ class TestPCGrad:
         assert projected(g, [[1, 2], [], []])[0].tolist() == [0.5, 0.0]
         assert projected(g, [[2, 1], [], []])[0].tolist() == [0.5, 0.5]
 
-    def test_the_order_is_fresh_at_each_step_and_the_same_for_the_same_step(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_order_is_fresh_at_each_step_and_the_same_for_the_same_step(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         seen: list[Any] = []
         monkeypatch.setattr(balance, "projected", lambda g, orders: seen.append(orders) or g)
         tasks = (tiny(), third(), contrary())
@@ -424,7 +553,9 @@ class TestPCGrad:
         assert seen[10] == seen[0]
         assert seen[11] != seen[0]
 
-    @pytest.mark.parametrize("objective", [PCGrad(), PCGrad(seed=4), Weighted(), Weighted({"tiny": 0.5, "third": 2.0})])
+    @pytest.mark.parametrize(
+        "objective", [PCGrad(), PCGrad(seed=4), Weighted(), Weighted({"tiny": 0.5, "third": 2.0})]
+    )
     def test_the_repr_rebuilds_it(self, objective: Any) -> None:
         assert eval(repr(objective), {"PCGrad": PCGrad, "Weighted": Weighted}) == objective
 
@@ -440,12 +571,18 @@ class TestGradNorm:
 
     @pytest.mark.parametrize("alpha", [0.5, 1.5, 3.0])
     def test_the_slower_task_is_favoured(self, alpha: float) -> None:
-        fast, middle, slow = rebalanced(torch.ones(3), torch.ones(3), torch.tensor([0.2, 0.61, 1.0]), alpha, lr=0.1).tolist()
+        fast, middle, slow = rebalanced(
+            torch.ones(3), torch.ones(3), torch.tensor([0.2, 0.61, 1.0]), alpha, lr=0.1
+        ).tolist()
         assert fast < 1 < slow
         assert fast <= middle <= slow
 
     def test_weights_settle_where_norms_are_in_proportion_to_the_rates(self) -> None:
-        norms, ratios, weights = torch.tensor([1.0, 4.0, 0.5]), torch.tensor([0.5, 1.0, 0.75]), torch.ones(3)
+        norms, ratios, weights = (
+            torch.tensor([1.0, 4.0, 0.5]),
+            torch.tensor([0.5, 1.0, 0.75]),
+            torch.ones(3),
+        )
         for alpha in (0.0, 1.0):
             for _ in range(3000):
                 weights = rebalanced(weights, norms, ratios, alpha, lr=0.002)
@@ -453,37 +590,61 @@ class TestGradNorm:
             torch.testing.assert_close(sizes / sizes.mean(), aims / aims.mean(), rtol=0.15, atol=0)
 
     def test_the_scale_of_all_losses_does_not_matter_to_the_weights(self) -> None:
-        weights, norms, ratios = torch.tensor([0.5, 1.5]), torch.tensor([1.0, 3.0]), torch.tensor([0.5, 0.75])
-        torch.testing.assert_close(rebalanced(weights, 8 * norms, ratios, 1.5, 0.1), rebalanced(weights, norms, ratios, 1.5, 0.1))
+        weights, norms, ratios = (
+            torch.tensor([0.5, 1.5]),
+            torch.tensor([1.0, 3.0]),
+            torch.tensor([0.5, 0.75]),
+        )
+        torch.testing.assert_close(
+            rebalanced(weights, 8 * norms, ratios, 1.5, 0.1),
+            rebalanced(weights, norms, ratios, 1.5, 0.1),
+        )
 
     def test_no_weight_reaches_0(self) -> None:
         weights = torch.ones(2)
         for _ in range(50):
-            weights = rebalanced(weights, torch.tensor([1e4, 1.0]), torch.tensor([1e-3, 1.0]), 1.5, lr=1.0)
+            weights = rebalanced(
+                weights, torch.tensor([1e4, 1.0]), torch.tensor([1e-3, 1.0]), 1.5, lr=1.0
+            )
             assert weights.min() > 0
             assert weights.isfinite().all()
 
-    def test_a_step_weighs_the_gradients_of_the_body_and_then_the_weights_move(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_step_weighs_the_gradients_of_the_body_and_then_the_weights_move(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         seen: list[Any] = []
-        monkeypatch.setattr(balance, "rebalanced", lambda *given: seen.append(given) or rebalanced(*given))
+        monkeypatch.setattr(
+            balance, "rebalanced", lambda *given: seen.append(given) or rebalanced(*given)
+        )
         adapted, batch, objective = model(LORA, HEAD), joint(), GradNorm(alpha=1.0, lr=0.3)
         first, own = losses(adapted, batch), each(adapted, batch)
         torch.testing.assert_close(gradients(adapted, objective(adapted, batch)), own[0] + own[1])
-        weights = rebalanced(torch.ones(2), torch.stack([g.norm() for g in own]), torch.ones(2), 1.0, 0.3)
+        weights = rebalanced(
+            torch.ones(2), torch.stack([g.norm() for g in own]), torch.ones(2), 1.0, 0.3
+        )
         assert list(objective.weights.values()) == pytest.approx(weights.tolist())
         run(adapted, tiny(), steps=30, lr=0.03, readings=0)
-        ratios = torch.stack([losses(adapted, batch)[name] / first[name] for name in first]).detach()
+        ratios = torch.stack(
+            [losses(adapted, batch)[name] / first[name] for name in first]
+        ).detach()
         assert abs(ratios[0] - ratios[1]) > 0.02
         own = each(adapted, batch)
-        torch.testing.assert_close(gradients(adapted, objective(adapted, batch)), weights[0] * own[0] + weights[1] * own[1])
-        for got, expected in zip(seen[1], (weights, torch.stack([g.norm() for g in own]), ratios, 1.0, 0.3), strict=True):
+        torch.testing.assert_close(
+            gradients(adapted, objective(adapted, batch)), weights[0] * own[0] + weights[1] * own[1]
+        )
+        for got, expected in zip(
+            seen[1], (weights, torch.stack([g.norm() for g in own]), ratios, 1.0, 0.3), strict=True
+        ):
             torch.testing.assert_close(got, expected)
         assert list(objective.weights.values()) == pytest.approx(rebalanced(*seen[1]).tolist())
 
     def test_without_a_rate_it_is_the_plain_sum(self) -> None:
         adapted, batch, objective = model(Only("*")), joint(), GradNorm(lr=0.0)
         for _ in range(2):
-            torch.testing.assert_close(gradients(adapted, objective(adapted, batch)), gradients(adapted, Weighted()(adapted, batch)))
+            torch.testing.assert_close(
+                gradients(adapted, objective(adapted, batch)),
+                gradients(adapted, Weighted()(adapted, batch)),
+            )
         assert objective.weights == {"tiny": 1.0, "third": 1.0}
 
     def test_where_the_body_is_frozen_the_weights_stay(self) -> None:
@@ -492,7 +653,9 @@ class TestGradNorm:
         assert objective.weights == {"tiny": 1.0, "third": 1.0}
 
     def test_beside_a_task_with_nothing_to_learn_the_weights_still_move(self) -> None:
-        single = Task("single", ("one",), *[table(tiny().train["text"][:], [0] * 24, ["one"])] * 3)  # its loss is 0 from the start
+        single = Task(
+            "single", ("one",), *[table(tiny().train["text"][:], [0] * 24, ["one"])] * 3
+        )  # its loss is 0 from the start
         objective, data = GradNorm(), Together((tiny(), single))
         run(model(LORA, HEAD, tasks=data.tasks), data, objective)
         assert objective.weights["tiny"] > 1.01
@@ -503,10 +666,17 @@ class TestCosines:
         adapted, batch = model(LORA, HEAD), joint()
         own = each(adapted, batch)
         whole = cosines(adapted, batch, lambda name: "body")
-        assert whole == {"body": pytest.approx(torch.cosine_similarity(*own, dim=0).item(), abs=1e-5)}
+        assert whole == {
+            "body": pytest.approx(torch.cosine_similarity(*own, dim=0).item(), abs=1e-5)
+        }
         name = "body.encoder.layer.1.output.dense.weight"
-        of_weight = [gradients(adapted, {part.task: supervised(adapted, part)["labels"]}, name) for part in batch]
-        assert cosines(adapted, batch, str)[name] == pytest.approx(torch.cosine_similarity(*of_weight, dim=0).item(), abs=1e-5)
+        of_weight = [
+            gradients(adapted, {part.task: supervised(adapted, part)["labels"]}, name)
+            for part in batch
+        ]
+        assert cosines(adapted, batch, str)[name] == pytest.approx(
+            torch.cosine_similarity(*of_weight, dim=0).item(), abs=1e-5
+        )
         assert list(cosines(adapted, batch, str)) == list(LORA.changes(adapted.base))
 
     def test_there_is_one_for_each_block_and_for_the_embeddings(self) -> None:
@@ -514,11 +684,17 @@ class TestCosines:
         found = cosines(adapted, batch)
         assert list(found) == ["body.embeddings", "body.encoder.layer.0", "body.encoder.layer.1"]
         of_block = each(adapted, batch, "body.encoder.layer.1.")
-        assert found["body.encoder.layer.1"] == pytest.approx(torch.cosine_similarity(*of_block, dim=0).item(), abs=1e-5)
+        assert found["body.encoder.layer.1"] == pytest.approx(
+            torch.cosine_similarity(*of_block, dim=0).item(), abs=1e-5
+        )
 
     @pytest.mark.parametrize(("labels", "cosine"), [(lambda y: y, 1.0), (lambda y: 1 - y, -1.0)])
-    def test_the_same_labels_agree_and_contrary_ones_do_not(self, labels: Callable[..., Any], cosine: float) -> None:
-        batch = tiny().batch("train", torch.tensor([0]))  # of one row, whose gradient has one direction for either label
+    def test_the_same_labels_agree_and_contrary_ones_do_not(
+        self, labels: Callable[..., Any], cosine: float
+    ) -> None:
+        batch = tiny().batch(
+            "train", torch.tensor([0])
+        )  # of one row, whose gradient has one direction for either label
         other = replace(batch, labels=labels(batch.labels), task="contrary")
         found = cosines(alike(Only("*"), other=contrary()), Joint((batch, other)))
         assert list(found.values()) == pytest.approx([cosine] * 3, abs=1e-4)
@@ -538,31 +714,70 @@ class TestCosines:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Mixture((), ()), "tasks must name at least one task, got none; the first is the target"),
+        (
+            lambda: Mixture((), ()),
+            "tasks must name at least one task, got none; the first is the target",
+        ),
         (lambda: Together(()), "tasks must name at least one task, got none"),
-        (lambda: Mixture((tiny(), small_task()), (1, 1)), "task names must differ, got tiny, tiny; rename one with dataclasses.replace"),
+        (
+            lambda: Mixture((tiny(), small_task()), (1, 1)),
+            "task names must differ, got tiny, tiny; rename one with dataclasses.replace",
+        ),
         (lambda: Together((tiny(), small_task())), "task names must differ, got tiny, tiny"),
-        (lambda: Mixture((tiny(), third()), (1,)), "there must be one share for each task, got 1 for 2"),
-        (lambda: Mixture((tiny(), third()), (1, -0.5)), r"every share must be at least 0 and finite, got \(1, -0.5\)"),
-        (lambda: Mixture((tiny(), third()), (1, math.nan)), r"every share must be at least 0 and finite, got \(1, nan\)"),
-        (lambda: Mixture((tiny(), third()), (1, math.inf)), r"every share must be at least 0 and finite, got \(1, inf\)"),
-        (lambda: Mixture((tiny(), third()), (0, 0)), r"the shares must not all be 0, got \(0, 0\); give one task a share above 0"),
-        (lambda: proportional([tiny()], 1.5), r"exponent must be from 0 \(all alike\) to 1 \(by size\), got 1.5; write other shares out"),
+        (
+            lambda: Mixture((tiny(), third()), (1,)),
+            "there must be one share for each task, got 1 for 2",
+        ),
+        (
+            lambda: Mixture((tiny(), third()), (1, -0.5)),
+            r"every share must be at least 0 and finite, got \(1, -0.5\)",
+        ),
+        (
+            lambda: Mixture((tiny(), third()), (1, math.nan)),
+            r"every share must be at least 0 and finite, got \(1, nan\)",
+        ),
+        (
+            lambda: Mixture((tiny(), third()), (1, math.inf)),
+            r"every share must be at least 0 and finite, got \(1, inf\)",
+        ),
+        (
+            lambda: Mixture((tiny(), third()), (0, 0)),
+            r"the shares must not all be 0, got \(0, 0\); give one task a share above 0",
+        ),
+        (
+            lambda: proportional([tiny()], 1.5),
+            r"exponent must be from 0 \(all alike\) to 1 \(by size\), got 1.5; write other shares out",
+        ),
         (lambda: proportional([tiny()], -0.5), "exponent must be from 0 .* got -0.5"),
-        (lambda: Weighted({"tiny": -1.0}), "every weight must be at least 0 and finite, got {'tiny': -1.0}; 0 leaves a task out"),
-        (lambda: Weighted({"tiny": math.inf}), "every weight must be at least 0 and finite, got {'tiny': inf}"),
-        (lambda: Weighted({"tiny": 1.0})(model(HEAD), joint()), "every task must have a weight, got none for 'third'; .* for tiny"),
+        (
+            lambda: Weighted({"tiny": -1.0}),
+            "every weight must be at least 0 and finite, got {'tiny': -1.0}; 0 leaves a task out",
+        ),
+        (
+            lambda: Weighted({"tiny": math.inf}),
+            "every weight must be at least 0 and finite, got {'tiny': inf}",
+        ),
+        (
+            lambda: Weighted({"tiny": 1.0})(model(HEAD), joint()),
+            "every task must have a weight, got none for 'third'; .* for tiny",
+        ),
         (
             lambda: Uncertainty([tiny()])(model(HEAD), joint()),
             "every task must have its s, got none for 'third'; Uncertainty was given tiny",
         ),
-        (lambda: GradNorm(alpha=-1), "alpha and lr must be at least 0, got -1 and 0.025; lr=0 keeps all weights at 1"),
+        (
+            lambda: GradNorm(alpha=-1),
+            "alpha and lr must be at least 0, got -1 and 0.025; lr=0 keeps all weights at 1",
+        ),
         (lambda: GradNorm(lr=-0.1), "alpha and lr must be at least 0, got 1.5 and -0.1"),
         (
             lambda: run(model(HEAD), Mixture((tiny(), third()), (1, 1)), GradNorm(), steps=20),
             "GradNorm must see the same tasks at every step",
         ),
-        (lambda: cosines(model(HEAD), joint(tiny(), third(), contrary())), "a cosine must be of two tasks, got 3; .* Together with two"),
+        (
+            lambda: cosines(model(HEAD), joint(tiny(), third(), contrary())),
+            "a cosine must be of two tasks, got 3; .* Together with two",
+        ),
         (lambda: cosines(model(HEAD), joint(tiny())), "a cosine must be of two tasks, got 1"),
     ],
 )
@@ -573,7 +788,11 @@ def test_bad_values_are_refused(make: Callable[[], Any], message: str) -> None:
 
 def adam_s_end(first: float, second: float) -> torch.Tensor:
     """What six steps of plain Adam, which clip nothing, change under these weights, in one row. With LoRA no key bias adds its noise."""
-    adapted, batch, objective = model(LORA, HEAD), joint(), Weighted({"tiny": first, "third": second})
+    adapted, batch, objective = (
+        model(LORA, HEAD),
+        joint(),
+        Weighted({"tiny": first, "third": second}),
+    )
     optimizer = torch.optim.Adam(adapted.parameters(), lr=1e-2, eps=1e-12)
     for _ in range(6):
         optimizer.zero_grad()

@@ -27,12 +27,19 @@ LINEAR = "body.encoder.layer.*.dense.weight, body.encoder.layer.*.self.*.weight"
 
 
 class TestLaws(SpaceLaws):
-    specimens = [Sparse(0.02, where="*", seed=3), SparseEach(0.05, "largest"), Rows(0.2, "smallest")]
+    specimens = [
+        Sparse(0.02, where="*", seed=3),
+        SparseEach(0.05, "largest"),
+        Rows(0.2, "smallest"),
+    ]
 
 
 def losses(*spaces: object, steps: int = 8) -> list[float]:
     model = Adapted(net("bert"), *spaces)  # type: ignore[arg-type]
-    return [event.values["train/loss"] for event in train(model, small_task(), steps=steps, lr=1e-2, size=6, readings=0)]
+    return [
+        event.values["train/loss"]
+        for event in train(model, small_task(), steps=steps, lr=1e-2, size=6, readings=0)
+    ]
 
 
 def frozen_entries(model: Adapted) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
@@ -66,15 +73,24 @@ class TestTheNumberOfEntries:
 
     def test_a_tie_is_broken_by_position(self) -> None:
         scores = {"a": torch.tensor([2.0, 1.0, 2.0]), "b": torch.tensor([[3.0, 2.0], [2.0, 0.0]])}
-        assert {name: i.tolist() for name, i in top(scores, 4 / 7).entries.items()} == {"a": [0, 2], "b": [0, 1]}
-        assert {name: i.tolist() for name, i in top(scores, 2 / 7).entries.items()} == {"a": [0], "b": [0]}
+        assert {name: i.tolist() for name, i in top(scores, 4 / 7).entries.items()} == {
+            "a": [0, 2],
+            "b": [0, 1],
+        }
+        assert {name: i.tolist() for name, i in top(scores, 2 / 7).entries.items()} == {
+            "a": [0],
+            "b": [0],
+        }
 
     def test_of_each_weight_the_same_share_moves_and_no_weight_goes_without(self) -> None:
         base = net("bert")
         changes = SparseEach(0.05, "largest").changes(base)
         weights = dict(base.named_parameters())
         assert set(changes) == {name for name in weights if name.startswith("body.")}
-        assert all(len(change.values) == max(1, round(0.05 * weights[name].numel())) for name, change in changes.items())
+        assert all(
+            len(change.values) == max(1, round(0.05 * weights[name].numel()))
+            for name, change in changes.items()
+        )
 
     def test_over_all_weights_a_weight_may_go_without(self) -> None:
         scores = {"low": torch.rand(50), "high": 1 + torch.rand(50)}
@@ -91,8 +107,12 @@ class TestTheChoice:
 
     @pytest.mark.parametrize(("criterion", "row"), [("largest", 2), ("smallest", 1)])
     @pytest.mark.parametrize("kind", [nn.Linear, Conv1D])
-    def test_rows_are_chosen_by_the_length_of_an_outputs_weights(self, kind: type, criterion: str, row: int) -> None:
-        by_output = torch.tensor([[0.0, 6.0, 0.0], [0.0, 1.0, 0.0], [-5.0, 5.0, 5.0], [0.0, 4.0, 0.0]])
+    def test_rows_are_chosen_by_the_length_of_an_outputs_weights(
+        self, kind: type, criterion: str, row: int
+    ) -> None:
+        by_output = torch.tensor(
+            [[0.0, 6.0, 0.0], [0.0, 1.0, 0.0], [-5.0, 5.0, 5.0], [0.0, 4.0, 0.0]]
+        )
         layer = nn.Linear(3, 4) if kind is nn.Linear else Conv1D(4, 3)
         layer.weight.data = by_output if kind is nn.Linear else by_output.t().contiguous()
         change = Rows(0.25, criterion, where="*").changes(nn.Sequential(layer))["0.weight"]
@@ -111,10 +131,18 @@ class TestTheChoice:
         for name, indices in chosen.entries.items():
             size = weights[name].numel()
             if size > 2000:
-                assert len(indices) / size == pytest.approx(0.1, abs=5 * math.sqrt(0.09 / size)), name
+                assert len(indices) / size == pytest.approx(0.1, abs=5 * math.sqrt(0.09 / size)), (
+                    name
+                )
 
     def test_it_is_a_value_of_its_content(self) -> None:
-        one = Chosen({"a": torch.tensor([3, 1]), "b": torch.tensor([0], dtype=torch.int32), "c": torch.tensor([], dtype=torch.int64)})
+        one = Chosen(
+            {
+                "a": torch.tensor([3, 1]),
+                "b": torch.tensor([0], dtype=torch.int32),
+                "c": torch.tensor([], dtype=torch.int64),
+            }
+        )
         same = Chosen({"b": torch.tensor([0]), "a": torch.tensor([1, 3])})
         assert one == same and hash(one) == hash(same) and repr(one) == repr(same)
         assert one != Chosen({"a": torch.tensor([1, 2]), "b": torch.tensor([0])})
@@ -130,7 +158,11 @@ class TestTheChoice:
         chosen = top(gradient(base, [batch_of("bert")]), 0.01)
         model = Adapted(base, chosen, HEAD)
         learn(model, "bert")
-        assert {name for name, change in model.delta().items() if change.any() and name.startswith("body.")} == set(chosen.entries)
+        assert {
+            name
+            for name, change in model.delta().items()
+            if change.any() and name.startswith("body.")
+        } == set(chosen.entries)
 
 
 class TestOneLayer:
@@ -139,7 +171,11 @@ class TestOneLayer:
     @pytest.fixture(params=[nn.Linear, Conv1D])
     def layer(self, request: pytest.FixtureRequest) -> nn.Module:
         torch.manual_seed(0)
-        made: nn.Module = request.param(5, 5).double() if request.param is nn.Linear else request.param(7, 5).double()
+        made: nn.Module = (
+            request.param(5, 5).double()
+            if request.param is nn.Linear
+            else request.param(7, 5).double()
+        )
         nn.init.normal_(made.bias)
         return made
 
@@ -164,8 +200,12 @@ class TestOneLayer:
         for got, want in zip(ours, (gathered, *theirs[1:]), strict=True):
             torch.testing.assert_close(got, want, rtol=1e-12, atol=1e-12)
 
-    @pytest.mark.parametrize("make", [lambda w: Entries(w, torch.arange(40)), lambda w: OutputRows(w, torch.tensor([1]))])
-    def test_nothing_of_the_weights_size_waits_for_the_backward_pass(self, make: Callable[[Tensor], Entries]) -> None:
+    @pytest.mark.parametrize(
+        "make", [lambda w: Entries(w, torch.arange(40)), lambda w: OutputRows(w, torch.tensor([1]))]
+    )
+    def test_nothing_of_the_weights_size_waits_for_the_backward_pass(
+        self, make: Callable[[Tensor], Entries]
+    ) -> None:
         layer, x = nn.Linear(200, 300), torch.randn(2, 200, requires_grad=True)
         layer.requires_grad_(False)
         change = make(layer.weight)
@@ -185,7 +225,10 @@ class TestOneLayer:
             return flops(lambda: change.linear(x, layer.weight.detach(), None).sum().backward())
 
         assert step(Entries(layer.weight, torch.tensor([7]))) == 3 * forward
-        assert step(OutputRows(layer.weight, torch.tensor([7, 8, 1]))) == 2 * forward + forward * 3 // 30
+        assert (
+            step(OutputRows(layer.weight, torch.tensor([7, 8, 1])))
+            == 2 * forward + forward * 3 // 30
+        )
 
     @pytest.mark.parametrize("name", ["bert", "gpt2", "mini-vit"])
     def test_every_kind_of_weight_takes_entries(self, name: str) -> None:
@@ -203,7 +246,9 @@ class TestOneEmbedding:
     """Entries of a table, beside plain autograd on the dense table; the same sums in the same order, so that they agree to the bit."""
 
     IDS = torch.tensor([[3, 1, 3, 0], [8, 3, 0, 0]])
-    CHOSEN = torch.tensor([0, 2, 12, 13, 15, 20, 34])  # of rows 0 (the padding), 3 (asked for three times), 5 (never) and 8
+    CHOSEN = torch.tensor(
+        [0, 2, 12, 13, 15, 20, 34]
+    )  # of rows 0 (the padding), 3 (asked for three times), 5 (never) and 8
 
     @pytest.fixture(params=[None, 0, 5], ids=lambda padding: f"padding {padding}")
     def table(self, request: pytest.FixtureRequest) -> nn.Embedding:
@@ -229,7 +274,14 @@ class TestOneEmbedding:
         assert torch.equal(got, dense.weight.grad.flatten()[self.CHOSEN])
         assert (got == 0).tolist() == [table.padding_idx == 0] * 2 + [False] * 3 + [True, False]
 
-    @pytest.mark.parametrize("ids", [torch.empty(2, 0, dtype=torch.long), torch.tensor(3), torch.tensor([5, 8], dtype=torch.int32)])
+    @pytest.mark.parametrize(
+        "ids",
+        [
+            torch.empty(2, 0, dtype=torch.long),
+            torch.tensor(3),
+            torch.tensor([5, 8], dtype=torch.int32),
+        ],
+    )
     def test_ids_of_every_shape_are_looked_up(self, table: nn.Embedding, ids: Tensor) -> None:
         model = self.adapted(table)
         assert torch.equal(model(ids), model.merged()(ids))
@@ -252,7 +304,9 @@ class TestOneEmbedding:
         def squares(model: nn.Module, ids: Tensor) -> dict[str, Tensor]:
             return {"squares": model(ids).square().sum()}
 
-        sparse, dense = (peak(each, torch.arange(20), squares).everything for each in (model, Adapted(table)))  # type: ignore[arg-type]
+        sparse, dense = (
+            peak(each, torch.arange(20), squares).everything for each in (model, Adapted(table))
+        )  # type: ignore[arg-type]
         assert dense > 4 * table.weight.numel()
         assert sparse < 0.1 * 4 * table.weight.numel()
 
@@ -262,10 +316,14 @@ class TestLimits:
         assert losses(Sparse(1.0, where="*")) == pytest.approx(losses(), rel=1e-3, abs=1e-4)
 
     def test_all_rows_are_all_linear_weights(self) -> None:
-        assert losses(Rows(1.0), HEAD) == pytest.approx(losses(Only(LINEAR), HEAD), rel=1e-3, abs=1e-4)
+        assert losses(Rows(1.0), HEAD) == pytest.approx(
+            losses(Only(LINEAR), HEAD), rel=1e-3, abs=1e-4
+        )
 
     def test_all_entries_of_the_biases_are_bitfit(self) -> None:
-        assert losses(Sparse(1.0, where="body.*.bias"), HEAD) == pytest.approx(losses(BitFit(), HEAD), rel=1e-3, abs=1e-4)
+        assert losses(Sparse(1.0, where="body.*.bias"), HEAD) == pytest.approx(
+            losses(BitFit(), HEAD), rel=1e-3, abs=1e-4
+        )
 
     def test_another_density_is_another_run(self) -> None:
         assert losses(Sparse(0.5, where="*")) != pytest.approx(losses(), rel=1e-3, abs=1e-4)
@@ -291,15 +349,26 @@ class TestWhatIsFrozen:
         for frozen, before, now in frozen_entries(model):
             assert torch.equal(before[frozen], now[frozen])
 
-    @pytest.mark.parametrize("space", [Sparse(0.01, where="*"), SparseEach(0.05), Rows(0.2)], ids=repr)
+    @pytest.mark.parametrize(
+        "space", [Sparse(0.01, where="*"), SparseEach(0.05), Rows(0.2)], ids=repr
+    )
     @pytest.mark.parametrize("name", ["bert", "mini-vit"])
-    def test_it_stays_bitwise_under_weight_decay_too_inside_weights_that_move(self, name: str, space: Space) -> None:
+    def test_it_stays_bitwise_under_weight_decay_too_inside_weights_that_move(
+        self, name: str, space: Space
+    ) -> None:
         model = Adapted(net(name), space)
         plain_adamw(model, list(model.parameters()), steps=10, weight_decay=0.01)
         found = list(frozen_entries(model))
         assert all(torch.equal(before[frozen], now[frozen]) for frozen, before, now in found)
-        matrices = [each for each, weight in zip(found, model.base.parameters(), strict=True) if weight.ndim > 1]
-        assert sum(bool(frozen.any() and (before != now).any()) for frozen, before, now in matrices) >= 12
+        matrices = [
+            each
+            for each, weight in zip(found, model.base.parameters(), strict=True)
+            if weight.ndim > 1
+        ]
+        assert (
+            sum(bool(frozen.any() and (before != now).any()) for frozen, before, now in matrices)
+            >= 12
+        )
 
     def test_a_masked_gradient_with_weight_decay_moves_every_frozen_entry(self) -> None:
         """The classic bug: AdamW decays what has no gradient."""
@@ -369,7 +438,9 @@ class TestTheBill:
         model = Adapted(net("bert"), SparseEach(0.5, where=LINEAR))
         cost = measure(model, batch_of("bert"), repeats=1)
         assert cost.gradients + cost.optimizer == 12 * cost.trainable
-        assert 0 <= cost.disk - 8 * cost.trainable < 250 * len(model.changes)  # the names and shapes
+        assert (
+            0 <= cost.disk - 8 * cost.trainable < 250 * len(model.changes)
+        )  # the names and shapes
 
     def test_the_state_holds_values_and_positions_and_rebuilds_the_choice(self) -> None:
         base = net("bert")
@@ -378,7 +449,13 @@ class TestTheBill:
         state = model.state_dict()
         assert {value.dtype for value in state.values()} == {torch.float32, torch.int32}
         ends = ".indices"
-        chosen = Chosen({key.removeprefix("phi.").removesuffix(ends): value for key, value in state.items() if key.endswith(ends)})
+        chosen = Chosen(
+            {
+                key.removeprefix("phi.").removesuffix(ends): value
+                for key, value in state.items()
+                if key.endswith(ends)
+            }
+        )
         again = Adapted(base, chosen)
         again.load_state_dict(state)
         with torch.no_grad():
@@ -386,24 +463,34 @@ class TestTheBill:
 
     def test_entries_of_linear_layers_keep_no_more_activations_than_the_dense_weights(self) -> None:
         base, batch = net("bert"), batch_of("bert")
-        sparse, dense = (measure(Adapted(base, space), batch, repeats=1) for space in (Sparse(0.1, where=LINEAR), Only(LINEAR)))
+        sparse, dense = (
+            measure(Adapted(base, space), batch, repeats=1)
+            for space in (Sparse(0.1, where=LINEAR), Only(LINEAR))
+        )
         assert sparse.activations == dense.activations
         assert sparse.flops == dense.flops
 
     @pytest.mark.parametrize("density", [0.01, 0.25, 1.0])
     def test_rows_save_the_operations_of_the_other_rows(self, density: float) -> None:
         base, batch = net("bert"), batch_of("bert")
-        beside = Only("body.embeddings.*Norm.bias")  # so that every linear layer passes a gradient on
+        beside = Only(
+            "body.embeddings.*Norm.bias"
+        )  # so that every linear layer passes a gradient on
         spaces = ([beside], [beside, Rows(density)], [beside, Only(LINEAR)])
         none, rows, whole = (measure(Adapted(base, *each), batch, repeats=1) for each in spaces)
-        share = sum(c.values.numel() for c in Rows(density).changes(base).values()) / (2 * (4 * 16 * 16 + 2 * 16 * 24))
+        share = sum(c.values.numel() for c in Rows(density).changes(base).values()) / (
+            2 * (4 * 16 * 16 + 2 * 16 * 24)
+        )
         assert rows.flops - none.flops == round(share * (whole.flops - none.flops))
 
 
 class TestScores:
     def test_the_gradient_is_the_size_of_that_of_all_examples_together(self) -> None:
         base, batch = net("bert"), batch_of("bert", 6)
-        parts = [small_task().batch("train", torch.arange(4)), small_task().batch("train", torch.arange(4, 6))]
+        parts = [
+            small_task().batch("train", torch.arange(4)),
+            small_task().batch("train", torch.arange(4, 6)),
+        ]
         scores = gradient(base, parts, where="*")
         F.cross_entropy(base(batch), batch.labels).backward()
         for name, weight in base.named_parameters():
@@ -425,7 +512,10 @@ class TestScores:
         for name, score in scores.items():
             torch.testing.assert_close(score, by_hand[name], atol=1e-9, rtol=1e-4)
             assert bool((score >= 0.99 * wrong[name].square() - 1e-9).all()), name
-        total, other = (sum(float(s.sum()) for s in part.values()) for part in (scores, {n: w.square() for n, w in wrong.items()}))
+        total, other = (
+            sum(float(s.sum()) for s in part.values())
+            for part in (scores, {n: w.square() for n, w in wrong.items()})
+        )
         assert total > 1.5 * other
 
     def test_fisher_of_a_head_is_the_closed_form(self) -> None:
@@ -434,7 +524,9 @@ class TestScores:
             features = base.features(batch)
             error = base(batch).softmax(-1) - F.one_hot(batch.labels, 2)
         want = (error.square().unsqueeze(2) * features.square().unsqueeze(1)).mean(0)
-        torch.testing.assert_close(fisher(base, [batch], where="heads.*")["heads.tiny.weight"], want, atol=1e-8, rtol=1e-4)
+        torch.testing.assert_close(
+            fisher(base, [batch], where="heads.*")["heads.tiny.weight"], want, atol=1e-8, rtol=1e-4
+        )
 
     def test_fisher_does_not_depend_on_the_batches(self) -> None:
         base, task = net("bert"), small_task()
@@ -444,7 +536,9 @@ class TestScores:
 
     def test_movement_is_how_far_full_fine_tuning_went(self) -> None:
         delta = Delta({"body.w": torch.tensor([-2.0, 1.0]), "heads.t.weight": torch.tensor([5.0])})
-        assert {name: value.tolist() for name, value in movement(delta).items()} == {"body.w": [2.0, 1.0]}
+        assert {name: value.tolist() for name, value in movement(delta).items()} == {
+            "body.w": [2.0, 1.0]
+        }
         assert set(movement(delta, "heads.*, body.*")) == set(delta)
 
     def test_a_lottery_ticket_starts_again_from_the_base(self) -> None:
@@ -453,13 +547,19 @@ class TestScores:
         learn(full, "bert")
         far = movement(full.delta())
         ticket = Adapted(base, top(far, 0.01), HEAD)
-        assert not any(change.any() for name, change in ticket.delta().items() if name.startswith("body."))
-        least = min(far[name].flatten()[i.long()].min() for name, i in Chosen.of(ticket).entries.items())
+        assert not any(
+            change.any() for name, change in ticket.delta().items() if name.startswith("body.")
+        )
+        least = min(
+            far[name].flatten()[i.long()].min() for name, i in Chosen.of(ticket).entries.items()
+        )
         assert sum(int((score > least).sum()) for score in far.values()) < len(Chosen.of(ticket))
 
     def test_a_few_of_endless_batches_are_enough(self) -> None:
         endless = small_task().batches(4, torch.Generator().manual_seed(0))
-        assert all(score.isfinite().all() for score in gradient(net("bert"), islice(endless, 2)).values())
+        assert all(
+            score.isfinite().all() for score in gradient(net("bert"), islice(endless, 2)).values()
+        )
 
 
 class TestRegrown:
@@ -471,8 +571,14 @@ class TestRegrown:
 
     @staticmethod
     def values(model: Adapted) -> dict[tuple[str, int], float]:
-        sparse = ((name, change) for name, change in model.changes.items() if isinstance(change, Entries))
-        return {(name, i): v for name, c in sparse for i, v in zip(c.indices.tolist(), c.values.tolist(), strict=True)}
+        sparse = (
+            (name, change) for name, change in model.changes.items() if isinstance(change, Entries)
+        )
+        return {
+            (name, i): v
+            for name, c in sparse
+            for i, v in zip(c.indices.tolist(), c.values.tolist(), strict=True)
+        }
 
     @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
     def test_the_smallest_make_way_for_the_steepest(self, model: Adapted, share: float) -> None:
@@ -494,9 +600,13 @@ class TestRegrown:
         again = regrown(model, gradient(model.merged(), [batch_of("bert")]), 0.5)
         assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
         assert again.base is model.base
-        assert torch.equal(again.changes["heads.tiny.weight"].value, model.changes["heads.tiny.weight"].value)
+        assert torch.equal(
+            again.changes["heads.tiny.weight"].value, model.changes["heads.tiny.weight"].value
+        )
         learn(again, "bert")
-        assert not torch.equal(again.changes["heads.tiny.weight"].value, model.changes["heads.tiny.weight"].value)
+        assert not torch.equal(
+            again.changes["heads.tiny.weight"].value, model.changes["heads.tiny.weight"].value
+        )
         assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
 
     def test_with_a_share_of_zero_the_model_answers_as_before(self, model: Adapted) -> None:
@@ -505,7 +615,9 @@ class TestRegrown:
             assert torch.equal(again(batch_of("bert")), model(batch_of("bert")))
 
     def test_a_weight_that_had_no_entry_may_get_some(self) -> None:
-        model = Adapted(net("bert"), Chosen({"body.embeddings.word_embeddings.weight": torch.arange(10)}))
+        model = Adapted(
+            net("bert"), Chosen({"body.embeddings.word_embeddings.weight": torch.arange(10)})
+        )
         scores = gradient(model.merged(), [batch_of("bert")])
         assert len(Chosen.of(regrown(model, scores, 1.0)).entries) > 1
 
@@ -523,7 +635,9 @@ class TestDeltas:
         first, second = (model.delta() for model in models)
         return base, first, second
 
-    def test_disjoint_ones_add_exactly_and_in_any_order(self, pair: tuple[nn.Module, Delta, Delta]) -> None:
+    def test_disjoint_ones_add_exactly_and_in_any_order(
+        self, pair: tuple[nn.Module, Delta, Delta]
+    ) -> None:
         base, first, second = pair
         assert set(first) & set(second)
         total = first + second
@@ -549,23 +663,62 @@ class TestDeltas:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Sparse(0.0), "density must be above 0 and at most 1, got 0; for no change at all, leave the space out"),
+        (
+            lambda: Sparse(0.0),
+            "density must be above 0 and at most 1, got 0; for no change at all, leave the space out",
+        ),
         (lambda: SparseEach(1.01), "density must be above 0 and at most 1, got 1.01"),
         (lambda: Rows(-0.5), "density must be above 0 and at most 1, got -0.5"),
         (lambda: top({"w": torch.ones(3)}, 2), "density must be above 0 and at most 1, got 2"),
-        (lambda: Sparse(criterion="fisher"), "criterion must be one of random, largest, smallest, got 'fisher'; for scores from data"),
-        (lambda: Rows(criterion="l2"), "criterion must be one of random, largest, smallest, got 'l2'"),
-        (lambda: Sparse(where="boddy.*").changes(net("bert")), "no weight fits 'boddy\\.\\*'; the nearest names are"),
-        (lambda: Rows(where="*bias").changes(net("bert")), "Rows' where must fit the weight of a linear layer, got '\\*bias'; linear"),
-        (lambda: top({"w": torch.tensor([1.0, math.nan])}, 0.5), "scores must be finite, got others for 'w'"),
+        (
+            lambda: Sparse(criterion="fisher"),
+            "criterion must be one of random, largest, smallest, got 'fisher'; for scores from data",
+        ),
+        (
+            lambda: Rows(criterion="l2"),
+            "criterion must be one of random, largest, smallest, got 'l2'",
+        ),
+        (
+            lambda: Sparse(where="boddy.*").changes(net("bert")),
+            "no weight fits 'boddy\\.\\*'; the nearest names are",
+        ),
+        (
+            lambda: Rows(where="*bias").changes(net("bert")),
+            "Rows' where must fit the weight of a linear layer, got '\\*bias'; linear",
+        ),
+        (
+            lambda: top({"w": torch.tensor([1.0, math.nan])}, 0.5),
+            "scores must be finite, got others for 'w'",
+        ),
         (lambda: top({}, 0.5), "at least one entry must be chosen, got none"),
-        (lambda: Chosen({"w": torch.tensor([2, 2])}), "each entry must be named once, got one of 'w' twice; use unique"),
-        (lambda: Chosen({"w": torch.tensor([2])}).changes(nn.Linear(2, 2)), "every weight of Chosen.* must be in the base, got 'w'"),
-        (lambda: Chosen({"bias": torch.tensor([2])}).changes(nn.Linear(2, 2)), "indices must be from 0 to 1 in \\(2,\\), got 2; choose"),
-        (lambda: Chosen({"bias": torch.tensor([-1])}).changes(nn.Linear(2, 2)), "indices must be from 0 to 1 in \\(2,\\), got -1"),
-        (lambda: regrown(Adapted(net("bert"), Sparse()), {}, 1.5), "share must be from 0 to 1, got 1.5"),
-        (lambda: regrown(Adapted(net("bert"), HEAD), {}, 0.5), "the model must have sparse entries to regrow, got Adapted\\(Net, Only"),
-        (lambda: regrown(Adapted(net("bert"), Sparse()), {}, 0.5), "entries must find a new place, got 0 scores of others; score more"),
+        (
+            lambda: Chosen({"w": torch.tensor([2, 2])}),
+            "each entry must be named once, got one of 'w' twice; use unique",
+        ),
+        (
+            lambda: Chosen({"w": torch.tensor([2])}).changes(nn.Linear(2, 2)),
+            "every weight of Chosen.* must be in the base, got 'w'",
+        ),
+        (
+            lambda: Chosen({"bias": torch.tensor([2])}).changes(nn.Linear(2, 2)),
+            "indices must be from 0 to 1 in \\(2,\\), got 2; choose",
+        ),
+        (
+            lambda: Chosen({"bias": torch.tensor([-1])}).changes(nn.Linear(2, 2)),
+            "indices must be from 0 to 1 in \\(2,\\), got -1",
+        ),
+        (
+            lambda: regrown(Adapted(net("bert"), Sparse()), {}, 1.5),
+            "share must be from 0 to 1, got 1.5",
+        ),
+        (
+            lambda: regrown(Adapted(net("bert"), HEAD), {}, 0.5),
+            "the model must have sparse entries to regrow, got Adapted\\(Net, Only",
+        ),
+        (
+            lambda: regrown(Adapted(net("bert"), Sparse()), {}, 0.5),
+            "entries must find a new place, got 0 scores of others; score more",
+        ),
         (lambda: gradient(net("bert"), []), "batches must hold at least one example, got none"),
         (lambda: fisher(net("bert"), [batch_of("bert")], where="boddy.*"), "no weight fits 'boddy"),
         (

@@ -40,8 +40,12 @@ def test_beside_a_run_the_readings_are_those_between_its_steps() -> None:
     with beside():
         later = list(run(look=length))
     assert in_order(later) == in_order(between)
-    assert [event.step for event in later if event.stage == "valid"] == [event.step for event in between if event.stage == "valid"]
-    assert len({event.values["look/length"] for event in later if event.stage == "look"}) == 4, "each reading sees a later model"
+    assert [event.step for event in later if event.stage == "valid"] == [
+        event.step for event in between if event.stage == "valid"
+    ]
+    assert len({event.values["look/length"] for event in later if event.stage == "look"}) == 4, (
+        "each reading sees a later model"
+    )
 
 
 @pytest.mark.parametrize(
@@ -63,7 +67,13 @@ def test_a_reading_sees_what_was_learned_when_it_was_asked_for_on_another_thread
 
     def read(copy: Adapted, step: int) -> list[Event]:
         assert go.wait(10)
-        seen.append((threading.current_thread() is threading.main_thread(), copy is model, copy.delta().norm()))
+        seen.append(
+            (
+                threading.current_thread() is threading.main_thread(),
+                copy is model,
+                copy.delta().norm(),
+            )
+        )
         return [Event(step, "valid", {})]
 
     with beside():
@@ -93,7 +103,9 @@ def test_a_run_that_is_left_leaves_no_reading_and_no_thread() -> None:
     for thread in threading.enumerate():
         if thread.name.startswith("ftkit readings"):
             thread.join(10)
-    assert done in ([], [1]) and not [t for t in threading.enumerate() if t.name.startswith("ftkit readings")]
+    assert done in ([], [1]) and not [
+        t for t in threading.enumerate() if t.name.startswith("ftkit readings")
+    ]
 
 
 def test_a_reading_that_fails_ends_the_run_with_its_error() -> None:
@@ -108,7 +120,10 @@ def test_a_run_that_diverges_says_what_was_read_before() -> None:
     calls = iter(range(99))
 
     def objective(model: Any, batch: Any) -> dict[str, torch.Tensor]:
-        return {"labels": supervised(model, batch)["labels"] * (float("nan") if next(calls) == 5 else 1.0)}
+        return {
+            "labels": supervised(model, batch)["labels"]
+            * (float("nan") if next(calls) == 5 else 1.0)
+        }
 
     heard: list[Event] = []
     with beside(), pytest.raises(Diverged, match="at step 6"):
@@ -120,8 +135,12 @@ def test_outside_readings_come_at_once_again() -> None:
     with beside():
         pass
     events = list(run())
-    assert [events[i - 1].stage for i, event in enumerate(events) if event.stage == "valid"] == ["train"] * 4
-    assert all(events[i - 1].step == event.step for i, event in enumerate(events) if event.stage == "valid")
+    assert [events[i - 1].stage for i, event in enumerate(events) if event.stage == "valid"] == [
+        "train"
+    ] * 4
+    assert all(
+        events[i - 1].step == event.step for i, event in enumerate(events) if event.stage == "valid"
+    )
 
 
 def test_what_a_copy_draws_and_does_not_keep_is_drawn_with_the_same_seed() -> None:
@@ -131,7 +150,9 @@ def test_what_a_copy_draws_and_does_not_keep_is_drawn_with_the_same_seed() -> No
             self.scale = torch.nn.Parameter(torch.zeros(1))
 
         def draw(self, generator: torch.Generator) -> None:
-            self.number = torch.rand(1, generator=generator)  # no parameter and no buffer: not in the state
+            self.number = torch.rand(
+                1, generator=generator
+            )  # no parameter and no buffer: not in the state
 
         def forward(self, weight: torch.Tensor) -> torch.Tensor:
             return weight + self.scale * self.number
@@ -142,7 +163,13 @@ def test_what_a_copy_draws_and_does_not_keep_is_drawn_with_the_same_seed() -> No
 
     def go() -> list[Event]:
         model = Adapted(net(BASE), Careless(), seed=3)
-        return in_order(list(train(model, task_for(BASE), steps=4, head_lr=1.0, size=6, readings=2, valid_rows=12)))
+        return in_order(
+            list(
+                train(
+                    model, task_for(BASE), steps=4, head_lr=1.0, size=6, readings=2, valid_rows=12
+                )
+            )
+        )
 
     between = go()
     with beside():

@@ -24,7 +24,13 @@ from ftkit.training.cost import Cost, Peak, flops, measure, peak, peak_of_steps,
 def bills() -> dict[str, Cost]:
     base = net("mini")
     batch = batch_of("mini", 16)
-    spaces = {"full": (), "lora": (LoRA(4), HEAD), "bitfit": (BitFit(), HEAD), "last": (LastBlocks(1), HEAD), "head": (HEAD,)}
+    spaces = {
+        "full": (),
+        "lora": (LoRA(4), HEAD),
+        "bitfit": (BitFit(), HEAD),
+        "last": (LastBlocks(1), HEAD),
+        "head": (HEAD,),
+    }
     return {name: measure(Adapted(base, *space), batch) for name, space in spaces.items()}
 
 
@@ -70,7 +76,9 @@ def test_measuring_leaves_the_model_as_it_was() -> None:
 def test_fused_attention_is_counted_like_plain_attention(passes: str) -> None:
     counts = []
     for kind in ("eager", "sdpa"):
-        body = AutoModel.from_config(deepcopy(CONFIGS["bert"]), add_pooling_layer=False, attn_implementation=kind).eval()
+        body = AutoModel.from_config(
+            deepcopy(CONFIGS["bert"]), add_pooling_layer=False, attn_implementation=kind
+        ).eval()
         ids = torch.arange(5, 45).view(2, 20)
         assert body.config._attn_implementation == kind
 
@@ -88,12 +96,17 @@ def test_fused_attention_is_counted_like_plain_attention(passes: str) -> None:
 
 def test_flops_of_known_products() -> None:
     assert flops(lambda: torch.ones(3, 5) @ torch.ones(5, 7)) == 2 * 3 * 5 * 7
-    assert flops(lambda: torch.ones(3, 7).addmm_(torch.ones(3, 5), torch.ones(5, 7))) == 2 * 3 * 5 * 7
+    assert (
+        flops(lambda: torch.ones(3, 7).addmm_(torch.ones(3, 5), torch.ones(5, 7))) == 2 * 3 * 5 * 7
+    )
 
 
 def test_loras_own_gradient_is_autograds_and_costs_the_same() -> None:
     torch.manual_seed(0)
-    layer, x = nn.Linear(6, 5, dtype=torch.float64), torch.randn(2, 3, 6, dtype=torch.float64, requires_grad=True)
+    layer, x = (
+        nn.Linear(6, 5, dtype=torch.float64),
+        torch.randn(2, 3, 6, dtype=torch.float64, requires_grad=True),
+    )
     layer.requires_grad_(False)
     change = LowRank(Matrix(layer.weight, False), rank=2, scale=3.5)
     nn.init.normal_(change.a)
@@ -107,16 +120,22 @@ def test_loras_own_gradient_is_autograds_and_costs_the_same() -> None:
         return change.linear(x, layer.weight, layer.bias)
 
     weights = torch.randn(2, 3, 5, dtype=torch.float64)
-    for one, other in zip(*(torch.autograd.grad((f() * weights).sum(), leaves) for f in (plain, ours)), strict=True):
+    for one, other in zip(
+        *(torch.autograd.grad((f() * weights).sum(), leaves) for f in (plain, ours)), strict=True
+    ):
         torch.testing.assert_close(one, other)
-    assert flops(lambda: (plain() * weights).sum().backward()) == flops(lambda: (ours() * weights).sum().backward())
+    assert flops(lambda: (plain() * weights).sum().backward()) == flops(
+        lambda: (ours() * weights).sum().backward()
+    )
 
 
 def test_saved_bytes_of_a_known_graph() -> None:
     layer, x = nn.Linear(8, 8), torch.ones(4, 8)
     with saved_bytes(layer) as total:
         torch.relu(layer(x)).sum()
-    assert total[0] == 4 * 8 * 4 * 2  # the layer's input and relu's output, float32; the weight is not counted
+    assert (
+        total[0] == 4 * 8 * 4 * 2
+    )  # the layer's input and relu's output, float32; the weight is not counted
 
 
 def test_images_are_measured_too() -> None:
@@ -144,14 +163,21 @@ def squares(model: Any, x: torch.Tensor) -> dict[str, torch.Tensor]:
     [
         (partial(SGD, lr=0.1), 0),
         (partial(SGD, lr=0.1, momentum=0.9), WEIGHTS),
-        (partial(AdamW, lr=0.1, fused=True), 2 * WEIGHTS + 2 * 4),  # and for each of two tensors the number of the step
+        (
+            partial(AdamW, lr=0.1, fused=True),
+            2 * WEIGHTS + 2 * 4,
+        ),  # and for each of two tensors the number of the step
     ],
 )
-def test_the_peak_of_a_linear_layer_is_known(optimizer: Callable[..., torch.optim.Optimizer], state: int) -> None:
+def test_the_peak_of_a_linear_layer_is_known(
+    optimizer: Callable[..., torch.optim.Optimizer], state: int
+) -> None:
     layer, x = nn.Linear(IN, OUT), torch.ones(ROWS, IN)
     found = peak_of_steps(lambda: squares(layer, x)["squares"], optimizer(layer.parameters()))
     assert found.beside_forward == state + WEIGHTS + PASSING
-    assert found.everything == found.beside_forward + 4  # the loss; what was saved for the backward pass is gone by then
+    assert (
+        found.everything == found.beside_forward + 4
+    )  # the loss; what was saved for the backward pass is gone by then
     assert all(p.grad is None for p in layer.parameters())
 
 
@@ -192,14 +218,21 @@ def test_sparse_entries_hold_a_layers_whole_gradient_for_a_moment() -> None:
 
 def test_one_percent_of_the_entries_peaks_below_five_of_full() -> None:
     base, batch = net("mini"), batch_of("mini", 16)
-    linear = Sparse(0.01, where=",".join(name for name in linear_layers(base) if name.startswith("body.")))
-    full, ours, whole = (peak(Adapted(base, *spaces), batch).beside_forward for spaces in ((), (linear, HEAD), (Sparse(0.01), HEAD)))
+    linear = Sparse(
+        0.01, where=",".join(name for name in linear_layers(base) if name.startswith("body."))
+    )
+    full, ours, whole = (
+        peak(Adapted(base, *spaces), batch).beside_forward
+        for spaces in ((), (linear, HEAD), (Sparse(0.01), HEAD))
+    )
     assert ours < 0.05 * full
     assert whole < 0.05 * full
 
 
 @pytest.mark.parametrize("spaces", [(), (LoRA(2), HEAD), (Sparse(0.1), HEAD)])
-def test_the_peak_leaves_the_model_as_it_was_and_is_above_what_is_held(spaces: tuple[Any, ...]) -> None:
+def test_the_peak_leaves_the_model_as_it_was_and_is_above_what_is_held(
+    spaces: tuple[Any, ...],
+) -> None:
     model, batch = Adapted(net("bert"), *spaces), batch_of("bert")
     before = {name: value.clone() for name, value in model.state_dict().items()}
     found, held = peak(model, batch), measure(model, batch)

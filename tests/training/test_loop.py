@@ -17,7 +17,14 @@ def test_two_runs_may_take_turns() -> None:
     task = small_task()
 
     def trial(seed: int):  # type: ignore[no-untyped-def]
-        return train(Adapted(net("bert"), LoRA(2), HEAD, seed=seed), task, steps=6, lr=1e-2, size=6, seed=seed)
+        return train(
+            Adapted(net("bert"), LoRA(2), HEAD, seed=seed),
+            task,
+            steps=6,
+            lr=1e-2,
+            size=6,
+            seed=seed,
+        )
 
     alone = [list(trial(0)), list(trial(1))]
     turns = list(zip(trial(0), trial(1), strict=True))
@@ -31,7 +38,9 @@ def test_a_run_can_be_left_at_any_step() -> None:
 
 @pytest.mark.parametrize(("steps", "readings"), [(1, 4), (10, 0), (10, 3), (5, 9)])
 def test_readings_are_early_and_the_last_one_is_last(steps: int, readings: int) -> None:
-    events = list(train(Adapted(net("bert"), HEAD), small_task(), steps=steps, size=6, readings=readings))
+    events = list(
+        train(Adapted(net("bert"), HEAD), small_task(), steps=steps, size=6, readings=readings)
+    )
     at = [event.step for event in events if event.stage == "valid"]
     assert len(at) <= readings
     assert at[-1:] == ([steps] if readings else [])
@@ -70,13 +79,18 @@ def test_a_frozen_body_answers_once_and_the_same() -> None:
     runs = [list(train(Adapted(base, HEAD), task, steps=10, size=6)) for _ in range(2)]
     assert runs[0] == runs[1]
     assert len(calls) == 1  # 24 rows fit one pass; the splits of this task are one dataset
-    direct = torch.cat([base.features(task.batch("train", rows)) for rows in torch.arange(24).split(6)])
+    direct = torch.cat(
+        [base.features(task.batch("train", rows)) for rows in torch.arange(24).split(6)]
+    )
     torch.testing.assert_close(frozen_features(base, task.train), direct, atol=1e-6, rtol=1e-5)
 
 
 def test_no_blocks_and_a_head_is_the_frozen_head() -> None:
     base, task = net("bert"), small_task()
-    runs = [list(train(Adapted(base, *spaces), task, steps=5, size=6)) for spaces in ((LastBlocks(0), HEAD), (HEAD,))]
+    runs = [
+        list(train(Adapted(base, *spaces), task, steps=5, size=6))
+        for spaces in ((LastBlocks(0), HEAD), (HEAD,))
+    ]
     assert runs[0] == runs[1]
 
 
@@ -97,12 +111,17 @@ def test_terms_add_up_and_each_is_a_curve() -> None:
         return {"labels": supervised(model, batch)["labels"], "constant": torch.tensor(2.0)}
 
     event = next(train(Adapted(net("bert"), HEAD), small_task(), objective=two, size=6))
-    assert event.values["train/loss"] == pytest.approx(event.values["train/labels"] + event.values["train/constant"])
+    assert event.values["train/loss"] == pytest.approx(
+        event.values["train/labels"] + event.values["train/constant"]
+    )
 
 
 @pytest.mark.parametrize(
     ("spaces", "steps", "message"),
-    [((HEAD,), 0, "steps must be at least 1, got 0"), ((LastBlocks(0),), 3, "something must be able to move")],
+    [
+        ((HEAD,), 0, "steps must be at least 1, got 0"),
+        ((LastBlocks(0),), 3, "something must be able to move"),
+    ],
 )
 def test_bad_requests_are_refused(spaces: tuple[object, ...], steps: int, message: str) -> None:
     with pytest.raises(ValueError, match=message):
@@ -123,14 +142,19 @@ def test_an_evaluation_keeps_every_answer_in_the_order_of_the_rows(docs: Task) -
     model, rows = load_base("mini", docs), torch.arange(70)
     reading = evaluate(model, docs, "test", rows=70)
     with torch.no_grad():
-        right = [int(model(docs.batch("test", row)).argmax() == docs.labels("test")[row]) for row in rows.split(1)]
+        right = [
+            int(model(docs.batch("test", row)).argmax() == docs.labels("test")[row])
+            for row in rows.split(1)
+        ]
     assert reading.correct.tolist() == right
     assert reading.accuracy == pytest.approx(sum(right) / 70)
 
 
 def test_a_task_without_a_head_is_named() -> None:
     model = Adapted(net("bert"), HEAD)
-    with pytest.raises(ValueError, match="the base must have a head for the task 'other', got heads for tiny"):
+    with pytest.raises(
+        ValueError, match="the base must have a head for the task 'other', got heads for tiny"
+    ):
         next(train(model, small_task("other")))
 
 

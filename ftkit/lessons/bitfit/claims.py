@@ -39,7 +39,11 @@ class Evidence:
 
     def at(self, end: int, method: str) -> dict[str, np.ndarray]:
         """For each bench BitFit minus a rail with the fewest examples (`end` 0) or the most (-1), which the key names."""
-        return {f"{on} ({n:,})": self.minus(on, n, method) for on in self.ons for n in [self.sizes(on)[end]]}
+        return {
+            f"{on} ({n:,})": self.minus(on, n, method)
+            for on in self.ons
+            for n in [self.sizes(on)[end]]
+        }
 
     def rate(self, on: str, examples: int, method: str = BITFIT, groups: str = ALL) -> float:
         """The rate that was chosen on valid."""
@@ -47,23 +51,44 @@ class Evidence:
 
     def cost(self, name: str, on: str, method: str = BITFIT) -> float:
         """One entry of the bill, the median over the runs; for BitFit on all biases."""
-        rows = where(self.table, on=on, method=method, quantity=f"cost/{name}", groups=ALL if method == BITFIT else "")
+        rows = where(
+            self.table,
+            on=on,
+            method=method,
+            quantity=f"cost/{name}",
+            groups=ALL if method == BITFIT else "",
+        )
         return float(rows["value"].median())
 
     def alone(self) -> dict[str, float]:
         """For each group of biases the mean accuracy on test if it moves alone, at its best rate, best first."""
-        means = {group: float(self.test(GROUPS_ON, GROUPS_AT, groups=group).mean()) for group in GROUPS["mini"]}
+        means = {
+            group: float(self.test(GROUPS_ON, GROUPS_AT, groups=group).mean())
+            for group in GROUPS["mini"]
+        }
         return dict(sorted(means.items(), key=lambda item: -item[1]))
 
     def _read(self, on: str, examples: int, method: str, groups: str) -> pd.DataFrame:
-        return where(self.read, on=on, examples=examples, method=method, groups=groups if method == BITFIT else "")
+        return where(
+            self.read,
+            on=on,
+            examples=examples,
+            method=method,
+            groups=groups if method == BITFIT else "",
+        )
 
 
 def little_data(found: Evidence) -> Claim:
     """With little data BitFit does at least as well as full fine-tuning."""
     figures, says = judged(found.at(0, FULL), {"ties", "beats"})
     experiment = "BitFit minus full fine-tuning with the fewest examples (in brackets), each at its best rate; test, points"
-    return Claim("With little data BitFit does as well as full fine-tuning, or better.", ZAKEN, experiment, figures, says)
+    return Claim(
+        "With little data BitFit does as well as full fine-tuning, or better.",
+        ZAKEN,
+        experiment,
+        figures,
+        says,
+    )
 
 
 def much_data(found: Evidence) -> Claim:
@@ -76,7 +101,10 @@ def much_data(found: Evidence) -> Claim:
 def gap_grows(found: Evidence) -> Claim:
     """The more data, the further BitFit lies behind: the difference of the differences."""
     ends = {on: (found.sizes(on)[0], found.sizes(on)[-1]) for on in found.ons}
-    changes = {on: found.minus(on, least, FULL) - found.minus(on, most, FULL) for on, (least, most) in ends.items()}
+    changes = {
+        on: found.minus(on, least, FULL) - found.minus(on, most, FULL)
+        for on, (least, most) in ends.items()
+    }
     figures, says = judged(changes, {"beats"})
     experiment = "BitFit minus full with the fewest examples, minus the same with the most, by seed; test, points"
     return Claim("Data help full fine-tuning more than BitFit.", ZAKEN, experiment, figures, says)
@@ -86,7 +114,13 @@ def beats_frozen(found: Evidence) -> Claim:
     """Moving the biases brings more than the head alone."""
     figures, says = judged(found.at(-1, SAME_HEAD), {"beats"})
     experiment = f"BitFit minus the frozen body, with the most examples; the head's rate is {HEAD_LR:g} for both; test, points"
-    return Claim("Moving the biases brings more than a head on the frozen body.", ZAKEN, experiment, figures, says)
+    return Claim(
+        "Moving the biases brings more than a head on the frozen body.",
+        ZAKEN,
+        experiment,
+        figures,
+        says,
+    )
 
 
 def pair_is_enough(found: Evidence) -> Claim:
@@ -94,37 +128,72 @@ def pair_is_enough(found: Evidence) -> Claim:
     difference = found.test(GROUPS_ON, GROUPS_AT, groups=PAIR) - found.test(GROUPS_ON, GROUPS_AT)
     figures, says = judged({GROUPS_ON: difference}, {"ties", "beats"})
     experiment = f"{PAIR.replace('+', ' and ')} minus all biases, {GROUPS_AT:,} examples, each at its best rate; test, points"
-    return Claim("The biases of the query and of the feed-forward layer's first half are enough.", ZAKEN, experiment, figures, says)
+    return Claim(
+        "The biases of the query and of the feed-forward layer's first half are enough.",
+        ZAKEN,
+        experiment,
+        figures,
+        says,
+    )
 
 
 def hundred_times_the_rate(found: Evidence) -> Claim:
     """BitFit wants a hundred times the learning rate of full fine-tuning; within a factor of three, one step of the grid, is the same."""
-    ratios = {on: [found.rate(on, n) / found.rate(on, n, FULL) for n in found.sizes(on)] for on in found.ons}
+    ratios = {
+        on: [found.rate(on, n) / found.rate(on, n, FULL) for n in found.sizes(on)]
+        for on in found.ons
+    }
     every = [ratio for values in ratios.values() for ratio in values]
-    figures = "; ".join(f"{on} {', '.join(f'{ratio:.1f}x' for ratio in values)}" for on, values in ratios.items())
-    says = "holds" if all(30 < ratio < 350 for ratio in every) else "does not hold"
-    experiment = (
-        "the rate chosen on valid for BitFit over that for full, for each number of examples; one step of the grid counts as the same"
+    figures = "; ".join(
+        f"{on} {', '.join(f'{ratio:.1f}x' for ratio in values)}" for on, values in ratios.items()
     )
+    says = "holds" if all(30 < ratio < 350 for ratio in every) else "does not hold"
+    experiment = "the rate chosen on valid for BitFit over that for full, for each number of examples; one step of the grid counts as the same"
     source = "the settings of the authors' code: 1e-5 for full, 1e-3 for BitFit"
-    return Claim("BitFit wants a hundred times the learning rate of full fine-tuning.", source, experiment, figures, says)
+    return Claim(
+        "BitFit wants a hundred times the learning rate of full fine-tuning.",
+        source,
+        experiment,
+        figures,
+        says,
+    )
 
 
 def share_of_cost(found: Evidence) -> Claim:
     """A thousandth of the numbers is a thousandth of the cost."""
     kinds, parts, off = ("weights", "gradients", "optimizer", "activations"), [], []
     for on in found.ons:
-        numbers, flops = (found.cost(name, on) / found.cost(name, on, FULL) for name in ("trainable", "flops"))
-        memory = sum(found.cost(kind, on) for kind in kinds) / sum(found.cost(kind, on, FULL) for kind in kinds)
-        parts.append(f"{on} {numbers:.1%} of the numbers, {memory:.0%} of the bytes, {flops:.0%} of the FLOPs")
+        numbers, flops = (
+            found.cost(name, on) / found.cost(name, on, FULL) for name in ("trainable", "flops")
+        )
+        memory = sum(found.cost(kind, on) for kind in kinds) / sum(
+            found.cost(kind, on, FULL) for kind in kinds
+        )
+        parts.append(
+            f"{on} {numbers:.1%} of the numbers, {memory:.0%} of the bytes, {flops:.0%} of the FLOPs"
+        )
         off.append(min(memory, flops) / numbers)
     experiment = "all biases over full fine-tuning: numbers that train; bytes of weights, gradients, AdamW and activations; FLOPs; measured"
     says = "does not hold" if min(off) > 2 else "holds"
-    return Claim("Training few numbers costs as little as they are few.", "often heard", experiment, "; ".join(parts), says)
+    return Claim(
+        "Training few numbers costs as little as they are few.",
+        "often heard",
+        experiment,
+        "; ".join(parts),
+        says,
+    )
 
 
 def bitfit_claims(table: pd.DataFrame) -> list[Claim]:
     """Every claim of lesson 04, judged by the recorded runs."""
     found = Evidence(table)
-    judges = (little_data, much_data, gap_grows, beats_frozen, pair_is_enough, hundred_times_the_rate, share_of_cost)
+    judges = (
+        little_data,
+        much_data,
+        gap_grows,
+        beats_frozen,
+        pair_is_enough,
+        hundred_times_the_rate,
+        share_of_cost,
+    )
     return [judge(found) for judge in judges]

@@ -60,7 +60,11 @@ SAME_HEAD = "frozen body, head as with BitFit"
 GROUP_LRS = (3e-2, 1e-1, 3e-1, 1.0)
 GROUPS_ON, GROUPS_AT = "opening", 2000
 RAIL_LRS: dict[str, dict[str, tuple[float, ...]]] = {
-    FULL: {"opening": (1e-3, 3e-3, 1e-2), "library": (1e-4, 3e-4, 1e-3, 3e-3), "digits": (3e-4, 1e-3, 3e-3)},
+    FULL: {
+        "opening": (1e-3, 3e-3, 1e-2),
+        "library": (1e-4, 3e-4, 1e-3, 3e-3),
+        "digits": (3e-4, 1e-3, 3e-3),
+    },
     FROZEN: {
         "opening": (3e-2, 1e-1, 3e-1, 1.0, 3.0),
         "library": (1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1),
@@ -99,12 +103,18 @@ def trial(
 ) -> Iterator[Event]:
     """BitFit on a bench: one run. `groups`, joined by "+", are those of the body's biases that may move."""
     space = BitFit(where(on, groups))
-    yield from fine_tuning(on, space, HEAD, lr=lr, seed=seed, look=look, test=test, examples=rows(on, examples))
+    yield from fine_tuning(
+        on, space, HEAD, lr=lr, seed=seed, look=look, test=test, examples=rows(on, examples)
+    )
 
 
-def rail(on: str, method: str, examples: int, lr: float, seed: int = 0, test: bool = False) -> Iterator[Event]:
+def rail(
+    on: str, method: str, examples: int, lr: float, seed: int = 0, test: bool = False
+) -> Iterator[Event]:
     """What BitFit stands between: "full fine-tuning", or a frozen body, whose head alone trains: at the rate `lr`."""
-    yield from bench.rail(on, FROZEN if method == SAME_HEAD else method, lr, seed, test, rows(on, examples))
+    yield from bench.rail(
+        on, FROZEN if method == SAME_HEAD else method, lr, seed, test, rows(on, examples)
+    )
 
 
 def moved(model: Adapted) -> dict[str, float]:
@@ -112,11 +122,20 @@ def moved(model: Adapted) -> dict[str, float]:
     entries: `look/change/<block>/<group>` and `look/gradient/<block>/<group>`; what lies before or behind the blocks is a block too."""
     entries: dict[str, list[torch.Tensor]] = {}
     for name, before, now in model.changed():
-        group = next((group for group, where in GROUPS[model.base.name].items() if any(fnmatch(name, p) for p in where.split(","))), None)
+        group = next(
+            (
+                group
+                for group, where in GROUPS[model.base.name].items()
+                if any(fnmatch(name, p) for p in where.split(","))
+            ),
+            None,
+        )
         if group is not None:
             gradient = next(model.changes[name].parameters()).grad
             entries.setdefault(f"look/change/{block(name)}/{group}", []).append(now - before)
-            entries.setdefault(f"look/gradient/{block(name)}/{group}", []).append(torch.zeros(1) if gradient is None else gradient)
+            entries.setdefault(f"look/gradient/{block(name)}/{group}", []).append(
+                torch.zeros(1) if gradient is None else gradient
+            )
     return {name: float(torch.cat(parts).square().mean().sqrt()) for name, parts in entries.items()}
 
 
@@ -133,8 +152,18 @@ def block(name: str) -> str:
 def record(executor: Executor | None, seeds: tuple[int, ...] = SEEDS) -> pd.DataFrame:
     """The whole study: rates are chosen on valid, with half of the seeds; test is read once, with all seeds, for what was chosen."""
     half, cells = few(seeds), [(on, examples) for on, sizes in SIZES.items() for examples in sizes]
-    ours = [job for on, n in cells for job in grid(on=[on], groups=[ALL], examples=[n], lr=LRS[on], seed=half)]
-    ours += grid(on=[GROUPS_ON], groups=[*GROUPS["mini"], PAIR], examples=[GROUPS_AT], lr=GROUP_LRS, seed=half)
+    ours = [
+        job
+        for on, n in cells
+        for job in grid(on=[on], groups=[ALL], examples=[n], lr=LRS[on], seed=half)
+    ]
+    ours += grid(
+        on=[GROUPS_ON],
+        groups=[*GROUPS["mini"], PAIR],
+        examples=[GROUPS_AT],
+        lr=GROUP_LRS,
+        seed=half,
+    )
     rails = [
         job
         for method, lrs in RAIL_LRS.items()

@@ -10,11 +10,28 @@ import pandas as pd
 from ftkit.experiments.bench import FROZEN, FULL
 from ftkit.experiments.recording import chosen
 from ftkit.experiments.sweep import where
-from ftkit.lessons.can_lora_be_beaten.study import CONTROL, EXAMPLES, LARGER_ALPHA, MIDDLE, MOST, NUMBERS, OPERATIONS, RAILS
+from ftkit.lessons.can_lora_be_beaten.study import (
+    CONTROL,
+    EXAMPLES,
+    LARGER_ALPHA,
+    MIDDLE,
+    MOST,
+    NUMBERS,
+    OPERATIONS,
+    RAILS,
+)
 from ftkit.stats.paired import Judged, crossed, family
 from ftkit.stats.tradeoff import front, improvement, share_of_gain
 from ftkit.teaching.claim_table import Claim
-from ftkit.teaching.verdicts import MARGIN, by_seed, by_seed_and_item, decided, judged, over_rates, points
+from ftkit.teaching.verdicts import (
+    MARGIN,
+    by_seed,
+    by_seed_and_item,
+    decided,
+    judged,
+    over_rates,
+    points,
+)
 
 LORA = "LoRA"
 LARGER = ("last block",)
@@ -34,16 +51,24 @@ class Evidence:
         self.table = table[table["quantity"].str.startswith(("test/", "cost/"))]
         self.places = list(dict.fromkeys(table["on"]))
 
-    def test(self, on: str, method: str, rank: int = MIDDLE, examples: int = MOST, budget: str = NUMBERS) -> np.ndarray:
+    def test(
+        self, on: str, method: str, rank: int = MIDDLE, examples: int = MOST, budget: str = NUMBERS
+    ) -> np.ndarray:
         """Accuracy at the rate that was chosen. LoRA is the same under either budget."""
         budget = NUMBERS if method == LORA else budget
-        return by_seed(self.table, on=on, method=method, rank=rank, examples=examples, budget=budget)
+        return by_seed(
+            self.table, on=on, method=method, rank=rank, examples=examples, budget=budget
+        )
 
-    def rate(self, on: str, method: str, rank: int = MIDDLE, examples: int = MOST, budget: str = NUMBERS) -> float:
+    def rate(
+        self, on: str, method: str, rank: int = MIDDLE, examples: int = MOST, budget: str = NUMBERS
+    ) -> float:
         """The rate that was chosen on valid."""
         return chosen(self.table, on=on, method=method, rank=rank, examples=examples, budget=budget)
 
-    def minus_lora(self, on: str, method: str, rank: int = MIDDLE, examples: int = MOST, budget: str = NUMBERS) -> np.ndarray:
+    def minus_lora(
+        self, on: str, method: str, rank: int = MIDDLE, examples: int = MOST, budget: str = NUMBERS
+    ) -> np.ndarray:
         """A method minus LoRA, seed by seed.
 
         Raises:
@@ -51,83 +76,168 @@ class Evidence:
         """
         own, lora = (self._seeds(on, name, rank, examples, budget) for name in (method, LORA))
         if own != lora:
-            raise ValueError(f"{method} and LoRA must have the same seeds on {on}, got {own} and {lora}; run those that are missing")
-        return self.test(on, method, rank, examples, budget) - self.test(on, LORA, rank, examples, budget)
+            raise ValueError(
+                f"{method} and LoRA must have the same seeds on {on}, got {own} and {lora}; run those that are missing"
+            )
+        return self.test(on, method, rank, examples, budget) - self.test(
+            on, LORA, rank, examples, budget
+        )
 
     def _seeds(self, on: str, method: str, rank: int, examples: int, budget: str) -> list[int]:
-        rows = where(self.table, on=on, method=method, rank=rank, examples=examples, budget=NUMBERS if method == LORA else budget)
+        rows = where(
+            self.table,
+            on=on,
+            method=method,
+            rank=rank,
+            examples=examples,
+            budget=NUMBERS if method == LORA else budget,
+        )
         return sorted(rows[rows["quantity"] == "test/accuracy"]["seed"])
 
     def with_items(self, on: str, method: str, examples: int = MOST) -> tuple[float, float, float]:
         """The same with an interval for which the test items are a sample too: (mean, low, high)."""
         cell: dict[str, Any] = {"on": on, "rank": MIDDLE, "examples": examples, "budget": NUMBERS}
-        ours, lora = (by_seed_and_item(self.table, method=name, **cell).astype(float) for name in (method, LORA))
+        ours, lora = (
+            by_seed_and_item(self.table, method=name, **cell).astype(float)
+            for name in (method, LORA)
+        )
         return crossed(ours - lora)
 
     def with_its_alpha(self, on: str) -> np.ndarray:
         """LoRA with alpha 16 or 256, whichever does better on valid, each at its best rate there: accuracy on test, one a seed."""
         asked: dict[str, Any] = {"on": on, "rank": MIDDLE, "examples": MOST}
         both = {LORA: NUMBERS, LARGER_ALPHA: CONTROL}
-        best = max(both, key=lambda name: float(over_rates(self.every, method=name, budget=both[name], **asked)["mean"].max()))
+        best = max(
+            both,
+            key=lambda name: float(
+                over_rates(self.every, method=name, budget=both[name], **asked)["mean"].max()
+            ),
+        )
         return self.test(on, best, budget=both[best])
 
     def rivals(self, rank: int = MIDDLE, examples: int = MOST, budget: str = NUMBERS) -> list[str]:
         """Every method but LoRA that was recorded so everywhere; full fine-tuning and the frozen body are none."""
-        rows = where(self.table, rank=rank, examples=examples, budget=budget, quantity="test/accuracy")
+        rows = where(
+            self.table, rank=rank, examples=examples, budget=budget, quantity="test/accuracy"
+        )
         met = rows.groupby("method", sort=False)["on"].nunique()
-        return [str(name) for name, count in met.items() if count == len(self.places) and name not in (LORA, *RAILS)]
+        return [
+            str(name)
+            for name, count in met.items()
+            if count == len(self.places) and name not in (LORA, *RAILS)
+        ]
 
     @cached_property
     def cells(self) -> dict[tuple[str, int], dict[str, Judged]]:
         """For each task and size of data the rivals as one family."""
         return {
             (on, examples): family(
-                {name: self.minus_lora(on, name, examples=examples).tolist() for name in self._met(on, examples)}, MARGIN
+                {
+                    name: self.minus_lora(on, name, examples=examples).tolist()
+                    for name in self._met(on, examples)
+                },
+                MARGIN,
             )
             for on in self.places
             for examples in EXAMPLES
         }
 
     def _met(self, on: str, examples: int) -> list[str]:
-        rows = where(self.table, on=on, examples=examples, rank=MIDDLE, budget=NUMBERS, quantity="test/accuracy")
+        rows = where(
+            self.table,
+            on=on,
+            examples=examples,
+            rank=MIDDLE,
+            budget=NUMBERS,
+            quantity="test/accuracy",
+        )
         return [name for name in dict.fromkeys(rows["method"]) if name not in (LORA, *RAILS)]
 
-    def overall(self, method: str, rank: int = MIDDLE, examples: Iterable[int] = (MOST,), budget: str = NUMBERS) -> np.ndarray:
+    def overall(
+        self,
+        method: str,
+        rank: int = MIDDLE,
+        examples: Iterable[int] = (MOST,),
+        budget: str = NUMBERS,
+    ) -> np.ndarray:
         """A method minus LoRA, one a seed: the mean over all tasks and those sizes of data. What is declared to decide."""
-        return np.mean([self.minus_lora(on, method, rank, size, budget) for on in self.places for size in examples], axis=0)
+        return np.mean(
+            [
+                self.minus_lora(on, method, rank, size, budget)
+                for on in self.places
+                for size in examples
+            ],
+            axis=0,
+        )
 
-    def board(self, rank: int = MIDDLE, examples: int = MOST, budget: str = NUMBERS) -> pd.DataFrame:
+    def board(
+        self, rank: int = MIDDLE, examples: int = MOST, budget: str = NUMBERS
+    ) -> pd.DataFrame:
         """The leaderboard under one budget, best mean first: `method`, `accuracy` in [0, 1], the mean of all tasks, `difference` to LoRA
         in points with its interval, Holm's `p`, `verdict`, `gain` (the share of full fine-tuning's gain over the frozen body), `odds` (that
         one of its runs does better than one of LoRA's), the costs of a step, and `fronts`: for which of them it is on the front."""
         rivals = self.rivals(rank, examples, budget)
-        told = family({name: self.overall(name, rank, (examples,), budget).tolist() for name in rivals}, MARGIN)
-        rows = [self._row(name, rank, examples, budget, told.get(name)) for name in (LORA, *rivals, *RAILS)]
+        told = family(
+            {name: self.overall(name, rank, (examples,), budget).tolist() for name in rivals},
+            MARGIN,
+        )
+        rows = [
+            self._row(name, rank, examples, budget, told.get(name))
+            for name in (LORA, *rivals, *RAILS)
+        ]
         table = pd.DataFrame(rows)
         on_front = {cost: front(table[cost], table["accuracy"]) for cost in COSTS}
-        table["fronts"] = [", ".join(cost for cost in COSTS if i in on_front[cost]) for i in range(len(table))]
+        table["fronts"] = [
+            ", ".join(cost for cost in COSTS if i in on_front[cost]) for i in range(len(table))
+        ]
         return table.sort_values("accuracy", ascending=False, ignore_index=True)
 
-    def _row(self, method: str, rank: int, examples: int, budget: str, told: Judged | None) -> dict[str, Any]:
+    def _row(
+        self, method: str, rank: int, examples: int, budget: str, told: Judged | None
+    ) -> dict[str, Any]:
         own = (MIDDLE, examples, NUMBERS) if method in RAILS else (rank, examples, budget)
         runs = {on: self.test(on, method, *own) for on in self.places}
         against = {on: self.test(on, LORA, rank, examples) for on in self.places}
-        rails = [np.mean([self.test(on, rail, examples=examples) for on in self.places], axis=0) for rail in (FROZEN, FULL)]
-        share, low, high = share_of_gain(np.mean(list(runs.values()), axis=0).tolist(), *(rail.tolist() for rail in rails))
+        rails = [
+            np.mean([self.test(on, rail, examples=examples) for on in self.places], axis=0)
+            for rail in (FROZEN, FULL)
+        ]
+        share, low, high = share_of_gain(
+            np.mean(list(runs.values()), axis=0).tolist(), *(rail.tolist() for rail in rails)
+        )
         return {
             "method": method,
             "accuracy": float(np.mean(list(runs.values()))),
             "difference": points(self.overall(method, rank, (examples,), budget)) if told else "",
             "p": told.p if told else float("nan"),
             "verdict": told.verdict if told else "",
-            "gain": f"{share:.0%} [{low:.0%}, {high:.0%}]" if max(abs(low), abs(high)) < 10 else f"{share:.0%} [anything]",
-            "odds": float(np.mean([improvement(runs[on].tolist(), against[on].tolist()) for on in self.places])),
+            "gain": f"{share:.0%} [{low:.0%}, {high:.0%}]"
+            if max(abs(low), abs(high)) < 10
+            else f"{share:.0%} [anything]",
+            "odds": float(
+                np.mean(
+                    [improvement(runs[on].tolist(), against[on].tolist()) for on in self.places]
+                )
+            ),
             **{cost: self.cost(method, cost, rank, examples, budget) for cost in COSTS},
         }
 
-    def cost(self, method: str, name: str, rank: int = MIDDLE, examples: int = MOST, budget: str = NUMBERS) -> float:
+    def cost(
+        self,
+        method: str,
+        name: str,
+        rank: int = MIDDLE,
+        examples: int = MOST,
+        budget: str = NUMBERS,
+    ) -> float:
         """One entry of the bill of a step, the mean over the tasks of the medians over the runs."""
-        rows = where(self.table, method=method, examples=examples, quantity=f"cost/{name}", rank=MIDDLE if method in RAILS else rank)
+        rows = where(
+            self.table,
+            method=method,
+            examples=examples,
+            quantity=f"cost/{name}",
+            rank=MIDDLE if method in RAILS else rank,
+        )
         rows = where(rows, budget=NUMBERS if method in (LORA, *RAILS) else budget)
         return float(rows.groupby("on")["value"].median().mean())
 
@@ -137,9 +247,17 @@ def beaten(found: Evidence, budget: str) -> Claim:
     rivals = found.rivals(budget=budget)
     spread = {name: found.overall(name, budget=budget) for name in rivals}
     told = family({name: values.tolist() for name, values in spread.items()}, MARGIN)
-    figures = "; ".join(f"{name} {points(spread[name])}, {judged.verdict}" for name, judged in told.items())
+    figures = "; ".join(
+        f"{name} {points(spread[name])}, {judged.verdict}" for name, judged in told.items()
+    )
     experiment = f"each minus LoRA in the mean of all tasks, {MOST:,} examples; {budget}; Holm over {len(rivals)} rivals; test, points"
-    return Claim(f"LoRA can be beaten ({budget}).", "the question of this kit", experiment, figures, _can_be_beaten(told))
+    return Claim(
+        f"LoRA can be beaten ({budget}).",
+        "the question of this kit",
+        experiment,
+        figures,
+        _can_be_beaten(told),
+    )
 
 
 def somewhere(found: Evidence) -> Claim:
@@ -147,8 +265,12 @@ def somewhere(found: Evidence) -> Claim:
     figures = []
     for (on, examples), told in found.cells.items():
         small = [name for name in told if name not in LARGER]
-        first = max(small, key=lambda name, told=told: (told[name].verdict == "beats", told[name].mean))  # type: ignore[misc]
-        figures.append(f"{on}, {examples:,}: {first} {100 * told[first].mean:+.1f}, {told[first].verdict}")
+        first = max(
+            small, key=lambda name, told=told: (told[name].verdict == "beats", told[name].mean)
+        )  # type: ignore[misc]
+        figures.append(
+            f"{on}, {examples:,}: {first} {100 * told[first].mean:+.1f}, {told[first].verdict}"
+        )
     return Claim(
         "Whatever the task and the data, something beats LoRA.",
         "often heard",
@@ -161,30 +283,57 @@ def somewhere(found: Evidence) -> Claim:
 def tuned_alpha(found: Evidence) -> list[Claim]:
     """What beats LoRA beats it with an alpha of its own, too; no claim if nothing beats it, or if the control was not recorded."""
     rivals = {name: found.overall(name).tolist() for name in found.rivals()}
-    first = [name for name, told in family(rivals, MARGIN).items() if told.verdict == "beats" and name not in LARGER]
+    first = [
+        name
+        for name, told in family(rivals, MARGIN).items()
+        if told.verdict == "beats" and name not in LARGER
+    ]
     if not first or LARGER_ALPHA not in set(found.table["method"]):
         return []
-    gaps = {name: np.mean([found.test(on, name) - found.with_its_alpha(on) for on in found.places], axis=0) for name in first}
+    gaps = {
+        name: np.mean(
+            [found.test(on, name) - found.with_its_alpha(on) for on in found.places], axis=0
+        )
+        for name in first
+    }
     experiment = (
         "what beats LoRA at equal numbers, minus LoRA with alpha 16 or 256, whichever is better on valid (twice the tuning; asked after "
         "the result); the mean of all tasks, test, points"
     )
-    return [Claim("What beats LoRA beats it with a tuned alpha, too.", "a control", experiment, *judged(gaps, {"beats"}))]
+    return [
+        Claim(
+            "What beats LoRA beats it with a tuned alpha, too.",
+            "a control",
+            experiment,
+            *judged(gaps, {"beats"}),
+        )
+    ]
 
 
 def pace(about: Mapping[str, Any]) -> dict[str, float]:
     """Seconds of a step of each method over those of LoRA's, the mean over the tasks, from steps that all took in turns."""
-    shares = [{name: seconds / times[LORA] for name, seconds in times.items()} for times in about["seconds"].values()]
+    shares = [
+        {name: seconds / times[LORA] for name, seconds in times.items()}
+        for times in about["seconds"].values()
+    ]
     return {name: float(np.mean([share[name] for share in shares])) for name in shares[0]}
 
 
 def _can_be_beaten(told: Mapping[str, Judged]) -> str:
     """By one of these rivals with no more numbers."""
     verdicts = {judged.verdict for name, judged in told.items() if name not in LARGER}
-    return "holds" if "beats" in verdicts else "cannot tell" if "cannot tell" in verdicts else "does not hold"
+    return (
+        "holds"
+        if "beats" in verdicts
+        else "cannot tell"
+        if "cannot tell" in verdicts
+        else "does not hold"
+    )
 
 
-def board_claims(table: pd.DataFrame, budgets: Sequence[str] = (NUMBERS, OPERATIONS)) -> list[Claim]:
+def board_claims(
+    table: pd.DataFrame, budgets: Sequence[str] = (NUMBERS, OPERATIONS)
+) -> list[Claim]:
     """The claims of lesson 09, judged by the recorded runs."""
     found = Evidence(table)
     return [*(beaten(found, budget) for budget in budgets), somewhere(found), *tuned_alpha(found)]

@@ -15,21 +15,39 @@ SAME = ("torch", "transformers", "fingerprints", "methods", "on", "examples")
 """What must be the same in all files, so that they differ by their seeds alone."""
 
 
-def hand_in(folder: Path, seed: int, recorded: pd.DataFrame, on: str, methods: Sequence[str], examples: int = EXAMPLES[1]) -> Path:
+def hand_in(
+    folder: Path,
+    seed: int,
+    recorded: pd.DataFrame,
+    on: str,
+    methods: Sequence[str],
+    examples: int = EXAMPLES[1],
+) -> Path:
     """Runs `methods` on one task with one seed, each at the rate that was chosen in `recorded`, and writes `seed-<seed>.parquet`.
 
     Raises:
         ValueError: a seed that is no whole number from 0 up, or is one of the record; a task, method or size that was not recorded.
     """
     if not isinstance(seed, int) or seed < 0:
-        raise ValueError(f"seed must be a whole number from 0 up, got {seed!r}; take a number of your own, such as your birthday")
+        raise ValueError(
+            f"seed must be a whole number from 0 up, got {seed!r}; take a number of your own, such as your birthday"
+        )
     if seed in set(recorded["seed"]):
-        raise ValueError(f"seed must be one that the record does not have, got {seed}; take a number of your own, such as your birthday")
+        raise ValueError(
+            f"seed must be one that the record does not have, got {seed}; take a number of your own, such as your birthday"
+        )
     cell: dict[str, Any] = {"on": on, "rank": MIDDLE, "examples": examples, "budget": NUMBERS}
     own = {**cell, "seed": seed, "test": True}
-    table = sweep(trial, [{**own, "method": name, "lr": chosen(recorded, method=name, **cell)} for name in methods]).drop(columns="test")
+    table = sweep(
+        trial,
+        [{**own, "method": name, "lr": chosen(recorded, method=name, **cell)} for name in methods],
+    ).drop(columns="test")
     path = folder / f"seed-{seed}.parquet"
-    write_table(path, table, {**about("09", [seed]), "methods": list(methods), "on": on, "examples": examples})
+    write_table(
+        path,
+        table,
+        {**about("09", [seed]), "methods": list(methods), "on": on, "examples": examples},
+    )
     return path
 
 
@@ -40,7 +58,9 @@ def merged(paths: Sequence[Path]) -> pd.DataFrame:
         ValueError: no file, two files of one seed, or files that were made with other versions, data, methods or tasks.
     """
     if not paths:
-        raise ValueError("there must be a file to merge, got none; everybody hands in one with hand_in")
+        raise ValueError(
+            "there must be a file to merge, got none; everybody hands in one with hand_in"
+        )
     read = [(path, *read_table(path)) for path in sorted(paths)]
     (first, _, like), seen = read[0], dict[int, Path]()
     for path, _, told in read:

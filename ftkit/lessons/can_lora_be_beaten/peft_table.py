@@ -23,7 +23,9 @@ def public_table() -> pd.DataFrame:
     """
     table = pd.read_csv(shared_folder("data", "public", "peft_metamathqa.csv"))
     ends = [proportion(right(accuracy), ITEMS) for accuracy in table["accuracy"]]
-    return table.assign(low=[100 * low for _, low, _ in ends], high=[100 * high for *_, high in ends])
+    return table.assign(
+        low=[100 * low for _, low, _ in ends], high=[100 * high for *_, high in ends]
+    )
 
 
 def right(accuracy: float) -> int:
@@ -31,7 +33,9 @@ def right(accuracy: float) -> int:
     return round(accuracy / 100 * ITEMS)
 
 
-def against(table: pd.DataFrame, reference: str = REFERENCE, compared: int = RUNS - 1) -> pd.DataFrame:
+def against(
+    table: pd.DataFrame, reference: str = REFERENCE, compared: int = RUNS - 1
+) -> pd.DataFrame:
     """Every other row minus `reference`: `difference` in points, `p` of two proportions, and `adjusted`, Holm's for a family of `compared`.
 
     The rows that the kit does not have count in the family with p = 1: they make it larger and cannot be told from the reference.
@@ -40,11 +44,17 @@ def against(table: pd.DataFrame, reference: str = REFERENCE, compared: int = RUN
         ValueError: the table has no such row, or more rows than `compared`.
     """
     if reference not in set(table["method"]):
-        raise ValueError(f"reference must be a row of the table, got {reference!r}; see its column method")
+        raise ValueError(
+            f"reference must be a row of the table, got {reference!r}; see its column method"
+        )
     theirs = float(table.loc[table["method"] == reference, "accuracy"].iloc[0])
     others = table[table["method"] != reference].reset_index(drop=True)
     if len(others) > compared:
-        raise ValueError(f"compared must count all {len(others)} rivals, got {compared}; leave it at the size of the whole family")
+        raise ValueError(
+            f"compared must count all {len(others)} rivals, got {compared}; leave it at the size of the whole family"
+        )
     p = [two_proportions(right(own), ITEMS, right(theirs), ITEMS) for own in others["accuracy"]]
     adjusted = holm([*p, *[1.0] * (compared - len(p))])[: len(p)]
-    return others[["place", "method"]].assign(difference=others["accuracy"] - theirs, p=p, adjusted=adjusted)
+    return others[["place", "method"]].assign(
+        difference=others["accuracy"] - theirs, p=p, adjusted=adjusted
+    )

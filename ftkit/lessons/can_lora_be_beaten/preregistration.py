@@ -36,18 +36,28 @@ class Plan:
     def __post_init__(self) -> None:
         for name in ("hypothesis", "metric", "budget"):
             if not getattr(self, name).strip():
-                raise ValueError(f"the {name} must be said, got nothing; a plan that leaves it open can be bent afterwards")
+                raise ValueError(
+                    f"the {name} must be said, got nothing; a plan that leaves it open can be bent afterwards"
+                )
         if self.margin <= 0:
-            raise ValueError(f"the margin must be above 0, got {self.margin}; say which difference would matter")
+            raise ValueError(
+                f"the margin must be above 0, got {self.margin}; say which difference would matter"
+            )
         if len(set(self.seeds)) < max(FEWEST, len(self.seeds)):
-            raise ValueError(f"there must be at least {FEWEST} seeds, each once, got {list(self.seeds)}; fewer cannot tell")
+            raise ValueError(
+                f"there must be at least {FEWEST} seeds, each once, got {list(self.seeds)}; fewer cannot tell"
+            )
         if self.family < 1:
-            raise ValueError(f"the family must count this comparison, got {self.family}; 1 is a single one")
+            raise ValueError(
+                f"the family must count this comparison, got {self.family}; 1 is a single one"
+            )
 
     @property
     def seal(self) -> str:
         """Sixteen hexadecimal digits that change with every letter of the plan."""
-        return hashlib.blake2b(json.dumps(asdict(self), sort_keys=True).encode(), digest_size=8).hexdigest()
+        return hashlib.blake2b(
+            json.dumps(asdict(self), sort_keys=True).encode(), digest_size=8
+        ).hexdigest()
 
     def write(self, path: Path) -> str:
         """Writes the plan, once, and returns its seal; the same plan may be written again.
@@ -56,7 +66,9 @@ class Plan:
             ValueError: another plan is there.
         """
         if path.exists() and read(path) != self:
-            raise ValueError(f"a plan that was written must stay, got another for {path.name}; a new question gets a new file")
+            raise ValueError(
+                f"a plan that was written must stay, got another for {path.name}; a new question gets a new file"
+            )
         write_json(path, {**asdict(self), "seal": self.seal})
         return self.seal
 
@@ -69,7 +81,9 @@ class Plan:
             ValueError: other seeds than were planned.
         """
         if len(differences) != len(self.seeds):
-            raise ValueError(f"there must be one difference for each of {len(self.seeds)} planned seeds, got {len(differences)}")
+            raise ValueError(
+                f"there must be one difference for each of {len(self.seeds)} planned seeds, got {len(differences)}"
+            )
         mean, low, high = interval(differences)
         p = min(1.0, self.family * sign_flip(differences))
         says = verdict(differences, self.margin)
@@ -88,7 +102,9 @@ def read(path: Path) -> Plan:
         seal = said.pop("seal")
         plan = Plan(**{**said, "seeds": tuple(said["seeds"])})
     except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path.name} must be a plan that was written with write, got something else ({error})") from None
+        raise ValueError(
+            f"{path.name} must be a plan that was written with write, got something else ({error})"
+        ) from None
     if plan.seal != seal:
         raise ValueError(
             f"{path.name} must be as it was sealed, got another text ({plan.seal}, sealed {seal}); a plan is not mended afterwards"

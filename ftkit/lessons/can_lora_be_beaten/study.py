@@ -45,7 +45,15 @@ SCORED = 64
 
 def density(on: str, rank: int) -> float:
     """The share of the entries of those matrices that LoRA of `rank` has numbers, at most 1."""
-    return min(1.0, rank * sizes(on)[0] / sum(weight.numel() for weight in select(load(on)[0], sparse.where(on, sparse.LINEAR)).values()))
+    return min(
+        1.0,
+        rank
+        * sizes(on)[0]
+        / sum(
+            weight.numel()
+            for weight in select(load(on)[0], sparse.where(on, sparse.LINEAR)).values()
+        ),
+    )
 
 
 @lru_cache(maxsize=16)
@@ -53,7 +61,12 @@ def share_of_rows(on: str, rank: int) -> float:
     """The largest share of the rows of those matrices, the same in each, that has no more numbers than LoRA of `rank`, if one row does."""
     found = matrices(load(on)[0], "body.*", "whole rows").values()
     every = sorted({count / matrix.out for matrix in found for count in range(1, matrix.out + 1)})
-    fit = [share for share in every if sum(exact_count(share, matrix.out) * matrix.into for matrix in found) <= rank * sizes(on)[0]]
+    fit = [
+        share
+        for share in every
+        if sum(exact_count(share, matrix.out) * matrix.into for matrix in found)
+        <= rank * sizes(on)[0]
+    ]
     return max(fit, default=every[0])
 
 
@@ -62,8 +75,13 @@ def steepest(on: str, rank: int, examples: int, seed: int) -> Space:
     """As many entries as LoRA of `rank` has numbers, those where the loss on the first training rows is steepest."""
     base, task = load(on)
     data = task.take(examples, seed)
-    batches = [data.batch("train", rows) for rows in torch.arange(min(SCORED, examples)).split(SIZE)]
-    return top(gradient(base.fresh_heads(seed), batches, sparse.where(on, sparse.LINEAR)), density(on, rank))
+    batches = [
+        data.batch("train", rows) for rows in torch.arange(min(SCORED, examples)).split(SIZE)
+    ]
+    return top(
+        gradient(base.fresh_heads(seed), batches, sparse.where(on, sparse.LINEAR)),
+        density(on, rank),
+    )
 
 
 LARGER_ALPHA = "LoRA, alpha 256"
@@ -74,9 +92,13 @@ MADE: dict[str, Made] = {
     "DoRA": lambda on, rank, examples, seed: (DoRA(fitting(on, rank, each=1, a_rank=2)),),
     "LoRA+": lambda on, rank, examples, seed: (LoRAPlus(rank),),
     "BitFit": lambda on, rank, examples, seed: (BitFit(),),
-    "sparse, random": lambda on, rank, examples, seed: (Sparse(density(on, rank), "random", sparse.where(on, sparse.LINEAR), seed),),
+    "sparse, random": lambda on, rank, examples, seed: (
+        Sparse(density(on, rank), "random", sparse.where(on, sparse.LINEAR), seed),
+    ),
     "sparse, gradient": lambda on, rank, examples, seed: (steepest(on, rank, examples, seed),),
-    "whole rows": lambda on, rank, examples, seed: (Rows(share_of_rows(on, rank), "random", sparse.where(on, sparse.LINEAR), seed),),
+    "whole rows": lambda on, rank, examples, seed: (
+        Rows(share_of_rows(on, rank), "random", sparse.where(on, sparse.LINEAR), seed),
+    ),
     "last block": lambda on, rank, examples, seed: (LastBlocks(1),),
     LARGER_ALPHA: lambda on, rank, examples, seed: (LoRA(rank, alpha=16 * 16.0),),
 }
@@ -131,7 +153,10 @@ def steps(on: str, method: str, rank: int, examples: int, budget: str) -> int:
         raise ValueError(f"budget must be one of {'; '.join(BUDGETS)}, got {budget!r}")
     if budget != OPERATIONS:
         return STEPS
-    lora, own = (bill(on, *spaces(on, name, rank, examples, 0)).values["cost/flops"] for name in ("LoRA", method))
+    lora, own = (
+        bill(on, *spaces(on, name, rank, examples, 0)).values["cost/flops"]
+        for name in ("LoRA", method)
+    )
     return max(1, round(STEPS * lora / own))
 
 
@@ -150,24 +175,61 @@ def trial(
     own = spaces(on, method, rank, examples, seed)
     many = steps(on, method, rank, examples, budget)
     head_lr = lr if method == FROZEN else HEAD_LR
-    yield from fine_tuning(on, *own, lr=lr, head_lr=head_lr, seed=seed, look=look, test=test, examples=examples, steps=many)
+    yield from fine_tuning(
+        on,
+        *own,
+        lr=lr,
+        head_lr=head_lr,
+        seed=seed,
+        look=look,
+        test=test,
+        examples=examples,
+        steps=many,
+    )
 
 
-def jobs(seeds: Sequence[int], places: Sequence[str], examples: Sequence[int], methods: Sequence[str]) -> list[dict[str, object]]:
+def jobs(
+    seeds: Sequence[int], places: Sequence[str], examples: Sequence[int], methods: Sequence[str]
+) -> list[dict[str, object]]:
     """The runs with which rates are chosen: every method everywhere at the middle rank; with most rows the other ranks, the budget of
     operations, and the control."""
-    asked = [(place, method, MIDDLE, rows, NUMBERS) for place in places for method in methods for rows in examples]
+    asked = [
+        (place, method, MIDDLE, rows, NUMBERS)
+        for place in places
+        for method in methods
+        for rows in examples
+    ]
     if MOST in examples:
         free = [method for method in methods if method not in (*FIXED, *RAILS)]
-        asked += [(place, method, rank, MOST, NUMBERS) for place in places for method in free for rank in RANKS if rank != MIDDLE]
-        asked += [(place, method, MIDDLE, MOST, OPERATIONS) for place in places for method in methods if method != "LoRA"]
-        asked += [(place, LARGER_ALPHA, MIDDLE, MOST, CONTROL) for place in places if "LoRA+" in methods]
+        asked += [
+            (place, method, rank, MOST, NUMBERS)
+            for place in places
+            for method in free
+            for rank in RANKS
+            if rank != MIDDLE
+        ]
+        asked += [
+            (place, method, MIDDLE, MOST, OPERATIONS)
+            for place in places
+            for method in methods
+            if method != "LoRA"
+        ]
+        asked += [
+            (place, LARGER_ALPHA, MIDDLE, MOST, CONTROL) for place in places if "LoRA+" in methods
+        ]
     names = ("on", "method", "rank", "examples", "budget")
     each = [dict(zip(names, one, strict=True)) for one in asked]
-    return [{**one, "lr": lr, "seed": seed} for one in each for lr in LRS[str(one["method"])] for seed in seeds]
+    return [
+        {**one, "lr": lr, "seed": seed}
+        for one in each
+        for lr in LRS[str(one["method"])]
+        for seed in seeds
+    ]
 
 
-def seconds(places: Sequence[str] = tuple(PLACES), rounds: int = 100) -> dict[str, dict[str, float]]:
+def seconds(
+    places: Sequence[str] = tuple(PLACES), rounds: int = 100
+) -> dict[str, dict[str, float]]:
     """The seconds of a step of each method, by place: medians of steps that all take in turns, on the same batches and on one thread."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -181,7 +243,10 @@ def _steppers(on: str) -> dict[str, Callable[[], float]]:
     base, task = load(on)
     stream = task.take(MOST).batches(SIZE, torch.Generator().manual_seed(0))
     batches = [batch for batch, _ in zip(stream, range(16), strict=False)]
-    return {name: stepper(Adapted(base, *spaces(on, name, MIDDLE, MOST, 0)), batches) for name in (*METHODS, *RAILS)}
+    return {
+        name: stepper(Adapted(base, *spaces(on, name, MIDDLE, MOST, 0)), batches)
+        for name in (*METHODS, *RAILS)
+    }
 
 
 def record(
@@ -203,7 +268,12 @@ def for_the_panel(table: pd.DataFrame) -> pd.DataFrame:
     table = table[table["budget"] != CONTROL]
     is_rail = table["method"].isin(RAILS)
     own = table[~is_rail].assign(who=table["method"], method=OWN)
-    same = [where(own, who=who, budget=NUMBERS).assign(rank=rank) for who in FIXED for rank in RANKS if rank != MIDDLE]
+    same = [
+        where(own, who=who, budget=NUMBERS).assign(rank=rank)
+        for who in FIXED
+        for rank in RANKS
+        if rank != MIDDLE
+    ]
     same.append(where(own, who="LoRA").assign(budget=OPERATIONS))
     return pd.concat([own, *same, table[is_rail].assign(who="")], ignore_index=True)
 

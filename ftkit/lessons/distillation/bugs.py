@@ -26,7 +26,9 @@ def turned_round(student: Tensor, teacher: Tensor, temperature: float) -> Tensor
     return temperature**2 * kl
 
 
-def wavering_teacher(student: nn.Module, teacher: nn.Module, batches: Iterable[Tensor], lr: float) -> None:
+def wavering_teacher(
+    student: nn.Module, teacher: nn.Module, batches: Iterable[Tensor], lr: float
+) -> None:
     optimizer = torch.optim.AdamW(student.parameters(), lr=lr)
     for model in (student, teacher):
         model.train()
@@ -80,7 +82,10 @@ def is_wavering() -> Bug:
     why = "The teacher's dropout is on, so that it contradicts itself from batch to batch. A teacher must be in eval mode."
     return bug(
         wavering_teacher,
-        lines={3: f"{why} Only the student belongs into this loop.", 4: f"{why} `student.train()` and `teacher.eval()` are right."},
+        lines={
+            3: f"{why} Only the student belongs into this loop.",
+            4: f"{why} `student.train()` and `teacher.eval()` are right.",
+        },
         nudges={
             2: "Right: the student's numbers alone are trained.",
             6: "Right: nothing of the teacher needs a gradient. But that does not say which mode it answers in.",

@@ -35,7 +35,9 @@ class Evidence:
         """Where the dials stand for a task: as in `MAIN`, and at the temperature that is best on valid."""
         return {**MAIN, "temperature": best_temperature(self.table, on, among)}
 
-    def read(self, on: str, method: str = DISTILLATION, quantity: str = "accuracy", **moved: Any) -> np.ndarray:
+    def read(
+        self, on: str, method: str = DISTILLATION, quantity: str = "accuracy", **moved: Any
+    ) -> np.ndarray:
         """What was read on test, one a seed: of students with one dial moved away from `at(on)`, or of another method."""
         rows = self._rows(on, method, f"test/{quantity}", moved).sort_values("seed")
         assert len(rows) and not rows["seed"].duplicated().any(), (on, method, quantity, moved)
@@ -51,7 +53,9 @@ class Evidence:
 
     def cost(self, name: str, on: str, method: str = DISTILLATION) -> float:
         """One entry of the bill, the median over the runs."""
-        return float(where(self.table, on=on, method=method, quantity=f"cost/{name}")["value"].median())
+        return float(
+            where(self.table, on=on, method=method, quantity=f"cost/{name}")["value"].median()
+        )
 
     def over(self, method: str) -> dict[str, np.ndarray]:
         """Distillation minus another method, on each task."""
@@ -70,43 +74,76 @@ def beats_labels(found: Evidence) -> Claim:
     """With a teacher a student does better than with the labels alone."""
     figures, says = judged(found.over(LABELS), {"beats"})
     experiment = "distillation with transfer rows minus the same student on the few labels: equal steps, but more rows; test, points"
-    return Claim("A student learns more from a teacher than from the labels alone.", HINTON, experiment, figures, says)
+    return Claim(
+        "A student learns more from a teacher than from the labels alone.",
+        HINTON,
+        experiment,
+        figures,
+        says,
+    )
 
 
 def same_rows(found: Evidence) -> Claim:
     """A teacher's probabilities teach more than the labels of the very same few rows."""
-    figures, says = judged({on: found.read(on, transfer=0) - found.read(on, LABELS) for on in found.ons}, {"beats"})
+    figures, says = judged(
+        {on: found.read(on, transfer=0) - found.read(on, LABELS) for on in found.ons}, {"beats"}
+    )
     experiment = "distillation without transfer rows minus the same student on the labels of the same few rows, equal steps; test, points"
-    return Claim("On the same few rows soft answers teach more than labels.", HINTON, experiment, figures, says)
+    return Claim(
+        "On the same few rows soft answers teach more than labels.",
+        HINTON,
+        experiment,
+        figures,
+        says,
+    )
 
 
 def soft_beats_hard(found: Evidence) -> Claim:
     """A teacher's probabilities teach more than its decisions."""
     figures, says = judged(found.over(PSEUDO), {"beats"})
     experiment = "distillation minus training on the teacher's most probable classes: equal rows, equal steps; test, points"
-    return Claim("Soft answers teach more than the same teacher's hard ones.", HINTON, experiment, figures, says)
+    return Claim(
+        "Soft answers teach more than the same teacher's hard ones.",
+        HINTON,
+        experiment,
+        figures,
+        says,
+    )
 
 
 def soft_beats_true(found: Evidence) -> Claim:
     """A teacher's probabilities teach more than the true labels."""
     figures, says = judged(found.over(TRUE), {"beats"})
     experiment = "distillation minus training on the true labels of all the same rows, equal steps; test, points"
-    return Claim("A teacher's answers teach more than true labels would.", OFTEN, experiment, figures, says)
+    return Claim(
+        "A teacher's answers teach more than true labels would.", OFTEN, experiment, figures, says
+    )
 
 
 def transfer_set(found: Evidence) -> Claim:
     """Unlabelled rows bring much."""
     figures, says = judged(found.against(transfer=0), {"beats"})
     experiment = f"with all unlabelled rows there are, {MOST:,} at most, minus with none, equal steps; test, points"
-    return Claim("Unlabelled rows for the teacher to answer make the better student.", OFTEN, experiment, figures, says)
+    return Claim(
+        "Unlabelled rows for the teacher to answer make the better student.",
+        OFTEN,
+        experiment,
+        figures,
+        says,
+    )
 
 
 def temperature(found: Evidence) -> Claim:
     """A temperature above 1 is worth it."""
     hot = {on: found.at(on, TRIED[1:])["temperature"] for on in found.ons}
-    gains = {f"{on}, T = {t:g}": found.read(on, temperature=t) - found.read(on, temperature=1.0) for on, t in hot.items()}
+    gains = {
+        f"{on}, T = {t:g}": found.read(on, temperature=t) - found.read(on, temperature=1.0)
+        for on, t in hot.items()
+    }
     figures, says = judged(gains, {"beats"})
-    experiment = "the best temperature above 1 minus temperature 1, each at its best rate; test, points"
+    experiment = (
+        "the best temperature above 1 minus temperature 1, each at its best rate; test, points"
+    )
     return Claim("A temperature above 1 teaches better.", HINTON, experiment, figures, says)
 
 
@@ -114,16 +151,31 @@ def inherited_layers(found: Evidence) -> Claim:
     """A student should start from pretrained layers."""
     figures, says = judged(found.against(body="two random blocks"), {"beats"})
     experiment = "a student of every second pretrained block minus the same one from random weights, 80 steps each; test, points"
-    return Claim("A student should start from layers of a larger, pretrained network.", SANH, experiment, figures, says)
+    return Claim(
+        "A student should start from layers of a larger, pretrained network.",
+        SANH,
+        experiment,
+        figures,
+        says,
+    )
 
 
 def better_teacher(found: Evidence) -> Claim:
     """The better teacher makes the better student."""
-    (one, two), names = sorted((found.teacher(on), on) for on in ("library", OTHER)), {"library": "minilm", OTHER: "mini"}
+    (one, two), names = (
+        sorted((found.teacher(on), on) for on in ("library", OTHER)),
+        {"library": "minilm", OTHER: "mini"},
+    )
     difference = found.read(two[1]) - found.read(one[1])
     figures, says = judged({f"{names[two[1]]} minus {names[one[1]]}": difference}, {"beats"})
     rights = f"{names[two[1]]} is right on {two[0]:.1%} of test, {names[one[1]]} on {one[0]:.1%}"
-    return Claim("The better teacher makes the better student.", OFTEN, f"library, {rights}; students' test, points", figures, says)
+    return Claim(
+        "The better teacher makes the better student.",
+        OFTEN,
+        f"library, {rights}; students' test, points",
+        figures,
+        says,
+    )
 
 
 def most_of_the_teacher(found: Evidence) -> Claim:
@@ -131,7 +183,9 @@ def most_of_the_teacher(found: Evidence) -> Claim:
     left = {on: found.read(on) - 0.97 * found.teacher(on) for on in found.ons}
     figures, says = judged(left, {"beats", "ties"})
     experiment = "the student's accuracy minus 97 % of its teacher's; test, points"
-    return Claim("A distilled student keeps 97 % of what its teacher can.", SANH, experiment, figures, says)
+    return Claim(
+        "A distilled student keeps 97 % of what its teacher can.", SANH, experiment, figures, says
+    )
 
 
 def distill_claims(table: pd.DataFrame, about: Mapping[str, Any]) -> list[Claim]:

@@ -49,12 +49,23 @@ def _headline(values: Mapping[str, float]) -> dict[str, Any]:
         "student right": values.get("look/accuracy/student"),
         "the same answer": values.get("look/agreement/both"),
     }
-    words = "   ".join(f"{name}: {share:.1%}" for name, share in figures.items() if share is not None)
+    words = "   ".join(
+        f"{name}: {share:.1%}" for name, share in figures.items() if share is not None
+    )
     return {**_words(words and f"on valid   {words}", 0.5, 1.0), "yshift": 34, "font": {"size": 13}}
 
 
 def _words(text: str, x: float, y: float) -> dict[str, Any]:
-    return {"text": text, "x": x, "xanchor": "center", "xref": "paper", "y": y, "yref": "paper", "yanchor": "bottom", "showarrow": False}
+    return {
+        "text": text,
+        "x": x,
+        "xanchor": "center",
+        "xref": "paper",
+        "y": y,
+        "yref": "paper",
+        "yanchor": "bottom",
+        "showarrow": False,
+    }
 
 
 def plain(text: str, longest: int = LONGEST) -> str:
@@ -68,7 +79,9 @@ def plain(text: str, longest: int = LONGEST) -> str:
     return escape(cut, quote=False).replace("$", "&#36;")
 
 
-def _grid(count: int, columns: int, gap: tuple[float, float]) -> list[tuple[list[float], list[float]]]:
+def _grid(
+    count: int, columns: int, gap: tuple[float, float]
+) -> list[tuple[list[float], list[float]]]:
     """The (x, y) domains of `count` places, row by row from the top."""
     lines = -(-count // columns)
     wide, high = (1 - gap[0] * (columns - 1)) / columns, (1 - gap[1] * (lines - 1)) / lines
@@ -82,33 +95,113 @@ def _grid(count: int, columns: int, gap: tuple[float, float]) -> list[tuple[list
 def _texts(rows: Sequence[Row], headline: dict[str, Any]) -> Spec:
     traces: list[Any] = []
     titles, axes = [headline], dict[str, Any]()
-    for i, ((example, both), (across, up)) in enumerate(zip(rows, _grid(len(rows), 2, (0.09, 0.3)), strict=True)):
+    for i, ((example, both), (across, up)) in enumerate(
+        zip(rows, _grid(len(rows), 2, (0.09, 0.3)), strict=True)
+    ):
         at = str(i + 1) if i else ""
-        names = [f"<b>{escape(name)}</b>" if j == example.label else escape(name) for j, name in enumerate(example.classes)]
+        names = [
+            f"<b>{escape(name)}</b>" if j == example.label else escape(name)
+            for j, name in enumerate(example.classes)
+        ]
         for who, colour in WHO.items():
-            bars = {"type": "bar", "x": list(range(len(names))), "y": list(both[who]), "name": who, "marker": {"color": colour}}
+            bars = {
+                "type": "bar",
+                "x": list(range(len(names))),
+                "y": list(both[who]),
+                "name": who,
+                "marker": {"color": colour},
+            }
             look = {"showlegend": not i, "hovertemplate": f"{who} %{{y:.1%}}<extra></extra>"}
             traces.append({**bars, **look, "xaxis": f"x{at}", "yaxis": f"y{at}"})
-        ticks = {"tickvals": list(range(len(names))), "ticktext": names, "tickangle": -40, "tickfont": {"size": 10}}
-        axes[f"xaxis{at}"] = {"domain": across, "anchor": f"y{at}", "showgrid": False, "zeroline": False, **ticks}
-        axes[f"yaxis{at}"] = {"domain": up, "anchor": f"x{at}", "range": [0, 1], "tickformat": ".0%", "nticks": 3}
-        titles.append({**_words(plain(str(example.given)), sum(across) / 2, up[1]), "font": {"size": 11}})
+        ticks = {
+            "tickvals": list(range(len(names))),
+            "ticktext": names,
+            "tickangle": -40,
+            "tickfont": {"size": 10},
+        }
+        axes[f"xaxis{at}"] = {
+            "domain": across,
+            "anchor": f"y{at}",
+            "showgrid": False,
+            "zeroline": False,
+            **ticks,
+        }
+        axes[f"yaxis{at}"] = {
+            "domain": up,
+            "anchor": f"x{at}",
+            "range": [0, 1],
+            "tickformat": ".0%",
+            "nticks": 3,
+        }
+        titles.append(
+            {**_words(plain(str(example.given)), sum(across) / 2, up[1]), "font": {"size": 11}}
+        )
     frame = {"l": 44, "r": 10, "t": 62, "b": 92}
-    legend = {"orientation": "h", "x": 1, "xanchor": "right", "y": 0, "yanchor": "bottom", "yref": "container"}
-    return {"data": traces, "layout": layout(480, margin=frame, annotations=titles, barmode="group", bargap=0.25, legend=legend, **axes)}
+    legend = {
+        "orientation": "h",
+        "x": 1,
+        "xanchor": "right",
+        "y": 0,
+        "yanchor": "bottom",
+        "yref": "container",
+    }
+    return {
+        "data": traces,
+        "layout": layout(
+            480,
+            margin=frame,
+            annotations=titles,
+            barmode="group",
+            bargap=0.25,
+            legend=legend,
+            **axes,
+        ),
+    }
 
 
 def _images(rows: Sequence[Row], headline: dict[str, Any]) -> Spec:
     traces, titles, axes = [], [headline], dict[str, Any]()
-    for i, ((example, both), (across, up)) in enumerate(zip(rows, _grid(len(rows), 4, (0.02, 0.13)), strict=True)):
-        at, first = str(i + 1) if i else "", {who: max(range(len(p)), key=p.__getitem__) for who, p in both.items()}
-        picture = {"type": "heatmap", "z": [list(line) for line in example.given], "colorscale": "Greys", "showscale": False}
-        traces.append({**picture, "zmin": 0, "zmax": 1, "xaxis": f"x{at}", "yaxis": f"y{at}", "hoverinfo": "skip"})
-        words = "<br>".join(_verdict(who, example, first[who], both[who][first[who]]) for who in WHO)
+    for i, ((example, both), (across, up)) in enumerate(
+        zip(rows, _grid(len(rows), 4, (0.02, 0.13)), strict=True)
+    ):
+        at, first = (
+            str(i + 1) if i else "",
+            {who: max(range(len(p)), key=p.__getitem__) for who, p in both.items()},
+        )
+        picture = {
+            "type": "heatmap",
+            "z": [list(line) for line in example.given],
+            "colorscale": "Greys",
+            "showscale": False,
+        }
+        traces.append(
+            {
+                **picture,
+                "zmin": 0,
+                "zmax": 1,
+                "xaxis": f"x{at}",
+                "yaxis": f"y{at}",
+                "hoverinfo": "skip",
+            }
+        )
+        words = "<br>".join(
+            _verdict(who, example, first[who], both[who][first[who]]) for who in WHO
+        )
         titles.append({**_words(words, sum(across) / 2, up[1]), "font": {"size": 11}})
         axes[f"xaxis{at}"] = {"domain": across, "anchor": f"y{at}", "visible": False}
-        axes[f"yaxis{at}"] = {"domain": up, "anchor": f"x{at}", "visible": False, "autorange": "reversed", "scaleanchor": f"x{at}"}
-    return {"data": traces, "layout": layout(560, margin={"l": 10, "r": 10, "t": 76, "b": 10}, annotations=titles, **axes)}
+        axes[f"yaxis{at}"] = {
+            "domain": up,
+            "anchor": f"x{at}",
+            "visible": False,
+            "autorange": "reversed",
+            "scaleanchor": f"x{at}",
+        }
+    return {
+        "data": traces,
+        "layout": layout(
+            560, margin={"l": 10, "r": 10, "t": 76, "b": 10}, annotations=titles, **axes
+        ),
+    }
 
 
 def _verdict(who: str, example: Example, answer: int, probability: float) -> str:

@@ -19,7 +19,11 @@ from ftkit.techniques.student import student
 
 LABELLED = {"opening": 200, "library": 200, "library by mini": 200, "digits": 40}
 """How many rows have a label, by the name of the teacher."""
-BODIES: Mapping[str, tuple[int, ...]] = {"two blocks": (0, 2), "one block": (0,), "two random blocks": (0, 2)}
+BODIES: Mapping[str, tuple[int, ...]] = {
+    "two blocks": (0, 2),
+    "one block": (0,),
+    "two random blocks": (0, 2),
+}
 """Which blocks of the base a student has between its embeddings and a head of its own: every second one, the lowest, or random weights."""
 
 
@@ -50,7 +54,9 @@ def given(on: str, transfer: int, seed: int, labels: str = "none") -> Task:
         ValueError: there is no such teacher, or no such kind of label; transfer is below 0.
     """
     if labels not in ("none", "teacher", "true") or transfer < 0:
-        raise ValueError(f"labels must be none, teacher or true and transfer at least 0, got {labels!r} and {transfer}")
+        raise ValueError(
+            f"labels must be none, teacher or true and transfer at least 0, got {labels!r} and {transfer}"
+        )
     whole = pool(on)
     few = whole.take(LABELLED[on], seed)
     taken = torch.isin(input_keys(whole.train), input_keys(few.train)).numpy()
@@ -82,7 +88,10 @@ def marks(on: str, model: Net) -> tuple[dict[str, float], Tensor]:
     said, asked = Teacher(model).logits(task.test, task.name), known(on, task.test)
     theirs = stored(on)(task.batch("test", asked))
     right = (said.argmax(-1) == task.labels("test")).to(torch.uint8)
-    return {"accuracy": float(right.float().mean()), "agreement": agreement(said[asked], theirs)}, right
+    return {
+        "accuracy": float(right.float().mean()),
+        "agreement": agreement(said[asked], theirs),
+    }, right
 
 
 def standing(on: str) -> dict[str, float]:
@@ -112,4 +121,6 @@ def shown(on: str) -> Shown:
     rows = known(on, task.valid)
     rows = rows[rows < VALID_ROWS]
     data = task.valid.select(rows.tolist())
-    return Shown(data, task.labels("valid")[rows], teacher(on).logits(data, task.name).float(), task)
+    return Shown(
+        data, task.labels("valid")[rows], teacher(on).logits(data, task.name).float(), task
+    )

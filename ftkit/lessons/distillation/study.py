@@ -12,7 +12,17 @@ from ftkit.experiments.recording import few, make, settled
 from ftkit.experiments.sweep import grid, last, sweep, where
 from ftkit.lessons.distillation import teachers
 from ftkit.lessons.distillation.students import BODIES, LABELLED, standing
-from ftkit.lessons.distillation.trial import LABELS, MOST, PSEUDO, TEMPERATURES, TRANSFER, TRUE, WEIGHTS, control, trial
+from ftkit.lessons.distillation.trial import (
+    LABELS,
+    MOST,
+    PSEUDO,
+    TEMPERATURES,
+    TRANSFER,
+    TRUE,
+    WEIGHTS,
+    control,
+    trial,
+)
 
 DISTILLATION = "distillation"
 """The method of the panel's own rows."""
@@ -29,15 +39,27 @@ PANEL_LR = 3e-3
 SEEDS = tuple(range(8))
 
 
-def record(executor: Executor | None, seeds: tuple[int, ...] = SEEDS, ons: Sequence[str] = tuple(LABELLED)) -> pd.DataFrame:
+def record(
+    executor: Executor | None, seeds: tuple[int, ...] = SEEDS, ons: Sequence[str] = tuple(LABELLED)
+) -> pd.DataFrame:
     """The whole study. Rates are chosen on valid with half of the seeds; what was chosen runs with all of them, and reads test once."""
     half, places = few(seeds), [on for on in ons if on in BENCHES]
-    warm = [job for on in ons for job in students(on, [{**MAIN, "temperature": t} for t in TRIED], LRS, half)]
+    warm = [
+        job
+        for on in ons
+        for job in students(on, [{**MAIN, "temperature": t} for t in TRIED], LRS, half)
+    ]
     ours = settled(trial, warm, ["on", *DIALS], seeds, executor)
     at = {on: {**MAIN, "temperature": best_temperature(ours, on)} for on in ons}
-    moved = [job for on in places for job in students(on, [{**at[on], **move} for move in MOVED], LRS, half)]
+    moved = [
+        job
+        for on in places
+        for job in students(on, [{**at[on], **move} for move in MOVED], LRS, half)
+    ]
     shown = [job for on in places for job in students(on, only_shown(at[on]), [PANEL_LR], half)]
-    beside = [job for m, lrs in RATES.items() for job in grid(on=places, method=[m], lr=lrs, seed=half)]
+    beside = [
+        job for m, lrs in RATES.items() for job in grid(on=places, method=[m], lr=lrs, seed=half)
+    ]
     tables = [
         ours.assign(method=DISTILLATION),
         settled(trial, moved, ["on", *DIALS], seeds, executor).assign(method=DISTILLATION),
@@ -45,17 +67,30 @@ def record(executor: Executor | None, seeds: tuple[int, ...] = SEEDS, ons: Seque
         settled(control, beside, ["on", "method"], seeds, executor),
     ]
     whole = pd.concat(tables, ignore_index=True)
-    return whole.fillna({"temperature": 0.0, "weight": 0.0, "transfer": -1, "body": ""}).astype({"transfer": int})
+    return whole.fillna({"temperature": 0.0, "weight": 0.0, "transfer": -1, "body": ""}).astype(
+        {"transfer": int}
+    )
 
 
-def students(on: str, dials: Sequence[dict[str, Any]], lrs: Sequence[float], seeds: Sequence[int]) -> list[dict[str, Any]]:
+def students(
+    on: str, dials: Sequence[dict[str, Any]], lrs: Sequence[float], seeds: Sequence[int]
+) -> list[dict[str, Any]]:
     """The jobs of the students of a teacher with these positions of the dials."""
-    return [job for at in dials for job in grid(on=[on], **{name: [at[name]] for name in DIALS}, lr=lrs, seed=seeds)]
+    return [
+        job
+        for at in dials
+        for job in grid(on=[on], **{name: [at[name]] for name in DIALS}, lr=lrs, seed=seeds)
+    ]
 
 
 def only_shown(at: dict[str, Any]) -> list[dict[str, Any]]:
     """The positions, one dial away from `at`, that the panel shows and nobody judges."""
-    stops = {"temperature": TEMPERATURES, "weight": WEIGHTS, "transfer": TRANSFER, "body": tuple(BODIES)}
+    stops = {
+        "temperature": TEMPERATURES,
+        "weight": WEIGHTS,
+        "transfer": TRANSFER,
+        "body": tuple(BODIES),
+    }
     judged = [{**at, **move} for move in ({}, *MOVED, *({"temperature": t} for t in TRIED))]
     every = [{**at, name: value} for name, values in stops.items() for value in values]
     return [position for position in every if position not in judged]
@@ -64,8 +99,15 @@ def only_shown(at: dict[str, Any]) -> list[dict[str, Any]]:
 def best_temperature(table: pd.DataFrame, on: str, among: Sequence[float] = TRIED) -> float:
     """The temperature that is best on valid, over all seeds, each at its best rate, with the other dials as in `MAIN`."""
     read = where(table, quantity="test/accuracy", on=on, **MAIN)
-    chosen = {float(t): float(lr) for t, lr in zip(read["temperature"], read["lr"], strict=True) if t in among}
-    means = {t: where(last(table), on=on, temperature=t, lr=lr, **MAIN)["value"].mean() for t, lr in chosen.items()}
+    chosen = {
+        float(t): float(lr)
+        for t, lr in zip(read["temperature"], read["lr"], strict=True)
+        if t in among
+    }
+    means = {
+        t: where(last(table), on=on, temperature=t, lr=lr, **MAIN)["value"].mean()
+        for t, lr in chosen.items()
+    }
     return max(means, key=means.__getitem__)
 
 

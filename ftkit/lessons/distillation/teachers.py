@@ -63,10 +63,25 @@ def schooled(how: Schooling) -> tuple[Adapted, dict[str, Any]]:
     task, tried = divided(load(how.on)[1])[0], []
     for lr in how.lrs:
         model = Adapted(load_base(how.base, task).fresh_heads(SEED), seed=SEED)
-        *_, last = train(model, task, steps=how.steps, size=SIZE, lr=lr, seed=SEED, readings=1, valid_rows=VALID_ROWS)
+        *_, last = train(
+            model,
+            task,
+            steps=how.steps,
+            size=SIZE,
+            lr=lr,
+            seed=SEED,
+            readings=1,
+            valid_rows=VALID_ROWS,
+        )
         tried.append((last.values["valid/accuracy"], -last.values["valid/loss"], lr, model))
     accuracy, _, lr, model = max(tried, key=lambda one: one[:2])
-    return model, {**asdict(how), "lr": lr, "seed": SEED, "valid": accuracy, "rows": len(task.train)}
+    return model, {
+        **asdict(how),
+        "lr": lr,
+        "seed": SEED,
+        "valid": accuracy,
+        "rows": len(task.train),
+    }
 
 
 def answers(model: Any, task: Task) -> dict[str, Tensor]:

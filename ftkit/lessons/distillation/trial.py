@@ -56,8 +56,18 @@ def trial(
     Raises:
         ValueError: there is no such teacher or body; a temperature or weight outside its range.
     """
-    objective, model = Distillation(teacher(on), temperature, weight), Adapted(newcomer(on, body, seed))
-    yield from learning(model, given(on, transfer, seed), lr, seed, objective, look=partial(look, on) if look else None)
+    objective, model = (
+        Distillation(teacher(on), temperature, weight),
+        Adapted(newcomer(on, body, seed)),
+    )
+    yield from learning(
+        model,
+        given(on, transfer, seed),
+        lr,
+        seed,
+        objective,
+        look=partial(look, on) if look else None,
+    )
     if test:
         yield tested(on, model)
     yield bill(SCHOOLING[on].on, len(BODIES[body]))
@@ -79,31 +89,56 @@ def control(on: str, method: str, lr: float, seed: int = 0, test: bool = False) 
     data, place = given(on, transfer, seed, labels), SCHOOLING[on].on
     spaces = (HEAD,) if method == FROZEN else ()
     is_whole = method in (FULL, FROZEN)
-    model = Adapted(load(place)[0].fresh_heads(seed) if is_whole else newcomer(on, "two blocks", seed), *spaces)
-    yield from learning(model, data, lr, seed, supervised, head_lr=lr if method == FROZEN else HEAD_LR)
+    model = Adapted(
+        load(place)[0].fresh_heads(seed) if is_whole else newcomer(on, "two blocks", seed), *spaces
+    )
+    yield from learning(
+        model, data, lr, seed, supervised, head_lr=lr if method == FROZEN else HEAD_LR
+    )
     if test:
         yield tested(on, model)
     yield bench.bill(place, *spaces) if is_whole else bill(place, len(BODIES["two blocks"]))
 
 
-def learning(model: Adapted, data: Task, lr: float, seed: int, objective: Objective, **more: Any) -> Iterator[Event]:
+def learning(
+    model: Adapted, data: Task, lr: float, seed: int, objective: Objective, **more: Any
+) -> Iterator[Event]:
     """The steps that all of them have in common; `more` is for `train`."""
-    return train(model, data, steps=STEPS, size=SIZE, lr=lr, seed=seed, objective=objective, valid_rows=VALID_ROWS, **more)
+    return train(
+        model,
+        data,
+        steps=STEPS,
+        size=SIZE,
+        lr=lr,
+        seed=seed,
+        objective=objective,
+        valid_rows=VALID_ROWS,
+        **more,
+    )
 
 
 def tested(on: str, model: Adapted) -> Event:
     """Accuracy on test, and agreement with the teacher there: read once, for settings that were chosen before."""
     found, right = marks(on, model.net)
-    return Event(STEPS, "test", {f"test/{name}": value for name, value in found.items()}, {"test/accuracy": packed(right.numpy())})
+    return Event(
+        STEPS,
+        "test",
+        {f"test/{name}": value for name, value in found.items()},
+        {"test/accuracy": packed(right.numpy())},
+    )
 
 
 @lru_cache(maxsize=2 * len(BENCHES))
 def bill(place: str, blocks: int) -> Event:
     """What a step of a student of so many blocks costs, on the batch of `bench.bill`; the teacher has answered already. Measured once."""
     base, task = load(place)
-    batch = next(task.take(BENCHES[place].examples, 0).batches(SIZE, torch.Generator().manual_seed(0)))
+    batch = next(
+        task.take(BENCHES[place].examples, 0).batches(SIZE, torch.Generator().manual_seed(0))
+    )
     cost = measure(Adapted(student(base, range(blocks))), batch)
-    return Event(STEPS, "cost", {f"cost/{name}": float(value) for name, value in asdict(cost).items()})
+    return Event(
+        STEPS, "cost", {f"cost/{name}": float(value) for name, value in asdict(cost).items()}
+    )
 
 
 def answers(on: str, model: Adapted) -> dict[str, float]:
@@ -111,12 +146,17 @@ def answers(on: str, model: Adapted) -> dict[str, float]:
     reads `look/accuracy/<who>` and `look/agreement/both`."""
     seen = shown(on)
     said = {"teacher": seen.said, "student": Teacher(model).logits(seen.data, seen.task.name)}
-    readings = {f"look/accuracy/{who}": float((z.argmax(-1) == seen.labels).float().mean()) for who, z in said.items()}
+    readings = {
+        f"look/accuracy/{who}": float((z.argmax(-1) == seen.labels).float().mean())
+        for who, z in said.items()
+    }
     readings["look/agreement/both"] = agreement(said["student"], said["teacher"])
     rows = worth_showing(on, said["student"])
     for who, z in said.items():
         for row in rows:
-            readings |= {f"look/{who}/{on}/{row}/{i}": p for i, p in enumerate(z[row].softmax(-1).tolist())}
+            readings |= {
+                f"look/{who}/{on}/{row}/{i}": p for i, p in enumerate(z[row].softmax(-1).tolist())
+            }
     return readings
 
 
@@ -135,4 +175,7 @@ def examples(on: str) -> list[Example]:
     """The rows that `answers` speaks of, as the picture shows them."""
     seen = shown(on)
     inputs: list[Any] = seen.data[seen.task.kind][:]
-    return [Example(one, int(label), seen.task.classes) for one, label in zip(inputs, seen.labels, strict=True)]
+    return [
+        Example(one, int(label), seen.task.classes)
+        for one, label in zip(inputs, seen.labels, strict=True)
+    ]

@@ -25,10 +25,16 @@ COURT = "LoRA, rank 8"
 def forgetting(table: pd.DataFrame, **settings: Any) -> pd.DataFrame:
     """One row a run on the nearest place: `seed`, `lr`, its last `accuracy` on valid and `words`, nats a hidden word afterwards."""
     rows = where(table, on=NEAR, size=SIZE, **settings)
-    accuracy = rows[rows["quantity"] == "valid/accuracy"].sort_values("step").drop_duplicates(["lr", "seed"], keep="last")
+    accuracy = (
+        rows[rows["quantity"] == "valid/accuracy"]
+        .sort_values("step")
+        .drop_duplicates(["lr", "seed"], keep="last")
+    )
     after = rows[rows["quantity"] == "after/words"].drop_duplicates(["lr", "seed"])
     both = accuracy.merge(after, on=["lr", "seed"], suffixes=("", "_after"))
-    return both.rename(columns={"value": "accuracy", "value_after": "words"})[["seed", "lr", "accuracy", "words"]]
+    return both.rename(columns={"value": "accuracy", "value_after": "words"})[
+        ["seed", "lr", "accuracy", "words"]
+    ]
 
 
 def at_equal_accuracy(table: pd.DataFrame) -> np.ndarray:
@@ -61,21 +67,31 @@ def _nats(values: np.ndarray) -> str:
 
 def _less(values: np.ndarray) -> str:
     """What differences in nats say to "less": holds, does not hold, or cannot tell."""
-    return {"loses": "holds", "beats": "does not hold", "ties": "does not hold"}.get(verdict(values.tolist(), NATS), "cannot tell")
+    return {"loses": "holds", "beats": "does not hold", "ties": "does not hold"}.get(
+        verdict(values.tolist(), NATS), "cannot tell"
+    )
 
 
 def forgets_less(found: Evidence) -> Claim:
     """LoRA forgets less."""
     less = found.way(NEAR, LORA, LARGE_RANK, "after/words") - found.rail(NEAR, FULL, "after/words")
     experiment = f"hidden words of unseen English, LoRA of rank {LARGE_RANK} minus full, each at the rate that is best for the task"
-    return Claim("LoRA forgets less than full fine-tuning.", BIDERMAN, experiment, _nats(less), _less(less))
+    return Claim(
+        "LoRA forgets less than full fine-tuning.", BIDERMAN, experiment, _nats(less), _less(less)
+    )
 
 
 def forgets_less_at_equal_accuracy(found: Evidence) -> Claim:
     """At equal accuracy LoRA forgets less."""
     less = at_equal_accuracy(found.table)
     experiment = "the same at equal accuracy on valid, over the rates up to each seed's best; seeds where both reach a common accuracy"
-    return Claim("LoRA forgets less than full fine-tuning that has learned as much.", BIDERMAN, experiment, _nats(less), _less(less))
+    return Claim(
+        "LoRA forgets less than full fine-tuning that has learned as much.",
+        BIDERMAN,
+        experiment,
+        _nats(less),
+        _less(less),
+    )
 
 
 def intruders(found: Evidence) -> Claim:
@@ -84,18 +100,40 @@ def intruders(found: Evidence) -> Claim:
         "LoRA": found.way(NEAR, LORA, LARGE_RANK, "after/intruders").mean(),
         "full": found.rail(NEAR, FULL, "after/intruders").mean(),
     }
-    least = {"LoRA": found.way(NEAR, LORA, LARGE_RANK, "after/likeness"), "full": found.rail(NEAR, FULL, "after/likeness")}
+    least = {
+        "LoRA": found.way(NEAR, LORA, LARGE_RANK, "after/likeness"),
+        "full": found.rail(NEAR, FULL, "after/likeness"),
+    }
     mean, low, high = interval((least["LoRA"] - least["full"]).tolist())
-    says = "holds" if share["LoRA"] > 0.01 > share["full"] else "does not hold" if max(share.values()) < 0.01 else "cannot tell"
-    figures = "; ".join(f"{name}: {share[name]:.1%} of the strongest, the least like has cosine {least[name].mean():.2f}" for name in share)
+    says = (
+        "holds"
+        if share["LoRA"] > 0.01 > share["full"]
+        else "does not hold"
+        if max(share.values()) < 0.01
+        else "cannot tell"
+    )
+    figures = "; ".join(
+        f"{name}: {share[name]:.1%} of the strongest, the least like has cosine {least[name].mean():.2f}"
+        for name in share
+    )
     figures += f"; LoRA's minus full's cosine {mean:+.3f} [{low:+.3f}, {high:+.3f}]"
     experiment = f"ten strongest left singular vectors of each matrix, those with no |cosine| of 0.5 to one of before; rank {LARGE_RANK}"
-    return Claim("LoRA leaves intruder dimensions, full fine-tuning none.", INTRUDERS, experiment, figures, says)
+    return Claim(
+        "LoRA leaves intruder dimensions, full fine-tuning none.",
+        INTRUDERS,
+        experiment,
+        figures,
+        says,
+    )
 
 
 def _court(about: Mapping[str, Any], kinds: tuple[str, ...]) -> tuple[str, list[float]]:
     of = {base: [bills[COURT][kind] for kind in kinds] for base, bills in about["court"].items()}
-    parts = [f"{base} " + ", ".join(f"{kind} {share:.0%}" for kind, share in zip(kinds, found, strict=True)) for base, found in of.items()]
+    parts = [
+        f"{base} "
+        + ", ".join(f"{kind} {share:.0%}" for kind, share in zip(kinds, found, strict=True))
+        for base, found in of.items()
+    ]
     return "; ".join(parts), [share for found in of.values() for share in found]
 
 
@@ -104,14 +142,22 @@ def saves_state(about: Mapping[str, Any]) -> Claim:
     figures, found = _court(about, ("gradients", "optimizer", "disk"))
     says = "holds" if max(found) < SAVES else "does not hold"
     experiment = f"{COURT}, as shares of full fine-tuning's; bytes, measured"
-    return Claim("LoRA saves gradients, optimizer state and disk.", HEARD, experiment, figures, says)
+    return Claim(
+        "LoRA saves gradients, optimizer state and disk.", HEARD, experiment, figures, says
+    )
 
 
 def saves_activations(about: Mapping[str, Any]) -> Claim:
     """LoRA saves activations."""
     figures, found = _court(about, ("activations",))
     says = "holds" if max(found) < SAVES else "does not hold"
-    return Claim("LoRA saves activations.", HEARD, f"{COURT}, bytes that autograd keeps for the way back, measured", figures, says)
+    return Claim(
+        "LoRA saves activations.",
+        HEARD,
+        f"{COURT}, bytes that autograd keeps for the way back, measured",
+        figures,
+        says,
+    )
 
 
 def saves_time(about: Mapping[str, Any]) -> Claim:
@@ -119,7 +165,13 @@ def saves_time(about: Mapping[str, Any]) -> Claim:
     figures, _ = _court(about, ("flops", "seconds"))
     seconds = [bills[COURT]["seconds"] for bills in about["court"].values()]
     says = "holds" if max(seconds) < SAVES else "does not hold"
-    return Claim("LoRA saves time at every size.", HEARD, f"{COURT}, a step in turns with full fine-tuning, one thread", figures, says)
+    return Claim(
+        "LoRA saves time at every size.",
+        HEARD,
+        f"{COURT}, a step in turns with full fine-tuning, one thread",
+        figures,
+        says,
+    )
 
 
 def cost_claims(table: pd.DataFrame, about: Mapping[str, Any]) -> list[Claim]:

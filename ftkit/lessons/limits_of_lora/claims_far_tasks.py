@@ -42,11 +42,22 @@ class Evidence:
         self.table = table
         self.ons = list(PLACES)
 
-    def way(self, on: str, way: str, rank: int | None = None, quantity: str = "test/accuracy", size: int = SIZE) -> np.ndarray:
+    def way(
+        self,
+        on: str,
+        way: str,
+        rank: int | None = None,
+        quantity: str = "test/accuracy",
+        size: int = SIZE,
+    ) -> np.ndarray:
         """A quantity of one way at the rate that was chosen for it."""
-        return self._read(quantity, on=on, way=way, rank=ONE_RANK[way] if rank is None else rank, size=size)
+        return self._read(
+            quantity, on=on, way=way, rank=ONE_RANK[way] if rank is None else rank, size=size
+        )
 
-    def rail(self, on: str, method: str = FULL, quantity: str = "test/accuracy", size: int = SIZE) -> np.ndarray:
+    def rail(
+        self, on: str, method: str = FULL, quantity: str = "test/accuracy", size: int = SIZE
+    ) -> np.ndarray:
         """The same of full fine-tuning or the frozen body."""
         return self._read(quantity, on=on, method=method, size=size)
 
@@ -64,7 +75,9 @@ class Evidence:
 
     def gap(self, on: str, rank: int | None = None, size: int = SIZE) -> np.ndarray:
         """LoRA minus full fine-tuning; by default of the rank that is best on valid."""
-        return self.way(on, LORA, self.best_rank(on) if rank is None else rank, size=size) - self.rail(on, size=size)
+        return self.way(
+            on, LORA, self.best_rank(on) if rank is None else rank, size=size
+        ) - self.rail(on, size=size)
 
     def rank_needed(self, on: str) -> int | None:
         """The smallest rank from which on LoRA is at most the margin behind, by its interval; None if none is."""
@@ -88,21 +101,36 @@ def farther(found: Evidence) -> Claim:
     near = found.gap(NEAR)
     gaps = {on: found.gap(on) - near for on in FAR}
     experiment = f"LoRA (rank best on valid) minus full fine-tuning, there less on {NEAR}; each at its best rate; test, points"
-    return Claim("The farther a task is, the farther LoRA falls behind full fine-tuning.", HEARD, experiment, *judged(gaps, {"loses"}))
+    return Claim(
+        "The farther a task is, the farther LoRA falls behind full fine-tuning.",
+        HEARD,
+        experiment,
+        *judged(gaps, {"loses"}),
+    )
 
 
 def rank_closes_it(found: Evidence) -> Claim:
     """What is missing far away is rank."""
     gaps = {on: found.gap(on, RANKS[-1]) for on in FAR}
     experiment = f"rank {RANKS[-1]} (more numbers in the factors than in a square matrix) minus full fine-tuning; test, points"
-    return Claim("On a far task LoRA lacks rank; a high one closes the gap.", HEARD, experiment, *judged(gaps, {"ties", "beats"}))
+    return Claim(
+        "On a far task LoRA lacks rank; a high one closes the gap.",
+        HEARD,
+        experiment,
+        *judged(gaps, {"ties", "beats"}),
+    )
 
 
 def targets_matter(found: Evidence) -> Claim:
     """Which layers LoRA sits in matters far away."""
     gaps = {on: found.way(on, LORA, MIXED_RANK) - found.way(on, ATTENTION) for on in FAR}
     experiment = f"rank {MIXED_RANK} everywhere minus rank {EQUAL_RANK} there, equal numbers, each at its best rate; test, points"
-    return Claim("LoRA must sit in every linear layer; on attention alone it is worse.", REGRET, experiment, *judged(gaps, {"beats"}))
+    return Claim(
+        "LoRA must sit in every linear layer; on attention alone it is worse.",
+        REGRET,
+        experiment,
+        *judged(gaps, {"beats"}),
+    )
 
 
 def inside_is_enough(found: Evidence) -> Claim:
@@ -116,22 +144,39 @@ def inside_is_enough(found: Evidence) -> Claim:
 def embeddings_close_it(found: Evidence) -> Claim:
     """With the word embeddings LoRA keeps up."""
     gaps = {on: found.way(on, BOTH) - found.rail(on) for on in FAR}
-    experiment = f"LoRA of rank {MIXED_RANK} with the word embeddings minus full fine-tuning; test, points"
-    return Claim("With the word embeddings free LoRA keeps up far away too.", HEARD, experiment, *judged(gaps, {"ties", "beats"}))
+    experiment = (
+        f"LoRA of rank {MIXED_RANK} with the word embeddings minus full fine-tuning; test, points"
+    )
+    return Claim(
+        "With the word embeddings free LoRA keeps up far away too.",
+        HEARD,
+        experiment,
+        *judged(gaps, {"ties", "beats"}),
+    )
 
 
 def vectors_are_missing(found: Evidence) -> Claim:
     """What LoRA lacks far away are the word vectors."""
     gaps = {on: found.way(on, WORDS) - found.way(on, LORA, found.best_rank(on)) for on in FAR}
     experiment = "embeddings and head alone minus LoRA at the rank best on valid; each at its best rate; test, points"
-    return Claim("What LoRA lacks far away are the word vectors.", HEARD, experiment, *judged(gaps, {"beats"}))
+    return Claim(
+        "What LoRA lacks far away are the word vectors.",
+        HEARD,
+        experiment,
+        *judged(gaps, {"beats"}),
+    )
 
 
 def past_is_a_burden(found: Evidence) -> Claim:
     """Far enough away a pretrained start is worse than none."""
     gaps = {on: found.way(on, SCRATCH) - found.rail(on) for on in FAR}
     experiment = "random weights minus pretrained ones, both fully fine-tuned, each at its best rate; test, points"
-    return Claim("Far enough away, a pretrained start is worse than none.", HEARD, experiment, *judged(gaps, {"beats"}))
+    return Claim(
+        "Far enough away, a pretrained start is worse than none.",
+        HEARD,
+        experiment,
+        *judged(gaps, {"beats"}),
+    )
 
 
 def frozen_transformers_do(found: Evidence) -> Claim:
@@ -146,24 +191,63 @@ def large_batches(found: Evidence) -> Claim:
     """Large batches cost LoRA more than full fine-tuning."""
     gaps = {NEAR: found.gap(NEAR, LARGE_RANK, LARGE) - found.gap(NEAR, LARGE_RANK)}
     experiment = f"LoRA of rank {LARGE_RANK} minus full, with {LARGE} rows a step less with {SIZE}; each at its best rate; test, points"
-    return Claim("Large batches cost LoRA more than full fine-tuning.", REGRET, experiment, *judged(gaps, {"loses"}))
+    return Claim(
+        "Large batches cost LoRA more than full fine-tuning.",
+        REGRET,
+        experiment,
+        *judged(gaps, {"loses"}),
+    )
 
 
 def touchy(found: Evidence) -> Claim:
     """LoRA is touchier about its rate than full fine-tuning."""
     lost = {}
-    asked: dict[str, dict[str, Any]] = {"LoRA": {"way": LORA, "rank": LARGE_RANK}, "full": {"method": FULL}}
+    asked: dict[str, dict[str, Any]] = {
+        "LoRA": {"way": LORA, "rank": LARGE_RANK},
+        "full": {"method": FULL},
+    }
     for name, settings in asked.items():
         best, blind = found.luck(**settings)
         lost[name] = 100 * (best - blind)
-    figures = "; ".join(f"{name}: a rate drawn blindly gives {points:.1f} points less than the best" for name, points in lost.items())
+    figures = "; ".join(
+        f"{name}: a rate drawn blindly gives {points:.1f} points less than the best"
+        for name, points in lost.items()
+    )
     experiment = f"rates by half powers of ten, as many as were tried for each, on {NEAR}; means of all seeds; one comparison, no interval"
-    says = "cannot tell" if abs(lost["LoRA"] - lost["full"]) < 1 else "holds" if lost["LoRA"] > lost["full"] else "does not hold"
-    return Claim("LoRA is touchier about its learning rate than full fine-tuning.", HEARD, experiment, figures, says)
+    says = (
+        "cannot tell"
+        if abs(lost["LoRA"] - lost["full"]) < 1
+        else "holds"
+        if lost["LoRA"] > lost["full"]
+        else "does not hold"
+    )
+    return Claim(
+        "LoRA is touchier about its learning rate than full fine-tuning.",
+        HEARD,
+        experiment,
+        figures,
+        says,
+    )
 
 
 def far_claims(table: pd.DataFrame) -> list[Claim]:
     """The claims on far tasks, and on rates and batches."""
     found = Evidence(table)
-    remedies = (rank_closes_it, targets_matter, inside_is_enough, embeddings_close_it, vectors_are_missing)
-    return [claim(found) for claim in (farther, *remedies, past_is_a_burden, frozen_transformers_do, large_batches, touchy)]
+    remedies = (
+        rank_closes_it,
+        targets_matter,
+        inside_is_enough,
+        embeddings_close_it,
+        vectors_are_missing,
+    )
+    return [
+        claim(found)
+        for claim in (
+            farther,
+            *remedies,
+            past_is_a_burden,
+            frozen_transformers_do,
+            large_batches,
+            touchy,
+        )
+    ]

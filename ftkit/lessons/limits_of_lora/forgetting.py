@@ -32,7 +32,9 @@ def hidden_words(model: Adapted) -> float:
 @lru_cache(maxsize=1)
 def _guessing() -> tuple[torch.nn.Module, Tensor, Tensor, Tensor, Tensor]:
     with quiet():
-        head = BertForMaskedLM.from_pretrained(base_path("mini"), use_safetensors=True, dtype=torch.float32).cls.eval()
+        head = BertForMaskedLM.from_pretrained(
+            base_path("mini"), use_safetensors=True, dtype=torch.float32
+        ).cls.eval()
     task = load_task("docs")
     read = load_base("mini", task).reader(task.valid, torch.arange(READ))
     shown, chosen = hide(read["input_ids"], torch.Generator().manual_seed(0))
@@ -48,7 +50,9 @@ def likeness(before: Tensor, now: Tensor, top: int = TOP) -> Tensor:
     >>> likeness(torch.eye(12), torch.eye(12)).min().item()
     1.0
     """
-    old, new = (torch.linalg.svd(weight.double(), full_matrices=False).U for weight in (before, now))
+    old, new = (
+        torch.linalg.svd(weight.double(), full_matrices=False).U for weight in (before, now)
+    )
     return (old.T @ new[:, :top]).abs().amax(0)
 
 
@@ -68,12 +72,20 @@ def aftermath(model: Adapted) -> dict[str, float]:
     `after/likeness`, the mean over matrices of that of the least like; `after/moved`, the mean of |change| over |weight|; and
     `after/rank`, the mean effective rank of the changes."""
     layers = linear_layers(model.base)
-    pairs = [(before, now) for name, before, now in model.changed() if name in layers and name.startswith("body.")]
+    pairs = [
+        (before, now)
+        for name, before, now in model.changed()
+        if name in layers and name.startswith("body.")
+    ]
     found = {"after/words": hidden_words(model)}
     if pairs:
         alike = torch.stack([likeness(before, now) for before, now in pairs])
         found["after/intruders"] = float((alike < ALIKE).double().mean())
         found["after/likeness"] = float(alike.amin(1).mean())
-        found["after/moved"] = sum(float((now - before).norm() / before.norm()) for before, now in pairs) / len(pairs)
-        found["after/rank"] = sum(effective_rank(now - before) for before, now in pairs) / len(pairs)
+        found["after/moved"] = sum(
+            float((now - before).norm() / before.norm()) for before, now in pairs
+        ) / len(pairs)
+        found["after/rank"] = sum(effective_rank(now - before) for before, now in pairs) / len(
+            pairs
+        )
     return found

@@ -46,20 +46,31 @@ def prices(base: str, size: int = SIZE, length: int = TYPICAL) -> dict[str, dict
     net = load_base(base, task)
     batch = Batch(task.train, torch.arange(size), task.labels("train"), task.name)
     if (read := net.reader(task.train, batch.rows)["input_ids"].shape[1]) != length:
-        raise ValueError(f"length must be one that {base} reads whole, at least 2, got {length}; of that it reads {read} tokens")
-    bills = {name: asdict(measure(Adapted(net, *spaces), batch, repeats=1)) for name, spaces in METHODS.items()}
+        raise ValueError(
+            f"length must be one that {base} reads whole, at least 2, got {length}; of that it reads {read} tokens"
+        )
+    bills = {
+        name: asdict(measure(Adapted(net, *spaces), batch, repeats=1))
+        for name, spaces in METHODS.items()
+    }
     return {name: {kind: float(bill[kind]) for kind in KINDS} for name, bill in bills.items()}
 
 
 def words(size: int, length: int) -> Task:
     """Rows of one word over and over, `length` tokens long with the two that stand at their ends: what they say does not matter here."""
-    rows = table([" ".join(["the"] * (length - 2))] * size, [i % 2 for i in range(size)], ("one", "two"))
+    rows = table(
+        [" ".join(["the"] * (length - 2))] * size, [i % 2 for i in range(size)], ("one", "two")
+    )
     return Task("words", ("one", "two"), rows, rows, rows)
 
 
 def shares(found: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
     """The same as shares of full fine-tuning's."""
-    return {name: {kind: value / found[FULL][kind] for kind, value in bill.items()} for name, bill in found.items() if name != FULL}
+    return {
+        name: {kind: value / found[FULL][kind] for kind, value in bill.items()}
+        for name, bill in found.items()
+        if name != FULL
+    }
 
 
 def everywhere() -> dict[str, dict[str, dict[str, dict[str, float]]]]:

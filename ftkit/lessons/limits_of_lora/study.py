@@ -24,18 +24,31 @@ def record(executor: Executor | None, seeds: tuple[int, ...] = SEEDS) -> pd.Data
     table = distance.record(executor, seeds)
     own: dict[str, Any] = {"on": [NEAR], "size": [SIZE], "seed": seeds}
     tried = where(table, on=NEAR, way=LORA, rank=LARGE_RANK, size=SIZE)["lr"].unique()
-    more = [sweep(distance.trial, grid(way=[LORA], rank=[LARGE_RANK], lr=sorted(tried), **own), executor)]
+    more = [
+        sweep(
+            distance.trial, grid(way=[LORA], rank=[LARGE_RANK], lr=sorted(tried), **own), executor
+        )
+    ]
     tried = where(table, on=NEAR, method=FULL, size=SIZE)["lr"].unique()
     more.append(sweep(distance.rail, grid(method=[FULL], lr=sorted(tried), **own), executor))
-    every = pd.concat([table, *more], ignore_index=True).fillna({"method": OWN, "way": "", "rank": 0}).astype({"rank": int})
-    return every.drop_duplicates([name for name in every.columns if name not in ("value", "items")], ignore_index=True)
+    every = (
+        pd.concat([table, *more], ignore_index=True)
+        .fillna({"method": OWN, "way": "", "rank": 0})
+        .astype({"rank": int})
+    )
+    return every.drop_duplicates(
+        [name for name in every.columns if name not in ("value", "items")], ignore_index=True
+    )
 
 
 def for_the_panel(table: pd.DataFrame) -> pd.DataFrame:
     """Runs of the usual size; ways without a rank stand at every rank."""
     rows = table[table["size"] == SIZE].drop(columns="size")
     fixed = rows["way"].isin(WITHOUT_RANK)
-    return pd.concat([rows[~fixed], *(rows[fixed].assign(rank=rank) for rank in distance.RANKS)], ignore_index=True)
+    return pd.concat(
+        [rows[~fixed], *(rows[fixed].assign(rank=rank) for rank in distance.RANKS)],
+        ignore_index=True,
+    )
 
 
 def main(path: Path, seeds: Sequence[int] = SEEDS) -> None:

@@ -20,7 +20,13 @@ PLACES = ("library", *FAR_TASKS)
 """From near to far."""
 EMBEDDINGS = "body.embeddings.word_embeddings.weight"
 
-LORA, BOTH, WORDS, INSIDE, SCRATCH = "LoRA", "LoRA + embeddings", "embeddings alone", "full without embeddings", "random weights"
+LORA, BOTH, WORDS, INSIDE, SCRATCH = (
+    "LoRA",
+    "LoRA + embeddings",
+    "embeddings alone",
+    "full without embeddings",
+    "random weights",
+)
 ATTENTION = "LoRA on attention alone"
 MADE: dict[str, Callable[[int], tuple[Space, ...]]] = {
     LORA: lambda rank: (LoRA(rank),),
@@ -49,14 +55,24 @@ LRS: dict[str, tuple[float, ...]] = {
     SCRATCH: (3e-4, 1e-3, 3e-3, 1e-2),
     ATTENTION: (1e-3, 3e-3, 1e-2, 3e-2),
 }
-RAIL_LRS: dict[str, tuple[float, ...]] = {FULL: (3e-4, 1e-3, 3e-3, 1e-2), FROZEN: (3e-3, 1e-2, 3e-2, 1e-1, 3e-1)}
+RAIL_LRS: dict[str, tuple[float, ...]] = {
+    FULL: (3e-4, 1e-3, 3e-3, 1e-2),
+    FROZEN: (3e-3, 1e-2, 3e-2, 1e-1, 3e-1),
+}
 SEEDS = tuple(range(8))
 OWN = "beside the head"
 """What the record calls a run of one of the ways."""
 
 
 def trial(
-    on: str, way: str, rank: int, lr: float, size: int = SIZE, seed: int = 0, test: bool = False, look: Look | None = None
+    on: str,
+    way: str,
+    rank: int,
+    lr: float,
+    size: int = SIZE,
+    seed: int = 0,
+    test: bool = False,
+    look: Look | None = None,
 ) -> Iterator[Event]:
     """One run: the head moves, and what `way` names, with `rank` where that has one; "random weights" is full fine-tuning without a past.
     `size` is the rows of a step. What it leaves behind comes at the end.
@@ -67,12 +83,26 @@ def trial(
     if way not in WAYS:
         raise ValueError(f"way must be one of {', '.join(WAYS)}, got {way!r}")
     if way == SCRATCH:
-        yield from fine_tuning(on, lr=lr, seed=seed, look=look, test=test, size=size, net=load(on)[0].untrained(seed))
+        yield from fine_tuning(
+            on, lr=lr, seed=seed, look=look, test=test, size=size, net=load(on)[0].untrained(seed)
+        )
     else:
-        yield from fine_tuning(on, *MADE[way](rank), HEAD, lr=lr, seed=seed, look=look, test=test, size=size, after=aftermath)
+        yield from fine_tuning(
+            on,
+            *MADE[way](rank),
+            HEAD,
+            lr=lr,
+            seed=seed,
+            look=look,
+            test=test,
+            size=size,
+            after=aftermath,
+        )
 
 
-def rail(on: str, method: str, lr: float, size: int = SIZE, seed: int = 0, test: bool = False) -> Iterator[Event]:
+def rail(
+    on: str, method: str, lr: float, size: int = SIZE, seed: int = 0, test: bool = False
+) -> Iterator[Event]:
     """What LoRA stands between, and what that leaves behind."""
     yield from bench.rail(on, method, lr, seed, test, size=size, after=aftermath)
 
@@ -81,12 +111,24 @@ def record(executor: Executor | None, seeds: tuple[int, ...] = SEEDS) -> pd.Data
     """The whole study: rates are chosen on valid, with half of the seeds; test is read once, with all seeds, for what was chosen."""
     half, ons = few(seeds), list(PLACES)
     ranks = {LORA: RANKS} | {way: (rank,) for way, rank in ONE_RANK.items()}
-    jobs = [job for way in WAYS for job in grid(on=ons, way=[way], rank=ranks[way], size=[SIZE], lr=LRS[way], seed=half)]
+    jobs = [
+        job
+        for way in WAYS
+        for job in grid(on=ons, way=[way], rank=ranks[way], size=[SIZE], lr=LRS[way], seed=half)
+    ]
     jobs += grid(on=ons[:1], way=[LORA], rank=[LARGE_RANK], size=[LARGE], lr=LRS[LORA], seed=half)
-    rails = [job for method, lrs in RAIL_LRS.items() for job in grid(on=ons, method=[method], size=[SIZE], lr=lrs, seed=half)]
+    rails = [
+        job
+        for method, lrs in RAIL_LRS.items()
+        for job in grid(on=ons, method=[method], size=[SIZE], lr=lrs, seed=half)
+    ]
     rails += grid(on=ons[:1], method=[FULL], size=[LARGE], lr=RAIL_LRS[FULL], seed=half)
     tables = [
         settled(rail, rails, ["on", "method", "size"], seeds, executor),
         settled(trial, jobs, ["on", "way", "rank", "size"], seeds, executor),
     ]
-    return pd.concat(tables, ignore_index=True).fillna({"method": OWN, "way": "", "rank": 0}).astype({"rank": int})
+    return (
+        pd.concat(tables, ignore_index=True)
+        .fillna({"method": OWN, "way": "", "rank": 0})
+        .astype({"rank": int})
+    )

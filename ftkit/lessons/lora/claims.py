@@ -64,7 +64,11 @@ def matches_full(found: Evidence) -> Claim:
     """LoRA does as well as full fine-tuning."""
     ranks = ", ".join(f"{on} {found.best_rank(on)}" for on in found.ons)
     figures, says = judged(
-        {on: found.all_linear(on, found.best_rank(on)) - found.test(on=on, method="full fine-tuning") for on in found.ons},
+        {
+            on: found.all_linear(on, found.best_rank(on))
+            - found.test(on=on, method="full fine-tuning")
+            for on in found.ons
+        },
         {"ties", "beats"},
     )
     experiment = f"LoRA at the rank that is best on valid ({ranks}) minus full fine-tuning, each at its best rate; test, points"
@@ -73,32 +77,65 @@ def matches_full(found: Evidence) -> Claim:
 
 def rank_1_is_enough(found: Evidence) -> Claim:
     """Rank 1 is enough."""
-    figures, says = judged({on: found.all_linear(on, 1) - found.all_linear(on, 32) for on in found.ons}, {"ties", "beats"})
-    return Claim("Rank 1 is enough.", HU, "rank 1 minus rank 32, each at its best rate; test, points", figures, says)
+    figures, says = judged(
+        {on: found.all_linear(on, 1) - found.all_linear(on, 32) for on in found.ons},
+        {"ties", "beats"},
+    )
+    return Claim(
+        "Rank 1 is enough.",
+        HU,
+        "rank 1 minus rank 32, each at its best rate; test, points",
+        figures,
+        says,
+    )
 
 
 def attention_is_worse(found: Evidence, equal: Mapping[str, int]) -> Claim:
     """LoRA on attention alone is worse than on every linear layer, at equal numbers."""
     figures, says = judged(
-        {on: found.test(on=on, rank=equal[on], targets="attention", alpha="16") - found.all_linear(on, 4) for on in found.ons}, {"loses"}
+        {
+            on: found.test(on=on, rank=equal[on], targets="attention", alpha="16")
+            - found.all_linear(on, 4)
+            for on in found.ons
+        },
+        {"loses"},
     )
     experiment = "attention alone (rank 7; vision 9) minus every linear layer (rank 4): the same count of numbers; test, points"
-    return Claim("On attention alone LoRA is worse, even with as many numbers.", REGRET, experiment, figures, says)
+    return Claim(
+        "On attention alone LoRA is worse, even with as many numbers.",
+        REGRET,
+        experiment,
+        figures,
+        says,
+    )
 
 
 def ten_times_the_rate(found: Evidence, seeds: Sequence[int]) -> Claim:
     """LoRA wants ten times the learning rate of full fine-tuning."""
-    logs = {on: [float(np.log10(np.divide(*found.best_rates(on, seed)))) for seed in seeds] for on in found.ons}
+    logs = {
+        on: [float(np.log10(np.divide(*found.best_rates(on, seed)))) for seed in seeds]
+        for on in found.ons
+    }
     spans = {on: interval(values) for on, values in logs.items()}
-    figures = "; ".join(f"{on} {10**m:.1f}x [{10**low:.1f}, {10**high:.1f}]" for on, (m, low, high) in spans.items())
+    figures = "; ".join(
+        f"{on} {10**m:.1f}x [{10**low:.1f}, {10**high:.1f}]" for on, (m, low, high) in spans.items()
+    )
     if all(low <= 1 <= high and high - low < 1 for _, low, high in spans.values()):
         says = "holds"
     else:
-        says = "does not hold" if any(high < 1 or low > 1 for _, low, high in spans.values()) else "cannot tell"
-    experiment = (
-        f"best rate on valid for each seed, rank 8 over full, on a grid by half powers of ten; mean of the logarithms, {len(seeds)} seeds"
+        says = (
+            "does not hold"
+            if any(high < 1 or low > 1 for _, low, high in spans.values())
+            else "cannot tell"
+        )
+    experiment = f"best rate on valid for each seed, rank 8 over full, on a grid by half powers of ten; mean of the logarithms, {len(seeds)} seeds"
+    return Claim(
+        "LoRA wants ten times the learning rate of full fine-tuning.",
+        REGRET,
+        experiment,
+        figures,
+        says,
     )
-    return Claim("LoRA wants ten times the learning rate of full fine-tuning.", REGRET, experiment, figures, says)
 
 
 def rate_is_free_of_rank(found: Evidence) -> Claim:
@@ -106,44 +143,73 @@ def rate_is_free_of_rank(found: Evidence) -> Claim:
     spreads, parts = [], []
     for on in found.ons:
         rates = [
-            rate for (bench, _, targets, alpha), rate in sorted(found.best.items()) if (bench, targets, alpha) == (on, "all linear", "16")
+            rate
+            for (bench, _, targets, alpha), rate in sorted(found.best.items())
+            if (bench, targets, alpha) == (on, "all linear", "16")
         ]
         spreads.append(max(rates) / min(rates))
         parts.append(f"{on} {min(rates):g} to {max(rates):g}")
     says = "holds" if max(spreads) < 4 else "does not hold"
     experiment = "the best rate on valid for ranks 1 to 32; one step of the grid (a factor of about 3) is called the same"
-    return Claim("With a constant alpha the best rate hardly depends on the rank.", REGRET, experiment, "; ".join(parts), says)
+    return Claim(
+        "With a constant alpha the best rate hardly depends on the rank.",
+        REGRET,
+        experiment,
+        "; ".join(parts),
+        says,
+    )
 
 
 def share_of_memory(found: Evidence) -> Claim:
     """A hundredth of the numbers is a hundredth of the memory."""
     kinds, parts, off = ("weights", "gradients", "optimizer", "activations"), [], []
     for on in found.ons:
-        own, full = {"on": on, "rank": 1, "targets": "all linear", "alpha": "16"}, {"on": on, "method": "full fine-tuning"}
+        own, full = (
+            {"on": on, "rank": 1, "targets": "all linear", "alpha": "16"},
+            {"on": on, "method": "full fine-tuning"},
+        )
         numbers = found.cost("trainable", **own) / found.cost("trainable", **full)
-        memory = sum(found.cost(kind, **own) for kind in kinds) / sum(found.cost(kind, **full) for kind in kinds)
-        parts.append(f"{on} {100 * numbers:.1f} % of the numbers, {100 * memory:.0f} % of the bytes")
+        memory = sum(found.cost(kind, **own) for kind in kinds) / sum(
+            found.cost(kind, **full) for kind in kinds
+        )
+        parts.append(
+            f"{on} {100 * numbers:.1f} % of the numbers, {100 * memory:.0f} % of the bytes"
+        )
         off.append(memory / numbers)
     experiment = "rank 1 over full fine-tuning: numbers that train; bytes of weights, gradients, AdamW and activations, measured"
     says = "does not hold" if min(off) > 2 else "holds"
     return Claim(
-        "One per cent of the numbers is one per cent of the memory.", "often heard; see peft issue 1514", experiment, "; ".join(parts), says
+        "One per cent of the numbers is one per cent of the memory.",
+        "often heard; see peft issue 1514",
+        experiment,
+        "; ".join(parts),
+        says,
     )
 
 
 def faster(found: Evidence) -> Claim:
     """LoRA trains faster than full fine-tuning."""
     spans = {base: interval(values) for base, values in found.steps.items()}
-    figures = "; ".join(f"{base} {m:.2f}x [{low:.2f}, {high:.2f}]" for base, (m, low, high) in spans.items())
+    figures = "; ".join(
+        f"{base} {m:.2f}x [{low:.2f}, {high:.2f}]" for base, (m, low, high) in spans.items()
+    )
     if all(high < 1 for _, _, high in spans.values()):
         says = "holds"
     else:
         says = "does not hold" if any(low > 0.95 for _, low, _ in spans.values()) else "cannot tell"
     experiment = "seconds of a LoRA step (rank 8) over those of a full step, in turns, 8 blocks; above 0.95 counts as no faster"
-    return Claim("LoRA trains faster than full fine-tuning.", "often heard; see peft issue 925", experiment, figures, says)
+    return Claim(
+        "LoRA trains faster than full fine-tuning.",
+        "often heard; see peft issue 925",
+        experiment,
+        figures,
+        says,
+    )
 
 
-def lora_claims(table: pd.DataFrame, about: Mapping[str, Any], equal: Mapping[str, int]) -> list[Claim]:
+def lora_claims(
+    table: pd.DataFrame, about: Mapping[str, Any], equal: Mapping[str, int]
+) -> list[Claim]:
     """Every claim of lesson 02, judged by the recorded runs."""
     found = Evidence(table, about)
     return [

@@ -18,7 +18,10 @@ from ftkit.training.loop import Look
 
 RANKS = (1, 2, 4, 8, 16, 32)
 LRS = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
-RAIL_LRS = {FULL: (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2), FROZEN: (1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0)}
+RAIL_LRS = {
+    FULL: (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2),
+    FROZEN: (1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0),
+}
 TARGETS = ("all linear", "attention", "feed-forward")
 SEEDS = tuple(range(8))
 EQUAL = {"opening": 7, "library": 7, "digits": 9}
@@ -27,7 +30,11 @@ EQUAL = {"opening": 7, "library": 7, "digits": 9}
 
 def where(on: str, targets: str) -> str:
     """The weights of a bench's body that `targets` names."""
-    return {"all linear": "body.*", "attention": BENCHES[on].attention, "feed-forward": BENCHES[on].feed_forward}[targets]
+    return {
+        "all linear": "body.*",
+        "attention": BENCHES[on].attention,
+        "feed-forward": BENCHES[on].feed_forward,
+    }[targets]
 
 
 def trial(
@@ -48,11 +55,25 @@ def trial(
 def spectrum(model: Adapted) -> dict[str, float]:
     """The singular values of each matrix's change, largest first (`look/change/<weight>/<i>`), and of the weight that changed most
     before and after (`look/before/...`, `look/after/...`)."""
-    matrices = {name: pair for name, *pair in model.changed() if pair[0].ndim == 2 and name.startswith("body.")}
-    found = {("change", name): torch.linalg.svdvals(now - before) for name, (before, now) in matrices.items()}
+    matrices = {
+        name: pair
+        for name, *pair in model.changed()
+        if pair[0].ndim == 2 and name.startswith("body.")
+    }
+    found = {
+        ("change", name): torch.linalg.svdvals(now - before)
+        for name, (before, now) in matrices.items()
+    }
     _, most = max(found, key=lambda key: float(found[key].square().sum()))
-    found |= {(which, most): torch.linalg.svdvals(matrix) for which, matrix in zip(("before", "after"), matrices[most], strict=True)}
-    return {f"look/{which}/{name}/{i}": value for (which, name), values in found.items() for i, value in enumerate(values.tolist())}
+    found |= {
+        (which, most): torch.linalg.svdvals(matrix)
+        for which, matrix in zip(("before", "after"), matrices[most], strict=True)
+    }
+    return {
+        f"look/{which}/{name}/{i}": value
+        for (which, name), values in found.items()
+        for i, value in enumerate(values.tolist())
+    }
 
 
 def record(executor: Executor | None, seeds: tuple[int, ...] = SEEDS) -> pd.DataFrame:
@@ -62,8 +83,18 @@ def record(executor: Executor | None, seeds: tuple[int, ...] = SEEDS) -> pd.Data
     """
     half, ons = few(seeds), list(BENCHES)
     main = grid(on=ons, rank=RANKS, targets=TARGETS[:1], alpha=["16"], lr=LRS, seed=seeds)
-    equal = [job for on in ons for job in grid(on=[on], rank=[EQUAL[on]], targets=["attention"], alpha=["16"], lr=LRS, seed=seeds)]
-    rails = [job for method, lrs in RAIL_LRS.items() for job in grid(on=ons, method=[method], lr=lrs, seed=seeds)]
+    equal = [
+        job
+        for on in ons
+        for job in grid(
+            on=[on], rank=[EQUAL[on]], targets=["attention"], alpha=["16"], lr=LRS, seed=seeds
+        )
+    ]
+    rails = [
+        job
+        for method, lrs in RAIL_LRS.items()
+        for job in grid(on=ons, method=[method], lr=lrs, seed=seeds)
+    ]
     beside = [
         *grid(on=ons[:1], rank=RANKS, targets=TARGETS[1:], alpha=["16"], lr=LRS, seed=half),
         *grid(on=ons[:1], rank=RANKS, targets=TARGETS[:1], alpha=["2r"], lr=LRS, seed=half),
@@ -74,7 +105,9 @@ def record(executor: Executor | None, seeds: tuple[int, ...] = SEEDS) -> pd.Data
         sweep(trial, beside, executor),
     ]
     whole = pd.concat(tables, ignore_index=True)
-    return whole.fillna({"method": "LoRA", "rank": 0, "targets": "", "alpha": ""}).astype({"rank": int})
+    return whole.fillna({"method": "LoRA", "rank": 0, "targets": "", "alpha": ""}).astype(
+        {"rank": int}
+    )
 
 
 def main(path: Path, seeds: Sequence[int] = SEEDS) -> None:

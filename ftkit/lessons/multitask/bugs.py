@@ -29,7 +29,9 @@ class LearnedWeights:
         self.optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=0.0)
 
     def step(self, losses: dict[str, Tensor]) -> float:
-        terms = [torch.exp(-self.s[task]) * loss + self.s[task] / 2 for task, loss in losses.items()]
+        terms = [
+            torch.exp(-self.s[task]) * loss + self.s[task] / 2 for task, loss in losses.items()
+        ]
         total = torch.stack(terms).sum()
         self.optimizer.zero_grad()
         total.backward()
@@ -42,7 +44,10 @@ def gives_way_to_the_changed() -> Bug:
     why = "Each gradient must meet the others as they *were*. Once the first has given way it opposes nobody, so the second never does."
     return bug(
         gives_way,
-        lines={7: f"{why} `gradients[j]` here, and in line 9.", 9: f"{why} `gradients[j]` here, and in line 7."},
+        lines={
+            7: f"{why} `gradients[j]` here, and in line 9.",
+            9: f"{why} `gradients[j]` here, and in line 7.",
+        },
         nudges={
             2: "A copy is right: the gradients that came belong to the caller. Which of the two lists is read below?",
             5: "A gradient never opposes itself, so leaving it out changes nothing.",

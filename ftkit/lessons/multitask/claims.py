@@ -66,7 +66,11 @@ class Evidence:
     def opposed(self, pair: str, beside: str = "pair", lr: float | None = None) -> np.ndarray:
         """How often gradients opposed each other, in [0, 1]: those of the "pair", or of the target and more of "itself"; by default at the
         rate that is best for the target beside the other task."""
-        lr = self.rate(part=TRANSFER, method=OWN, pair=pair, way=FIXED, share=0.5) if lr is None else lr
+        lr = (
+            self.rate(part=TRANSFER, method=OWN, pair=pair, way=FIXED, share=0.5)
+            if lr is None
+            else lr
+        )
         return self.test(f"pull/{beside}", part=CONFLICT, pair=pair, lr=lr)
 
     def looked_at(self) -> list[float]:
@@ -82,16 +86,28 @@ class Evidence:
 def sharing_helps(found: Evidence) -> Claim:
     """A related task helps one with few examples, with the rows of the target or all rows made equal."""
     shared = found.sharing(HELPS)
-    gaps = {"as many rows of the target": shared - found.alone(HELPS, HALF), "as many rows in all": shared - found.alone(HELPS, SIZE)}
+    gaps = {
+        "as many rows of the target": shared - found.alone(HELPS, HALF),
+        "as many rows in all": shared - found.alone(HELPS, SIZE),
+    }
     experiment = f"{HELPS}, plain sum, minus the target alone, each at its best rate; test, points"
-    return Claim("A related task helps one with few examples.", MTDNN, experiment, *judged(gaps, {"beats"}))
+    return Claim(
+        "A related task helps one with few examples.", MTDNN, experiment, *judged(gaps, {"beats"})
+    )
 
 
 def more_is_better(found: Evidence) -> Claim:
     """Any further task on the same sentences helps, since it brings data."""
     gaps = {pair: found.sharing(pair) - found.alone(pair, SIZE) for pair in JUDGED}
-    experiment = "plain sum minus the target alone, as many rows in all, each at its best rate; test, points"
-    return Claim("More tasks are more data, and more data help.", "often heard", experiment, *judged(gaps, {"beats"}))
+    experiment = (
+        "plain sum minus the target alone, as many rows in all, each at its best rate; test, points"
+    )
+    return Claim(
+        "More tasks are more data, and more data help.",
+        "often heard",
+        experiment,
+        *judged(gaps, {"beats"}),
+    )
 
 
 def weights_are_enough(found: Evidence) -> list[Claim]:
@@ -99,10 +115,20 @@ def weights_are_enough(found: Evidence) -> list[Claim]:
     sources = {"PCGrad": PCGRAD, "GradNorm": GRADNORM, "uncertainty": KENDALL}
     made = []
     for way, source in sources.items():
-        gaps = {pair: found.both(pair, FIXED, found.weight(pair)) - found.both(pair, way) for pair in JUDGED}
+        gaps = {
+            pair: found.both(pair, FIXED, found.weight(pair)) - found.both(pair, way)
+            for pair in JUDGED
+        }
         experiment = f"fixed weights minus {way}, mean of both tasks; rates, and the weights, chosen for it on valid; test, points"
         claim = f"Tuned fixed weights do as well as {way}."
-        made.append(Claim(claim, f"{PLAIN}; of the method: {source}", experiment, *judged(gaps, {"beats", "ties"})))
+        made.append(
+            Claim(
+                claim,
+                f"{PLAIN}; of the method: {source}",
+                experiment,
+                *judged(gaps, {"beats", "ties"}),
+            )
+        )
     return made
 
 
@@ -112,7 +138,9 @@ def cosines_foretell(found: Evidence) -> Claim:
     for lr in found.looked_at():
         hurting = found.opposed(HURTS, lr=lr)
         gaps[f"than in {HELPS}, rate {lr:g}"] = hurting - found.opposed(HELPS, lr=lr)
-        gaps[f"than a task and more of itself, rate {lr:g}"] = hurting - found.opposed(HURTS, CONTROL, lr)
+        gaps[f"than a task and more of itself, rate {lr:g}"] = hurting - found.opposed(
+            HURTS, CONTROL, lr
+        )
     experiment = (
         f"how often, in hundredths, the two gradients of a run on {HURTS} are at more than a right angle: whole body, {LOOKS} looks a run, "
         f"{HALF} rows each; both at the rate that is best for either"
@@ -123,10 +151,17 @@ def cosines_foretell(found: Evidence) -> Claim:
 
 def by_size_is_best(found: Evidence) -> Claim:
     """Tasks should take turns in proportion to their rows, rather than evenly."""
-    gap = {HELPS: found.sharing(HELPS, ALTERNATING, by_size(HELPS)) - found.sharing(HELPS, ALTERNATING)}
+    gap = {
+        HELPS: found.sharing(HELPS, ALTERNATING, by_size(HELPS)) - found.sharing(HELPS, ALTERNATING)
+    }
     turns = f"as often as they have rows, which leaves the target {STEPS * by_size(HELPS):.1f} of {STEPS} steps, minus evenly"
     experiment = f"the target, tasks in turns: {turns}, each at its best rate; test, points"
-    return Claim("Draw from each task as often as it has rows.", "often heard", experiment, *judged(gap, {"beats", "ties"}))
+    return Claim(
+        "Draw from each task as often as it has rows.",
+        "often heard",
+        experiment,
+        *judged(gap, {"beats", "ties"}),
+    )
 
 
 def deltas_add(found: Evidence) -> Claim:
@@ -134,7 +169,12 @@ def deltas_add(found: Evidence) -> Claim:
     mixed = {"target": found.mixed("accuracy"), "other": found.mixed("other")}
     gaps = {name: both - single for name, (both, single) in mixed.items()}
     experiment = f"{HELPS}: both LoRAs on one base, scaled as is best on valid, minus each alone; test, points"
-    return Claim("What was learned apart can be added: the sum does both tasks.", ARITHMETIC, experiment, *judged(gaps, {"beats", "ties"}))
+    return Claim(
+        "What was learned apart can be added: the sum does both tasks.",
+        ARITHMETIC,
+        experiment,
+        *judged(gaps, {"beats", "ties"}),
+    )
 
 
 def multitask_claims(table: pd.DataFrame) -> list[Claim]:

@@ -25,18 +25,28 @@ class Pulls:
     def __init__(self, target: Task, more: Task, other: Task, size: int, seed: int) -> None:
         drawn = {"one": target, "another": more, "other": other}
         self._streams: dict[str, Iterator[Batch]] = {
-            name: task.batches(size, stream(seed, f"{name} batch to look at")) for name, task in drawn.items()
+            name: task.batches(size, stream(seed, f"{name} batch to look at"))
+            for name, task in drawn.items()
         }
 
     def now(self, model: Adapted, by_block: bool = True) -> dict[str, dict[str, float]]:
         """`{"pair": cosines, "itself": cosines}` of new batches, by block of the body, or under "body" for all of it as one vector."""
-        one, another, other = (body_gradient(model, next(self._streams[name])) for name in ("one", "another", "other"))
+        one, another, other = (
+            body_gradient(model, next(self._streams[name])) for name in ("one", "another", "other")
+        )
         group = short if by_block else _whole
-        return {"pair": cosines_between(one, other, group), CONTROL: cosines_between(one, another, group)}
+        return {
+            "pair": cosines_between(one, other, group),
+            CONTROL: cosines_between(one, another, group),
+        }
 
     def look(self, model: Adapted) -> dict[str, float]:
         """The same by block, in one mapping: `look/<pair or itself>/<block>`, in [-1, 1]."""
-        return {f"look/{name}/{where}": value for name, found in self.now(model).items() for where, value in found.items()}
+        return {
+            f"look/{name}/{where}": value
+            for name, found in self.now(model).items()
+            for where, value in found.items()
+        }
 
 
 def short(name: str) -> str:
@@ -46,7 +56,13 @@ def short(name: str) -> str:
     ('block 3', 'embeddings', 'last norm')
     """
     last = block(name).split(".")[-1]
-    return f"block {int(last) + 1}" if last.isdigit() else "last norm" if "norm" in last.lower() else last
+    return (
+        f"block {int(last) + 1}"
+        if last.isdigit()
+        else "last norm"
+        if "norm" in last.lower()
+        else last
+    )
 
 
 def _whole(name: str) -> str:

@@ -16,23 +16,53 @@ def conflicts(values: Mapping[str, float]) -> Spec:
     two gradients, in [-1, 1]. Left of the two tasks, right of the target and more rows of it. Blue agrees,
     orange opposes."""
     axes = {
-        "xaxis": {"domain": [0, 0.46], "type": "category", "title": {"text": "step"}, "showgrid": False},
+        "xaxis": {
+            "domain": [0, 0.46],
+            "type": "category",
+            "title": {"text": "step"},
+            "showgrid": False,
+        },
         "yaxis": {"type": "category", "showgrid": False},
-        "xaxis2": {"domain": [0.54, 1], "type": "category", "title": {"text": "step"}, "anchor": "y2", "showgrid": False},
+        "xaxis2": {
+            "domain": [0.54, 1],
+            "type": "category",
+            "title": {"text": "step"},
+            "anchor": "y2",
+            "showgrid": False,
+        },
         "yaxis2": {"type": "category", "anchor": "x2", "showticklabels": False, "showgrid": False},
     }
-    titles = [_title(f"cosine of {words}", x) for words, x in zip(SIDES.values(), (0.23, 0.77), strict=True)]
+    titles = [
+        _title(f"cosine of {words}", x)
+        for words, x in zip(SIDES.values(), (0.23, 0.77), strict=True)
+    ]
     look = layout(300, margin={"l": 96, "r": 14, "t": 34, "b": 44}, annotations=titles, **axes)
-    return {"data": [_cells(values, side, axis) for side, axis in zip(SIDES, ("", "2"), strict=True)], "layout": look}
+    return {
+        "data": [_cells(values, side, axis) for side, axis in zip(SIDES, ("", "2"), strict=True)],
+        "layout": look,
+    }
 
 
 def _title(text: str, x: float) -> dict[str, Any]:
-    return {"text": text, "x": x, "xanchor": "center", "xref": "paper", "y": 1.02, "yref": "paper", "yanchor": "bottom", "showarrow": False}
+    return {
+        "text": text,
+        "x": x,
+        "xanchor": "center",
+        "xref": "paper",
+        "y": 1.02,
+        "yref": "paper",
+        "yanchor": "bottom",
+        "showarrow": False,
+    }
 
 
 def _cells(values: Mapping[str, float], side: str, axis: str) -> dict[str, Any]:
     """Numbers on colour; a block that one of the two would not move stays empty."""
-    found = {tuple(key.split("/")[2:]): value for key, value in values.items() if key.startswith(f"look/{side}/")}
+    found = {
+        tuple(key.split("/")[2:]): value
+        for key, value in values.items()
+        if key.startswith(f"look/{side}/")
+    }
     blocks = list(dict.fromkeys(block for block, _ in found))
     steps = sorted({step for _, step in found}, key=int)
     table = [[found.get((block, step)) for step in steps] for block in blocks]
@@ -59,7 +89,11 @@ Spans = Sequence[tuple[float, float, float]]
 
 
 def front(
-    weights: Sequence[float], target: Spans, other: Spans, methods: Mapping[str, tuple[Spans, Spans]], names: tuple[str, str]
+    weights: Sequence[float],
+    target: Spans,
+    other: Spans,
+    methods: Mapping[str, tuple[Spans, Spans]],
+    names: tuple[str, str],
 ) -> Spec:
     """The accuracy of the other task over that of the target: a line through fixed weights of the target, and a point a method.
 
@@ -73,15 +107,33 @@ def front(
     text = [f"{weight:g}" for weight in weights]
     line = {"color": faded(COLOURS["LoRA"], 0.5), "width": 2}
     points = _points("fixed weights", target, other, COLOURS["LoRA"], "circle")
-    traces = [{**points, "mode": "lines+markers+text", "text": text, "textposition": "top right", "line": line, "textfont": {"size": 11}}]
-    for (name, (its_target, its_other)), colour, symbol in zip(methods.items(), SHADES, SYMBOLS, strict=False):
+    traces = [
+        {
+            **points,
+            "mode": "lines+markers+text",
+            "text": text,
+            "textposition": "top right",
+            "line": line,
+            "textfont": {"size": 11},
+        }
+    ]
+    for (name, (its_target, its_other)), colour, symbol in zip(
+        methods.items(), SHADES, SYMBOLS, strict=False
+    ):
         traces.append({**_points(name, its_target, its_other, colour, symbol), "mode": "markers"})
     inside = [i for i, weight in enumerate(weights) if 0 < weight < 1] or list(range(len(weights)))
     axes = {}
     for axis, name, on_line, i in (("xaxis", names[0], target, 0), ("yaxis", names[1], other, 1)):
-        near = [on_line[at] for at in inside] + [span for spans in methods.values() for span in spans[i]]
+        near = [on_line[at] for at in inside] + [
+            span for spans in methods.values() for span in spans[i]
+        ]
         title = {"text": f"{escape(name)}: accuracy on test"}
-        axes[axis] = {"title": title, "tickformat": ".1~%", "range": _around(near), "automargin": True}
+        axes[axis] = {
+            "title": title,
+            "tickformat": ".1~%",
+            "range": _around(near),
+            "automargin": True,
+        }
     return {"data": traces, "layout": layout(420, **axes)}
 
 
@@ -106,4 +158,12 @@ def _around(spans: Spans) -> list[float]:
 
 def _whiskers(spans: Spans) -> dict[str, Any]:
     up, down = [high - mean for mean, _, high in spans], [mean - low for mean, low, _ in spans]
-    return {"type": "data", "symmetric": False, "array": up, "arrayminus": down, "thickness": 1.2, "width": 3, "color": GREY}
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": up,
+        "arrayminus": down,
+        "thickness": 1.2,
+        "width": 3,
+        "color": GREY,
+    }

@@ -31,10 +31,17 @@ def learned(net: Net, task: Task, lr: float, seed: int) -> Delta:
 
 def scaled(delta: Delta, factor: float) -> Delta:
     """The change with its part in the body scaled; the head stays, since no other task has it."""
-    return Delta({name: factor * value if name.startswith("body.") else value for name, value in delta.items()})
+    return Delta(
+        {
+            name: factor * value if name.startswith("body.") else value
+            for name, value in delta.items()
+        }
+    )
 
 
-def mixing(pair: str, lr: float, examples: int = EXAMPLES, seed: int = 0, test: bool = False) -> Iterator[Event]:
+def mixing(
+    pair: str, lr: float, examples: int = EXAMPLES, seed: int = 0, test: bool = False
+) -> Iterator[Event]:
     """Each task's LoRA alone, then both on one base.
 
     `valid/accuracy` is the mean of the two alone, so that the rate is chosen before anything is added; `valid/factor` is the best of
@@ -45,13 +52,20 @@ def mixing(pair: str, lr: float, examples: int = EXAMPLES, seed: int = 0, test: 
     deltas = [learned(net, task, lr, seed) for task in tasks]
     singles = [delta.on(net) for delta in deltas]
     mean = sum(_on_valid(single, task) for single, task in zip(singles, tasks, strict=True)) / 2
-    both = {factor: (scaled(deltas[0], factor) + scaled(deltas[1], factor)).on(net) for factor in FACTORS}
+    both = {
+        factor: (scaled(deltas[0], factor) + scaled(deltas[1], factor)).on(net)
+        for factor in FACTORS
+    }
     best = max(FACTORS, key=lambda factor: sum(_on_valid(both[factor], task) for task in tasks))
     yield Event(STEPS, "valid", {"valid/accuracy": mean, "valid/factor": best})
     if test:
         alone = [evaluate(single, task) for single, task in zip(singles, tasks, strict=True)]
         mixed = [evaluate(both[best], task) for task in tasks]
-        yield tested(**dict(zip(("accuracy", "other", "mixed", "mixed other"), (*alone, *mixed), strict=True)))
+        yield tested(
+            **dict(
+                zip(("accuracy", "other", "mixed", "mixed other"), (*alone, *mixed), strict=True)
+            )
+        )
 
 
 def _on_valid(net: Net, task: Task) -> float:
@@ -62,10 +76,22 @@ def conflict(pair: str, lr: float, examples: int = EXAMPLES, seed: int = 0) -> I
     """A run on the plain sum in which the gradients are looked at every fourth step; at its end, in [0, 1], `pull/pair`: how often those of
     the two tasks opposed each other, at the whole body, and `pull/itself`: how often those of the target and of more rows of it did."""
     tasks = drawn(pair, examples, seed)
-    model, pulls = Adapted(load(pair)[0].fresh_heads(seed), seed=seed), looking(pair, examples, seed)
+    model, pulls = (
+        Adapted(load(pair)[0].fresh_heads(seed), seed=seed),
+        looking(pair, examples, seed),
+    )
     data, size = arriving(FIXED, 0.5, tasks)
     seen: dict[str, list[float]] = {"pair": [], CONTROL: []}
-    for event in train(model, data, steps=STEPS, size=size, lr=lr, objective=objective(FIXED, 0.5, tasks), seed=seed, readings=0):
+    for event in train(
+        model,
+        data,
+        steps=STEPS,
+        size=size,
+        lr=lr,
+        objective=objective(FIXED, 0.5, tasks),
+        seed=seed,
+        readings=0,
+    ):
         if event.step % EVERY == 0:
             for name, cosines in pulls.now(model, by_block=False).items():
                 seen[name] += cosines.values()

@@ -69,7 +69,9 @@ def load(pair: str) -> tuple[Net, Task, Task]:
 def drawn(pair: str, examples: int, seed: int) -> tuple[Task, Task]:
     """The target and the other task with the training rows that belong to a seed."""
     _, target, other = load(pair)
-    return target.take(min(examples, len(target.train)), seed), other.take(min(MANY, len(other.train)), seed)
+    return target.take(min(examples, len(target.train)), seed), other.take(
+        min(MANY, len(other.train)), seed
+    )
 
 
 def looking(pair: str, examples: int, seed: int) -> Pulls:
@@ -106,7 +108,11 @@ def objective(way: str, share: float, tasks: tuple[Task, Task]) -> Any:
 
 def arriving(way: str, share: float, tasks: tuple[Task, Task]) -> tuple[Any, int]:
     """What arrives, and of how many rows of a task: eight of both at each step, or sixteen of one."""
-    return (Mixture(tasks, (share, 1 - share)), SIZE) if way == ALTERNATING else (Together(tasks), HALF)
+    return (
+        (Mixture(tasks, (share, 1 - share)), SIZE)
+        if way == ALTERNATING
+        else (Together(tasks), HALF)
+    )
 
 
 def trial(
@@ -130,24 +136,51 @@ def trial(
     model = Adapted(load(pair)[0].fresh_heads(seed), seed=seed)
     aim, (data, size) = objective(way, share, tasks), arriving(way, share, tasks)
     pulls, seen = looking(pair, examples, seed).look if look else None, {}
-    for event in train(model, data, steps=STEPS, size=size, lr=lr, objective=aim, seed=seed, valid_rows=VALID_ROWS, look=pulls):
+    for event in train(
+        model,
+        data,
+        steps=STEPS,
+        size=size,
+        lr=lr,
+        objective=aim,
+        seed=seed,
+        valid_rows=VALID_ROWS,
+        look=pulls,
+    ):
         if event.stage == "look":
             seen.update({f"{name}/{event.step}": value for name, value in event.values.items()})
             event = replace(event, values=dict(seen))
         if event.stage == "valid" and event.step == STEPS:
-            event = replace(event, values={**event.values, "valid/other": evaluate(model, other, "valid", VALID_ROWS).accuracy})
+            event = replace(
+                event,
+                values={
+                    **event.values,
+                    "valid/other": evaluate(model, other, "valid", VALID_ROWS).accuracy,
+                },
+            )
         yield event
     if test:
         yield tested(accuracy=evaluate(model, target), other=evaluate(model, other))
     yield bill(pair, way)
 
 
-def alone(pair: str, method: str, lr: float, examples: int = EXAMPLES, seed: int = 0, test: bool = False) -> Iterator[Event]:
+def alone(
+    pair: str, method: str, lr: float, examples: int = EXAMPLES, seed: int = 0, test: bool = False
+) -> Iterator[Event]:
     """A control: the target alone, 80 steps of 16 of its rows; everything moves, or only the head of a frozen body, at the rate `lr`."""
     task, _ = drawn(pair, examples, seed)
     spaces, head_lr = ((HEAD,), lr) if method == FROZEN else ((), HEAD_LR)
     model = Adapted(load_base(PAIRS[pair].base, task, seed=seed), *spaces, seed=seed)
-    yield from train(model, task, steps=STEPS, size=SIZE, lr=lr, head_lr=head_lr, seed=seed, valid_rows=VALID_ROWS)
+    yield from train(
+        model,
+        task,
+        steps=STEPS,
+        size=SIZE,
+        lr=lr,
+        head_lr=head_lr,
+        seed=seed,
+        valid_rows=VALID_ROWS,
+    )
     if test:
         yield tested(accuracy=evaluate(model, task))
     yield bill(pair, method)
@@ -162,5 +195,9 @@ def bill(pair: str, of: str) -> Event:
         cost = measure(model, next(tasks[0].batches(SIZE, generator)))
     else:
         data, size = arriving(of, 0.5, tasks)
-        cost = measure(Adapted(load(pair)[0]), next(data.batches(size, generator)), objective(of, 0.5, tasks))
-    return Event(STEPS, "cost", {f"cost/{name}": float(value) for name, value in asdict(cost).items()})
+        cost = measure(
+            Adapted(load(pair)[0]), next(data.batches(size, generator)), objective(of, 0.5, tasks)
+        )
+    return Event(
+        STEPS, "cost", {f"cost/{name}": float(value) for name, value in asdict(cost).items()}
+    )

@@ -44,20 +44,34 @@ class Evidence:
 
     def cost(self, name: str, on: str, **settings: Any) -> float:
         """One entry of the bill, the median over the runs."""
-        return float(where(self.table, on=on, quantity=f"cost/{name}", **settings)["value"].median())
+        return float(
+            where(self.table, on=on, quantity=f"cost/{name}", **settings)["value"].median()
+        )
 
     def compared(self, on: str, scope: str = LINEAR) -> list[str]:
         """The criteria that were tried at one hundredth of the entries."""
-        return [str(criterion) for criterion in where(self.ours, on=on, density=AT, scope=scope)["criterion"].unique()]
+        return [
+            str(criterion)
+            for criterion in where(self.ours, on=on, density=AT, scope=scope)["criterion"].unique()
+        ]
 
     def random_densities(self) -> list[float]:
         """The densities of which random masks were tried, the smallest first."""
-        return sorted(float(density) for density in where(self.ours, on=OVER, criterion="random", scope=LINEAR)["density"].unique())
+        return sorted(
+            float(density)
+            for density in where(self.ours, on=OVER, criterion="random", scope=LINEAR)[
+                "density"
+            ].unique()
+        )
 
     def at_one_rate(self, on: str) -> dict[float, dict[str, float]]:
         """For each rate that every criterion was tried at: the mean accuracy on valid by criterion, best first."""
         rows = where(last(self.ours), on=on, density=AT, scope=LINEAR)
-        means = summary(rows, ["lr", "criterion"]).pivot(index="lr", columns="criterion", values="mean").dropna()
+        means = (
+            summary(rows, ["lr", "criterion"])
+            .pivot(index="lr", columns="criterion", values="mean")
+            .dropna()
+        )
         found = {}
         for lr, row in means.iterrows():
             ranked = row.sort_values(ascending=False)
@@ -65,14 +79,19 @@ class Evidence:
         return found
 
 
-def gaps(found: Evidence, criterion: str, other: str, ons: tuple[str, ...] = ("opening", "digits")) -> dict[str, np.ndarray]:
+def gaps(
+    found: Evidence, criterion: str, other: str, ons: tuple[str, ...] = ("opening", "digits")
+) -> dict[str, np.ndarray]:
     """On each bench one criterion minus another; one hundredth of the entries of the linear layers."""
     return {on: found.test(on, criterion) - found.test(on, other) for on in ons}
 
 
 def everywhere(found: Evidence, criterion: str, other: str) -> dict[str, np.ndarray]:
     """The same, and with the whole body to choose from where that was recorded."""
-    body = {f"{OVER}, {BODY}": found.test(OVER, criterion, scope=BODY) - found.test(OVER, other, scope=BODY)}
+    body = {
+        f"{OVER}, {BODY}": found.test(OVER, criterion, scope=BODY)
+        - found.test(OVER, other, scope=BODY)
+    }
     return {**gaps(found, criterion, other), **body}
 
 
@@ -81,12 +100,17 @@ def as_good_as_full(found: Evidence) -> Claim:
     minus = {on: found.test(on, "Fisher") - found.rail(on, FULL) for on in ("opening", "digits")}
     minus[f"{OVER}, {BODY}"] = found.test(OVER, "Fisher", scope=BODY) - found.rail(OVER, FULL)
     claim = "A small share of the numbers (half a per cent in the paper), chosen by Fisher information, does as well as all of them."
-    return Claim(claim, SUNG, f"Fisher minus full fine-tuning, {TUNED}", *judged(minus, {"ties", "beats"}))
+    return Claim(
+        claim, SUNG, f"Fisher minus full fine-tuning, {TUNED}", *judged(minus, {"ties", "beats"})
+    )
 
 
 def fisher_beats_random(found: Evidence) -> Claim:
     """Fisher information chooses better than chance."""
-    claim, experiment = "Fisher information chooses better entries than chance.", f"Fisher minus random, {TUNED}"
+    claim, experiment = (
+        "Fisher information chooses better entries than chance.",
+        f"Fisher minus random, {TUNED}",
+    )
     return Claim(claim, SUNG, experiment, *judged(everywhere(found, "Fisher", "random"), {"beats"}))
 
 
@@ -94,13 +118,21 @@ def ticket_beats_random(found: Evidence) -> Claim:
     """The lottery ticket: what full fine-tuning moved most is what should train."""
     claim = "The entries that full fine-tuning moved furthest are the ones to train, from the base again."
     experiment = f"changed most minus random, {TUNED}; the full run before it is not counted"
-    return Claim(claim, ANSELL, experiment, *judged(gaps(found, "changed most", "random"), {"beats"}))
+    return Claim(
+        claim, ANSELL, experiment, *judged(gaps(found, "changed most", "random"), {"beats"})
+    )
 
 
 def largest_entries(found: Evidence) -> Claim:
     """Magnitude as a criterion: the largest entries are the ones to train."""
-    claim, experiment = "The entries to train are the largest.", f"largest minus random, and minus smallest, {TUNED}"
-    minus = {f"{OVER}: {other}": found.test(OVER, "largest") - found.test(OVER, other) for other in ("random", "smallest")}
+    claim, experiment = (
+        "The entries to train are the largest.",
+        f"largest minus random, and minus smallest, {TUNED}",
+    )
+    minus = {
+        f"{OVER}: {other}": found.test(OVER, "largest") - found.test(OVER, other)
+        for other in ("random", "smallest")
+    }
     return Claim(claim, SUPER, experiment, *judged(minus, {"beats"}))
 
 
@@ -112,21 +144,36 @@ def sparser_is_faster(found: Evidence) -> Claim:
     says = "holds" if falls and values[0] > values[-1] else "does not hold"
     figures = "; ".join(f"{density:.2%}: {lr:g}" for density, lr in rates.items())
     experiment = f"the rate chosen on valid for random masks on {OVER}, by density; it may not rise with density and must fall over all"
-    return Claim("The sparser a random mask, the larger the learning rate that it needs.", XU, experiment, figures, says)
+    return Claim(
+        "The sparser a random mask, the larger the learning rate that it needs.",
+        XU,
+        experiment,
+        figures,
+        says,
+    )
 
 
 def rows_are_as_good(found: Evidence) -> Claim:
     """Whole rows do as well as scattered entries."""
-    claim = "Choosing whole rows, which saves operations, costs no accuracy beside scattered entries."
+    claim = (
+        "Choosing whole rows, which saves operations, costs no accuracy beside scattered entries."
+    )
     experiment = f"whole rows minus random entries, about as many numbers, {TUNED}"
     return Claim(claim, S2FT, experiment, *judged(gaps(found, ROWS, "random"), {"ties", "beats"}))
 
 
 def moving_masks(found: Evidence) -> Claim:
     """A mask that drops and regrows beats one that stays."""
-    claim = "A mask that drops its smallest changes and regrows by the gradient beats one that stays."
+    claim = (
+        "A mask that drops its smallest changes and regrows by the gradient beats one that stays."
+    )
     experiment = f"drop and regrow minus random cut into the same four parts, {TUNED}"
-    return Claim(claim, SPIEL, experiment, *judged(gaps(found, "drop and regrow", "random, in parts"), {"beats"}))
+    return Claim(
+        claim,
+        SPIEL,
+        experiment,
+        *judged(gaps(found, "drop and regrow", "random, in parts"), {"beats"}),
+    )
 
 
 def share_of_cost(found: Evidence) -> Claim:
@@ -134,13 +181,26 @@ def share_of_cost(found: Evidence) -> Claim:
     kinds, parts, off = ("weights", "gradients", "optimizer", "activations"), [], []
     for on in ("opening", "digits"):
         mine, full = {"criterion": "random", "density": AT, "scope": LINEAR}, {"method": FULL}
-        numbers, flops = (found.cost(name, on, **mine) / found.cost(name, on, **full) for name in ("trainable", "flops"))
-        memory = sum(found.cost(kind, on, **mine) for kind in kinds) / sum(found.cost(kind, on, **full) for kind in kinds)
-        parts.append(f"{on} {numbers:.1%} of the numbers, {memory:.0%} of the bytes, {flops:.0%} of the FLOPs")
+        numbers, flops = (
+            found.cost(name, on, **mine) / found.cost(name, on, **full)
+            for name in ("trainable", "flops")
+        )
+        memory = sum(found.cost(kind, on, **mine) for kind in kinds) / sum(
+            found.cost(kind, on, **full) for kind in kinds
+        )
+        parts.append(
+            f"{on} {numbers:.1%} of the numbers, {memory:.0%} of the bytes, {flops:.0%} of the FLOPs"
+        )
         off.append(min(memory, flops) / numbers)
     experiment = "random entries over full fine-tuning: numbers; bytes of weights, gradients, AdamW and activations; FLOPs; measured"
     says = "does not hold" if min(off) > 2 else "holds"
-    return Claim("Sparse training costs as little as its mask is thin.", "often heard", experiment, "; ".join(parts), says)
+    return Claim(
+        "Sparse training costs as little as its mask is thin.",
+        "often heard",
+        experiment,
+        "; ".join(parts),
+        says,
+    )
 
 
 def sparse_claims(table: pd.DataFrame) -> list[Claim]:

@@ -26,8 +26,13 @@ def seen(model: Adapted) -> dict[str, float]:
         moving, every = totals.setdefault(key, [0, 0])
         totals[key] = [moving + len(places), every + weight.numel()]
         if name in matrices:
-            cells |= {f"look/mask/{key}/{i}/{j}": share for (i, j), share in by_cell(places, *weight.shape).items()}
-    return {f"look/density/{key}": moving / every for key, (moving, every) in totals.items()} | cells
+            cells |= {
+                f"look/mask/{key}/{i}/{j}": share
+                for (i, j), share in by_cell(places, *weight.shape).items()
+            }
+    return {
+        f"look/density/{key}": moving / every for key, (moving, every) in totals.items()
+    } | cells
 
 
 def kind(base: str, name: str) -> str:
@@ -36,10 +41,18 @@ def kind(base: str, name: str) -> str:
     >>> kind("mini", "body.encoder.layer.0.output.dense.weight"), kind("mini-vit", "body.layers.1.mlp.fc1.bias")
     ('feed-forward out', 'biases and norms')
     """
-    matrices = {group: pattern.replace(".bias", ".weight") for group, pattern in GROUPS[base].items() if "norm" not in group}
+    matrices = {
+        group: pattern.replace(".bias", ".weight")
+        for group, pattern in GROUPS[base].items()
+        if "norm" not in group
+    }
     if found := [group for group, pattern in matrices.items() if fnmatch(name, pattern)]:
         return found[0]
-    return "embeddings" if "embeddings" in name and "Norm" not in name and not name.endswith(".bias") else "biases and norms"
+    return (
+        "embeddings"
+        if "embeddings" in name and "Norm" not in name and not name.endswith(".bias")
+        else "biases and norms"
+    )
 
 
 def positions(model: Adapted, name: str, weight: Tensor) -> Tensor:
@@ -48,14 +61,18 @@ def positions(model: Adapted, name: str, weight: Tensor) -> Tensor:
     if isinstance(change, Entries):
         return change.indices.long()
     if isinstance(change, OutputRows):
-        return (change.rows.long()[:, None] * weight.shape[1] + torch.arange(weight.shape[1])).flatten()
+        return (
+            change.rows.long()[:, None] * weight.shape[1] + torch.arange(weight.shape[1])
+        ).flatten()
     return torch.empty(0, dtype=torch.long)
 
 
 def by_cell(places: Tensor, height: int, width: int) -> dict[tuple[int, int], float]:
     """The share of each cell's entries that is among `places`, flat positions in a matrix of that height and width."""
     row, column = (torch.arange(size) * CELLS // size for size in (height, width))
-    count = torch.bincount(row[places // width] * CELLS + column[places % width], minlength=CELLS**2)
+    count = torch.bincount(
+        row[places // width] * CELLS + column[places % width], minlength=CELLS**2
+    )
     size = row.bincount(minlength=CELLS)[:, None] * column.bincount(minlength=CELLS)
     shares = (count.view(CELLS, CELLS) / size.clamp(min=1)).tolist()
     return {(i, j): share for i, row_of in enumerate(shares) for j, share in enumerate(row_of)}

@@ -15,16 +15,37 @@ def mask(values: Mapping[str, float]) -> Spec:
     Left, the share of the entries that move. Right, each matrix as a tile, its outputs downwards: the darker a cell, the fewer of its
     entries move.
     """
-    shares = {tuple(key.split("/")[2:]): value for key, value in values.items() if key.startswith("look/density/")}
+    shares = {
+        tuple(key.split("/")[2:]): value
+        for key, value in values.items()
+        if key.startswith("look/density/")
+    }
     axes = {
-        "xaxis": {"domain": [0, 0.42], "tickangle": -40, "showgrid": False, "type": "category", "tickfont": {"size": 10}},
-        "yaxis": {"autorange": "reversed", "type": "category", "showgrid": False, "automargin": True},
+        "xaxis": {
+            "domain": [0, 0.42],
+            "tickangle": -40,
+            "showgrid": False,
+            "type": "category",
+            "tickfont": {"size": 10},
+        },
+        "yaxis": {
+            "autorange": "reversed",
+            "type": "category",
+            "showgrid": False,
+            "automargin": True,
+        },
     }
     tiles = _tiles(values)
     mosaic, more = _mosaic(tiles)
-    titles = [_title("share of the entries that move, in %", 0.21), _title("where in each matrix", 0.76)]
+    titles = [
+        _title("share of the entries that move, in %", 0.21),
+        _title("where in each matrix", 0.76),
+    ]
     frame = {"l": 76, "r": 14, "t": 30, "b": 104}
-    return {"data": [_table(shares), mosaic], "layout": layout(340, margin=frame, annotations=titles, **axes, **more)}
+    return {
+        "data": [_table(shares), mosaic],
+        "layout": layout(340, margin=frame, annotations=titles, **axes, **more),
+    }
 
 
 def percent(share: float) -> str:
@@ -37,7 +58,16 @@ def percent(share: float) -> str:
 
 
 def _title(text: str, x: float) -> dict[str, Any]:
-    return {"text": text, "x": x, "xanchor": "center", "xref": "paper", "y": 1.02, "yref": "paper", "yanchor": "bottom", "showarrow": False}
+    return {
+        "text": text,
+        "x": x,
+        "xanchor": "center",
+        "xref": "paper",
+        "y": 1.02,
+        "yref": "paper",
+        "yanchor": "bottom",
+        "showarrow": False,
+    }
 
 
 def _table(shares: Mapping[tuple[str, ...], float]) -> dict[str, Any]:
@@ -74,7 +104,9 @@ def _mosaic(tiles: Tiles) -> tuple[dict[str, Any], dict[str, Any]]:
     """All matrices as one map with gaps between the tiles, and its axes, which name rows and columns of tiles."""
     blocks, kinds = (list(dict.fromkeys(place[at] for place in tiles)) for at in (0, 1))
     size = max((len(tile) for tile in tiles.values()), default=0)
-    cells: list[list[float | None]] = [[None] * ((size + 1) * len(kinds)) for _ in range((size + 1) * len(blocks))]
+    cells: list[list[float | None]] = [
+        [None] * ((size + 1) * len(kinds)) for _ in range((size + 1) * len(blocks))
+    ]
     names = [[""] * len(row) for row in cells]
     for (block, kind), tile in tiles.items():
         top, left = ((size + 1) * of.index(name) for of, name in ((blocks, block), (kinds, kind)))
@@ -97,7 +129,13 @@ def _mosaic(tiles: Tiles) -> tuple[dict[str, Any], dict[str, Any]]:
     }
     across, down = _ticks(kinds, size), _ticks(blocks, size)
     axes = {
-        "xaxis2": {"domain": [0.52, 1], "tickangle": -40, "anchor": "y2", "tickfont": {"size": 10}, **across},
+        "xaxis2": {
+            "domain": [0.52, 1],
+            "tickangle": -40,
+            "anchor": "y2",
+            "tickfont": {"size": 10},
+            **across,
+        },
         "yaxis2": {"autorange": "reversed", "anchor": "x2", **down},
     }
     return drawn, axes
@@ -105,4 +143,11 @@ def _mosaic(tiles: Tiles) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def _ticks(names: Sequence[str], size: int) -> dict[str, Any]:
     middles = [(size + 1) * i + (size - 1) / 2 for i in range(len(names))]
-    return {"tickmode": "array", "tickvals": middles, "ticktext": list(names), "showgrid": False, "zeroline": False, "ticks": ""}
+    return {
+        "tickmode": "array",
+        "tickvals": middles,
+        "ticktext": list(names),
+        "showgrid": False,
+        "zeroline": False,
+        "ticks": "",
+    }

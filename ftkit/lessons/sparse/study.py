@@ -14,8 +14,16 @@ from ftkit.lessons.sparse.trial import BODY, CRITERIA, LINEAR, ROWS, SHARES, tri
 
 AT = 0.01
 """The density at which the criteria are compared."""
-COMPARED = {"opening": CRITERIA, "digits": ("random", "Fisher", "changed most", *SHARES, ROWS), "library": ("random",)}
-RATES = {"opening": (1e-2, 3e-2, 1e-1, 3e-1), "digits": (3e-3, 1e-2, 3e-2, 1e-1), "library": (1e-3, 3e-3, 1e-2)}
+COMPARED = {
+    "opening": CRITERIA,
+    "digits": ("random", "Fisher", "changed most", *SHARES, ROWS),
+    "library": ("random",),
+}
+RATES = {
+    "opening": (1e-2, 3e-2, 1e-1, 3e-1),
+    "digits": (3e-3, 1e-2, 3e-2, 1e-1),
+    "library": (1e-3, 3e-3, 1e-2),
+}
 """The rates that every criterion is tried at; where the best of one lies at an edge, `settled` tries more."""
 OVER = "opening"
 """Where the density is varied, and where the whole body may move as well as the linear layers alone."""
@@ -30,8 +38,16 @@ BY_DENSITY = {
 INFORMED, INFORMED_AT = "changed most", (0.003, 0.1)
 BODY_RATES = (1e-2, 3e-2, 1e-1)
 RAIL_RATES = {
-    FULL: {"opening": (1e-3, 3e-3, 1e-2), "library": (1e-4, 3e-4, 1e-3), "digits": (3e-4, 1e-3, 3e-3)},
-    FROZEN: {"opening": (1e-1, 3e-1, 1.0), "library": (1e-2, 3e-2, 1e-1), "digits": (3e-2, 1e-1, 3e-1)},
+    FULL: {
+        "opening": (1e-3, 3e-3, 1e-2),
+        "library": (1e-4, 3e-4, 1e-3),
+        "digits": (3e-4, 1e-3, 3e-3),
+    },
+    FROZEN: {
+        "opening": (1e-1, 3e-1, 1.0),
+        "library": (1e-2, 3e-2, 1e-1),
+        "digits": (3e-2, 1e-1, 3e-1),
+    },
 }
 SPARSE = "sparse"
 """The method of the panel's own rows."""
@@ -42,20 +58,42 @@ BY = ("on", "criterion", "density", "scope")
 def jobs(seeds: Sequence[int]) -> list[dict[str, Any]]:
     """The runs from which the rates are chosen."""
 
-    def some(on: str, criterion: str, density: float, lrs: tuple[float, ...], scope: str = LINEAR) -> list[dict[str, Any]]:
-        return grid(on=[on], criterion=[criterion], density=[density], scope=[scope], lr=lrs, seed=seeds)
+    def some(
+        on: str, criterion: str, density: float, lrs: tuple[float, ...], scope: str = LINEAR
+    ) -> list[dict[str, Any]]:
+        return grid(
+            on=[on], criterion=[criterion], density=[density], scope=[scope], lr=lrs, seed=seeds
+        )
 
-    compared = [job for on, criteria in COMPARED.items() for criterion in criteria for job in some(on, criterion, AT, RATES[on])]
-    thinner = [job for density, lrs in BY_DENSITY.items() for job in some(OVER, "random", density, lrs)]
-    informed = [job for density in INFORMED_AT for job in some(OVER, INFORMED, density, BY_DENSITY[density])]
-    everywhere = [job for criterion in ("random", "Fisher") for job in some(OVER, criterion, AT, BODY_RATES, BODY)]
+    compared = [
+        job
+        for on, criteria in COMPARED.items()
+        for criterion in criteria
+        for job in some(on, criterion, AT, RATES[on])
+    ]
+    thinner = [
+        job for density, lrs in BY_DENSITY.items() for job in some(OVER, "random", density, lrs)
+    ]
+    informed = [
+        job for density in INFORMED_AT for job in some(OVER, INFORMED, density, BY_DENSITY[density])
+    ]
+    everywhere = [
+        job
+        for criterion in ("random", "Fisher")
+        for job in some(OVER, criterion, AT, BODY_RATES, BODY)
+    ]
     return compared + thinner + informed + everywhere
 
 
 def record(executor: Executor | None, seeds: tuple[int, ...] = SEEDS) -> pd.DataFrame:
     """The whole study. Rates are chosen on valid with half of the seeds; what was chosen runs with all of them, and reads test once."""
     half = few(seeds)
-    rails = [job for method, lrs in RAIL_RATES.items() for on in lrs for job in grid(on=[on], method=[method], lr=lrs[on], seed=half)]
+    rails = [
+        job
+        for method, lrs in RAIL_RATES.items()
+        for on in lrs
+        for job in grid(on=[on], method=[method], lr=lrs[on], seed=half)
+    ]
     ours = settled(trial, jobs(half), BY, seeds, executor)
     beside = settled(rail, rails, ["on", "method"], seeds, executor)
     whole = pd.concat([ours.assign(method=SPARSE), beside], ignore_index=True)
@@ -68,7 +106,9 @@ def choices(table: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for key, part in where(table, method=SPARSE).groupby(list(BY), sort=False):
         lr, tried = chosen(part), sorted(part["lr"].unique())
-        rows.append({**dict(zip(BY, key, strict=True)), "lr": lr, "edge": not tried[0] < lr < tried[-1]})
+        rows.append(
+            {**dict(zip(BY, key, strict=True)), "lr": lr, "edge": not tried[0] < lr < tried[-1]}
+        )
     return pd.DataFrame(rows).sort_values(list(BY), ignore_index=True)
 
 

@@ -7,7 +7,17 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from ftkit.experiments.bench import BENCHES, HEAD, SIZE, STEPS, VALID_ROWS, bill, fine_tuning, load, tested
+from ftkit.experiments.bench import (
+    BENCHES,
+    HEAD,
+    SIZE,
+    STEPS,
+    VALID_ROWS,
+    bill,
+    fine_tuning,
+    load,
+    tested,
+)
 from ftkit.model.adapted import Adapted, linear_layers, select
 from ftkit.model.change import Space
 from ftkit.model.entries import exact_count, top
@@ -41,14 +51,18 @@ def where(on: str, scope: str) -> str:
         ValueError: there is no such scope.
     """
     if scope not in SCOPES:
-        raise ValueError(f"scope must be one of {', '.join(SCOPES)}, got {scope!r}; for other weights build a Sparse yourself")
+        raise ValueError(
+            f"scope must be one of {', '.join(SCOPES)}, got {scope!r}; for other weights build a Sparse yourself"
+        )
     names = [name for name in linear_layers(load(on)[0]) if name.startswith("body.")]
     return ",".join(names) if scope == LINEAR else "body.*"
 
 
 def entries(on: str, density: float, scope: str = LINEAR) -> int:
     """How many entries of a bench's body a density stands for."""
-    return exact_count(density, sum(weight.numel() for weight in select(load(on)[0], where(on, scope)).values()))
+    return exact_count(
+        density, sum(weight.numel() for weight in select(load(on)[0], where(on, scope)).values())
+    )
 
 
 @lru_cache(maxsize=32)
@@ -62,7 +76,11 @@ def scores(on: str, criterion: str, scope: str, seed: int) -> dict[str, Tensor]:
             pass
         return movement(full.delta(), where(on, scope))
     score = {"gradient": gradient, "Fisher": fisher}[criterion]
-    return score(net, [data.batch("train", rows) for rows in torch.arange(SCORED).split(SIZE)], where(on, scope))
+    return score(
+        net,
+        [data.batch("train", rows) for rows in torch.arange(SCORED).split(SIZE)],
+        where(on, scope),
+    )
 
 
 def training_rows(on: str, seed: int) -> Task:
@@ -77,7 +95,9 @@ def space(on: str, criterion: str, density: float, scope: str = LINEAR, seed: in
         ValueError: there is no such criterion or scope, or the density is not in (0, 1].
     """
     if criterion not in CRITERIA:
-        raise ValueError(f"criterion must be one of {'; '.join(CRITERIA)}, got {criterion!r}; for scores of your own use top")
+        raise ValueError(
+            f"criterion must be one of {'; '.join(CRITERIA)}, got {criterion!r}; for scores of your own use top"
+        )
     if criterion in WITH_DATA:
         return top(scores(on, criterion, scope, seed), density)
     if criterion == ROWS:
@@ -104,7 +124,14 @@ def trial(
 
 
 def in_parts(
-    on: str, start: Space, share: float, among: str, lr: float, seed: int = 0, test: bool = False, look: Look | None = None
+    on: str,
+    start: Space,
+    share: float,
+    among: str,
+    lr: float,
+    seed: int = 0,
+    test: bool = False,
+    look: Look | None = None,
 ) -> Iterator[Event]:
     """A run in four parts, each with an optimizer, a warm-up and a decay of its own. Between two parts a share of the entries, the
     smallest, makes way for those of `among` where the loss is steepest."""
@@ -115,8 +142,22 @@ def in_parts(
         order = seed + 1000 * part  # or each part would read the rows of the first again
         if part:
             batches = data.batches(SIZE, torch.Generator().manual_seed(order))
-            model = regrown(model, gradient(model.merged(), [next(batches) for _ in range(SCORED // SIZE)], among), share)
-        events = train(model, data, steps=steps, size=SIZE, lr=lr, seed=order, readings=2, valid_rows=VALID_ROWS, look=look)
+            model = regrown(
+                model,
+                gradient(model.merged(), [next(batches) for _ in range(SCORED // SIZE)], among),
+                share,
+            )
+        events = train(
+            model,
+            data,
+            steps=steps,
+            size=SIZE,
+            lr=lr,
+            seed=order,
+            readings=2,
+            valid_rows=VALID_ROWS,
+            look=look,
+        )
         yield from (replace(event, step=event.step + part * steps) for event in events)
     if test:
         yield tested(accuracy=evaluate(model, task))

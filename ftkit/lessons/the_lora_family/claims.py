@@ -53,24 +53,41 @@ class Evidence:
 
     def numbers(self, on: str, relative: str, rank: int) -> int:
         """How many numbers train, the head's included."""
-        return int(where(self.table, on=on, relative=relative, rank=rank, quantity="cost/trainable")["value"].median())
+        return int(
+            where(self.table, on=on, relative=relative, rank=rank, quantity="cost/trainable")[
+                "value"
+            ].median()
+        )
 
     def early(self, on: str, relative: str, rank: int) -> np.ndarray:
         """Accuracy on valid after a third of the run, at the rate that was chosen for its end."""
         lr = self.rate(on, relative, rank)
-        rows = where(self.table, on=on, relative=relative, rank=rank, lr=lr, step=EARLY, quantity="valid/accuracy")
+        rows = where(
+            self.table,
+            on=on,
+            relative=relative,
+            rank=rank,
+            lr=lr,
+            step=EARLY,
+            quantity="valid/accuracy",
+        )
         return rows.drop_duplicates("seed").sort_values("seed")["value"].to_numpy()
 
     def with_items(self, on: str, relative: str, rank: int) -> tuple[float, float, float]:
         """The same difference with an interval for which the test items are a sample too: (mean, low, high)."""
-        ours, lora = (by_seed_and_item(self.table, on=on, relative=name, rank=rank).astype(float) for name in (relative, "LoRA"))
+        ours, lora = (
+            by_seed_and_item(self.table, on=on, relative=name, rank=rank).astype(float)
+            for name in (relative, "LoRA")
+        )
         return crossed(ours - lora)
 
     @cached_property
     def families(self) -> dict[tuple[str, int], dict[str, Judged]]:
         """For each bench and rank the relatives minus LoRA, judged as one family."""
         return {
-            (on, rank): family({name: self.minus_lora(on, name, rank).tolist() for name in OTHERS}, MARGIN)
+            (on, rank): family(
+                {name: self.minus_lora(on, name, rank).tolist() for name in OTHERS}, MARGIN
+            )
             for on in self.ons
             for rank in JUDGED
         }
@@ -78,7 +95,10 @@ class Evidence:
     def verdicts(self, relative: str) -> dict[str, tuple[str, str]]:
         """For each bench and rank: the difference in points with its interval, and the verdict."""
         return {
-            f"{on}, rank {rank}": (points(self.minus_lora(on, relative, rank)), judged_[relative].verdict)
+            f"{on}, rank {rank}": (
+                points(self.minus_lora(on, relative, rank)),
+                judged_[relative].verdict,
+            )
             for (on, rank), judged_ in self.families.items()
         }
 
@@ -89,9 +109,7 @@ def _said(verdicts: dict[str, tuple[str, str]], holds: Iterable[str]) -> tuple[s
 
 
 def _of(relative: str, claim: str, source: str, holds: set[str]) -> Callable[[Evidence], Claim]:
-    experiment = (
-        f"{relative} minus LoRA, each at its best rate; ranks {' and '.join(map(str, JUDGED))}; test, points; Holm over all relatives"
-    )
+    experiment = f"{relative} minus LoRA, each at its best rate; ranks {' and '.join(map(str, JUDGED))}; test, points; Holm over all relatives"
     return lambda found: Claim(claim, source, experiment, *_said(found.verdicts(relative), holds))
 
 
@@ -110,27 +128,48 @@ AS_GOOD = {
 
 def high_ranks(found: Evidence) -> Claim:
     """At a high rank rsLoRA gains what LoRA's scale lets go."""
-    gaps: dict[str, Any] = {on: found.test(on, "rsLoRA", HIGH) - found.test(on, "LoRA", HIGH) for on in found.ons}
+    gaps: dict[str, Any] = {
+        on: found.test(on, "rsLoRA", HIGH) - found.test(on, "LoRA", HIGH) for on in found.ons
+    }
     experiment = f"rsLoRA minus LoRA at rank {HIGH}, each at its best rate; test, points"
-    return Claim("At high ranks LoRA needs the scale alpha over the root of the rank.", RS, experiment, *judged(gaps, {"beats"}))
+    return Claim(
+        "At high ranks LoRA needs the scale alpha over the root of the rank.",
+        RS,
+        experiment,
+        *judged(gaps, {"beats"}),
+    )
 
 
 def faster(found: Evidence) -> Claim:
     """PiSSA is ahead of LoRA early in a run."""
-    gaps = {f"{on}, rank {rank}": found.early(on, "PiSSA", rank) - found.early(on, "LoRA", rank) for on in found.ons for rank in JUDGED}
+    gaps = {
+        f"{on}, rank {rank}": found.early(on, "PiSSA", rank) - found.early(on, "LoRA", rank)
+        for on in found.ons
+        for rank in JUDGED
+    }
     experiment = f"PiSSA minus LoRA after {EARLY} of the 80 steps, each at the rate that is best at the end; valid, points"
     return Claim("PiSSA learns faster.", PISSA, experiment, *judged(gaps, {"beats"}))
 
 
 def beaten_by_none(found: Evidence) -> Claim:
     """With a tuned rate no relative beats LoRA anywhere."""
-    every = {f"{name} on {on}, rank {rank}": each[name].verdict for (on, rank), each in found.families.items() for name in OTHERS}
+    every = {
+        f"{name} on {on}, rank {rank}": each[name].verdict
+        for (on, rank), each in found.families.items()
+        for name in OTHERS
+    }
     beats = [name for name, says in every.items() if says == "beats"]
     told = sum(says != "cannot tell" for says in every.values())
     figures = f"{len(beats)} of {len(every)} comparisons are won ({'; '.join(beats) or 'none'}); {told} can be told"
     experiment = "all relatives minus LoRA, all benches, ranks 2 and 8; verdicts as above"
     says = "does not hold" if beats else "holds" if told == len(every) else "cannot tell"
-    return Claim("With a tuned rate for each, no relative beats LoRA.", "often heard", experiment, figures, says)
+    return Claim(
+        "With a tuned rate for each, no relative beats LoRA.",
+        "often heard",
+        experiment,
+        figures,
+        says,
+    )
 
 
 def family_claims(table: pd.DataFrame) -> list[Claim]:
@@ -141,6 +180,8 @@ def family_claims(table: pd.DataFrame) -> list[Claim]:
     return [*better, faster(found), high_ranks(found), *as_good, beaten_by_none(found)]
 
 
-def gain(found: Evidence, on: str, relative: str, rank: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def gain(
+    found: Evidence, on: str, relative: str, rank: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """What a share of the whole gain is made of: the relative's accuracies, the frozen body's and full fine-tuning's, one a seed."""
     return found.test(on, relative, rank), found.rail(on, "frozen body"), found.rail(on, FULL)

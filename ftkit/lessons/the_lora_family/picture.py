@@ -23,16 +23,30 @@ def turns(values: Mapping[str, float]) -> Spec:
     for name in found["turned"]:
         halves["attention" if "attention" in name else "feed-forward"].append(name)
     axes = {
-        "xaxis": {"title": {"text": "mean angle by which rows have turned, degrees"}, "rangemode": "tozero"},
-        "yaxis": {"title": {"text": "mean change of their length"}, "rangemode": "tozero", "tickformat": ".1%"},
+        "xaxis": {
+            "title": {"text": "mean angle by which rows have turned, degrees"},
+            "rangemode": "tozero",
+        },
+        "yaxis": {
+            "title": {"text": "mean change of their length"},
+            "rangemode": "tozero",
+            "tickformat": ".1%",
+        },
     }
-    return {"data": [_cloud(half, names, found) for half, names in halves.items()], "layout": layout(320, **axes)}
+    return {
+        "data": [_cloud(half, names, found) for half, names in halves.items()],
+        "layout": layout(320, **axes),
+    }
 
 
 def _cloud(half: str, names: list[str], found: Mapping[str, Mapping[str, float]]) -> Any:
     symbol, colour = HALVES[half]
     labels = [short(name) for name in names]
-    edges = {pick(names, key=found[axis].__getitem__) for axis in found for pick in (min, max)} if names else set()
+    edges = (
+        {pick(names, key=found[axis].__getitem__) for axis in found for pick in (min, max)}
+        if names
+        else set()
+    )
     return scatter(
         x=[found["turned"][name] for name in names],
         y=[found["longer"][name] for name in names],

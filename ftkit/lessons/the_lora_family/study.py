@@ -89,10 +89,20 @@ def more(rank: int) -> int:
 
 def pruned(on: str, rank: int) -> Between:
     """What AdaLoRA does between steps: at the end it has as many directions as LoRA of `rank`, in whatever matrices."""
-    return lambda model: Pruning(model, rank * len(matrices(load(on)[0], "body.*", "AdaLoRA")), STEPS)
+    return lambda model: Pruning(
+        model, rank * len(matrices(load(on)[0], "body.*", "AdaLoRA")), STEPS
+    )
 
 
-def trial(on: str, relative: str, rank: int, lr: float, seed: int = 0, test: bool = False, look: Look | None = None) -> Iterator[Event]:
+def trial(
+    on: str,
+    relative: str,
+    rank: int,
+    lr: float,
+    seed: int = 0,
+    test: bool = False,
+    look: Look | None = None,
+) -> Iterator[Event]:
     """One of LoRA's relatives on a bench, with at most the numbers of LoRA of `rank`, if its own smallest size allows: one run. AdaLoRA has
     them at the end; on the way, and on its bill, it has half as many again.
 
@@ -102,7 +112,16 @@ def trial(on: str, relative: str, rank: int, lr: float, seed: int = 0, test: boo
     if relative not in MADE:
         raise ValueError(f"relative must be one of {', '.join(RELATIVES)}, got {relative!r}")
     between = pruned(on, rank) if relative == "AdaLoRA" else None
-    yield from fine_tuning(on, MADE[relative](on, rank, seed), HEAD, lr=lr, seed=seed, look=look, test=test, between=between)
+    yield from fine_tuning(
+        on,
+        MADE[relative](on, rank, seed),
+        HEAD,
+        lr=lr,
+        seed=seed,
+        look=look,
+        test=test,
+        between=between,
+    )
 
 
 def turned(model: Adapted) -> dict[str, float]:
@@ -111,10 +130,19 @@ def turned(model: Adapted) -> dict[str, float]:
     layers, found = matrices(model.base, "body.*", "turned"), dict[str, float]()
     for name, before, now in model.changed():
         if name in layers:
-            rows, moved = (weight.t() if layers[name].transposed else weight for weight in (before, now))
+            rows, moved = (
+                weight.t() if layers[name].transposed else weight for weight in (before, now)
+            )
             lengths = rows.norm(dim=1)
-            angles = F.cosine_similarity(rows.double(), moved.double(), dim=1).clamp(-1, 1).arccos().rad2deg()
-            found[f"look/longer/{name}"] = float(((moved.norm(dim=1) - lengths).abs() / lengths).mean())
+            angles = (
+                F.cosine_similarity(rows.double(), moved.double(), dim=1)
+                .clamp(-1, 1)
+                .arccos()
+                .rad2deg()
+            )
+            found[f"look/longer/{name}"] = float(
+                ((moved.norm(dim=1) - lengths).abs() / lengths).mean()
+            )
             found[f"look/turned/{name}"] = float(angles.mean())
     return found
 
@@ -122,13 +150,31 @@ def turned(model: Adapted) -> dict[str, float]:
 def record(executor: Executor | None, seeds: tuple[int, ...] = SEEDS) -> pd.DataFrame:
     """The whole study: rates are chosen on valid, with half of the seeds; test is read once, with all seeds, for what was chosen."""
     half, ons = few(seeds), list(ONS)
-    ranks: dict[str, tuple[int, ...]] = {relative: JUDGED[:1] if relative in FIXED else JUDGED for relative in RELATIVES}
+    ranks: dict[str, tuple[int, ...]] = {
+        relative: JUDGED[:1] if relative in FIXED else JUDGED for relative in RELATIVES
+    }
     ranks |= dict.fromkeys(("LoRA", "rsLoRA"), (*JUDGED, HIGH))
-    jobs = [job for relative in RELATIVES for job in grid(on=ons, relative=[relative], rank=ranks[relative], lr=LRS[relative], seed=half)]
-    rails = [job for method, lrs in RAIL_LRS.items() for job in grid(on=ons, method=[method], lr=lrs, seed=half)]
+    jobs = [
+        job
+        for relative in RELATIVES
+        for job in grid(
+            on=ons, relative=[relative], rank=ranks[relative], lr=LRS[relative], seed=half
+        )
+    ]
+    rails = [
+        job
+        for method, lrs in RAIL_LRS.items()
+        for job in grid(on=ons, method=[method], lr=lrs, seed=half)
+    ]
     ours = settled(trial, jobs, ["on", "relative", "rank"], seeds, executor)
-    again = [ours[ours["relative"] == relative].assign(rank=rank) for relative in FIXED for rank in JUDGED[1:]]
-    table = pd.concat([settled(rail, rails, ["on", "method"], seeds, executor), ours, *again], ignore_index=True)
+    again = [
+        ours[ours["relative"] == relative].assign(rank=rank)
+        for relative in FIXED
+        for rank in JUDGED[1:]
+    ]
+    table = pd.concat(
+        [settled(rail, rails, ["on", "method"], seeds, executor), ours, *again], ignore_index=True
+    )
     return table.fillna({"method": OWN, "relative": "", "rank": 0}).astype({"rank": int})
 
 

@@ -49,11 +49,22 @@ class Evidence:
 
     def outside(self, method: str) -> np.ndarray:
         """Accuracy out of distribution: of "LP-FT", of "full fine-tuning", or of the "frozen body"."""
-        return self.blend(0.0, "out") if method == "frozen body" else self.test("shift/accuracy", method=method)
+        return (
+            self.blend(0.0, "out")
+            if method == "frozen body"
+            else self.test("shift/accuracy", method=method)
+        )
 
     def cost(self, name: str, on: str, count: int) -> float:
         """One entry of the bill with `count` parts frozen, the median over the runs."""
-        rows = where(self.table, method=FREEZING, on=on, frozen=count, body="pretrained", quantity=f"cost/{name}")
+        rows = where(
+            self.table,
+            method=FREEZING,
+            on=on,
+            frozen=count,
+            body="pretrained",
+            quantity=f"cost/{name}",
+        )
         return float(rows["value"].median())
 
 
@@ -61,20 +72,33 @@ def pretraining_pays(found: Evidence) -> Claim:
     """A pretrained start beats random weights."""
     gaps = {on: found.frozen(on, 0) - found.frozen(on, 0, "random") for on in found.ons}
     experiment = "full fine-tuning from pretrained minus from random weights, each at its best rate; test, points"
-    return Claim("With the same steps, a pretrained start beats random weights.", ULMFIT, experiment, *judged(gaps, {"beats"}))
+    return Claim(
+        "With the same steps, a pretrained start beats random weights.",
+        ULMFIT,
+        experiment,
+        *judged(gaps, {"beats"}),
+    )
 
 
 def one_block_is_most(found: Evidence) -> Claim:
     """The last block alone gets nine tenths of what everything gets."""
     shares = {on: found.frozen(on, ALL - 1) / found.frozen(on, 0) for on in found.ons}
     spans = {on: interval(list(values)) for on, values in shares.items()}
-    figures = "; ".join(f"{on} {m:.0%} [{low:.0%}, {high:.0%}]" for on, (m, low, high) in spans.items())
+    figures = "; ".join(
+        f"{on} {m:.0%} [{low:.0%}, {high:.0%}]" for on, (m, low, high) in spans.items()
+    )
     says = "cannot tell"
     if all(len(values) >= 8 for values in shares.values()):
         says = "holds" if all(low >= 0.9 for _, low, _ in spans.values()) else says
         says = "does not hold" if any(high < 0.9 for _, _, high in spans.values()) else says
     experiment = "test accuracy with the last block (one of three) and the head, over that of full fine-tuning; paired seeds"
-    return Claim("Fine-tuning the last quarter of the blocks gets 90 % of the quality.", ELSA, experiment, figures, says)
+    return Claim(
+        "Fine-tuning the last quarter of the blocks gets 90 % of the quality.",
+        ELSA,
+        experiment,
+        figures,
+        says,
+    )
 
 
 def last_is_best(found: Evidence) -> Claim:
@@ -82,7 +106,12 @@ def last_is_best(found: Evidence) -> Claim:
     gap = {"opening": found.frozen("opening", ALL - 1) - found.recipe("first block", "opening")}
     experiment = "the last block alone minus the first block alone, as many numbers, each at its best rate; test, points"
     source = f"often heard; doubted by {SURGICAL}"
-    return Claim("If one block may move, it should be the last.", source, experiment, *judged(gap, {"beats", "ties"}))
+    return Claim(
+        "If one block may move, it should be the last.",
+        source,
+        experiment,
+        *judged(gap, {"beats", "ties"}),
+    )
 
 
 def unfreezing_helps(found: Evidence) -> list[Claim]:
@@ -95,18 +124,30 @@ def unfreezing_helps(found: Evidence) -> list[Claim]:
     for method, claim in words.items():
         gap = {"library": found.recipe(method) - found.frozen("library", 0)}
         made.append(
-            Claim(claim, ULMFIT, f"{method} minus full fine-tuning, 80 steps, each at its best rate; test, points", *judged(gap, {"beats"}))
+            Claim(
+                claim,
+                ULMFIT,
+                f"{method} minus full fine-tuning, 80 steps, each at its best rate; test, points",
+                *judged(gap, {"beats"}),
+            )
         )
     return made
 
 
 def out_of_distribution(found: Evidence) -> list[Claim]:
     """What Kumar et al. say of the probe, of fine-tuning, and of one after the other."""
-    full, probe, both = (found.outside(method) for method in ("full fine-tuning", "frozen body", "LP-FT"))
+    full, probe, both = (
+        found.outside(method) for method in ("full fine-tuning", "frozen body", "LP-FT")
+    )
     place = "out of distribution: the test sentences with a quarter of the distinct words exchanged; points"
     inside = {"in": found.recipe("LP-FT") - found.frozen("library", 0), "out": both - full}
     return [
-        Claim("Out of distribution, the frozen body beats full fine-tuning.", KUMAR, place, *judged({"out": probe - full}, {"beats"})),
+        Claim(
+            "Out of distribution, the frozen body beats full fine-tuning.",
+            KUMAR,
+            place,
+            *judged({"out": probe - full}, {"beats"}),
+        ),
         Claim(
             "First the head alone, then everything (LP-FT): better than fine-tuning, in and out of distribution.",
             KUMAR,
@@ -121,9 +162,15 @@ def half_way(found: Evidence) -> Claim:
     gaps = {side: found.blend(0.5, side) - found.blend(1.0, side) for side in ("in", "out")}
     figures, says = judged({"out": gaps["out"]}, {"beats"})
     inside, safe = judged({"in": gaps["in"]}, {"beats", "ties"})
-    both = "does not hold" if "does not hold" in (says, safe) else ("holds" if says == safe == "holds" else "cannot tell")
+    both = (
+        "does not hold"
+        if "does not hold" in (says, safe)
+        else ("holds" if says == safe == "holds" else "cannot tell")
+    )
     experiment = "the probe plus half of what LP-FT learned after it, minus all of it; test, points"
-    claim = "Going only half of the way (WiSE-FT) helps out of distribution and costs nothing in it."
+    claim = (
+        "Going only half of the way (WiSE-FT) helps out of distribution and costs nothing in it."
+    )
     return Claim(claim, WISE, experiment, f"{figures}; {inside}", both)
 
 

@@ -39,7 +39,15 @@ def chain(net: Net, data: Task, stages: list[Stage], seed: int) -> Generator[Eve
         model = Adapted(net, *stage.spaces, seed=seed)
         lr, head_lr = stage.lr, stage.head_lr
         events = train(
-            model, data, steps=stage.steps, lr=lr, head_lr=head_lr, size=SIZE, seed=order, readings=readings, valid_rows=VALID_ROWS
+            model,
+            data,
+            steps=stage.steps,
+            lr=lr,
+            head_lr=head_lr,
+            size=SIZE,
+            seed=order,
+            readings=readings,
+            valid_rows=VALID_ROWS,
         )
         for event in events:
             yield replace(event, step=event.step + done)
@@ -58,20 +66,28 @@ def stages(net: Net, method: str, lr: float, probe: float) -> list[Stage]:
         "full fine-tuning": [Stage((), STEPS, lr)],
         "frozen body": [Stage((HEAD,), STEPS, lr, lr)],
         "LP-FT": [Stage((HEAD,), STEPS, probe, probe), Stage((), STEPS, lr)],
-        "gradual unfreezing": [Stage(spaces(frozen), each, lr) for frozen in reversed(range(BLOCKS + 1))],
+        "gradual unfreezing": [
+            Stage(spaces(frozen), each, lr) for frozen in reversed(range(BLOCKS + 1))
+        ],
         "discriminative rates": [Stage((), STEPS, discriminative(net, lr))],
         "first block": [Stage((Only(f"{LastBlocks.blocks(net)[0]}*"), HEAD), STEPS, lr)],
     }
     if method not in plans:
-        raise ValueError(f"method must be one of {', '.join(plans)}, got {method!r}; for frozen parts use trial")
+        raise ValueError(
+            f"method must be one of {', '.join(plans)}, got {method!r}; for frozen parts use trial"
+        )
     return plans[method]
 
 
-def recipe(on: str, method: str, lr: float, seed: int = 0, test: bool = False, probe: float = 3e-2) -> Iterator[Event]:
+def recipe(
+    on: str, method: str, lr: float, seed: int = 0, test: bool = False, probe: float = 3e-2
+) -> Iterator[Event]:
     """A recipe on a bench: one run. With `test` also what happens out of distribution, on the bench for which that was built."""
     base, task = load(on)
     net = base.fresh_heads(seed)
-    model = yield from chain(net, task.take(BENCHES[on].examples, seed), stages(net, method, lr, probe), seed)
+    model = yield from chain(
+        net, task.take(BENCHES[on].examples, seed), stages(net, method, lr, probe), seed
+    )
     if test:
         yield tested(accuracy=evaluate(model, task))
     if test and on == "library":
@@ -87,7 +103,9 @@ def shifted() -> Task:
     return load_task(BENCHES["library"].task, permute=PERMUTED)
 
 
-def blend(model: Adapted, inside: Task, outside: Task, stage: str = "test", rows: int | None = None) -> dict[str, float]:
+def blend(
+    model: Adapted, inside: Task, outside: Task, stage: str = "test", rows: int | None = None
+) -> dict[str, float]:
     """WiSE-FT: accuracy of the base plus a share of what was learned, `blend/<share>/in` and `.../out`, for each of `SHARES`.
 
     Wortsman et al. 2022, "Robust fine-tuning of zero-shot models", arXiv:2109.01903.

@@ -16,10 +16,18 @@ from ftkit.lessons.transfer_learning import trial as freezing
 from ftkit.lessons.transfer_learning.trial import ALL, POSITIONS
 
 LRS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
-RATES: Mapping[int, Sequence[float]] = {0: LRS, **dict.fromkeys(POSITIONS[1:-1], LRS[1:]), ALL: RAIL_LRS["frozen body"][1:]}
+RATES: Mapping[int, Sequence[float]] = {
+    0: LRS,
+    **dict.fromkeys(POSITIONS[1:-1], LRS[1:]),
+    ALL: RAIL_LRS["frozen body"][1:],
+}
 """The rates that were tried, by how many parts are frozen; with everything frozen it is the head's rate, which wants to be larger."""
 RECIPE_RATES = {"LP-FT": LRS[:4], "gradual unfreezing": LRS[1:5], "discriminative rates": LRS[1:5]}
-FAR_RATES = {"frozen body": RATES[ALL][1:-1], "full fine-tuning": LRS[1:], "random weights": LRS[1:]}
+FAR_RATES = {
+    "frozen body": RATES[ALL][1:-1],
+    "full fine-tuning": LRS[1:],
+    "random weights": LRS[1:],
+}
 SEEDS = tuple(range(8))
 KEEP = (*KEPT, "shift", "blend")
 FREEZING = "freezing"
@@ -29,20 +37,41 @@ FREEZING = "freezing"
 def record(executor: Executor | None, seeds: tuple[int, ...] = SEEDS) -> pd.DataFrame:
     """The whole study. Rates are chosen on valid with half of the seeds; what was chosen runs with all of them, and reads test once."""
     half, ons = few(seeds), list(BENCHES)
-    jobs = [job for k, lrs in RATES.items() for job in grid(on=ons, frozen=[k], body=["pretrained"], lr=lrs, seed=half)]
+    jobs = [
+        job
+        for k, lrs in RATES.items()
+        for job in grid(on=ons, frozen=[k], body=["pretrained"], lr=lrs, seed=half)
+    ]
     jobs += grid(on=ons, frozen=[0], body=["random"], lr=LRS[1:], seed=half)
-    main = settled(freezing.trial, jobs, ["on", "frozen", "body"], seeds, executor, KEEP).assign(method=FREEZING)
+    main = settled(freezing.trial, jobs, ["on", "frozen", "body"], seeds, executor, KEEP).assign(
+        method=FREEZING
+    )
     probe = chosen(main, on="library", frozen=ALL)
     recipe = partial(recipes.recipe, probe=probe)
-    staged = [job for method, lrs in RECIPE_RATES.items() for job in grid(on=["library"], method=[method], lr=lrs, seed=half)]
+    staged = [
+        job
+        for method, lrs in RECIPE_RATES.items()
+        for job in grid(on=["library"], method=[method], lr=lrs, seed=half)
+    ]
     staged += grid(on=["opening"], method=["first block"], lr=LRS[1:], seed=half)
-    full = {"on": "library", "method": "full fine-tuning", "lr": chosen(main, on="library", frozen=0, body="pretrained"), "test": True}
-    distant = [job for method, lrs in FAR_RATES.items() for job in grid(method=[method], lr=lrs, seed=half)]
+    full = {
+        "on": "library",
+        "method": "full fine-tuning",
+        "lr": chosen(main, on="library", frozen=0, body="pretrained"),
+        "test": True,
+    }
+    distant = [
+        job for method, lrs in FAR_RATES.items() for job in grid(method=[method], lr=lrs, seed=half)
+    ]
     tables = [
         main,
         settled(recipe, staged, ["on", "method"], seeds, executor, KEEP),
-        sweep(recipe, [{**full, "seed": seed} for seed in seeds], executor, keep=("shift",)).drop(columns="test"),
-        settled(recipes.far, distant, ["method"], seeds, executor, KEEP).assign(on="digits as text"),
+        sweep(recipe, [{**full, "seed": seed} for seed in seeds], executor, keep=("shift",)).drop(
+            columns="test"
+        ),
+        settled(recipes.far, distant, ["method"], seeds, executor, KEEP).assign(
+            on="digits as text"
+        ),
     ]
     whole = pd.concat(tables, ignore_index=True)
     return whole.fillna({"frozen": -1, "body": ""}).astype({"frozen": int})
@@ -69,7 +98,9 @@ def for_the_panel(table: pd.DataFrame) -> pd.DataFrame:
         "random weights": own[own["body"] != "pretrained"],
         "full fine-tuning": pretrained[pretrained["frozen"] == 0],
     }
-    return pd.concat([own, *(rows.assign(method=method) for method, rows in beside.items())], ignore_index=True)
+    return pd.concat(
+        [own, *(rows.assign(method=method) for method, rows in beside.items())], ignore_index=True
+    )
 
 
 def main(path: Path, seeds: Sequence[int] = SEEDS) -> None:

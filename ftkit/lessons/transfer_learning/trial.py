@@ -26,7 +26,11 @@ def parts(net: Net) -> dict[str, list[str]]:
         moving = LastBlocks(count).changes(net)
         found[f"block {BLOCKS + 1 - count}"] = [name for name in below if name in moving]
         below = [name for name in below if name not in moving]
-    return {"embeddings": below, **dict(reversed(found.items())), "head": [name for name in names if name.startswith("heads.")]}
+    return {
+        "embeddings": below,
+        **dict(reversed(found.items())),
+        "head": [name for name in names if name.startswith("heads.")],
+    }
 
 
 def spaces(frozen: int) -> tuple[Space, ...]:
@@ -36,12 +40,20 @@ def spaces(frozen: int) -> tuple[Space, ...]:
         ValueError: there are not so many parts.
     """
     if frozen not in POSITIONS:
-        raise ValueError(f"frozen must be from 0 (nothing) to {ALL} (all but the head), got {frozen!r}; they are embeddings and blocks")
+        raise ValueError(
+            f"frozen must be from 0 (nothing) to {ALL} (all but the head), got {frozen!r}; they are embeddings and blocks"
+        )
     return (LastBlocks(ALL - frozen), HEAD) if frozen else ()
 
 
 def trial(
-    on: str, frozen: int, lr: float, body: str = "pretrained", seed: int = 0, test: bool = False, look: Look | None = None
+    on: str,
+    frozen: int,
+    lr: float,
+    body: str = "pretrained",
+    seed: int = 0,
+    test: bool = False,
+    look: Look | None = None,
 ) -> Iterator[Event]:
     """One run on a bench with `frozen` parts frozen. With everything frozen `lr` is the head's rate, since nothing else trains.
 
@@ -52,14 +64,19 @@ def trial(
         raise ValueError(f"body must be one of {', '.join(BODIES)}, got {body!r}")
     net = load(on)[0].untrained(seed) if body == "random" else None
     head_lr = lr if frozen == ALL else HEAD_LR
-    yield from fine_tuning(on, *spaces(frozen), lr=lr, head_lr=head_lr, seed=seed, look=look, test=test, net=net)
+    yield from fine_tuning(
+        on, *spaces(frozen), lr=lr, head_lr=head_lr, seed=seed, look=look, test=test, net=net
+    )
 
 
 def moved(model: Adapted) -> dict[str, float]:
     """How far each part of the network moved, from the bottom: `look/moved/<part>` is the length of its change over that of its weights
     in the base; a part that is frozen has `look/frozen/<part>`, 0."""
     found = {}
-    lengths = {name: (float((now - before).square().sum()), float(before.square().sum())) for name, before, now in model.changed()}
+    lengths = {
+        name: (float((now - before).square().sum()), float(before.square().sum()))
+        for name, before, now in model.changed()
+    }
     for part, names in parts(model.base).items():
         own = [lengths[name] for name in names if name in lengths]
         change, weights = (sum(column) for column in zip(*own, strict=True)) if own else (0.0, 1.0)

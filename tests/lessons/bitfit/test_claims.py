@@ -47,7 +47,12 @@ def test_verdicts_follow_the_figures(table: pd.DataFrame) -> None:
 @pytest.mark.parametrize(
     ("claim", "by", "settings", "says"),
     [
-        ("little data", 0.1, {"method": "full fine-tuning", "on": "library", "examples": 32}, "does not hold"),
+        (
+            "little data",
+            0.1,
+            {"method": "full fine-tuning", "on": "library", "examples": 32},
+            "does not hold",
+        ),
         ("little data", 0.05, {"method": "full fine-tuning", "examples": 32}, "holds"),
         (
             "little data",
@@ -55,18 +60,35 @@ def test_verdicts_follow_the_figures(table: pd.DataFrame) -> None:
             {"method": "full fine-tuning", "on": "digits", "examples": 32},
             "cannot tell",
         ),
-        ("much data", 0.1, {"method": "BitFit", "on": "library", "examples": 8000}, "does not hold"),
-        ("much data", 0.05, {"method": "BitFit", "on": "library", "examples": 8000}, "does not hold"),
+        (
+            "much data",
+            0.1,
+            {"method": "BitFit", "on": "library", "examples": 8000},
+            "does not hold",
+        ),
+        (
+            "much data",
+            0.05,
+            {"method": "BitFit", "on": "library", "examples": 8000},
+            "does not hold",
+        ),
         ("much data", 0.1, {"method": "BitFit", "on": "library", "examples": 2000}, "holds"),
         ("gap grows", 0.1, {"method": "full fine-tuning", "examples": 32}, "does not hold"),
-        ("beats frozen", 0.3, {"method": SAME_HEAD, "on": "digits", "examples": 512}, "does not hold"),
+        (
+            "beats frozen",
+            0.3,
+            {"method": SAME_HEAD, "on": "digits", "examples": 512},
+            "does not hold",
+        ),
         ("beats frozen", 0.3, {"method": SAME_HEAD, "examples": 32}, "holds"),
         ("beats frozen", 0.3, {"method": "frozen body"}, "holds"),
         ("pair", -0.03, {"groups": PAIR}, "does not hold"),
         ("pair", lambda seed: np.where(seed % 2, 0.1, -0.1), {"groups": PAIR}, "cannot tell"),
     ],
 )
-def test_verdicts_turn_when_the_figures_do(table: pd.DataFrame, claim: str, by: Any, settings: dict[str, Any], says: str) -> None:
+def test_verdicts_turn_when_the_figures_do(
+    table: pd.DataFrame, claim: str, by: Any, settings: dict[str, Any], says: str
+) -> None:
     assert verdicts(turned(table, by, **settings))[claim] == says
 
 
@@ -78,7 +100,9 @@ def test_the_verdict_on_the_rate_turns_with_the_chosen_rates(table: pd.DataFrame
 
 def test_the_verdict_on_the_cost_turns_with_the_bill(table: pd.DataFrame) -> None:
     other = table.copy()
-    other.loc[(other["quantity"] == "cost/trainable") & (other["method"] == "BitFit"), "value"] = 500.0
+    other.loc[(other["quantity"] == "cost/trainable") & (other["method"] == "BitFit"), "value"] = (
+        500.0
+    )
     assert verdicts(other)["cost"] == "holds"
 
 
@@ -95,5 +119,8 @@ def test_the_groups_alone_are_ranked_on_test(table: pd.DataFrame) -> None:
 
 def test_the_rate_is_the_one_that_was_chosen(table: pd.DataFrame) -> None:
     found = Evidence(table)
-    assert found.rate("library", 512) == 3e-3 and found.rate("library", 512, "full fine-tuning") == 3e-4
+    assert (
+        found.rate("library", 512) == 3e-3
+        and found.rate("library", 512, "full fine-tuning") == 3e-4
+    )
     assert found.sizes("digits") == [32, 512] and len(found.test("digits", 32)) == 8

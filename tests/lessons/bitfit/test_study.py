@@ -31,7 +31,14 @@ COSTS = {
     "disk": 1.0,
     "seconds": 1.0,
 }
-FULL_COSTS = {**COSTS, "trainable": 1000.0, "flops": 90.0, "gradients": 10.0, "optimizer": 20.0, "activations": 100.0}
+FULL_COSTS = {
+    **COSTS,
+    "trainable": 1000.0,
+    "flops": 90.0,
+    "gradients": 10.0,
+    "optimizer": 20.0,
+    "activations": 100.0,
+}
 
 
 def events(accuracy: float, costs: dict[str, float], test: bool) -> Iterator[Event]:
@@ -49,18 +56,26 @@ def off(lr: float, best: float) -> float:
 BEST = {"opening": 3e-2, "library": 3e-3, "digits": 1e-3}
 
 
-def fake_trial(on: str, groups: str, examples: int, lr: float, seed: int = 0, test: bool = False) -> Iterator[Event]:
+def fake_trial(
+    on: str, groups: str, examples: int, lr: float, seed: int = 0, test: bool = False
+) -> Iterator[Event]:
     """Best at a rate of the bench; all data alike; one group five points worse, the key's fifteen."""
     worse = 0.0 if groups in (bitfit.ALL, bitfit.PAIR) else 0.15 if groups == "key" else 0.05
     yield from events(0.8 - worse - off(lr, BEST[on]) + 0.001 * seed, COSTS, test)
 
 
-def fake_rail(on: str, method: str, examples: int, lr: float, seed: int = 0, test: bool = False) -> Iterator[Event]:
+def fake_rail(
+    on: str, method: str, examples: int, lr: float, seed: int = 0, test: bool = False
+) -> Iterator[Event]:
     """Full fine-tuning: five points worse than BitFit with little data, five better with much."""
     if method in ("frozen body", bitfit.SAME_HEAD):
         yield from events(0.6 - off(lr, 1e-1) + 0.001 * seed, COSTS, test)
     else:
-        yield from events((0.75 if examples < 500 else 0.85) - off(lr, BEST[on] / 10) + 0.001 * seed, FULL_COSTS, test)
+        yield from events(
+            (0.75 if examples < 500 else 0.85) - off(lr, BEST[on] / 10) + 0.001 * seed,
+            FULL_COSTS,
+            test,
+        )
 
 
 def made_up() -> pd.DataFrame:
@@ -79,10 +94,18 @@ def table() -> pd.DataFrame:
 @pytest.mark.parametrize("on", list(bench.BENCHES))
 def test_the_groups_share_no_bias_and_together_are_all_of_bitfit(on: str) -> None:
     base, _ = bench.load(on)
-    groups = [set(BitFit(bitfit.where(on, group)).changes(base)) for group in bitfit.GROUPS[base.name]]
+    groups = [
+        set(BitFit(bitfit.where(on, group)).changes(base)) for group in bitfit.GROUPS[base.name]
+    ]
     assert sum(map(len, groups)) == len(set.union(*groups))
-    assert set.union(*groups) == set(BitFit().changes(base)) == set(BitFit(bitfit.where(on, bitfit.ALL)).changes(base))
-    assert list(bitfit.GROUPS[base.name]) == list(bitfit.GROUPS["mini"]), "one row of buttons serves every bench"
+    assert (
+        set.union(*groups)
+        == set(BitFit().changes(base))
+        == set(BitFit(bitfit.where(on, bitfit.ALL)).changes(base))
+    )
+    assert list(bitfit.GROUPS[base.name]) == list(bitfit.GROUPS["mini"]), (
+        "one row of buttons serves every bench"
+    )
 
 
 def test_everything_at_once_is_what_the_panel_starts_with() -> None:
@@ -91,18 +114,26 @@ def test_everything_at_once_is_what_the_panel_starts_with() -> None:
 
 
 def test_an_unknown_group_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"groups must be some of query, key, .*, joined by \+, got 'values'"):
+    with pytest.raises(
+        ValueError, match=r"groups must be some of query, key, .*, joined by \+, got 'values'"
+    ):
         bitfit.where("opening", "query+values")
 
 
 def test_a_bench_with_fewer_rows_gives_what_it_has() -> None:
-    assert bitfit.rows("digits", 8000) == 1197 and bitfit.rows("digits", 32) == 32 and bitfit.rows("library", 8000) == 8000
+    assert (
+        bitfit.rows("digits", 8000) == 1197
+        and bitfit.rows("digits", 32) == 32
+        and bitfit.rows("library", 8000) == 8000
+    )
 
 
 def test_the_number_of_examples_reaches_the_run() -> None:
     def losses(**settings: Any) -> list[float]:
         return [
-            event.values["train/loss"] for event in bench.fine_tuning("digits", bench.HEAD, lr=1e-3, **settings) if event.stage == "train"
+            event.values["train/loss"]
+            for event in bench.fine_tuning("digits", bench.HEAD, lr=1e-3, **settings)
+            if event.stage == "train"
         ]
 
     few, usual = losses(examples=16), losses()
@@ -112,10 +143,16 @@ def test_the_number_of_examples_reaches_the_run() -> None:
 
 def test_the_design_covers_every_size_of_every_bench(table: pd.DataFrame) -> None:
     ours = table[table["method"] == "BitFit"]
-    recorded = {tuple(row) for row in ours[["on", "groups", "examples", "lr"]].drop_duplicates().to_numpy()}
+    recorded = {
+        tuple(row) for row in ours[["on", "groups", "examples", "lr"]].drop_duplicates().to_numpy()
+    }
     for on, sizes in bitfit.SIZES.items():
         assert {(on, bitfit.ALL, size, lr) for size in sizes for lr in bitfit.LRS[on]} <= recorded
-    single = {(bitfit.GROUPS_ON, group, bitfit.GROUPS_AT, lr) for group in bitfit.GROUPS["mini"] for lr in bitfit.GROUP_LRS}
+    single = {
+        (bitfit.GROUPS_ON, group, bitfit.GROUPS_AT, lr)
+        for group in bitfit.GROUPS["mini"]
+        for lr in bitfit.GROUP_LRS
+    }
     assert single <= recorded
 
 
@@ -132,7 +169,9 @@ def test_test_is_read_once_with_every_seed_for_what_was_chosen(table: pd.DataFra
     assert set(read.groupby(["on", "method", "groups", "examples"])["lr"].nunique()) == {1}
     cells = sum(map(len, bitfit.SIZES.values()))
     assert len(read) == (4 * cells + 1 + len(bitfit.GROUPS["mini"])) * len(bitfit.SEEDS)
-    assert {row["lr"] for _, row in where(read, method="BitFit", on="library").iterrows()} == {BEST["library"]}
+    assert {row["lr"] for _, row in where(read, method="BitFit", on="library").iterrows()} == {
+        BEST["library"]
+    }
 
 
 def test_a_panel_can_stand_on_the_table(table: pd.DataFrame) -> None:
@@ -141,7 +180,11 @@ def test_a_panel_can_stand_on_the_table(table: pd.DataFrame) -> None:
     curve = recorded.curve(settings)
     assert curve is not None and curve["runs"][-1] == len(bitfit.SEEDS) // 2
     names = [point["name"] for point in recorded.points(settings)]
-    assert names == ["BitFit"] * len(bitfit.EXAMPLES) + ["full fine-tuning", "frozen body", bitfit.SAME_HEAD]
+    assert names == ["BitFit"] * len(bitfit.EXAMPLES) + [
+        "full fine-tuning",
+        "frozen body",
+        bitfit.SAME_HEAD,
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -150,11 +193,20 @@ def looks() -> dict[str, float]:
     return dict([event for event in events if event.stage == "look"][-1].values)
 
 
-def test_the_look_sees_every_group_move_and_the_key_without_a_gradient(looks: dict[str, float]) -> None:
+def test_the_look_sees_every_group_move_and_the_key_without_a_gradient(
+    looks: dict[str, float],
+) -> None:
     groups = {name.split("/")[3] for name in looks}
-    assert groups == set(bitfit.GROUPS["mini-vit"]) and {name.split("/")[2] for name in looks} >= {"embedding", "block 0", "behind"}
+    assert groups == set(bitfit.GROUPS["mini-vit"]) and {name.split("/")[2] for name in looks} >= {
+        "embedding",
+        "block 0",
+        "behind",
+    }
     for number in range(3):
-        assert looks[f"look/gradient/block {number}/key"] < 1e-3 * looks[f"look/gradient/block {number}/query"]
+        assert (
+            looks[f"look/gradient/block {number}/key"]
+            < 1e-3 * looks[f"look/gradient/block {number}/query"]
+        )
         assert looks[f"look/change/block {number}/query"] > 1e-4
 
 
@@ -166,12 +218,18 @@ def test_a_look_measures_the_change_and_not_the_bias() -> None:
         model.changes["body.layers.2.layernorm_before.bias"].value += 2.0  # type: ignore[operator]
     far = {name: value for name, value in bitfit.moved(model).items() if value}
     root = math.sqrt(2.0**2 / 2)  # one of the block's two norms has moved
-    assert far == {"look/change/block 1/value": pytest.approx(2.0), "look/change/block 2/norms and embedding": pytest.approx(root)}
+    assert far == {
+        "look/change/block 1/value": pytest.approx(2.0),
+        "look/change/block 2/norms and embedding": pytest.approx(root),
+    }
 
 
 def test_a_group_that_may_not_move_is_not_seen() -> None:
     events = list(bitfit.trial("digits", "query", 64, 1e-3, look=bitfit.moved))
-    assert {name.split("/")[3] for name in [event for event in events if event.stage == "look"][-1].values} == {"query"}
+    assert {
+        name.split("/")[3]
+        for name in [event for event in events if event.stage == "look"][-1].values
+    } == {"query"}
 
 
 def test_the_picture_says_what_the_look_saw(looks: dict[str, float]) -> None:
@@ -180,7 +238,9 @@ def test_the_picture_says_what_the_look_saw(looks: dict[str, float]) -> None:
     row, column = list(change.y).index("block 1"), list(change.x).index("value")
     assert change.z[row][column] == looks["look/change/block 1/value"]
     assert change.z[list(change.y).index("embedding")][column] is None
-    assert gradient.z[row][column] == pytest.approx(math.log10(looks["look/gradient/block 1/value"]))
+    assert gradient.z[row][column] == pytest.approx(
+        math.log10(looks["look/gradient/block 1/value"])
+    )
     assert gradient.z[row][list(gradient.x).index("key")] < -6
     assert gradient.zmax == 0
 
@@ -189,12 +249,24 @@ def test_the_picture_of_a_run_that_has_not_begun_is_empty() -> None:
     assert go.Figure(movements({})).data[0].z == ()
     still = movements({"look/change/block 0/query": 0.0, "look/gradient/block 0/query": 0.0})
     assert still["data"][0]["z"] == [[0.0]] and still["data"][1]["z"] == [[WEAKEST]]
-    pulled = movements({"look/gradient/block 0/query": 2.0, "look/gradient/block 0/value": 0.02, "look/gradient/block 0/key": 0.0})
-    assert pulled["data"][1]["z"] == [[pytest.approx(math.log10(2.0)), pytest.approx(math.log10(0.02)), WEAKEST]]
+    pulled = movements(
+        {
+            "look/gradient/block 0/query": 2.0,
+            "look/gradient/block 0/value": 0.02,
+            "look/gradient/block 0/key": 0.0,
+        }
+    )
+    assert pulled["data"][1]["z"] == [
+        [pytest.approx(math.log10(2.0)), pytest.approx(math.log10(0.02)), WEAKEST]
+    ]
 
 
 def test_where_only_the_key_may_move_the_picture_shows_no_pull() -> None:
-    events = [event for event in bitfit.trial("opening", "key", 64, 3e-2, look=bitfit.moved) if event.stage == "look"]
+    events = [
+        event
+        for event in bitfit.trial("opening", "key", 64, 3e-2, look=bitfit.moved)
+        if event.stage == "look"
+    ]
     (_, gradient) = movements(events[-1].values)["data"]
     assert max(value for cells in gradient["z"] for value in cells) < -6
 
@@ -204,14 +276,20 @@ def recorded() -> tuple[pd.DataFrame, dict[str, Any]]:
     return read_table(shared_folder("data", "results", "04_bitfit.parquet"))
 
 
-def test_every_recorded_best_rate_lies_inside_what_was_tried(recorded: tuple[pd.DataFrame, dict[str, Any]]) -> None:
+def test_every_recorded_best_rate_lies_inside_what_was_tried(
+    recorded: tuple[pd.DataFrame, dict[str, Any]],
+) -> None:
     table, about = recorded
     assert about["seeds"] == list(bitfit.SEEDS) and about["command"] == "make results LESSON=04"
     by = ["on", "method", "groups", "examples"]
     read, valid = (table[table["quantity"] == f"{stage}/accuracy"] for stage in ("test", "valid"))
     for key, lr in tuned(valid, by).items():
         tried = sorted(where(valid, **dict(zip(by, key, strict=True)))["lr"].unique())
-        matters = not {"key", bitfit.SAME_HEAD} & set(key)  # no rate is better than another where nothing can be learned or one is given
+        matters = not {"key", bitfit.SAME_HEAD} & set(
+            key
+        )  # no rate is better than another where nothing can be learned or one is given
         assert not matters or tried[0] < lr < tried[-1], key
-        assert set(where(read, **dict(zip(by, key, strict=True)))["lr"]) == {lr}, "test was read for the rate chosen on valid alone"
+        assert set(where(read, **dict(zip(by, key, strict=True)))["lr"]) == {lr}, (
+            "test was read for the rate chosen on valid alone"
+        )
     assert about["fingerprints"]["digits"] == bench.load("digits")[1].fingerprint

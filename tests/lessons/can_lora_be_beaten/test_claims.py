@@ -42,12 +42,26 @@ BEST = {name: sorted(lrs)[1] for name, lrs in LRS.items()}
 
 
 def fake_trial(
-    on: str, method: str, rank: int, examples: int, lr: float, budget: str = NUMBERS, seed: int = 0, test: bool = False
+    on: str,
+    method: str,
+    rank: int,
+    examples: int,
+    lr: float,
+    budget: str = NUMBERS,
+    seed: int = 0,
+    test: bool = False,
 ) -> Iterator[Event]:
     """Random entries beat LoRA by three points, DoRA ties, biases lose by five; with equal operations random entries lose their lead."""
     lead = LEAD.get(method, 0.0) * (budget == NUMBERS or method != "sparse, random")
     noise = 0.002 * math.sin(sum(map(ord, f"{on} {method} {seed}")))
-    accuracy = 0.6 + 0.1 * math.log10(examples) / 3 + lead - 0.05 * abs(math.log10(lr / BEST[method])) + noise + 0.001 * seed
+    accuracy = (
+        0.6
+        + 0.1 * math.log10(examples) / 3
+        + lead
+        - 0.05 * abs(math.log10(lr / BEST[method]))
+        + noise
+        + 0.001 * seed
+    )
     yield Event(80, "valid", {"valid/accuracy": accuracy, "valid/loss": 1.0})
     if test:
         right = np.arange(500) < round(500 * accuracy)
@@ -65,14 +79,21 @@ def table() -> pd.DataFrame:
 class TestBoard:
     def test_the_verdicts_are_those_of_the_figures(self, table: pd.DataFrame) -> None:
         rows = Evidence(table).board().set_index("method")
-        assert rows.loc["sparse, random", "verdict"] == "beats" and rows.loc["BitFit", "verdict"] == "loses"
+        assert (
+            rows.loc["sparse, random", "verdict"] == "beats"
+            and rows.loc["BitFit", "verdict"] == "loses"
+        )
         assert rows.loc["DoRA", "verdict"] == "ties" and rows.loc["LoRA", "verdict"] == ""
         assert list(rows.index[:2]) == [FULL, "sparse, random"] and rows.index[-1] == FROZEN
         assert rows.loc["sparse, random", "difference"].startswith("+3.")
 
-    def test_the_gain_lies_between_the_rails_and_odds_at_a_half_for_equals(self, table: pd.DataFrame) -> None:
+    def test_the_gain_lies_between_the_rails_and_odds_at_a_half_for_equals(
+        self, table: pd.DataFrame
+    ) -> None:
         rows = Evidence(table).board().set_index("method")
-        assert rows.loc[FULL, "gain"].startswith("100%") and rows.loc[FROZEN, "gain"].startswith("0%")
+        assert rows.loc[FULL, "gain"].startswith("100%") and rows.loc[FROZEN, "gain"].startswith(
+            "0%"
+        )
         assert rows.loc["LoRA", "gain"].startswith("80%") and rows.loc["LoRA", "odds"] == 0.5
         assert rows.loc["sparse, random", "odds"] == 1.0 and rows.loc["BitFit", "odds"] == 0.0
 
@@ -84,33 +105,49 @@ class TestBoard:
     def test_at_another_rank_those_without_one_are_left_out(self, table: pd.DataFrame) -> None:
         found = Evidence(table)
         for rank in RANKS:
-            assert set(found.board(rank)["method"]) == set(METHODS) - (set(FIXED) if rank != MIDDLE else set()) | set(RAILS)
+            assert set(found.board(rank)["method"]) == set(METHODS) - (
+                set(FIXED) if rank != MIDDLE else set()
+            ) | set(RAILS)
 
     def test_a_challenger_enters_as_a_method(self, table: pd.DataFrame) -> None:
         theirs = where(table, method="DoRA").assign(method="mine")
-        rows = Evidence(pd.concat([table, theirs.assign(value=theirs["value"] + 0.02)])).board().set_index("method")
-        assert rows.loc["mine", "verdict"] == "beats" and rows.loc["mine", "difference"].startswith("+2.")
+        rows = (
+            Evidence(pd.concat([table, theirs.assign(value=theirs["value"] + 0.02)]))
+            .board()
+            .set_index("method")
+        )
+        assert rows.loc["mine", "verdict"] == "beats" and rows.loc["mine", "difference"].startswith(
+            "+2."
+        )
 
-    def test_who_was_not_everywhere_is_no_rival_of_the_whole_board(self, table: pd.DataFrame) -> None:
+    def test_who_was_not_everywhere_is_no_rival_of_the_whole_board(
+        self, table: pd.DataFrame
+    ) -> None:
         theirs = where(table, method="DoRA", on="digits").assign(method="mine")
         assert "mine" not in set(Evidence(pd.concat([table, theirs])).board()["method"])
 
     def test_seeds_that_differ_are_not_paired(self, table: pd.DataFrame) -> None:
         others = table.assign(seed=table["seed"] + 100 * table["method"].eq("DoRA"))
         with pytest.raises(
-            ValueError, match=r"DoRA and LoRA must have the same seeds on digits, got \[100, .*; run those that are missing"
+            ValueError,
+            match=r"DoRA and LoRA must have the same seeds on digits, got \[100, .*; run those that are missing",
         ):
             Evidence(others).minus_lora("digits", "DoRA")
 
     def test_a_win_with_more_numbers_is_none(self, table: pd.DataFrame) -> None:
         lead = 0.1 * table["method"].eq("last block") - 0.03 * table["method"].eq("sparse, random")
-        numbers, *_ = board_claims(table.assign(value=table["value"] + lead * table["quantity"].eq("test/accuracy")))
+        numbers, *_ = board_claims(
+            table.assign(value=table["value"] + lead * table["quantity"].eq("test/accuracy"))
+        )
         assert numbers.verdict == "does not hold" and "last block +10" in numbers.statistic
 
     def test_items_keep_the_mean(self, table: pd.DataFrame) -> None:
         found = Evidence(table)
         mean, low, high = found.with_items("digits", "sparse, random")
-        assert mean == pytest.approx(found.minus_lora("digits", "sparse, random").mean(), abs=2e-3) and low < mean < high
+        assert (
+            mean == pytest.approx(found.minus_lora("digits", "sparse, random").mean(), abs=2e-3)
+            and low < mean < high
+        )
 
     def test_with_eight_seeds_seven_rivals_cannot_be_told(self, table: pd.DataFrame) -> None:
         rows = Evidence(table[table["seed"] < 8]).board()
@@ -124,19 +161,37 @@ class TestClaims:
         assert (numbers.verdict, everywhere.verdict, control.verdict) == ("holds", "holds", "holds")
         assert operations.verdict == "does not hold", operations.statistic
 
-    def test_one_task_on_which_nothing_wins_speaks_against_everywhere(self, table: pd.DataFrame) -> None:
-        flat = table[(table["on"] != "digits") | table["method"].isin(["LoRA", LARGER_ALPHA, *RAILS])]
-        same = pd.concat([flat, *[where(table, on="digits", method="LoRA", rank=MIDDLE).assign(method=name) for name in METHODS[1:]]])
+    def test_one_task_on_which_nothing_wins_speaks_against_everywhere(
+        self, table: pd.DataFrame
+    ) -> None:
+        flat = table[
+            (table["on"] != "digits") | table["method"].isin(["LoRA", LARGER_ALPHA, *RAILS])
+        ]
+        same = pd.concat(
+            [
+                flat,
+                *[
+                    where(table, on="digits", method="LoRA", rank=MIDDLE).assign(method=name)
+                    for name in METHODS[1:]
+                ],
+            ]
+        )
         assert board_claims(same, (NUMBERS,))[1].verdict == "does not hold"
 
     def test_a_lead_that_a_larger_alpha_has_too_is_lora_s_own(self, table: pd.DataFrame) -> None:
-        lead = 0.03 * table["method"].eq(LARGER_ALPHA) * table["quantity"].isin(["valid/accuracy", "test/accuracy"])
+        lead = (
+            0.03
+            * table["method"].eq(LARGER_ALPHA)
+            * table["quantity"].isin(["valid/accuracy", "test/accuracy"])
+        )
         control = board_claims(table.assign(value=table["value"] + lead))[-1]
         assert control.verdict == "does not hold" and control.statistic.endswith("ties")
 
     def test_which_alpha_is_chosen_on_valid_and_never_on_test(self, table: pd.DataFrame) -> None:
         larger = table["method"].eq(LARGER_ALPHA)
-        lead = 0.1 * (larger & table["quantity"].eq("test/accuracy")) - 0.1 * (larger & table["quantity"].eq("valid/accuracy"))
+        lead = 0.1 * (larger & table["quantity"].eq("test/accuracy")) - 0.1 * (
+            larger & table["quantity"].eq("valid/accuracy")
+        )
         found = Evidence(table.assign(value=table["value"] + lead))
         assert all((found.with_its_alpha(on) == found.test(on, "LoRA")).all() for on in PLACES)
 
@@ -150,36 +205,58 @@ class TestClaims:
 
 
 def test_the_pace_is_the_mean_over_the_tasks_of_shares_of_lora_s_seconds() -> None:
-    assert pace({"seconds": {"a": {"LoRA": 2.0, "DoRA": 3.0}, "b": {"LoRA": 10.0, "DoRA": 10.0}}}) == {"LoRA": 1.0, "DoRA": 1.25}
+    assert pace(
+        {"seconds": {"a": {"LoRA": 2.0, "DoRA": 3.0}, "b": {"LoRA": 10.0, "DoRA": 10.0}}}
+    ) == {"LoRA": 1.0, "DoRA": 1.25}
 
 
 class TestPlan:
-    plan = Plan("DoRA beats LoRA on opening", "accuracy on test", "equal numbers, 80 steps", 0.01, tuple(range(8)), family=2)
+    plan = Plan(
+        "DoRA beats LoRA on opening",
+        "accuracy on test",
+        "equal numbers, 80 steps",
+        0.01,
+        tuple(range(8)),
+        family=2,
+    )
 
     def test_it_is_sealed_and_comes_back(self, tmp_path: Path) -> None:
         path = tmp_path / "plan.json"
         seal = self.plan.write(path)
-        assert read(path) == self.plan and self.plan.write(path) == seal == json.loads(path.read_text())["seal"]
+        assert (
+            read(path) == self.plan
+            and self.plan.write(path) == seal == json.loads(path.read_text())["seal"]
+        )
 
     def test_it_can_be_neither_mended_nor_replaced(self, tmp_path: Path) -> None:
         path = tmp_path / "plan.json"
         self.plan.write(path)
-        with pytest.raises(ValueError, match="a plan that was written must stay, got another for plan.json"):
+        with pytest.raises(
+            ValueError, match="a plan that was written must stay, got another for plan.json"
+        ):
             Plan(**{**vars(self.plan), "margin": 0.02}).write(path)
         path.write_text(path.read_text().replace("0.01", "0.001"))
-        with pytest.raises(ValueError, match="plan.json must be as it was sealed, got another text"):
+        with pytest.raises(
+            ValueError, match="plan.json must be as it was sealed, got another text"
+        ):
             read(path)
         path.write_text("[]")
-        with pytest.raises(ValueError, match="plan.json must be a plan that was written with write"):
+        with pytest.raises(
+            ValueError, match="plan.json must be a plan that was written with write"
+        ):
             read(path)
 
     def test_it_decides_by_its_rule(self) -> None:
         clear = [0.03, 0.025, 0.02, 0.03, 0.035, 0.02, 0.03, 0.025]
         assert self.plan.decide(clear).startswith("beats: +0.0269")
-        assert Plan(**{**vars(self.plan), "family": 7}).decide(clear).startswith("cannot tell"), "2/256 times seven is above 0.05"
+        assert Plan(**{**vars(self.plan), "family": 7}).decide(clear).startswith("cannot tell"), (
+            "2/256 times seven is above 0.05"
+        )
         assert self.plan.decide([0.001, -0.001] * 4).startswith("ties")
         assert self.plan.seal in self.plan.decide(clear)
-        with pytest.raises(ValueError, match="there must be one difference for each of 8 planned seeds, got 7"):
+        with pytest.raises(
+            ValueError, match="there must be one difference for each of 8 planned seeds, got 7"
+        ):
             self.plan.decide(clear[:7])
 
     @pytest.mark.parametrize(
@@ -187,7 +264,10 @@ class TestPlan:
         [
             ({"hypothesis": " "}, "the hypothesis must be said, got nothing"),
             ({"margin": 0.0}, "the margin must be above 0, got 0.0"),
-            ({"seeds": tuple(range(7))}, r"there must be at least 8 seeds, each once, got \[0, 1, 2"),
+            (
+                {"seeds": tuple(range(7))},
+                r"there must be at least 8 seeds, each once, got \[0, 1, 2",
+            ),
             ({"seeds": (*range(8), 7)}, "there must be at least 8 seeds, each once"),
             ({"family": 0}, "the family must count this comparison, got 0"),
         ],
@@ -198,7 +278,13 @@ class TestPlan:
 
 
 class TestClass:
-    def hand_in(self, table: pd.DataFrame, folder: Path, seed: int, methods: tuple[str, ...] = ("LoRA", "BitFit")) -> Path:
+    def hand_in(
+        self,
+        table: pd.DataFrame,
+        folder: Path,
+        seed: int,
+        methods: tuple[str, ...] = ("LoRA", "BitFit"),
+    ) -> Path:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(classroom, "trial", fake_trial)
             return classroom.hand_in(folder, seed, table, "digits", methods)
@@ -211,16 +297,26 @@ class TestClass:
         assert found.rate("digits", "LoRA", examples=EXAMPLES[1]) == BEST["LoRA"]
 
     def test_a_seed_of_the_record_is_refused(self, table: pd.DataFrame, tmp_path: Path) -> None:
-        with pytest.raises(ValueError, match=f"seed must be one that the record does not have, got {SEEDS[0]}"):
+        with pytest.raises(
+            ValueError, match=f"seed must be one that the record does not have, got {SEEDS[0]}"
+        ):
             self.hand_in(table, tmp_path, SEEDS[0])
 
     def test_files_that_do_not_fit_are_refused(self, table: pd.DataFrame, tmp_path: Path) -> None:
-        first, other = self.hand_in(table, tmp_path, 100), self.hand_in(table, tmp_path, 101, ("LoRA",))
-        with pytest.raises(ValueError, match=r"all files must agree on methods, got \['LoRA'\] in seed-101.parquet"):
+        first, other = (
+            self.hand_in(table, tmp_path, 100),
+            self.hand_in(table, tmp_path, 101, ("LoRA",)),
+        )
+        with pytest.raises(
+            ValueError, match=r"all files must agree on methods, got \['LoRA'\] in seed-101.parquet"
+        ):
             classroom.merged([first, other])
         twice = tmp_path / "seed-100-again.parquet"
         twice.write_bytes(first.read_bytes())
-        with pytest.raises(ValueError, match="every seed must be handed in once, got 100 in seed-100-again.parquet and seed-100.parquet"):
+        with pytest.raises(
+            ValueError,
+            match="every seed must be handed in once, got 100 in seed-100-again.parquet and seed-100.parquet",
+        ):
             classroom.merged([first, twice])
         with pytest.raises(ValueError, match="there must be a file to merge, got none"):
             classroom.merged([])
@@ -236,11 +332,16 @@ class TestRecord:
     def test_the_answer(self, record: pd.DataFrame) -> None:
         found = Evidence(record)
         boards = {budget: found.board(budget=budget) for budget in BUDGETS}
-        won = {budget: where(told, verdict="beats")["method"].tolist() for budget, told in boards.items()}
+        won = {
+            budget: where(told, verdict="beats")["method"].tolist()
+            for budget, told in boards.items()
+        }
         assert won == {NUMBERS: ["LoRA+", "sparse, random"], OPERATIONS: ["LoRA+"]}
         assert "beats" not in set(found.board(rank=RANKS[-1])["verdict"])
 
-    def test_every_best_rate_lies_inside_those_tried_and_test_was_read_for_it_alone(self, record: pd.DataFrame) -> None:
+    def test_every_best_rate_lies_inside_those_tried_and_test_was_read_for_it_alone(
+        self, record: pd.DataFrame
+    ) -> None:
         by = ["on", "method", "rank", "examples", "budget"]
         chosen = record[record["quantity"] == "test/accuracy"].groupby(by)
         assert set(chosen["lr"].nunique()) == {1} and set(chosen.size()) == {len(SEEDS)}
@@ -253,25 +354,55 @@ class TestRecord:
     def test_every_method_and_rail_is_there_on_every_task(self, record: pd.DataFrame) -> None:
         jobs = pd.DataFrame(board.jobs(SEEDS, tuple(PLACES), EXAMPLES, (*METHODS, *RAILS)))
         by = ["on", "method", "rank", "examples", "budget"]
-        assert set(record[by].itertuples(index=False, name=None)) == set(jobs[by].itertuples(index=False, name=None))
+        assert set(record[by].itertuples(index=False, name=None)) == set(
+            jobs[by].itertuples(index=False, name=None)
+        )
 
-    def test_which_items_were_right_stands_beside_every_accuracy_on_test(self, record: pd.DataFrame) -> None:
+    def test_which_items_were_right_stands_beside_every_accuracy_on_test(
+        self, record: pd.DataFrame
+    ) -> None:
         read = record[record["quantity"] == "test/accuracy"]
         right = [unpacked(items).mean() for items in read["items"]]
         np.testing.assert_allclose(right, read["value"], atol=1e-6)
 
     def test_what_was_recorded_is_what_a_run_gives(self, record: pd.DataFrame) -> None:
-        settings = {"on": "digits", "method": "BitFit", "rank": MIDDLE, "examples": 64, "budget": NUMBERS, "seed": 1, "lr": 1e-2}
-        then = [event.values["valid/accuracy"] for event in replay(record)(**settings) if event.stage == "valid"]
-        now = [event.values["valid/accuracy"] for event in board.trial(**settings) if event.stage == "valid"]  # type: ignore[arg-type]
-        assert now == pytest.approx(then, abs=0.03), "other processors round otherwise; a change of the code moves more"
+        settings = {
+            "on": "digits",
+            "method": "BitFit",
+            "rank": MIDDLE,
+            "examples": 64,
+            "budget": NUMBERS,
+            "seed": 1,
+            "lr": 1e-2,
+        }
+        then = [
+            event.values["valid/accuracy"]
+            for event in replay(record)(**settings)
+            if event.stage == "valid"
+        ]
+        now = [
+            event.values["valid/accuracy"]
+            for event in board.trial(**settings)
+            if event.stage == "valid"
+        ]  # type: ignore[arg-type]
+        assert now == pytest.approx(then, abs=0.03), (
+            "other processors round otherwise; a change of the code moves more"
+        )
 
     def test_the_panel_has_every_run_where_it_is_the_same(self, record: pd.DataFrame) -> None:
         shown = board.for_the_panel(record)
         own = where(shown, method=board.OWN, quantity="valid/accuracy", on="digits", seed=0)
-        assert set(shown[shown["method"] != board.OWN]["method"]) == set(RAILS) and set(own["who"]) == set(METHODS)
+        assert set(shown[shown["method"] != board.OWN]["method"]) == set(RAILS) and set(
+            own["who"]
+        ) == set(METHODS)
         for who in FIXED:
-            ends = [last(where(own, who=who, rank=rank, budget=NUMBERS))["value"].tolist() for rank in RANKS]
+            ends = [
+                last(where(own, who=who, rank=rank, budget=NUMBERS))["value"].tolist()
+                for rank in RANKS
+            ]
             assert ends[0] == ends[1] == ends[2] and ends[0]
-        one, other = (last(where(own, who="LoRA", rank=MIDDLE, budget=budget))["value"].tolist() for budget in BUDGETS)
+        one, other = (
+            last(where(own, who="LoRA", rank=MIDDLE, budget=budget))["value"].tolist()
+            for budget in BUDGETS
+        )
         assert one == other and one

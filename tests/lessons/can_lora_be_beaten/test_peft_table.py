@@ -2,13 +2,22 @@
 
 import pytest
 
-from ftkit.lessons.can_lora_be_beaten.peft_table import ITEMS, REFERENCE, RERUN, RUNS, against, public_table
+from ftkit.lessons.can_lora_be_beaten.peft_table import (
+    ITEMS,
+    REFERENCE,
+    RERUN,
+    RUNS,
+    against,
+    public_table,
+)
 from ftkit.stats.paired import two_proportions
 
 
 def test_every_row_has_its_figures_in_the_order_of_its_place() -> None:
     table = public_table()
-    assert len(table) == 30 and not table.isna().any().any() and not table["method"].duplicated().any()
+    assert (
+        len(table) == 30 and not table.isna().any().any() and not table["method"].duplicated().any()
+    )
     assert table["place"].is_monotonic_increasing and table["accuracy"].is_monotonic_decreasing
     assert ((table["low"] <= table["accuracy"] + 0.05) & (table["accuracy"] <= table["high"])).all()
 

@@ -50,13 +50,27 @@ SMALL = partial(board.record, places=("digits",), examples=(64,), methods=("LoRA
 
 
 def fake_trial(
-    on: str, method: str, rank: int, examples: int, lr: float, budget: str = NUMBERS, seed: int = 0, test: bool = False
+    on: str,
+    method: str,
+    rank: int,
+    examples: int,
+    lr: float,
+    budget: str = NUMBERS,
+    seed: int = 0,
+    test: bool = False,
 ) -> Iterator[Event]:
-    best = BEST.get(method, 1e-2 if method in ("BitFit", "sparse, gradient", "whole rows") else 3e-3)
+    best = BEST.get(
+        method, 1e-2 if method in ("BitFit", "sparse, gradient", "whole rows") else 3e-3
+    )
     accuracy = 0.6 - 0.05 * abs(math.log10(lr / best)) + 0.001 * seed
     yield Event(80, "valid", {"valid/accuracy": accuracy, "valid/loss": 1.0})
     if test:
-        yield Event(80, "test", {"test/accuracy": accuracy}, {"test/accuracy": packed(np.arange(100) < 100 * accuracy)})
+        yield Event(
+            80,
+            "test",
+            {"test/accuracy": accuracy},
+            {"test/accuracy": packed(np.arange(100) < 100 * accuracy)},
+        )
 
 
 @pytest.fixture(scope="module")
@@ -70,11 +84,21 @@ def table() -> pd.DataFrame:
 @pytest.mark.parametrize("rank", RANKS)
 def test_nobody_has_more_numbers_than_lora_and_nobody_much_fewer(on: str, rank: int) -> None:
     base, _ = load(on)
-    counts = {name: sum(p.numel() for p in Adapted(base, *spaces(on, name, rank, 64, 0)[:-1]).parameters()) for name in FREE}
+    counts = {
+        name: sum(
+            p.numel() for p in Adapted(base, *spaces(on, name, rank, 64, 0)[:-1]).parameters()
+        )
+        for name in FREE
+    }
     for name, count in counts.items():
         if (name, rank) != ("DoRA", 1):
             assert counts["LoRA"] - sizes(on)[0] < count <= counts["LoRA"], name
-    assert counts["sparse, random"] == counts["sparse, gradient"] == counts["LoRA"] == rank * sizes(on)[0]
+    assert (
+        counts["sparse, random"]
+        == counts["sparse, gradient"]
+        == counts["LoRA"]
+        == rank * sizes(on)[0]
+    )
 
 
 def test_seeds_draw_other_entries_and_rows() -> None:
@@ -100,13 +124,19 @@ def test_a_run_has_as_many_steps_as_its_budget_pays_for() -> None:
     assert {event.step for event in events if event.stage in ("test", "cost")} == {many}
 
 
-def test_the_control_is_lora_with_16_times_the_alpha_and_stands_in_no_family(table: pd.DataFrame) -> None:
-    (own, _), (usual, _) = (spaces("digits", name, MIDDLE, MOST, 0) for name in (LARGER_ALPHA, "LoRA"))
+def test_the_control_is_lora_with_16_times_the_alpha_and_stands_in_no_family(
+    table: pd.DataFrame,
+) -> None:
+    (own, _), (usual, _) = (
+        spaces("digits", name, MIDDLE, MOST, 0) for name in (LARGER_ALPHA, "LoRA")
+    )
     assert own == replace(usual, alpha=16 * usual.alpha)
     assert board.steps("digits", LARGER_ALPHA, MIDDLE, MOST, CONTROL) == STEPS
     read = where(table, method=LARGER_ALPHA, quantity="test/accuracy")
     assert set(read["budget"]) == {CONTROL} and len(read) == len(PLACES) * len(SEEDS)
-    assert LARGER_ALPHA not in METHODS and LARGER_ALPHA not in set(board.for_the_panel(table)["who"])
+    assert LARGER_ALPHA not in METHODS and LARGER_ALPHA not in set(
+        board.for_the_panel(table)["who"]
+    )
 
 
 def test_the_seconds_of_a_step_are_those_of_every_method() -> None:
@@ -116,9 +146,13 @@ def test_the_seconds_of_a_step_are_those_of_every_method() -> None:
 
 
 def test_bad_names_are_refused() -> None:
-    with pytest.raises(ValueError, match="method must be one of LoRA, DoRA, .*, full fine-tuning, got 'prompt'"):
+    with pytest.raises(
+        ValueError, match="method must be one of LoRA, DoRA, .*, full fine-tuning, got 'prompt'"
+    ):
         list(board.trial("digits", "prompt", 4, 64, 1e-3))
-    with pytest.raises(ValueError, match="budget must be one of equal numbers, 80 steps; .*, got 'time'"):
+    with pytest.raises(
+        ValueError, match="budget must be one of equal numbers, 80 steps; .*, got 'time'"
+    ):
         list(board.trial("digits", "LoRA", 4, 64, 1e-3, "time"))
 
 
@@ -127,16 +161,27 @@ def test_every_cell_has_nine_seeds_at_an_interior_rate(table: pd.DataFrame) -> N
     for on in PLACES:
         for method in (*METHODS, *RAILS):
             for examples in EXAMPLES:
-                rows = where(read, on=on, method=method, rank=MIDDLE, examples=examples, budget=NUMBERS)
+                rows = where(
+                    read, on=on, method=method, rank=MIDDLE, examples=examples, budget=NUMBERS
+                )
                 assert sorted(rows["seed"]) == list(SEEDS) and rows["lr"].nunique() == 1
             if method != "LoRA":
-                assert len(where(read, on=on, method=method, budget=OPERATIONS, examples=MOST)) == len(SEEDS)
+                assert len(
+                    where(read, on=on, method=method, budget=OPERATIONS, examples=MOST)
+                ) == len(SEEDS)
         for method in FREE:
             for rank in RANKS:
-                assert len(where(read, on=on, method=method, rank=rank, examples=MOST, budget=NUMBERS)) == len(SEEDS)
-    for _, cell in table[table["quantity"] == "valid/accuracy"].groupby(["on", "method", "rank", "examples", "budget"]):
+                assert len(
+                    where(read, on=on, method=method, rank=rank, examples=MOST, budget=NUMBERS)
+                ) == len(SEEDS)
+    for _, cell in table[table["quantity"] == "valid/accuracy"].groupby(
+        ["on", "method", "rank", "examples", "budget"]
+    ):
         lrs = sorted(cell["lr"].unique())
-        (chosen,) = where(read, **{name: cell[name].iloc[0] for name in ("on", "method", "rank", "examples", "budget")})["lr"].unique()
+        (chosen,) = where(
+            read,
+            **{name: cell[name].iloc[0] for name in ("on", "method", "rank", "examples", "budget")},
+        )["lr"].unique()
         assert lrs[0] < chosen < lrs[-1] and len(lrs) >= 3
 
 
@@ -166,9 +211,16 @@ def without_times(table: pd.DataFrame) -> pd.DataFrame:
     return table[table["quantity"] != "cost/seconds"].reset_index(drop=True)
 
 
-def test_a_dask_worker_is_killed_and_the_table_is_complete_and_that_of_processes(expected: pd.DataFrame, tmp_path: Path) -> None:
+def test_a_dask_worker_is_killed_and_the_table_is_complete_and_that_of_processes(
+    expected: pd.DataFrame, tmp_path: Path
+) -> None:
     kept = kept_in(tmp_path / "09.parquet", "09")
-    with LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster, Client(cluster) as client:
+    with (
+        LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+        ) as cluster,
+        Client(cluster) as client,
+    ):
         pids = list(client.run(os.getpid).values())
 
         def kill() -> None:
@@ -181,18 +233,24 @@ def test_a_dask_worker_is_killed_and_the_table_is_complete_and_that_of_processes
         with made_by(client.get_executor()):
             found = serial(tmp_path)
         killer.join()
-        assert os.getpid() not in pids and set(client.run(os.getpid).values()) != set(pids), "another took its place"
+        assert os.getpid() not in pids and set(client.run(os.getpid).values()) != set(pids), (
+            "another took its place"
+        )
     pd.testing.assert_frame_equal(without_times(found), without_times(expected))
 
 
-def test_the_whole_is_killed_and_started_again_and_no_run_is_made_twice(expected: pd.DataFrame, tmp_path: Path) -> None:
+def test_the_whole_is_killed_and_started_again_and_no_run_is_made_twice(
+    expected: pd.DataFrame, tmp_path: Path
+) -> None:
     kept = kept_in(tmp_path / "09.parquet", "09")
     tests = str(Path(__file__).parents[2])
     code = f"import sys; sys.path.insert(0, {tests!r})\nfrom pathlib import Path\n"
     code += "from lessons.can_lora_be_beaten import test_study as me\n"
     script = tmp_path / "all.py"
     script.write_text(f"{code}if __name__ == '__main__':\n    me.serial(Path({str(tmp_path)!r}))\n")
-    whole = subprocess.Popen([sys.executable, str(script)], start_new_session=True, stderr=subprocess.DEVNULL)
+    whole = subprocess.Popen(
+        [sys.executable, str(script)], start_new_session=True, stderr=subprocess.DEVNULL
+    )
     while not (kept.is_file() and len(runs(kept)) >= 4):
         assert whole.poll() is None
         time.sleep(0.05)
@@ -202,14 +260,23 @@ def test_the_whole_is_killed_and_started_again_and_no_run_is_made_twice(expected
     found, after = serial(tmp_path), runs(kept)
     settings = [name for name in after.columns if name not in ("readings", "error", "seconds")]
     assert len(before) < len(after) and not after[settings].duplicated().any()
-    assert after["seconds"].tolist()[: len(before)] == before["seconds"].tolist(), "what was kept is not made again"
+    assert after["seconds"].tolist()[: len(before)] == before["seconds"].tolist(), (
+        "what was kept is not made again"
+    )
     pd.testing.assert_frame_equal(without_times(found), without_times(expected))
     best = standing(kept)
-    assert best["mean"].is_monotonic_decreasing and best["runs"].max() == 2 and set(best["method"]) == {"LoRA", "BitFit"}
+    assert (
+        best["mean"].is_monotonic_decreasing
+        and best["runs"].max() == 2
+        and set(best["method"]) == {"LoRA", "BitFit"}
+    )
 
 
 def test_nothing_stands_where_nothing_was_run(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="there must be runs to show, got none in 09.sqlite; start make results first"):
+    with pytest.raises(
+        ValueError,
+        match="there must be runs to show, got none in 09.sqlite; start make results first",
+    ):
         standing(kept_in(tmp_path / "09.parquet", "09"))
 
 

@@ -14,14 +14,20 @@ def logits(seed: int, classes: int) -> Tensor:
 def test_the_faint_teacher_is_too_small_by_the_number_of_classes() -> None:
     for classes in (2, 8):
         student, teacher = logits(0, classes), logits(1, classes)
-        torch.testing.assert_close(classes * bugs.faint_teacher(student, teacher, 3.0), divergence(student, teacher, 3.0))
+        torch.testing.assert_close(
+            classes * bugs.faint_teacher(student, teacher, 3.0), divergence(student, teacher, 3.0)
+        )
         assert bugs.faint_teacher(student, student, 3.0).abs() < 1e-6
 
 
 def test_turned_round_is_the_divergence_the_other_way() -> None:
     student, teacher = logits(0, 5), logits(1, 5)
-    torch.testing.assert_close(bugs.turned_round(student, teacher, 2.0), divergence(teacher, student, 2.0))
-    assert (bugs.turned_round(student, teacher, 2.0) - divergence(student, teacher, 2.0)).abs() > 0.1
+    torch.testing.assert_close(
+        bugs.turned_round(student, teacher, 2.0), divergence(teacher, student, 2.0)
+    )
+    assert (
+        bugs.turned_round(student, teacher, 2.0) - divergence(student, teacher, 2.0)
+    ).abs() > 0.1
     assert bugs.turned_round(student, student, 2.0).abs() < 1e-6
 
 
@@ -33,7 +39,9 @@ def test_the_wavering_teacher_contradicts_itself() -> None:
     bugs.wavering_teacher(student, teacher, [torch.ones(5, 4)] * 3, lr=1e-2)
     x = torch.ones(5, 4)
     assert teacher.training and not torch.equal(teacher(x), teacher(x))
-    assert all(not torch.equal(old, new) for old, new in zip(before, student.parameters(), strict=True)), "it trains"
+    assert all(
+        not torch.equal(old, new) for old, new in zip(before, student.parameters(), strict=True)
+    ), "it trains"
 
 
 def test_the_named_lines_hold_the_bug() -> None:

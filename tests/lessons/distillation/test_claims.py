@@ -11,8 +11,21 @@ from ftkit.lessons.distillation.claims import Evidence, distill_claims
 from ftkit.lessons.distillation.study import DISTILLATION
 from ftkit.lessons.distillation.trial import LABELS, PSEUDO, TRUE
 
-CLAIMS = ["labels", "same rows", "soft", "true", "transfer", "temperature", "layers", "better teacher", "97 %"]
-ABOUT = {"teachers": {on: {"test": 0.75} for on in ("opening", "digits")} | {"library": {"test": 0.75}, "library by mini": {"test": 0.7}}}
+CLAIMS = [
+    "labels",
+    "same rows",
+    "soft",
+    "true",
+    "transfer",
+    "temperature",
+    "layers",
+    "better teacher",
+    "97 %",
+]
+ABOUT = {
+    "teachers": {on: {"test": 0.75} for on in ("opening", "digits")}
+    | {"library": {"test": 0.75}, "library by mini": {"test": 0.7}}
+}
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +37,9 @@ def verdicts(table: pd.DataFrame, about: dict[str, Any] = ABOUT) -> dict[str, st
     return dict(zip(CLAIMS, (claim.verdict for claim in distill_claims(table, about)), strict=True))
 
 
-def turned(table: pd.DataFrame, by: Any, quantity: str = "test/accuracy", **settings: Any) -> pd.DataFrame:
+def turned(
+    table: pd.DataFrame, by: Any, quantity: str = "test/accuracy", **settings: Any
+) -> pd.DataFrame:
     """The table with `by` added to what was read in the runs with these settings."""
     new = table.copy()
     chosen = new["quantity"] == quantity
@@ -52,7 +67,12 @@ def wavering(seed: Any) -> Any:
         ("labels", wavering, {"method": LABELS, "on": "library"}, "cannot tell"),
         ("labels", 0.1, {"method": LABELS, "on": "library"}, "does not hold"),
         ("same rows", 0.2, {"method": LABELS, "on": "digits"}, "does not hold"),
-        ("same rows", -0.2, {"method": DISTILLATION, "on": "opening", "transfer": 0}, "does not hold"),
+        (
+            "same rows",
+            -0.2,
+            {"method": DISTILLATION, "on": "opening", "transfer": 0},
+            "does not hold",
+        ),
         ("same rows", wavering, {"method": DISTILLATION, "transfer": 0}, "cannot tell"),
         ("same rows", 0.2, {"method": TRUE}, "holds"),
         ("soft", 0.04, {"method": PSEUDO, "on": "opening"}, "does not hold"),
@@ -60,24 +80,46 @@ def wavering(seed: Any) -> Any:
         ("soft", wavering, {"method": PSEUDO}, "cannot tell"),
         ("true", -0.1, {"method": TRUE}, "holds"),
         ("true", -0.1, {"method": TRUE, "on": "opening"}, "does not hold"),
-        ("transfer", 0.1, {"method": DISTILLATION, "on": "opening", "transfer": 0}, "does not hold"),
+        (
+            "transfer",
+            0.1,
+            {"method": DISTILLATION, "on": "opening", "transfer": 0},
+            "does not hold",
+        ),
         ("transfer", wavering, {"method": DISTILLATION, "transfer": 0}, "cannot tell"),
-        ("temperature", 0.1, {"method": DISTILLATION, "on": "digits", "temperature": 1.0}, "does not hold"),
+        (
+            "temperature",
+            0.1,
+            {"method": DISTILLATION, "on": "digits", "temperature": 1.0},
+            "does not hold",
+        ),
         ("temperature", 0.5, {"method": DISTILLATION, "on": "digits", "temperature": 4.0}, "holds"),
-        ("layers", 0.4, {"method": DISTILLATION, "on": "library", "body": "two random blocks"}, "does not hold"),
+        (
+            "layers",
+            0.4,
+            {"method": DISTILLATION, "on": "library", "body": "two random blocks"},
+            "does not hold",
+        ),
         ("better teacher", 0.1, {"method": DISTILLATION, "on": "library by mini"}, "does not hold"),
         ("97 %", -0.2, {"method": DISTILLATION, "on": "opening"}, "does not hold"),
     ],
 )
-def test_verdicts_turn_when_the_figures_do(table: pd.DataFrame, claim: str, by: Any, settings: dict[str, Any], says: str) -> None:
+def test_verdicts_turn_when_the_figures_do(
+    table: pd.DataFrame, claim: str, by: Any, settings: dict[str, Any], says: str
+) -> None:
     assert verdicts(turned(table, by, **settings))[claim] == says
 
 
 def test_the_better_teacher_is_the_one_that_is_more_often_right(table: pd.DataFrame) -> None:
     other = {"teachers": {**ABOUT["teachers"], "library": {"test": 0.6}}}
-    assert verdicts(table, other)["better teacher"] == "does not hold", "mini is the better one then, and its student the worse"
+    assert verdicts(table, other)["better teacher"] == "does not hold", (
+        "mini is the better one then, and its student the worse"
+    )
     claim = distill_claims(table, other)[CLAIMS.index("better teacher")]
-    assert "mini is right on 70.0% of test, minilm on 60.0%" in claim.experiment and "mini minus minilm -3.0" in claim.statistic
+    assert (
+        "mini is right on 70.0% of test, minilm on 60.0%" in claim.experiment
+        and "mini minus minilm -3.0" in claim.statistic
+    )
 
 
 def test_the_share_that_is_kept_is_that_of_the_tasks_own_teacher(table: pd.DataFrame) -> None:
@@ -87,7 +129,9 @@ def test_the_share_that_is_kept_is_that_of_the_tasks_own_teacher(table: pd.DataF
     assert verdicts(table, right)["97 %"] == "holds"
 
 
-def test_the_claims_are_judged_at_the_temperature_that_valid_has_chosen(table: pd.DataFrame) -> None:
+def test_the_claims_are_judged_at_the_temperature_that_valid_has_chosen(
+    table: pd.DataFrame,
+) -> None:
     assert Evidence(table, ABOUT).at("digits")["temperature"] == 2.0
     hotter = turned(table, 0.5, "valid/accuracy", on="digits", method=DISTILLATION, temperature=4.0)
     worse = turned(hotter, -0.5, on="digits", method=DISTILLATION, temperature=4.0)
@@ -104,5 +148,8 @@ def test_four_seeds_never_tell(table: pd.DataFrame) -> None:
 def test_a_reading_is_that_of_the_rate_that_was_chosen(table: pd.DataFrame) -> None:
     found = Evidence(table, ABOUT)
     assert found.rate("library") == 0.1 and found.rate("library", LABELS) == 3e-3
-    assert len(found.read("digits")) == 8 and found.read("digits", quantity="agreement").mean() > found.read("digits").mean()
+    assert (
+        len(found.read("digits")) == 8
+        and found.read("digits", quantity="agreement").mean() > found.read("digits").mean()
+    )
     assert found.cost("flops", "library") == 60.0

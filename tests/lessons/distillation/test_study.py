@@ -20,7 +20,14 @@ from ftkit.lessons.distillation import study as distill_record
 from ftkit.lessons.distillation import teachers
 from ftkit.lessons.distillation import trial as distill
 from ftkit.lessons.distillation.picture import Example, plain, teaching
-from ftkit.lessons.distillation.study import DIALS, DISTILLATION, MAIN, MOVED, TRIED, best_temperature
+from ftkit.lessons.distillation.study import (
+    DIALS,
+    DISTILLATION,
+    MAIN,
+    MOVED,
+    TRIED,
+    best_temperature,
+)
 from ftkit.lessons.distillation.trial import LABELS, MOST, PSEUDO, ROWS, TRUE
 from ftkit.model.adapted import Adapted
 from ftkit.panel.recorded_runs import Recorded
@@ -33,7 +40,10 @@ from ftkit.training.events import Event, unpacked
 ONS = list(pupils.LABELLED)
 AT = {**MAIN, "temperature": 2.0}
 """Where the made-up runs are best."""
-COSTS = dict.fromkeys(("trainable", "flops", "weights", "gradients", "optimizer", "activations", "disk", "seconds"), 60.0)
+COSTS = dict.fromkeys(
+    ("trainable", "flops", "weights", "gradients", "optimizer", "activations", "disk", "seconds"),
+    60.0,
+)
 
 
 def events(accuracy: float, test: bool) -> Iterator[Event]:
@@ -49,14 +59,30 @@ def off(lr: float, best: float) -> float:
 
 
 def fake_trial(
-    on: str, temperature: float, weight: float, transfer: int, body: str, lr: float, seed: int = 0, test: bool = False
+    on: str,
+    temperature: float,
+    weight: float,
+    transfer: int,
+    body: str,
+    lr: float,
+    seed: int = 0,
+    test: bool = False,
 ) -> Iterator[Event]:
     """Best at a rate of 0.1, beyond the grid; each dial that is moved costs two points, random weights twenty, mini's answers three."""
-    worse = 0.02 * (temperature != 2.0) + 0.02 * (transfer != MOST) + 0.02 * (weight != 0.9) + 0.2 * (body == "two random blocks")
-    yield from events(0.8 - worse - 0.03 * (on == "library by mini") - off(lr, 0.1) + 0.001 * seed, test)
+    worse = (
+        0.02 * (temperature != 2.0)
+        + 0.02 * (transfer != MOST)
+        + 0.02 * (weight != 0.9)
+        + 0.2 * (body == "two random blocks")
+    )
+    yield from events(
+        0.8 - worse - 0.03 * (on == "library by mini") - off(lr, 0.1) + 0.001 * seed, test
+    )
 
 
-def fake_control(on: str, method: str, lr: float, seed: int = 0, test: bool = False) -> Iterator[Event]:
+def fake_control(
+    on: str, method: str, lr: float, seed: int = 0, test: bool = False
+) -> Iterator[Event]:
     """Labels alone ten points worse, pseudo-labels four, true labels three better."""
     worse = {LABELS: 0.1, PSEUDO: 0.04, TRUE: -0.03, FULL: 0.05, FROZEN: 0.2}[method]
     yield from events(0.8 - worse - off(lr, 0.003) + 0.001 * seed, test)
@@ -80,7 +106,9 @@ class TestTeachers:
     def test_no_row_is_both_for_the_teacher_and_for_its_students(self, on: str) -> None:
         task = bench.load(on)[1]
         theirs, ours = (set(input_keys(part.train).tolist()) for part in teachers.divided(task))
-        assert not theirs & ours and len(theirs) + len(ours) >= len(set(input_keys(task.train).tolist()))
+        assert not theirs & ours and len(theirs) + len(ours) >= len(
+            set(input_keys(task.train).tolist())
+        )
         assert 0.55 < len(theirs) / (len(theirs) + len(ours)) < 0.7
 
     def test_which_part_a_row_is_in_does_not_depend_on_the_others(self) -> None:
@@ -89,32 +117,49 @@ class TestTeachers:
         whole, some = (set(input_keys(teachers.divided(t)[0].train).tolist()) for t in (task, few))
         assert some == whole & set(input_keys(few.train).tolist())
 
-    def test_a_teacher_is_made_at_its_best_rate_and_its_answers_are_found_again(self, tmp_path: Path, monkeypatch: Any) -> None:
+    def test_a_teacher_is_made_at_its_best_rate_and_its_answers_are_found_again(
+        self, tmp_path: Path, monkeypatch: Any
+    ) -> None:
         how = teachers.Schooling("digits", "mini-vit", 40, (1e-9, 1e-3))
         monkeypatch.setitem(teachers.SCHOOLING, "digits", how)
         path = tmp_path / "answers.safetensors"
         teachers.make(path, ["digits"])
         tensors, about = teachers.read(path)
-        assert about["digits"]["lr"] == 1e-3 and about["digits"]["rows"] == len(teachers.divided(bench.load("digits")[1])[0].train)
+        assert about["digits"]["lr"] == 1e-3 and about["digits"]["rows"] == len(
+            teachers.divided(bench.load("digits")[1])[0].train
+        )
         answers = Stored(tensors["digits/keys"], tensors["digits/logits"])
         students = teachers.divided(bench.load("digits")[1])[1]
-        assert all(answers.knows(students.split(stage)).all() for stage in ("train", "valid", "test"))
-        assert not answers.knows(teachers.divided(bench.load("digits")[1])[0].train).any(), "it is not asked about what it has learned"
+        assert all(
+            answers.knows(students.split(stage)).all() for stage in ("train", "valid", "test")
+        )
+        assert not answers.knows(teachers.divided(bench.load("digits")[1])[0].train).any(), (
+            "it is not asked about what it has learned"
+        )
         right = (answers.logits[answers.knows(students.valid).sum() :].argmax(-1)).numel()
         assert right and tensors["digits/logits"].dtype == torch.float16
 
-    def test_a_teacher_that_is_made_anew_leaves_the_others(self, tmp_path: Path, monkeypatch: Any) -> None:
-        monkeypatch.setitem(teachers.SCHOOLING, "digits", teachers.Schooling("digits", "mini-vit", 1, (1e-3,)))
+    def test_a_teacher_that_is_made_anew_leaves_the_others(
+        self, tmp_path: Path, monkeypatch: Any
+    ) -> None:
+        monkeypatch.setitem(
+            teachers.SCHOOLING, "digits", teachers.Schooling("digits", "mini-vit", 1, (1e-3,))
+        )
         path = tmp_path / "answers.safetensors"
         path.write_bytes(teachers.shipped().read_bytes())
         teachers.make(path, ["digits"])
         (before, _), (after, about) = teachers.read(teachers.shipped()), teachers.read(path)
         assert about.keys() == set(ONS) and about["digits"]["steps"] == 1
-        assert all(torch.equal(before[key], after[key]) for key in before if not key.startswith("digits/"))
+        assert all(
+            torch.equal(before[key], after[key]) for key in before if not key.startswith("digits/")
+        )
         assert not torch.equal(before["digits/logits"], after["digits/logits"])
 
     def test_an_unknown_teacher_is_refused(self) -> None:
-        with pytest.raises(ValueError, match="the teacher must be one of opening, library, library by mini, digits, got 'librari'"):
+        with pytest.raises(
+            ValueError,
+            match="the teacher must be one of opening, library, library by mini, digits, got 'librari'",
+        ):
             teachers.stored("librari")
 
 
@@ -123,9 +168,14 @@ class TestPupils:
     def test_a_few_rows_keep_their_label_and_the_others_have_none(self, on: str) -> None:
         data, few = pupils.given(on, 50, seed=1), pupils.pool(on).take(pupils.LABELLED[on], 1)
         labels = data.labels("train")
-        assert len(labels) == pupils.LABELLED[on] + 50 and (labels[pupils.LABELLED[on] :] == -1).all()
+        assert (
+            len(labels) == pupils.LABELLED[on] + 50 and (labels[pupils.LABELLED[on] :] == -1).all()
+        )
         assert torch.equal(labels[: pupils.LABELLED[on]], few.labels("train"))
-        assert len(set(input_keys(data.train).tolist())) == len(set(input_keys(few.train).tolist())) + 50
+        assert (
+            len(set(input_keys(data.train).tolist()))
+            == len(set(input_keys(few.train).tolist())) + 50
+        )
 
     def test_without_a_transfer_set_there_are_the_labelled_rows_alone(self) -> None:
         assert len(pupils.given("digits", 0, seed=0).train) == 40
@@ -138,41 +188,80 @@ class TestPupils:
         assert len(pupils.given("digits", MOST, 0).train) == len(pupils.pool("digits").train)
 
     def test_the_same_rows_have_the_teachers_labels_or_the_true_ones(self) -> None:
-        bare, hard, true = (pupils.given("library by mini", 60, 3, labels) for labels in ("none", "teacher", "true"))
+        bare, hard, true = (
+            pupils.given("library by mini", 60, 3, labels) for labels in ("none", "teacher", "true")
+        )
         assert bare.train["text"][:] == hard.train["text"][:] == true.train["text"][:]
         said = pupils.teacher("library by mini").logits(bare.train, "docs").argmax(-1)
-        assert torch.equal(hard.labels("train")[200:], said[200:]), "beyond the labelled rows, the teacher's most probable class"
-        assert torch.equal(hard.labels("train")[:200], true.labels("train")[:200]) and not torch.equal(said, true.labels("train"))
-        known = dict(zip(input_keys(pupils.pool("library").train).tolist(), pupils.pool("library").labels("train").tolist(), strict=True))
-        assert [known[key] for key in input_keys(true.train).tolist()] == true.labels("train").tolist()
+        assert torch.equal(hard.labels("train")[200:], said[200:]), (
+            "beyond the labelled rows, the teacher's most probable class"
+        )
+        assert torch.equal(
+            hard.labels("train")[:200], true.labels("train")[:200]
+        ) and not torch.equal(said, true.labels("train"))
+        known = dict(
+            zip(
+                input_keys(pupils.pool("library").train).tolist(),
+                pupils.pool("library").labels("train").tolist(),
+                strict=True,
+            )
+        )
+        assert [known[key] for key in input_keys(true.train).tolist()] == true.labels(
+            "train"
+        ).tolist()
 
     def test_another_seed_draws_other_rows(self) -> None:
-        one, other = (set(input_keys(pupils.given("digits", 20, seed).train).tolist()) for seed in (0, 1))
+        one, other = (
+            set(input_keys(pupils.given("digits", 20, seed).train).tolist()) for seed in (0, 1)
+        )
         assert one != other
         assert pupils.given("digits", 20, 0) is pupils.given("digits", 20, 0), "read once"
 
     @pytest.mark.parametrize(("transfer", "labels"), [(-1, "none"), (5, "soft")])
     def test_a_wrong_wish_is_refused(self, transfer: int, labels: str) -> None:
-        with pytest.raises(ValueError, match="labels must be none, teacher or true and transfer at least 0, got"):
+        with pytest.raises(
+            ValueError, match="labels must be none, teacher or true and transfer at least 0, got"
+        ):
             pupils.given("digits", transfer, 0, labels)
 
     def test_a_student_has_every_second_block_of_the_base_or_random_ones(self) -> None:
         base = bench.load("digits")[0].state_dict()
-        taught, random = (pupils.newcomer("digits", body, 2).state_dict() for body in ("two blocks", "two random blocks"))
+        taught, random = (
+            pupils.newcomer("digits", body, 2).state_dict()
+            for body in ("two blocks", "two random blocks")
+        )
         name = "attention.q_proj.weight"
         assert torch.equal(taught[f"body.layers.1.{name}"], base[f"body.layers.2.{name}"])
-        assert taught.keys() == random.keys() and not torch.equal(taught[f"body.layers.0.{name}"], random[f"body.layers.0.{name}"])
-        head, another = "heads.digits.weight", pupils.newcomer("digits", "two random blocks", 3).state_dict()
-        assert torch.equal(taught[head], random[head]) and not torch.equal(taught[head], another[head])
-        assert not [key for key in pupils.newcomer("digits", "one block", 2).state_dict() if key.startswith("body.layers.1.")]
-        with pytest.raises(ValueError, match="body must be one of two blocks, one block, two random blocks, got 'teacher'"):
+        assert taught.keys() == random.keys() and not torch.equal(
+            taught[f"body.layers.0.{name}"], random[f"body.layers.0.{name}"]
+        )
+        head, another = (
+            "heads.digits.weight",
+            pupils.newcomer("digits", "two random blocks", 3).state_dict(),
+        )
+        assert torch.equal(taught[head], random[head]) and not torch.equal(
+            taught[head], another[head]
+        )
+        assert not [
+            key
+            for key in pupils.newcomer("digits", "one block", 2).state_dict()
+            if key.startswith("body.layers.1.")
+        ]
+        with pytest.raises(
+            ValueError,
+            match="body must be one of two blocks, one block, two random blocks, got 'teacher'",
+        ):
             pupils.newcomer("digits", "teacher", 0)
 
-    def test_marks_are_accuracy_on_all_of_test_and_agreement_where_the_teacher_has_answered(self, monkeypatch: Any) -> None:
+    def test_marks_are_accuracy_on_all_of_test_and_agreement_where_the_teacher_has_answered(
+        self, monkeypatch: Any
+    ) -> None:
         task, answers = pupils.pool("digits"), teachers.stored("digits")
         part = Stored(input_keys(task.test)[:100], answers(task.batch("test", torch.arange(100))))
         whole, right = pupils.marks("digits", pupils.newcomer("digits", "two blocks", 0))
-        assert whole["accuracy"] == pytest.approx(right.float().mean().item()) and len(right) == len(task.test)
+        assert whole["accuracy"] == pytest.approx(right.float().mean().item()) and len(
+            right
+        ) == len(task.test)
         monkeypatch.setattr(pupils, "stored", lambda on: part)
         monkeypatch.setattr(pupils, "known", lambda on, data: torch.arange(100))
         some, _ = pupils.marks("digits", pupils.newcomer("digits", "two blocks", 0))
@@ -181,8 +270,13 @@ class TestPupils:
     def test_a_model_that_is_its_teacher_has_its_marks(self) -> None:
         task, teacher = pupils.pool("digits"), pupils.teacher("digits")
         found, _ = pupils.marks("digits", lambda batch: teacher(batch))  # type: ignore[arg-type]
-        assert found == {"accuracy": pytest.approx(pupils.standing("digits")["test"]), "agreement": 1.0}
-        assert found["accuracy"] == float((teacher.logits(task.test, task.name).argmax(-1) == task.labels("test")).float().mean())
+        assert found == {
+            "accuracy": pytest.approx(pupils.standing("digits")["test"]),
+            "agreement": 1.0,
+        }
+        assert found["accuracy"] == float(
+            (teacher.logits(task.test, task.name).argmax(-1) == task.labels("test")).float().mean()
+        )
 
 
 def ends(run: Iterator[Event], stage: str) -> dict[str, float]:
@@ -191,41 +285,90 @@ def ends(run: Iterator[Event], stage: str) -> dict[str, float]:
 
 class TestRuns:
     def test_a_run_reads_test_only_when_it_is_asked_to(self) -> None:
-        stages = [{event.stage for event in distill.trial("digits", 4.0, 0.9, 20, "two blocks", 1e-3, test=test)} for test in (False, True)]
+        stages = [
+            {
+                event.stage
+                for event in distill.trial("digits", 4.0, 0.9, 20, "two blocks", 1e-3, test=test)
+            }
+            for test in (False, True)
+        ]
         assert stages[1] - stages[0] == {"test"} and stages[0] == {"train", "valid", "cost"}
 
     def test_the_dials_reach_the_run(self) -> None:
         def losses(**moved: Any) -> list[float]:
-            settings = {"on": "digits", "temperature": 4.0, "weight": 0.9, "transfer": 20, "body": "two blocks", "lr": 1e-3} | moved
-            return [event.values["train/loss"] for event in distill.trial(**settings) if event.stage == "train"]
+            settings = {
+                "on": "digits",
+                "temperature": 4.0,
+                "weight": 0.9,
+                "transfer": 20,
+                "body": "two blocks",
+                "lr": 1e-3,
+            } | moved
+            return [
+                event.values["train/loss"]
+                for event in distill.trial(**settings)
+                if event.stage == "train"
+            ]
 
         usual = losses()
-        moved = ({"temperature": 1.0}, {"weight": 0.5}, {"transfer": 0}, {"body": "two random blocks"}, {"lr": 1e-2}, {"seed": 1})
+        moved = (
+            {"temperature": 1.0},
+            {"weight": 0.5},
+            {"transfer": 0},
+            {"body": "two random blocks"},
+            {"lr": 1e-2},
+            {"seed": 1},
+        )
         assert len(usual) == bench.STEPS and all(losses(**one) != usual for one in moved)
 
     def test_the_whole_base_and_the_student_have_bills_of_their_own(self) -> None:
-        student, full, frozen = (ends(distill.control("digits", method, 1e-3), "cost") for method in (LABELS, FULL, FROZEN))
-        assert student["cost/flops"] < 0.75 * full["cost/flops"] and frozen["cost/trainable"] < 0.05 * student["cost/trainable"]
+        student, full, frozen = (
+            ends(distill.control("digits", method, 1e-3), "cost")
+            for method in (LABELS, FULL, FROZEN)
+        )
+        assert (
+            student["cost/flops"] < 0.75 * full["cost/flops"]
+            and frozen["cost/trainable"] < 0.05 * student["cost/trainable"]
+        )
 
     def test_the_controls_have_the_rows_that_they_are_named_after(self, monkeypatch: Any) -> None:
         asked = []
-        monkeypatch.setattr(distill, "given", lambda *wanted: asked.append(wanted) or pupils.given("digits", 0, 0))
+        monkeypatch.setattr(
+            distill, "given", lambda *wanted: asked.append(wanted) or pupils.given("digits", 0, 0)
+        )
         for method in ROWS:
             next(distill.control("digits", method, 1e-3, seed=5))
-        rows = {LABELS: (0, "none"), PSEUDO: (MOST, "teacher"), TRUE: (MOST, "true"), FULL: (0, "none"), FROZEN: (0, "none")}
-        assert dict(zip(ROWS, asked, strict=True)) == {method: ("digits", transfer, 5, of) for method, (transfer, of) in rows.items()}
+        rows = {
+            LABELS: (0, "none"),
+            PSEUDO: (MOST, "teacher"),
+            TRUE: (MOST, "true"),
+            FULL: (0, "none"),
+            FROZEN: (0, "none"),
+        }
+        assert dict(zip(ROWS, asked, strict=True)) == {
+            method: ("digits", transfer, 5, of) for method, (transfer, of) in rows.items()
+        }
 
     def test_an_unknown_control_is_refused(self) -> None:
-        with pytest.raises(ValueError, match="method must be one of labels alone, pseudo-labels, .*, frozen body, got 'no labels'"):
+        with pytest.raises(
+            ValueError,
+            match="method must be one of labels alone, pseudo-labels, .*, frozen body, got 'no labels'",
+        ):
             next(distill.control("digits", "no labels", 1e-3))
 
 
 class TestRecord:
-    def test_a_rate_at_the_edge_of_its_grid_is_followed_until_the_best_lies_inside(self, table: pd.DataFrame) -> None:
+    def test_a_rate_at_the_edge_of_its_grid_is_followed_until_the_best_lies_inside(
+        self, table: pd.DataFrame
+    ) -> None:
         ours = where(table, method=DISTILLATION, on="opening", temperature=2.0, **MAIN)
-        assert set(ours[ours["quantity"] == "test/accuracy"]["lr"]) == {0.1} and ours["lr"].max() > 0.1
+        assert (
+            set(ours[ours["quantity"] == "test/accuracy"]["lr"]) == {0.1} and ours["lr"].max() > 0.1
+        )
 
-    def test_test_is_read_once_with_every_seed_for_what_was_chosen(self, table: pd.DataFrame) -> None:
+    def test_test_is_read_once_with_every_seed_for_what_was_chosen(
+        self, table: pd.DataFrame
+    ) -> None:
         assert not table.drop(columns="value").duplicated().any(), "a run stands in the table once"
         read = table[table["quantity"] == "test/accuracy"].groupby(["on", "method", *DIALS])
         assert set(read.size()) == {len(distill_record.SEEDS)} and set(read["lr"].nunique()) == {1}
@@ -236,7 +379,9 @@ class TestRecord:
         assert best_temperature(table, "digits", among=(1.0,)) == 1.0
         main = (table["transfer"] == MAIN["transfer"]) & (table["body"] == MAIN["body"])
         elsewhere = table.assign(lr=table["lr"].where(main, 10 * table["lr"]))
-        assert best_temperature(elsewhere, "digits") == 2.0, "the rate that suits another position of a dial does not count"
+        assert best_temperature(elsewhere, "digits") == 2.0, (
+            "the rate that suits another position of a dial does not count"
+        )
         other, hot = table.copy(), table["temperature"] == 4.0
         other.loc[hot & (other["quantity"] == "test/accuracy"), "value"] += 0.5
         assert best_temperature(other, "digits") == 2.0, "test does not count"
@@ -244,10 +389,18 @@ class TestRecord:
         assert best_temperature(other, "digits") == 4.0
 
     def test_every_stop_of_a_dial_is_recorded_on_every_task(self, table: pd.DataFrame) -> None:
-        stops = {"temperature": distill.TEMPERATURES, "weight": distill.WEIGHTS, "transfer": distill.TRANSFER, "body": tuple(pupils.BODIES)}
+        stops = {
+            "temperature": distill.TEMPERATURES,
+            "weight": distill.WEIGHTS,
+            "transfer": distill.TRANSFER,
+            "body": tuple(pupils.BODIES),
+        }
         for on in bench.BENCHES:
             for dial, values in stops.items():
-                assert all(len(where(table, on=on, method=DISTILLATION, **{**AT, dial: value})) for value in values), (on, dial)
+                assert all(
+                    len(where(table, on=on, method=DISTILLATION, **{**AT, dial: value}))
+                    for value in values
+                ), (on, dial)
 
     def test_the_record_is_affordable(self) -> None:
         runs: list[dict[str, Any]] = []
@@ -261,46 +414,70 @@ class TestRecord:
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(distill_record, "trial", best_at(lambda _: distill_record.LRS[1]))
-            patch.setattr(distill_record, "control", best_at(lambda others: distill_record.RATES[others["method"]][1]))
+            patch.setattr(
+                distill_record,
+                "control",
+                best_at(lambda others: distill_record.RATES[others["method"]][1]),
+            )
             distill_record.record(None)
-        assert len([run for run in runs if run.get("method") != FROZEN]) <= 680, "runs that move a body, of 80 steps each"
+        assert len([run for run in runs if run.get("method") != FROZEN]) <= 680, (
+            "runs that move a body, of 80 steps each"
+        )
 
     def test_a_panel_can_stand_on_the_table(self, table: pd.DataFrame) -> None:
-        recorded = Recorded(distill_record.for_the_panel(table), method=DISTILLATION, over="transfer")
+        recorded = Recorded(
+            distill_record.for_the_panel(table), method=DISTILLATION, over="transfer"
+        )
         for on in ONS:
             curve = recorded.curve({**AT, "on": on, "lr": 3e-3})
             assert curve is not None and curve["runs"][-1] == len(distill_record.SEEDS) // 2
             names = [point["name"] for point in recorded.points({**AT, "on": on, "lr": 3e-3})]
             missing = {PSEUDO} if on == "library by mini" else set()
-            assert set(names) == {DISTILLATION, *ROWS} - missing, "two teachers of one task share the rails that need none"
+            assert set(names) == {DISTILLATION, *ROWS} - missing, (
+                "two teachers of one task share the rails that need none"
+            )
 
 
 @pytest.fixture(scope="module")
 def looks() -> dict[str, dict[str, float]]:
     def last(on: str) -> dict[str, float]:
-        return ends(distill.trial(on, 4.0, 0.9, 0, "two blocks", 1e-3, look=distill.answers), "look")
+        return ends(
+            distill.trial(on, 4.0, 0.9, 0, "two blocks", 1e-3, look=distill.answers), "look"
+        )
 
     return {on: last(on) for on in ("digits", "library by mini")}
 
 
 class TestPicture:
-    def test_a_look_gives_probabilities_of_both_and_how_often_they_agree(self, looks: dict[str, dict[str, float]]) -> None:
+    def test_a_look_gives_probabilities_of_both_and_how_often_they_agree(
+        self, looks: dict[str, dict[str, float]]
+    ) -> None:
         for on, look in looks.items():
             classes = len(pupils.pool(on).classes)
             for who in ("teacher", "student"):
-                said = torch.tensor([value for key, value in look.items() if key.startswith(f"look/{who}/")]).view(-1, classes)
+                said = torch.tensor(
+                    [value for key, value in look.items() if key.startswith(f"look/{who}/")]
+                ).view(-1, classes)
                 assert len(said) == (distill.TEXTS if on != "digits" else distill.IMAGES)
                 torch.testing.assert_close(said.sum(-1), torch.ones(len(said)))
-            assert 0 < look["look/accuracy/student"] < look["look/accuracy/teacher"] < 1 and 0 < look["look/agreement/both"] < 1
+            assert (
+                0 < look["look/accuracy/student"] < look["look/accuracy/teacher"] < 1
+                and 0 < look["look/agreement/both"] < 1
+            )
 
-    def test_the_same_sentences_are_shown_from_the_least_sure_to_the_surest(self, looks: dict[str, dict[str, float]]) -> None:
+    def test_the_same_sentences_are_shown_from_the_least_sure_to_the_surest(
+        self, looks: dict[str, dict[str, float]]
+    ) -> None:
         sure: dict[int, float] = {}
         for key, value in looks["library by mini"].items():
             if key.startswith("look/teacher/"):
                 row = int(key.split("/")[3])
                 sure[row] = max(value, sure.get(row, 0.0))
         assert list(sure) == distill.worth_showing("library by mini", torch.zeros(400, 8))
-        assert list(sure.values()) == sorted(sure.values()) and next(iter(sure.values())) < 0.6 < list(sure.values())[-1]
+        assert (
+            list(sure.values()) == sorted(sure.values())
+            and next(iter(sure.values())) < 0.6 < list(sure.values())[-1]
+        )
 
     def test_the_images_that_the_student_gets_wrong_come_first(self) -> None:
         seen = pupils.shown("digits")
@@ -311,21 +488,35 @@ class TestPicture:
     def test_the_sentence_stands_over_its_bars(self, looks: dict[str, dict[str, float]]) -> None:
         examples = {"library by mini": distill.examples("library by mini")}
         figure = go.Figure(teaching(looks["library by mini"], examples))
-        look, first = looks["library by mini"], distill.worth_showing("library by mini", torch.zeros(400, 8))[0]
+        look, first = (
+            looks["library by mini"],
+            distill.worth_showing("library by mini", torch.zeros(400, 8))[0],
+        )
         titles = [note.text for note in figure.layout.annotations]
-        assert plain(str(examples["library by mini"][first].given)) in titles and "the same answer" in titles[0]
+        assert (
+            plain(str(examples["library by mini"][first].given)) in titles
+            and "the same answer" in titles[0]
+        )
         teacher, student = figure.data[:2]
-        assert list(teacher.y) == [look[f"look/teacher/library by mini/{first}/{i}"] for i in range(8)]
-        assert list(student.y) == [look[f"look/student/library by mini/{first}/{i}"] for i in range(8)]
+        assert list(teacher.y) == [
+            look[f"look/teacher/library by mini/{first}/{i}"] for i in range(8)
+        ]
+        assert list(student.y) == [
+            look[f"look/student/library by mini/{first}/{i}"] for i in range(8)
+        ]
         label = examples["library by mini"][first].label
-        assert [text.startswith("<b>") for text in figure.layout.xaxis.ticktext] == [i == label for i in range(8)]
+        assert [text.startswith("<b>") for text in figure.layout.xaxis.ticktext] == [
+            i == label for i in range(8)
+        ]
         assert len(figure.data) == 2 * distill.TEXTS
 
     def test_a_wrong_digit_is_marked(self) -> None:
         image = [[0.0, 1.0], [0.5, 0.0]]
         classes = tuple("0123456789")
         values = {
-            f"look/{who}/digits/0/{i}": 0.91 if i == said else 0.01 for who, said in (("teacher", 3), ("student", 8)) for i in range(10)
+            f"look/{who}/digits/0/{i}": 0.91 if i == said else 0.01
+            for who, said in (("teacher", 3), ("student", 8))
+            for i in range(10)
         }
         figure = go.Figure(teaching(values, {"digits": [Example(image, 3, classes)]}))
         words = figure.layout.annotations[1].text
@@ -336,10 +527,21 @@ class TestPicture:
         nasty = Example("<script>alert(1)</script> costs $5$ & more", 0, ("<i>a</i>", "b"))
         figure = json.dumps(
             teaching(
-                {"look/teacher/x/0/0": 1.0, "look/teacher/x/0/1": 0.0, "look/student/x/0/0": 1.0, "look/student/x/0/1": 0.0}, {"x": [nasty]}
+                {
+                    "look/teacher/x/0/0": 1.0,
+                    "look/teacher/x/0/1": 0.0,
+                    "look/student/x/0/0": 1.0,
+                    "look/student/x/0/1": 0.0,
+                },
+                {"x": [nasty]},
             )
         )
-        assert "<script>" not in figure and "&lt;script&gt;" in figure and "$5" not in figure and "<i>" not in figure
+        assert (
+            "<script>" not in figure
+            and "&lt;script&gt;" in figure
+            and "$5" not in figure
+            and "<i>" not in figure
+        )
 
     def test_the_picture_of_a_run_that_has_not_begun_is_empty(self) -> None:
         assert not go.Figure(teaching({}, {})).data
@@ -362,7 +564,10 @@ class TestShipped:
     def test_most_rows_of_the_installed_libraries_have_an_answer(self) -> None:
         for on in ONS:
             whole = teachers.divided(bench.load(teachers.SCHOOLING[on].on)[1])[1]
-            assert all(len(teachers.known(on, whole.split(stage))) > 0.9 * len(whole.split(stage)) for stage in ("train", "valid", "test"))
+            assert all(
+                len(teachers.known(on, whole.split(stage))) > 0.9 * len(whole.split(stage))
+                for stage in ("train", "valid", "test")
+            )
 
     def test_the_teachers_answers_stand_in_the_right_rows(self) -> None:
         task, said = pupils.pool("digits"), Teacher(teachers.stored("digits"))
@@ -371,13 +576,20 @@ class TestShipped:
 
     def test_every_recorded_rate_lies_inside_its_grid(self) -> None:
         table, about = read_table(shared_folder("data", "results", "06_distillation.parquet"))
-        assert about["seeds"] == list(distill_record.SEEDS) and about["command"] == "make results LESSON=06"
+        assert (
+            about["seeds"] == list(distill_record.SEEDS)
+            and about["command"] == "make results LESSON=06"
+        )
         read = table[table["quantity"] == "test/accuracy"]
-        for on, method, *dials in read[["on", "method", *DIALS]].drop_duplicates().itertuples(index=False):
+        for on, method, *dials in (
+            read[["on", "method", *DIALS]].drop_duplicates().itertuples(index=False)
+        ):
             own = where(table, on=on, method=method, **dict(zip(DIALS, dials, strict=True)))
             (lr,) = set(own[own["quantity"] == "test/accuracy"]["lr"])
             assert own["lr"].min() < lr < own["lr"].max(), (on, method, dials)
-        assert about["fingerprints"]["digits"] == bench.load("digits")[1].fingerprint and about["teachers"].keys() == set(ONS)
+        assert about["fingerprints"]["digits"] == bench.load("digits")[1].fingerprint and about[
+            "teachers"
+        ].keys() == set(ONS)
 
     def test_every_teachers_rate_lies_inside_its_grid(self) -> None:
         for name, how in teachers.read(teachers.shipped())[1].items():

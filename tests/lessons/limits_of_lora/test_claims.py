@@ -16,7 +16,19 @@ from ftkit.lessons.limits_of_lora import trial as distance
 from ftkit.lessons.limits_of_lora.claims_cost import at_equal_accuracy, cost_claims, forgetting
 from ftkit.lessons.limits_of_lora.claims_far_tasks import FAR, NEAR, Evidence, far_claims
 from ftkit.lessons.limits_of_lora.study import for_the_panel
-from ftkit.lessons.limits_of_lora.trial import ATTENTION, BOTH, INSIDE, LARGE, LARGE_RANK, LORA, PLACES, RANKS, SCRATCH, WAYS, WORDS
+from ftkit.lessons.limits_of_lora.trial import (
+    ATTENTION,
+    BOTH,
+    INSIDE,
+    LARGE,
+    LARGE_RANK,
+    LORA,
+    PLACES,
+    RANKS,
+    SCRATCH,
+    WAYS,
+    WORDS,
+)
 from ftkit.paths import shared_folder
 from ftkit.storage import read_table
 from ftkit.training.events import Event, packed, unpacked
@@ -27,7 +39,13 @@ LEAD = {LORA: -0.08, INSIDE: -0.05, BOTH: 0.03, WORDS: 0.02, SCRATCH: -0.04, ATT
 
 def events(accuracy: float, words: float, likeness: float, test: bool) -> Iterator[Event]:
     yield Event(80, "valid", {"valid/accuracy": accuracy, "valid/loss": 1.0})
-    left = {"words": words, "intruders": 0.2 * (likeness < 0.5), "likeness": likeness, "moved": 0.1, "rank": 5.0}
+    left = {
+        "words": words,
+        "intruders": 0.2 * (likeness < 0.5),
+        "likeness": likeness,
+        "moved": 0.1,
+        "rank": 5.0,
+    }
     yield Event(80, "after", {f"after/{name}": value for name, value in left.items()})
     if test:
         right = np.arange(1000) < round(1000 * accuracy)
@@ -38,17 +56,28 @@ def noise(*what: Any) -> float:
     return 0.002 * math.sin(sum(map(ord, repr(what))))
 
 
-def fake_trial(on: str, way: str, rank: int, lr: float, size: int = 16, seed: int = 0, test: bool = False) -> Iterator[Event]:
+def fake_trial(
+    on: str, way: str, rank: int, lr: float, size: int = 16, seed: int = 0, test: bool = False
+) -> Iterator[Event]:
     """LoRA loses eight points far away at any rank, and three with large batches; it forgets half of what full fine-tuning does."""
     lead = LEAD[way] * (on in FAR) - 0.03 * (size == LARGE)
     steepness = abs(math.log10(lr / 1e-2))
     accuracy = 0.7 + lead - 0.05 * steepness + noise(way, rank, seed) + 0.001 * seed
-    yield from events(accuracy, 3.5 + 10 * lr + 0.05 * noise(seed), 0.4 if way == LORA else 0.9, test)
+    yield from events(
+        accuracy, 3.5 + 10 * lr + 0.05 * noise(seed), 0.4 if way == LORA else 0.9, test
+    )
 
 
-def fake_rail(on: str, method: str, lr: float, size: int = 16, seed: int = 0, test: bool = False) -> Iterator[Event]:
+def fake_rail(
+    on: str, method: str, lr: float, size: int = 16, seed: int = 0, test: bool = False
+) -> Iterator[Event]:
     best = 3e-3 if method == FULL else 3e-2
-    accuracy = (0.7 if method == FULL else 0.5) - 0.05 * abs(math.log10(lr / best)) + noise(method, seed) + 0.001 * seed
+    accuracy = (
+        (0.7 if method == FULL else 0.5)
+        - 0.05 * abs(math.log10(lr / best))
+        + noise(method, seed)
+        + 0.001 * seed
+    )
     yield from events(accuracy, 3.5 + 100 * lr * (method == FULL), 0.9, test)
 
 
@@ -61,48 +90,93 @@ def table() -> pd.DataFrame:
 
 
 def about(activations: float = 1.0, seconds: float = 1.1) -> dict[str, Any]:
-    bill = {"gradients": 0.03, "optimizer": 0.03, "disk": 0.03, "activations": activations, "flops": 0.8, "seconds": seconds}
-    return {"court": {"mini": {"LoRA, rank 8": bill}, "minilm": {"LoRA, rank 8": {**bill, "seconds": 0.75}}}}
+    bill = {
+        "gradients": 0.03,
+        "optimizer": 0.03,
+        "disk": 0.03,
+        "activations": activations,
+        "flops": 0.8,
+        "seconds": seconds,
+    }
+    return {
+        "court": {
+            "mini": {"LoRA, rank 8": bill},
+            "minilm": {"LoRA, rank 8": {**bill, "seconds": 0.75}},
+        }
+    }
 
 
 def test_where_forgetting_is_judged_every_rate_has_every_seed(table: pd.DataFrame) -> None:
     for settings in ({"way": LORA, "rank": LARGE_RANK}, {"method": FULL}):
         runs = forgetting(table, **settings)
-        assert runs.groupby("lr")["seed"].apply(sorted).tolist() == [list(range(8))] * runs["lr"].nunique()
+        assert (
+            runs.groupby("lr")["seed"].apply(sorted).tolist()
+            == [list(range(8))] * runs["lr"].nunique()
+        )
         assert runs["lr"].nunique() >= 4
     assert not table.drop(columns=["value", "items"]).duplicated().any()
 
 
-def test_the_panel_finds_every_way_at_every_rank_but_what_was_recorded_with_one(table: pd.DataFrame) -> None:
+def test_the_panel_finds_every_way_at_every_rank_but_what_was_recorded_with_one(
+    table: pd.DataFrame,
+) -> None:
     rows = for_the_panel(table)
     for way in WAYS:
         ranks = sorted(where(rows, on=PLACES[4], way=way)["rank"].unique())
-        assert ranks == {BOTH: [distance.MIXED_RANK], ATTENTION: [distance.EQUAL_RANK]}.get(way, list(RANKS))
-    assert len(where(rows, on=NEAR, method=FULL)) == len(where(table, on=NEAR, method=FULL, size=16))
+        assert ranks == {BOTH: [distance.MIXED_RANK], ATTENTION: [distance.EQUAL_RANK]}.get(
+            way, list(RANKS)
+        )
+    assert len(where(rows, on=NEAR, method=FULL)) == len(
+        where(table, on=NEAR, method=FULL, size=16)
+    )
     assert "size" not in rows
 
 
 class TestFar:
     def test_the_verdicts_are_those_of_the_figures(self, table: pd.DataFrame) -> None:
-        farther, rank, targets, inside, embeddings, vectors, burden, frozen, batches, _ = (claim.verdict for claim in far_claims(table))
-        assert (farther, rank, targets, inside, embeddings) == ("holds", "does not hold", "holds", "does not hold", "holds")
+        farther, rank, targets, inside, embeddings, vectors, burden, frozen, batches, _ = (
+            claim.verdict for claim in far_claims(table)
+        )
+        assert (farther, rank, targets, inside, embeddings) == (
+            "holds",
+            "does not hold",
+            "holds",
+            "does not hold",
+            "holds",
+        )
         assert (vectors, burden, frozen, batches) == ("holds", "does not hold", "holds", "holds")
 
     def test_if_lora_lost_nothing_they_turn(self, table: pd.DataFrame) -> None:
         alike = table[table["way"] == LORA].assign(way="", rank=0, method=FULL)
-        same = pd.concat([table[table["method"] != FULL], alike[alike.index.isin(where(table, way=LORA, rank=LARGE_RANK).index)]])
+        same = pd.concat(
+            [
+                table[table["method"] != FULL],
+                alike[alike.index.isin(where(table, way=LORA, rank=LARGE_RANK).index)],
+            ]
+        )
         farther, rank, *_, batches, _ = (claim.verdict for claim in far_claims(same))
         assert (farther, rank, batches) == ("does not hold", "holds", "does not hold")
 
-    def test_whoever_is_as_far_behind_nearby_does_not_fall_behind_with_distance(self, table: pd.DataFrame) -> None:
-        nearby = table["way"].eq(LORA) & table["on"].eq(NEAR) & table["quantity"].isin(["test/accuracy", "valid/accuracy"])
-        assert far_claims(table.assign(value=table["value"] - 0.08 * nearby))[0].verdict == "does not hold"
+    def test_whoever_is_as_far_behind_nearby_does_not_fall_behind_with_distance(
+        self, table: pd.DataFrame
+    ) -> None:
+        nearby = (
+            table["way"].eq(LORA)
+            & table["on"].eq(NEAR)
+            & table["quantity"].isin(["test/accuracy", "valid/accuracy"])
+        )
+        assert (
+            far_claims(table.assign(value=table["value"] - 0.08 * nearby))[0].verdict
+            == "does not hold"
+        )
 
     def test_fewer_seeds_than_eight_never_tell(self, table: pd.DataFrame) -> None:
         says = {claim.verdict for claim in far_claims(table[table["seed"] < 6])[:-1]}
         assert says == {"cannot tell"}
 
-    def test_a_rate_that_is_drawn_blindly_gives_the_mean_of_those_tried(self, table: pd.DataFrame) -> None:
+    def test_a_rate_that_is_drawn_blindly_gives_the_mean_of_those_tried(
+        self, table: pd.DataFrame
+    ) -> None:
         best, blind = Evidence(table).luck(method=FULL)
         lrs = where(table, on=NEAR, method=FULL, size=16)["lr"].unique()
         means = [0.7 - 0.05 * abs(math.log10(lr / 3e-3)) for lr in lrs]
@@ -116,17 +190,27 @@ class TestCost:
         assert cost_claims(table, about(activations=0.5, seconds=0.8))[-2].verdict == "holds"
         assert cost_claims(table, about(seconds=0.8))[-1].verdict == "holds"
 
-    def test_whoever_has_learned_less_has_not_forgotten_less_at_equal_accuracy(self, table: pd.DataFrame) -> None:
+    def test_whoever_has_learned_less_has_not_forgotten_less_at_equal_accuracy(
+        self, table: pd.DataFrame
+    ) -> None:
         """Full fine-tuning's own curve, walked half as far: it forgets less, and at equal accuracy exactly as much."""
         full = where(table, method=FULL)
         half = full[full["lr"] <= 1e-3].assign(method=distance.OWN, way=LORA, rank=LARGE_RANK)
         both = pd.concat([full, half])
         np.testing.assert_allclose(at_equal_accuracy(both), 0, atol=1e-9)
-        assert forgetting(both, way=LORA, rank=LARGE_RANK)["words"].max() < forgetting(both, method=FULL)["words"].max()
+        assert (
+            forgetting(both, way=LORA, rank=LARGE_RANK)["words"].max()
+            < forgetting(both, method=FULL)["words"].max()
+        )
 
     def test_rates_beyond_the_best_are_left_out(self, table: pd.DataFrame) -> None:
-        beyond = table["lr"].gt(3e-3) & table["method"].eq(FULL) & table["quantity"].eq("after/words")
-        np.testing.assert_array_equal(at_equal_accuracy(table.assign(value=table["value"] + 9 * beyond)), at_equal_accuracy(table))
+        beyond = (
+            table["lr"].gt(3e-3) & table["method"].eq(FULL) & table["quantity"].eq("after/words")
+        )
+        np.testing.assert_array_equal(
+            at_equal_accuracy(table.assign(value=table["value"] + 9 * beyond)),
+            at_equal_accuracy(table),
+        )
 
     def test_seeds_that_share_no_accuracy_are_left_out(self, table: pd.DataFrame) -> None:
         lora = where(table, way=LORA, rank=LARGE_RANK)
@@ -136,7 +220,11 @@ class TestCost:
 
     def test_intruders_in_both_do_not_speak_against_lora_alone(self, table: pd.DataFrame) -> None:
         rows = table["quantity"].isin(["after/intruders", "after/likeness"])
-        nobody = table.assign(value=table["value"].where(~rows, np.where(table["quantity"] == "after/intruders", 0.0, 0.9)))
+        nobody = table.assign(
+            value=table["value"].where(
+                ~rows, np.where(table["quantity"] == "after/intruders", 0.0, 0.9)
+            )
+        )
         assert cost_claims(nobody, about())[2].verdict == "does not hold"
         everyone = table.assign(value=table["value"].where(~rows, 0.2))
         assert cost_claims(everyone, about())[2].verdict == "cannot tell"
@@ -153,16 +241,22 @@ class TestRecord:
     def record(self) -> tuple[pd.DataFrame, dict[str, Any]]:
         return read_table(shared_folder("data", "results", "03_distance.parquet"))
 
-    def test_which_items_were_right_stands_beside_every_accuracy_on_test(self, record: tuple[pd.DataFrame, dict[str, Any]]) -> None:
+    def test_which_items_were_right_stands_beside_every_accuracy_on_test(
+        self, record: tuple[pd.DataFrame, dict[str, Any]]
+    ) -> None:
         read = record[0][record[0]["quantity"] == "test/accuracy"]
         assert len(read) == 8 * (len(PLACES) * (len(RANKS) + 5 + 2) + 2)
         for value, items in zip(read["value"], read["items"], strict=True):
             assert unpacked(items).mean() == pytest.approx(value, abs=1e-6)
 
-    def test_every_best_rate_lies_inside_those_tried(self, record: tuple[pd.DataFrame, dict[str, Any]]) -> None:
+    def test_every_best_rate_lies_inside_those_tried(
+        self, record: tuple[pd.DataFrame, dict[str, Any]]
+    ) -> None:
         by = ["on", "method", "way", "rank", "size"]
         for key, cell in record[0][record[0]["quantity"] == "valid/accuracy"].groupby(by):
-            chosen = where(record[0], **dict(zip(by, key, strict=True)), quantity="test/accuracy")["lr"].unique()
+            chosen = where(record[0], **dict(zip(by, key, strict=True)), quantity="test/accuracy")[
+                "lr"
+            ].unique()
             assert len(chosen) == 1 and cell["lr"].min() < chosen[0] < cell["lr"].max(), key
 
     def test_how_it_was_made_is_in_it(self, record: tuple[pd.DataFrame, dict[str, Any]]) -> None:

@@ -8,7 +8,13 @@ from torch.nn import functional as F
 from transformers import BertForMaskedLM
 
 from ftkit.experiments.bench import FULL, HEAD, load
-from ftkit.lessons.limits_of_lora.forgetting import READ, aftermath, effective_rank, hidden_words, likeness
+from ftkit.lessons.limits_of_lora.forgetting import (
+    READ,
+    aftermath,
+    effective_rank,
+    hidden_words,
+    likeness,
+)
 from ftkit.lessons.limits_of_lora.step_costs import KINDS, METHODS, prices, shares, words
 from ftkit.model.adapted import Adapted
 from ftkit.model.base import base_path, load_base
@@ -35,7 +41,9 @@ class TestHiddenWords:
         read = set(load_task("docs").valid["text"][:READ])
         assert not read & set(load_task("docs").train["text"])
 
-    def test_a_body_that_was_spoilt_guesses_worse_and_the_base_s_own_word_vectors_still_judge(self) -> None:
+    def test_a_body_that_was_spoilt_guesses_worse_and_the_base_s_own_word_vectors_still_judge(
+        self,
+    ) -> None:
         net, _ = load("library")
         name = "body.embeddings.word_embeddings.weight"
         model = Adapted(net, Only(name))
@@ -52,7 +60,9 @@ class TestLikeness:
         turn = torch.eye(4)
         turn[:2, :2] = torch.tensor([[1.0, -1.0], [1.0, 1.0]]) / math.sqrt(2)
         found = likeness(before, turn @ before, top=3)
-        torch.testing.assert_close(found, torch.tensor([0.5**0.5, 0.5**0.5, 1.0], dtype=torch.float64))
+        torch.testing.assert_close(
+            found, torch.tensor([0.5**0.5, 0.5**0.5, 1.0], dtype=torch.float64)
+        )
 
     def test_only_the_strongest_are_asked(self) -> None:
         assert len(likeness(torch.randn(12, 8), torch.randn(12, 8), top=3)) == 3
@@ -61,7 +71,9 @@ class TestLikeness:
         torch.manual_seed(0)
         before = torch.randn(96, 24)
         new = torch.linalg.qr(torch.randn(96, 96)).Q[:, -1:]
-        new = new - before @ torch.linalg.lstsq(before, new).solution  # at a right angle to all that was
+        new = (
+            new - before @ torch.linalg.lstsq(before, new).solution
+        )  # at a right angle to all that was
         found = likeness(before, before + 100 * new @ torch.randn(1, 24))
         assert found[0] < 0.2 and found.sort().values[1] > 0.5
 
@@ -78,21 +90,32 @@ def test_what_has_not_moved_leaves_nothing() -> None:
     found = aftermath(Adapted(load("library")[0], LoRA(2)))
     assert found["after/moved"] == 0 and found["after/rank"] == 0 and found["after/intruders"] == 0
     assert found["after/likeness"] == pytest.approx(1, abs=1e-6)
-    assert set(aftermath(Adapted(load("library")[0], HEAD))) == {"after/words"}, "no linear layer of the body may move"
+    assert set(aftermath(Adapted(load("library")[0], HEAD))) == {"after/words"}, (
+        "no linear layer of the body may move"
+    )
 
 
 class TestPrices:
     def test_shares_are_of_full_fine_tuning(self) -> None:
         found = prices("mini", 4, 8)
-        assert set(found) == set(METHODS) and all(set(bill) == set(KINDS) for bill in found.values())
+        assert set(found) == set(METHODS) and all(
+            set(bill) == set(KINDS) for bill in found.values()
+        )
         of = shares(found)
-        assert FULL not in of and of["BitFit"]["flops"] == found["BitFit"]["flops"] / found[FULL]["flops"]
+        assert (
+            FULL not in of
+            and of["BitFit"]["flops"] == found["BitFit"]["flops"] / found[FULL]["flops"]
+        )
 
     def test_what_goes_with_the_batch_and_what_does_not(self) -> None:
         small, large = (prices("mini", size, 8) for size in (1, 4))
         for name in METHODS:
-            assert large[name]["optimizer"] == small[name]["optimizer"] == 2 * small[name]["gradients"]
-            assert large[name]["activations"] == pytest.approx(4 * small[name]["activations"], rel=0.05)
+            assert (
+                large[name]["optimizer"] == small[name]["optimizer"] == 2 * small[name]["gradients"]
+            )
+            assert large[name]["activations"] == pytest.approx(
+                4 * small[name]["activations"], rel=0.05
+            )
             assert large[name]["flops"] == pytest.approx(4 * small[name]["flops"], rel=0.01)
 
     def test_rows_are_as_long_as_was_asked(self) -> None:
@@ -102,5 +125,7 @@ class TestPrices:
 
     @pytest.mark.parametrize("length", [1, 200])
     def test_a_length_that_cannot_be_is_refused(self, length: int) -> None:
-        with pytest.raises(ValueError, match=f"length must be one that mini reads whole, at least 2, got {length}"):
+        with pytest.raises(
+            ValueError, match=f"length must be one that mini reads whole, at least 2, got {length}"
+        ):
             prices("mini", 1, length)

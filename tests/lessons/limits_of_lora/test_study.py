@@ -10,7 +10,19 @@ import pytest
 from ftkit.experiments import bench
 from ftkit.experiments.sweep import where
 from ftkit.lessons.limits_of_lora import trial as distance
-from ftkit.lessons.limits_of_lora.trial import ATTENTION, BOTH, EMBEDDINGS, INSIDE, LORA, MADE, PLACES, RANKS, SCRATCH, WAYS, WORDS
+from ftkit.lessons.limits_of_lora.trial import (
+    ATTENTION,
+    BOTH,
+    EMBEDDINGS,
+    INSIDE,
+    LORA,
+    MADE,
+    PLACES,
+    RANKS,
+    SCRATCH,
+    WAYS,
+    WORDS,
+)
 from ftkit.model.adapted import Adapted
 from ftkit.training.events import Event
 
@@ -21,14 +33,21 @@ def events(accuracy: float, test: bool) -> Iterator[Event]:
         yield Event(80, "test", {"test/accuracy": accuracy})
 
 
-def fake_trial(on: str, way: str, rank: int, lr: float, size: int = 16, seed: int = 0, test: bool = False) -> Iterator[Event]:
+def fake_trial(
+    on: str, way: str, rank: int, lr: float, size: int = 16, seed: int = 0, test: bool = False
+) -> Iterator[Event]:
     """LoRA loses five points a place, whatever its rank; with the embeddings none."""
     lost = 0.05 * PLACES.index(on) * (way == LORA)
     yield from events(0.7 - lost - 0.05 * abs(math.log10(lr / 1e-2)) + 0.001 * seed, test)
 
 
-def fake_rail(on: str, method: str, lr: float, size: int = 16, seed: int = 0, test: bool = False) -> Iterator[Event]:
-    yield from events((0.7 if method == bench.FULL else 0.4) - 0.05 * abs(math.log10(lr / 3e-3)) + 0.001 * seed, test)
+def fake_rail(
+    on: str, method: str, lr: float, size: int = 16, seed: int = 0, test: bool = False
+) -> Iterator[Event]:
+    yield from events(
+        (0.7 if method == bench.FULL else 0.4) - 0.05 * abs(math.log10(lr / 3e-3)) + 0.001 * seed,
+        test,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +61,11 @@ def table() -> pd.DataFrame:
 def test_the_places_lie_farther_and_farther() -> None:
     texts = [bench.load(on)[1].train["text"][:50] for on in PLACES[:-1]]
     known = [
-        sum(a == b for near, now in zip(texts[0], there, strict=True) for a, b in zip(near.split(), now.split(), strict=False))
+        sum(
+            a == b
+            for near, now in zip(texts[0], there, strict=True)
+            for a, b in zip(near.split(), now.split(), strict=False)
+        )
         for there in texts
     ]
     assert known == sorted(known, reverse=True) and known[-1] < 0.2 * known[0]
@@ -51,9 +74,14 @@ def test_the_places_lie_farther_and_farther() -> None:
 
 
 def test_a_place_that_is_none_is_refused() -> None:
-    with pytest.raises(ValueError, match="on must be one of opening; library; digits; library, 25% foreign; .*, got 'mars'"):
+    with pytest.raises(
+        ValueError,
+        match="on must be one of opening; library; digits; library, 25% foreign; .*, got 'mars'",
+    ):
         bench.load("mars")
-    with pytest.raises(ValueError, match="way must be one of LoRA, .*, random weights, got 'prompt'"):
+    with pytest.raises(
+        ValueError, match="way must be one of LoRA, .*, random weights, got 'prompt'"
+    ):
         list(distance.trial("library", "prompt", 0, 1e-3))
 
 
@@ -63,15 +91,33 @@ def test_what_moves_is_what_the_way_says(way: str) -> None:
     names = set(Adapted(base, *MADE[way](4)).changes)
     inner = {name for name, _ in base.named_parameters() if name.startswith("body.encoder.")}
     assert (EMBEDDINGS in names) == (way in (BOTH, WORDS))
-    attention = {name for name in inner if ".attention." in name and name.endswith("weight") and "LayerNorm" not in name}
-    assert names - {EMBEDDINGS} == {LORA: names & inner, BOTH: names & inner, WORDS: set(), INSIDE: inner, ATTENTION: attention}[way]
+    attention = {
+        name
+        for name in inner
+        if ".attention." in name and name.endswith("weight") and "LayerNorm" not in name
+    }
+    assert (
+        names - {EMBEDDINGS}
+        == {
+            LORA: names & inner,
+            BOTH: names & inner,
+            WORDS: set(),
+            INSIDE: inner,
+            ATTENTION: attention,
+        }[way]
+    )
     assert way in (WORDS,) or names & inner
 
 
 def test_attention_alone_has_as_many_numbers_as_every_layer_at_rank_four() -> None:
     base, _ = bench.load("library")
-    alone, all_linear = (Adapted(base, *MADE[way](rank)) for way, rank in ((ATTENTION, distance.EQUAL_RANK), (LORA, distance.MIXED_RANK)))
-    assert sum(weight.numel() for weight in alone.trainable()) == sum(weight.numel() for weight in all_linear.trainable())
+    alone, all_linear = (
+        Adapted(base, *MADE[way](rank))
+        for way, rank in ((ATTENTION, distance.EQUAL_RANK), (LORA, distance.MIXED_RANK))
+    )
+    assert sum(weight.numel() for weight in alone.trainable()) == sum(
+        weight.numel() for weight in all_linear.trainable()
+    )
 
 
 def test_at_the_highest_rank_a_matrix_has_more_numbers_than_entries() -> None:
@@ -84,17 +130,31 @@ def test_the_record_reads_test_once_for_every_way_and_place(table: pd.DataFrame)
     read = table[table["quantity"] == "test/accuracy"]
     for on in PLACES:
         for way in WAYS:
-            for rank in {LORA: RANKS, BOTH: (distance.MIXED_RANK,), ATTENTION: (distance.EQUAL_RANK,)}.get(way, (0,)):
-                assert sorted(where(read, on=on, way=way, rank=rank, size=16)["seed"]) == list(range(8)), (on, way, rank)
+            for rank in {
+                LORA: RANKS,
+                BOTH: (distance.MIXED_RANK,),
+                ATTENTION: (distance.EQUAL_RANK,),
+            }.get(way, (0,)):
+                assert sorted(where(read, on=on, way=way, rank=rank, size=16)["seed"]) == list(
+                    range(8)
+                ), (on, way, rank)
         for method in (bench.FULL, bench.FROZEN):
             assert len(where(read, on=on, method=method, size=16)) == 8
     for settings in ({"way": LORA, "rank": distance.LARGE_RANK}, {"method": bench.FULL}):
-        assert len(where(read, on="library", size=distance.LARGE, **settings)) == 8, "and once with large batches"
+        assert len(where(read, on="library", size=distance.LARGE, **settings)) == 8, (
+            "and once with large batches"
+        )
 
 
 def test_random_weights_know_nothing_of_the_base(monkeypatch: Any) -> None:
     seen: list[Any] = []
-    monkeypatch.setattr(distance, "fine_tuning", lambda on, *spaces, **given: iter(seen.append((spaces, given)) or ()))
+    monkeypatch.setattr(
+        distance,
+        "fine_tuning",
+        lambda on, *spaces, **given: iter(seen.append((spaces, given)) or ()),
+    )
     list(distance.trial("library", SCRATCH, 0, 1e-3, seed=3))
     (spaces, given), base = seen[0], bench.load("library")[0]
-    assert not spaces and not given["net"].get_parameter(EMBEDDINGS).equal(base.get_parameter(EMBEDDINGS))
+    assert not spaces and not given["net"].get_parameter(EMBEDDINGS).equal(
+        base.get_parameter(EMBEDDINGS)
+    )

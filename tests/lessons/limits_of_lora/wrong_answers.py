@@ -11,7 +11,10 @@ import torch
 
 def wrong_step_share() -> dict[str, tuple[Any, str]]:
     def over(lora: Any, passes: int = 3) -> Any:
-        return lambda shapes, r: sum(lora(n * m, r * (n + m)) for n, m in shapes) / (passes * sum(n * m for n, m in shapes))
+        return lambda shapes, r: (
+            sum(lora(n * m, r * (n + m)) for n, m in shapes)
+            / (passes * sum(n * m for n, m in shapes))
+        )
 
     right = over(lambda w, ab: 2 * w + 3 * ab)
 
@@ -22,30 +25,57 @@ def wrong_step_share() -> dict[str, tuple[Any, str]]:
 
     return {
         "a third": (lambda s, r: 1 / 3, "that is the forward pass alone; a step goes back"),
-        "forward alone": (over(lambda w, ab: w + ab), "the factors go back as well, and so does the frozen weight"),
+        "forward alone": (
+            over(lambda w, ab: w + ab),
+            "the factors go back as well, and so does the frozen weight",
+        ),
         "no way back": (over(lambda w, ab: w + 3 * ab), "the gradient of its input has to pass it"),
         "no factors": (lambda s, r: 2 / 3, "the two factors are missing"),
         "no weight": (over(lambda w, ab: 3 * ab), "the frozen weight takes products as well"),
         "factors once": (over(lambda w, ab: 2 * w + ab), "the factors count once"),
         "factors twice": (over(lambda w, ab: 2 * w + 2 * ab), "the factors count twice"),
         "nothing saved": (over(lambda w, ab: 3 * w + 3 * ab), "needs no gradient of its own"),
-        "multiplied": (lambda s, r: 2 / 3 + r, "A and B stand one after the other, so their products add"),
-        "A alone": (lambda s, r: 2 / 3 + r * sum(m for _, m in s) / sum(n * m for n, m in s), "that is A (rank, in) alone"),
-        "B alone": (lambda s, r: 2 / 3 + r * sum(n for n, _ in s) / sum(n * m for n, m in s), "that is B (out, rank) alone"),
+        "multiplied": (
+            lambda s, r: 2 / 3 + r,
+            "A and B stand one after the other, so their products add",
+        ),
+        "A alone": (
+            lambda s, r: 2 / 3 + r * sum(m for _, m in s) / sum(n * m for n, m in s),
+            "that is A (rank, in) alone",
+        ),
+        "B alone": (
+            lambda s, r: 2 / 3 + r * sum(n for n, _ in s) / sum(n * m for n, m in s),
+            "that is B (out, rank) alone",
+        ),
         "trained numbers": (over(lambda w, ab: ab, 1), "the share of the numbers that train"),
         "full as two": (over(lambda w, ab: 2 * w + 3 * ab, 2), "yours counts two"),
         "full as one": (over(lambda w, ab: 2 * w + 3 * ab, 1), "yours counts one"),
-        "two operations above": (over(lambda w, ab: 2 * (2 * w + 3 * ab)), "yours counts two above and one below"),
-        "mean of shares": (lambda s, r: np.mean([2 / 3 + r * (n + m) / (n * m) for n, m in s]), "that is the mean of the layers' shares"),
-        "sum of shares": (lambda s, r: sum(right([layer], r) for layer in s), "that is the sum of the layers' shares"),
+        "two operations above": (
+            over(lambda w, ab: 2 * (2 * w + 3 * ab)),
+            "yours counts two above and one below",
+        ),
+        "mean of shares": (
+            lambda s, r: np.mean([2 / 3 + r * (n + m) / (n * m) for n, m in s]),
+            "that is the mean of the layers' shares",
+        ),
+        "sum of shares": (
+            lambda s, r: sum(right([layer], r) for layer in s),
+            "that is the sum of the layers' shares",
+        ),
         "the first layer": (lambda s, r: right([s[0]], r), "only the first layer"),
         "upside down": (lambda s, r: 1 / right(s, r), "that is upside down"),
         "saving": (lambda s, r: 1 - right(s, r), "the saving, not the cost"),
         "percent": (lambda s, r: 100 * right(s, r), "that is in percent"),
-        "rounded": (lambda s, r: round(right(s, r), 2), "takes 0.854 of the products of a full one, yours says 0.850"),
+        "rounded": (
+            lambda s, r: round(right(s, r), 2),
+            "takes 0.854 of the products of a full one, yours says 0.850",
+        ),
         "not a number": (lambda s, r: float("nan"), "yours says nan"),
         "text": (lambda s, r: f"{right(s, r)}", "must be one number, got a str"),
-        "by layer": (lambda s, r: [right([layer], r) for layer in s], "must be one number, got a list"),
+        "by layer": (
+            lambda s, r: [right([layer], r) for layer in s],
+            "must be one number, got a list",
+        ),
         "a tensor by layer": (lambda s, r: torch.ones(3), "must be one number, got a torch.Tensor"),
         "both numbers": (lambda s, r: (1, 2), "must be one number, got a tuple"),
         "pops": (pops, "writes into `shapes`"),
@@ -71,12 +101,23 @@ def right_step_share() -> dict[str, Any]:
         return (2 * sizes.prod(1) + 3 * rank * sizes.sum(1)).sum() / (3 * sizes.prod(1)).sum()
 
     def weighted(shapes: Any, rank: int) -> Any:
-        return np.average([2 / 3 + rank * (n + m) / (n * m) for n, m in shapes], weights=[n * m for n, m in shapes])
+        return np.average(
+            [2 / 3 + rank * (n + m) / (n * m) for n, m in shapes],
+            weights=[n * m for n, m in shapes],
+        )
 
     def fraction(shapes: Any, rank: int) -> Any:
-        return Fraction(2, 3) + Fraction(rank * sum(map(sum, shapes)), sum(n * m for n, m in shapes))
+        return Fraction(2, 3) + Fraction(
+            rank * sum(map(sum, shapes)), sum(n * m for n, m in shapes)
+        )
 
-    return {"pass by pass": pass_by_pass, "numpy": numpy, "a tensor": torch_too, "a weighted mean": weighted, "a fraction": fraction}
+    return {
+        "pass by pass": pass_by_pass,
+        "numpy": numpy,
+        "a tensor": torch_too,
+        "a weighted mean": weighted,
+        "a fraction": fraction,
+    }
 
 
 def wrong_rank_needed() -> dict[str, tuple[Any, str]]:
@@ -116,35 +157,77 @@ def wrong_rank_needed() -> dict[str, tuple[Any, str]]:
         return rank
 
     return {
-        "each by itself": (lambda low, m: min((r for r in low if low[r] > -m), default=0), "yours looks at each rank by itself"),
-        "each by itself, sorted by end": (lambda low, m: min([r for r in low if low[r] > -m] or [0]), "looks at each rank by itself"),
+        "each by itself": (
+            lambda low, m: min((r for r in low if low[r] > -m), default=0),
+            "yours looks at each rank by itself",
+        ),
+        "each by itself, sorted by end": (
+            lambda low, m: min([r for r in low if low[r] > -m] or [0]),
+            "looks at each rank by itself",
+        ),
         "the next one": (next_one, "not only the next one"),
         "as listed": (as_listed, "the dict is in no order; go through"),
-        "the first listed": (lambda low, m: next((r for r in low if low[r] > -m), 0), "is in no order, and every higher rank"),
+        "the first listed": (
+            lambda low, m: next((r for r in low if low[r] > -m), 0),
+            "is in no order, and every higher rank",
+        ),
         "no minus": (first(lambda end, m: end > m), "the low end may lie below 0"),
         "no margin": (first(lambda end, m: end > 0), "the margin is left out"),
         "size": (first(lambda end, m: abs(end) < m), "takes the size without the sign"),
-        "the wrong way": (lambda low, m: min((r for r in low if low[r] < -m), default=0), "behind by more than the margin"),
-        "the largest": (lambda low, m: max((r for r in low if low[r] > -m), default=0), "that is the largest rank that is enough"),
-        "the place": (lambda low, m: sorted(low).index(right(low, m)) if right(low, m) else 0, "that is the place of the rank"),
-        "the low end": (lambda low, m: low.get(right(low, m), 0), "that is the low end at the rank"),
+        "the wrong way": (
+            lambda low, m: min((r for r in low if low[r] < -m), default=0),
+            "behind by more than the margin",
+        ),
+        "the largest": (
+            lambda low, m: max((r for r in low if low[r] > -m), default=0),
+            "that is the largest rank that is enough",
+        ),
+        "the place": (
+            lambda low, m: sorted(low).index(right(low, m)) if right(low, m) else 0,
+            "that is the place of the rank",
+        ),
+        "the low end": (
+            lambda low, m: low.get(right(low, m), 0),
+            "that is the low end at the rank",
+        ),
         "the last that is not": (
             lambda low, m: max([r for r in low if r < (right(low, m) or 99)], default=0),
             "that is the last rank that is not enough",
         ),
-        "how many": (lambda low, m: sum(r >= right(low, m) for r in low) if right(low, m) else 0, "that is how many ranks are enough"),
-        "the best": (lambda low, m: sorted(low, key=low.get)[-1], "the rank with the highest low end"),
-        "the highest if none": (highest_if_none, "no rank is enough, so the answer must be 0, yours is 4"),
-        "minus one if none": (first(lambda end, m: end > -m, -1), "no rank is enough, so the answer must be 0, yours is -1"),
-        "endless if none": (first(lambda end, m: end > -m, float("inf")), "no rank is enough, so the answer must be 0, yours is inf"),
-        "None if none": (first(lambda end, m: end > -m, None), "returns None; answer 0 if no rank is enough"),
+        "how many": (
+            lambda low, m: sum(r >= right(low, m) for r in low) if right(low, m) else 0,
+            "that is how many ranks are enough",
+        ),
+        "the best": (
+            lambda low, m: sorted(low, key=low.get)[-1],
+            "the rank with the highest low end",
+        ),
+        "the highest if none": (
+            highest_if_none,
+            "no rank is enough, so the answer must be 0, yours is 4",
+        ),
+        "minus one if none": (
+            first(lambda end, m: end > -m, -1),
+            "no rank is enough, so the answer must be 0, yours is -1",
+        ),
+        "endless if none": (
+            first(lambda end, m: end > -m, float("inf")),
+            "no rank is enough, so the answer must be 0, yours is inf",
+        ),
+        "None if none": (
+            first(lambda end, m: end > -m, None),
+            "returns None; answer 0 if no rank is enough",
+        ),
         "words if none": (first(lambda end, m: end > -m, "none"), "must be one number, got a str"),
         "the highest alone": (
             lambda low, m: right(low, m) or min((r for r in low if low[r] > -m), default=0),
             "the answer must be 0, yours is 2",
         ),
         "no return": (lambda low, m: print(end=""), "is a `return` missing?"),
-        "all of them": (lambda low, m: [r for r in sorted(low) if low[r] > -m], "must be one number, got a list"),
+        "all of them": (
+            lambda low, m: [r for r in sorted(low) if low[r] > -m],
+            "must be one number, got a list",
+        ),
         "yes": (lambda low, m: True, "must be one number, got a bool"),
         "pops": (pops, "writes into `low`"),
         "a margin too many": (lambda low: 4, "must take (low, margin)"),
@@ -175,7 +258,12 @@ def right_rank_needed() -> dict[str, Any]:
         bad = torch.tensor([low[int(rank)] < -margin for rank in ranks]).nonzero().flatten()
         return torch.cat([ranks, torch.tensor([0])])[int(bad.max()) + 1 if len(bad) else 0]
 
-    return {"from the top down": downwards, "after the last that is behind": after_the_last, "numpy": numpy, "a tensor": tensors}
+    return {
+        "from the top down": downwards,
+        "after the last that is behind": after_the_last,
+        "numpy": numpy,
+        "a tensor": tensors,
+    }
 
 
 def wrong_at_equal() -> dict[str, tuple[Any, str]]:
@@ -211,32 +299,59 @@ def wrong_at_equal() -> dict[str, tuple[Any, str]]:
         return start + slope * accuracy
 
     def no_ends(points: Any, accuracy: float) -> Any:
-        below, above = ([p for p in points if (p[0] < accuracy) is side and p[0] != accuracy] for side in (True, False))
+        below, above = (
+            [p for p in points if (p[0] < accuracy) is side and p[0] != accuracy]
+            for side in (True, False)
+        )
         (a, low), (b, high) = max(below), min(above)
         return low + (accuracy - a) / (b - a) * (high - low)
 
     return {
         "not sorted": (interp, "wants rising accuracies: sort them first"),
         "as listed": (listed, "neighbours in the list need not be"),
-        "by forgetting": (lambda p, a: interp(sorted(p, key=lambda x: x[1]), a), "sorted by forgetting"),
+        "by forgetting": (
+            lambda p, a: interp(sorted(p, key=lambda x: x[1]), a),
+            "sorted by forgetting",
+        ),
         "sorted apart": (apart, "a point must keep its own"),
-        "nearest": (lambda p, a: sorted(p, key=lambda x: (x[0] - a) ** 2)[0][1], "that is the nearest point"),
+        "nearest": (
+            lambda p, a: sorted(p, key=lambda x: (x[0] - a) ** 2)[0][1],
+            "that is the nearest point",
+        ),
         "swapped": (lambda p, a: interp(sorted((y, x) for x, y in p), a), "the axes are swapped"),
         "mean": (lambda p, a: np.mean([y for _, y in p]), "that is the mean of all points"),
-        "ends": (lambda p, a: interp([min(p), max(p)], a), "that is a line from the lowest point to the highest"),
+        "ends": (
+            lambda p, a: interp([min(p), max(p)], a),
+            "that is a line from the lowest point to the highest",
+        ),
         "one line": (fitted, "that is one line fitted to all points"),
-        "a curve": (lambda p, a: np.poly1d(np.polyfit(*np.array(p).T, len(p) - 1))(a), "that is a curve through all points"),
-        "weights swapped": (between(lambda low, high, t: t * low + (1 - t) * high), "weights of the two neighbours are swapped"),
+        "a curve": (
+            lambda p, a: np.poly1d(np.polyfit(*np.array(p).T, len(p) - 1))(a),
+            "that is a curve through all points",
+        ),
+        "weights swapped": (
+            between(lambda low, high, t: t * low + (1 - t) * high),
+            "weights of the two neighbours are swapped",
+        ),
         "half-way": (between(lambda low, high, t: (low + high) / 2), "that is half-way between"),
         "below": (between(lambda low, high, t: low), "that is the neighbour below"),
         "above": (between(lambda low, high, t: high), "that is the neighbour above"),
-        "the change alone": (between(lambda low, high, t: t * (high - low)), "only the change from the neighbour below"),
+        "the change alone": (
+            between(lambda low, high, t: t * (high - low)),
+            "only the change from the neighbour below",
+        ),
         "the best": (lambda p, a: max(p)[1], "the point that learned most"),
         "the least": (lambda p, a: min(y for _, y in p), "the least forgetting of all"),
         "sorts": (sorts, "writes into `points`"),
         "fails at an end": (no_ends, "raised ValueError"),
-        "nothing at a point": (lambda p, a: 0.0 if a in dict(p) else interp(sorted(p), a), "an accuracy that is a point's own, ["),
-        "outside at an end": (lambda p, a: 0.0 if a in (min(p)[0], max(p)[0]) else interp(sorted(p), a), "the lowest accuracy, ["),
+        "nothing at a point": (
+            lambda p, a: 0.0 if a in dict(p) else interp(sorted(p), a),
+            "an accuracy that is a point's own, [",
+        ),
+        "outside at an end": (
+            lambda p, a: 0.0 if a in (min(p)[0], max(p)[0]) else interp(sorted(p), a),
+            "the lowest accuracy, [",
+        ),
         "the pair": (lambda p, a: (a, interp(sorted(p), a)), "must be one number, got a tuple"),
         "none found": (lambda p, a: next((y for x, y in p if x == a), None), "returns None"),
         "text": (lambda p, a: str(interp(sorted(p), a)), "must be one number, got a str"),
@@ -254,7 +369,12 @@ def right_at_equal() -> dict[str, Any]:
     def hats(points: Any, accuracy: float) -> float:
         """Each point weighs by how near it is, to 0 at its neighbours."""
         x = np.array(sorted(points))
-        return float(sum(np.interp(accuracy, x[:, 0], row) * y for row, y in zip(np.eye(len(x)), x[:, 1], strict=True)))
+        return float(
+            sum(
+                np.interp(accuracy, x[:, 0], row) * y
+                for row, y in zip(np.eye(len(x)), x[:, 1], strict=True)
+            )
+        )
 
     def tensors(points: Any, accuracy: float) -> Any:
         x, y = torch.tensor(sorted(points)).T.contiguous()
@@ -263,7 +383,9 @@ def right_at_equal() -> dict[str, Any]:
 
     return {
         "numpy": lambda points, accuracy: np.interp(accuracy, *zip(*sorted(points), strict=True)),
-        "argsort": lambda points, accuracy: np.interp([accuracy], *np.array(points)[np.argsort([x for x, _ in points])].T)[0],
+        "argsort": lambda points, accuracy: np.interp(
+            [accuracy], *np.array(points)[np.argsort([x for x, _ in points])].T
+        )[0],
         "by hand": by_hand,
         "hats": hats,
         "a tensor": tensors,

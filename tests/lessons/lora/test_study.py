@@ -18,8 +18,20 @@ from ftkit.storage import read_table
 from ftkit.techniques.lora import LoRA
 from ftkit.training.events import Event
 
-COSTS = ("trainable", "flops", "weights", "gradients", "optimizer", "activations", "disk", "seconds")
-ABOUT: dict[str, Any] = {"seeds": list(lora.SEEDS), "lora_step_over_full_step": {"mini": [1.0, 1.02] * 4, "digits": [0.5, 0.52] * 4}}
+COSTS = (
+    "trainable",
+    "flops",
+    "weights",
+    "gradients",
+    "optimizer",
+    "activations",
+    "disk",
+    "seconds",
+)
+ABOUT: dict[str, Any] = {
+    "seeds": list(lora.SEEDS),
+    "lora_step_over_full_step": {"mini": [1.0, 1.02] * 4, "digits": [0.5, 0.52] * 4},
+}
 
 
 def events(accuracy: float, numbers: float, test: bool) -> Iterator[Event]:
@@ -31,16 +43,28 @@ def events(accuracy: float, numbers: float, test: bool) -> Iterator[Event]:
 
 
 def fake_trial(
-    on: str, rank: int, lr: float, targets: str = "all linear", alpha: str = "16", seed: int = 0, test: bool = False
+    on: str,
+    rank: int,
+    lr: float,
+    targets: str = "all linear",
+    alpha: str = "16",
+    seed: int = 0,
+    test: bool = False,
 ) -> Iterator[Event]:
     """Best at 3e-3; every rank alike; attention five points worse."""
     worse = 0.05 * (targets == "attention") + 0.05 * abs(np.log10(lr / 3e-3))
     yield from events(0.8 - worse + 0.001 * seed, 100.0 * rank, test)
 
 
-def fake_rail(on: str, method: str, lr: float, seed: int = 0, test: bool = False) -> Iterator[Event]:
+def fake_rail(
+    on: str, method: str, lr: float, seed: int = 0, test: bool = False
+) -> Iterator[Event]:
     """Full fine-tuning: best at 3e-4, exactly as good as LoRA."""
-    yield from events(0.8 - 0.05 * abs(np.log10(lr / 3e-4)) - 0.3 * (method == "frozen body") + 0.001 * seed, 10_000.0, test)
+    yield from events(
+        0.8 - 0.05 * abs(np.log10(lr / 3e-4)) - 0.3 * (method == "frozen body") + 0.001 * seed,
+        10_000.0,
+        test,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -51,14 +75,21 @@ def table() -> pd.DataFrame:
         return lora.record(None)
 
 
-def test_the_design_covers_the_panel_and_on_the_first_bench_every_control(table: pd.DataFrame) -> None:
+def test_the_design_covers_the_panel_and_on_the_first_bench_every_control(
+    table: pd.DataFrame,
+) -> None:
     own = table[table["method"] == "LoRA"]
-    recorded = {tuple(row) for row in own[["on", "rank", "targets", "alpha", "lr"]].drop_duplicates().to_numpy()}
+    recorded = {
+        tuple(row)
+        for row in own[["on", "rank", "targets", "alpha", "lr"]].drop_duplicates().to_numpy()
+    }
     for on in bench.BENCHES:
         for rank in lora.RANKS:
             for lr in lora.LRS:
                 assert (on, rank, "all linear", "16", lr) in recorded
-                beside = {(on, rank, targets, "16", lr) for targets in lora.TARGETS} | {(on, rank, "all linear", "2r", lr)}
+                beside = {(on, rank, targets, "16", lr) for targets in lora.TARGETS} | {
+                    (on, rank, "all linear", "2r", lr)
+                }
                 assert beside <= recorded or on != "opening"
 
 
@@ -89,12 +120,17 @@ def test_verdicts_turn_when_the_figures_do(table: pd.DataFrame) -> None:
     turned = table.copy()
     read = turned["quantity"] == "test/accuracy"
     turned.loc[read & (turned["method"] == "full fine-tuning"), "value"] += 0.05
-    turned.loc[read & (turned["rank"] == 32), "value"] += np.where(turned[read & (turned["rank"] == 32)]["seed"] % 2, 0.1, -0.1)
+    turned.loc[read & (turned["rank"] == 32), "value"] += np.where(
+        turned[read & (turned["rank"] == 32)]["seed"] % 2, 0.1, -0.1
+    )
     turned.loc[read & (turned["targets"] == "attention"), "value"] += 0.05
     memory = turned["quantity"].isin([f"cost/{name}" for name in ("weights", "activations")])
     turned.loc[memory, "value"] = 10_000.0
     verdicts = [claim.verdict for claim in lora_claims(turned, ABOUT, lora.EQUAL)]
-    assert verdicts[:3] == ["does not hold", "cannot tell", "does not hold"] and verdicts[5] == "does not hold"
+    assert (
+        verdicts[:3] == ["does not hold", "cannot tell", "does not hold"]
+        and verdicts[5] == "does not hold"
+    )
 
 
 def test_the_best_rank_is_chosen_on_valid(table: pd.DataFrame) -> None:
@@ -108,7 +144,9 @@ def recorded() -> tuple[pd.DataFrame, dict[str, Any]]:
     return read_table(shared_folder("data", "results", "02_lora.parquet"))
 
 
-def test_every_recorded_best_rate_lies_inside_its_grid(recorded: tuple[pd.DataFrame, dict[str, Any]]) -> None:
+def test_every_recorded_best_rate_lies_inside_its_grid(
+    recorded: tuple[pd.DataFrame, dict[str, Any]],
+) -> None:
     table, about = recorded
     by = ["on", "method", "rank", "targets", "alpha"]
     read = table[table["quantity"] == "test/accuracy"]
@@ -116,21 +154,45 @@ def test_every_recorded_best_rate_lies_inside_its_grid(recorded: tuple[pd.DataFr
     assert len(chosen) == len(bench.BENCHES) * (2 + len(lora.RANKS) + 1)
     for key, lrs in chosen.items():
         part = where(table, **dict(zip(by, key, strict=True)))
-        assert lrs == set(tuned(part, by).values()), "test was read for the rate chosen on valid alone"
+        assert lrs == set(tuned(part, by).values()), (
+            "test was read for the rate chosen on valid alone"
+        )
         assert part["lr"].min() < min(lrs) and max(lrs) < part["lr"].max(), key
     assert about["fingerprints"]["digits"] == bench.load("digits")[1].fingerprint
 
 
-def test_what_was_recorded_is_what_a_run_gives(recorded: tuple[pd.DataFrame, dict[str, Any]]) -> None:
-    settings = {"on": "digits", "rank": 4, "lr": 3e-3, "targets": "all linear", "alpha": "16", "seed": 1}
-    then = [event.values["valid/accuracy"] for event in replay(recorded[0])(**settings) if event.stage == "valid"]
-    now = [event.values["valid/accuracy"] for event in lora.trial(**settings) if event.stage == "valid"]  # type: ignore[arg-type]
-    assert now == pytest.approx(then, abs=0.03), "other processors round otherwise; a change of the code moves more"
+def test_what_was_recorded_is_what_a_run_gives(
+    recorded: tuple[pd.DataFrame, dict[str, Any]],
+) -> None:
+    settings = {
+        "on": "digits",
+        "rank": 4,
+        "lr": 3e-3,
+        "targets": "all linear",
+        "alpha": "16",
+        "seed": 1,
+    }
+    then = [
+        event.values["valid/accuracy"]
+        for event in replay(recorded[0])(**settings)
+        if event.stage == "valid"
+    ]
+    now = [
+        event.values["valid/accuracy"] for event in lora.trial(**settings) if event.stage == "valid"
+    ]  # type: ignore[arg-type]
+    assert now == pytest.approx(then, abs=0.03), (
+        "other processors round otherwise; a change of the code moves more"
+    )
 
 
 def test_a_frozen_body_loses_on_opening(recorded: tuple[pd.DataFrame, dict[str, Any]]) -> None:
     found = Evidence(*recorded)
-    assert verdict(list(found.test(on="opening", method="frozen body") - found.all_linear("opening", 4))) == "loses"
+    assert (
+        verdict(
+            list(found.test(on="opening", method="frozen body") - found.all_linear("opening", 4))
+        )
+        == "loses"
+    )
 
 
 @pytest.mark.parametrize("on", list(bench.BENCHES))
@@ -138,7 +200,9 @@ def test_attention_at_the_equal_rank_has_exactly_the_numbers_of_rank_4_everywher
     base, _ = bench.load(on)
 
     def count(rank: int, targets: str) -> int:
-        return sum(p.numel() for p in Adapted(base, LoRA(rank, 16.0, lora.where(on, targets))).parameters())
+        return sum(
+            p.numel() for p in Adapted(base, LoRA(rank, 16.0, lora.where(on, targets))).parameters()
+        )
 
     assert count(lora.EQUAL[on], "attention") == count(4, "all linear")
     assert count(1, "attention") + count(1, "feed-forward") == count(1, "all linear")
@@ -146,17 +210,30 @@ def test_attention_at_the_equal_rank_has_exactly_the_numbers_of_rank_4_everywher
 
 def test_a_trial_is_its_settings() -> None:
     one, again = (list(lora.trial("digits", 2, 3e-3, seed=1)) for _ in range(2))
-    assert [event for event in one if event.stage != "cost"] == [event for event in again if event.stage != "cost"]
+    assert [event for event in one if event.stage != "cost"] == [
+        event for event in again if event.stage != "cost"
+    ]
     assert [event.stage for event in one][-1] == "cost"
 
 
 def test_the_spectrum_has_the_rank_of_the_change() -> None:
-    looks = [event.values for event in lora.trial("digits", 2, 3e-3, look=lora.spectrum) if event.stage == "look"]
-    changes = [value for name, value in looks[-1].items() if name.startswith("look/change/body.layers.0.mlp.fc1.weight/")]
+    looks = [
+        event.values
+        for event in lora.trial("digits", 2, 3e-3, look=lora.spectrum)
+        if event.stage == "look"
+    ]
+    changes = [
+        value
+        for name, value in looks[-1].items()
+        if name.startswith("look/change/body.layers.0.mlp.fc1.weight/")
+    ]
     assert changes[1] > 1e-3 and changes[2] < 1e-5 * changes[0] and len(changes) == 72
     assert {name.split("/")[1] for name in looks[-1]} == {"change", "before", "after"}
 
 
 def test_an_unknown_bench_is_refused() -> None:
-    with pytest.raises(ValueError, match="on must be one of opening; library; digits; library, 25% foreign; .*, got 'docs'"):
+    with pytest.raises(
+        ValueError,
+        match="on must be one of opening; library; digits; library, 25% foreign; .*, got 'docs'",
+    ):
         bench.load("docs")

@@ -9,7 +9,12 @@ import torch
 from torch import nn
 
 from ftkit.lessons.multitask import bugs as bugs_multitask
-from ftkit.lessons.multitask.bugs import LearnedWeights, gives_way, gives_way_to_the_changed, weights_stay
+from ftkit.lessons.multitask.bugs import (
+    LearnedWeights,
+    gives_way,
+    gives_way_to_the_changed,
+    weights_stay,
+)
 from ftkit.techniques.task_balancing import projected
 
 OPPOSED = [torch.tensor([1.0, 0.0]), torch.tensor([-1.0, 1.0])]
@@ -32,7 +37,10 @@ def test_of_two_opposed_gradients_the_second_comes_back_as_it_was() -> None:
 
 
 def test_meeting_the_others_as_they_were_mends_it() -> None:
-    lines = {"l7": "dot = turned[i] @ gradients[j]", "l9": "    turned[i] -= dot / (gradients[j] @ gradients[j]) * gradients[j]"}
+    lines = {
+        "l7": "dot = turned[i] @ gradients[j]",
+        "l9": "    turned[i] -= dot / (gradients[j] @ gradients[j]) * gradients[j]",
+    }
     repaired = mended(gives_way, l7=lines["l7"], l9=lines["l9"].strip())
     assert isinstance(repaired, FunctionType)
     assert torch.equal(torch.stack(repaired(OPPOSED)), projected(torch.stack(OPPOSED), [[1], [0]]))
@@ -55,7 +63,8 @@ def test_the_weights_stay_where_they_were() -> None:
 
 def test_an_optimizer_that_knows_them_moves_them() -> None:
     repaired = mended(
-        LearnedWeights, l4="self.optimizer = torch.optim.AdamW([*model.parameters(), *self.s.values()], lr=lr, weight_decay=0.0)"
+        LearnedWeights,
+        l4="self.optimizer = torch.optim.AdamW([*model.parameters(), *self.s.values()], lr=lr, weight_decay=0.0)",
     )
     assert weights_stay().lines.keys() == {4}
     found = after_a_hundred_steps(repaired)

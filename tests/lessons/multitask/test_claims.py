@@ -12,7 +12,16 @@ from ftkit.lessons.multitask.claims import Evidence, multitask_claims
 from ftkit.lessons.multitask.study import BALANCE, CONFLICT, DELTAS, TRANSFER, by_size
 from ftkit.lessons.multitask.trial import ALTERNATING, FIXED, HELPS, HURTS
 
-CLAIMS = ["helps", "more is better", "PCGrad", "GradNorm", "uncertainty", "cosines", "by size", "deltas"]
+CLAIMS = [
+    "helps",
+    "more is better",
+    "PCGrad",
+    "GradNorm",
+    "uncertainty",
+    "cosines",
+    "by size",
+    "deltas",
+]
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +69,12 @@ def test_verdicts_follow_the_figures(table: pd.DataFrame) -> None:
         ("helps", noise, {"part": TRANSFER, "method": FULL, "pair": HELPS}, "cannot tell"),
         ("helps", -0.2, {"part": TRANSFER, "way": FIXED, "pair": HURTS}, "holds"),
         ("more is better", 0.12, {"part": TRANSFER, "way": FIXED, "pair": HURTS}, "holds"),
-        ("more is better", lambda seed: 0.05 + noise(seed), {"part": TRANSFER, "way": FIXED, "pair": HURTS}, "cannot tell"),
+        (
+            "more is better",
+            lambda seed: 0.05 + noise(seed),
+            {"part": TRANSFER, "way": FIXED, "pair": HURTS},
+            "cannot tell",
+        ),
         ("more is better", -0.12, {"part": TRANSFER, "method": FULL}, "holds"),
         ("PCGrad", 0.05, {"way": "PCGrad", "pair": HURTS}, "does not hold"),
         ("PCGrad", 0.05, {"way": "PCGrad", "quantity": "test/other"}, "does not hold"),
@@ -70,13 +84,20 @@ def test_verdicts_follow_the_figures(table: pd.DataFrame) -> None:
         ("uncertainty", 0.05, {"way": "uncertainty", "pair": HELPS}, "does not hold"),
         ("GradNorm", 0.05, {"way": "PCGrad"}, "holds"),
         ("by size", 0.1, {"way": ALTERNATING, "share": by_size(HELPS)}, "holds"),
-        ("by size", lambda seed: 0.05 + noise(seed), {"way": ALTERNATING, "share": by_size(HELPS)}, "cannot tell"),
+        (
+            "by size",
+            lambda seed: 0.05 + noise(seed),
+            {"way": ALTERNATING, "share": by_size(HELPS)},
+            "cannot tell",
+        ),
         ("deltas", -0.1, {"part": DELTAS, "quantity": "test/mixed"}, "does not hold"),
         ("deltas", -0.1, {"part": DELTAS, "quantity": "test/mixed other"}, "does not hold"),
         ("deltas", noise, {"part": DELTAS, "quantity": "test/mixed"}, "cannot tell"),
     ],
 )
-def test_verdicts_turn_when_the_figures_do(table: pd.DataFrame, claim: str, by: Any, settings: dict[str, Any], says: str) -> None:
+def test_verdicts_turn_when_the_figures_do(
+    table: pd.DataFrame, claim: str, by: Any, settings: dict[str, Any], says: str
+) -> None:
     exact = settings.pop("quantity", None)
     new = turned(table[table["quantity"] == exact] if exact else table, by, **settings)
     if exact:
@@ -94,7 +115,9 @@ def test_verdicts_turn_when_the_figures_do(table: pd.DataFrame, claim: str, by: 
         (0.5, {"pull/itself": HELPS}, "holds"),
     ],
 )
-def test_the_verdict_on_cosines_turns_with_either_comparison(table: pd.DataFrame, by: Any, which: dict[str, str], says: str) -> None:
+def test_the_verdict_on_cosines_turns_with_either_comparison(
+    table: pd.DataFrame, by: Any, which: dict[str, str], says: str
+) -> None:
     ((quantity, pair),) = which.items()
     assert verdicts(turned(table, by, quantity, part=CONFLICT, pair=pair))["cosines"] == says
 
@@ -103,12 +126,22 @@ def test_gradients_are_compared_at_equal_rates_and_at_each_of_them(table: pd.Dat
     other = table[table["part"] == CONFLICT].assign(lr=1e-4)
     both = pd.concat([table, other], ignore_index=True)
     assert Evidence(both).looked_at() == [1e-4, 3e-4] and verdicts(both)["cosines"] == "holds"
-    assert verdicts(turned(both, 0.5, "pull/pair", part=CONFLICT, pair=HELPS, lr=1e-4))["cosines"] == "does not hold"
-    assert verdicts(turned(both, 0.5, "pull/itself", part=CONFLICT, pair=HURTS, lr=3e-4))["cosines"] == "does not hold"
-    assert Evidence(turned(both, 0.1, "pull/pair", lr=1e-4)).opposed(HURTS) == pytest.approx(Evidence(table).opposed(HURTS)), "its own rate"
+    assert (
+        verdicts(turned(both, 0.5, "pull/pair", part=CONFLICT, pair=HELPS, lr=1e-4))["cosines"]
+        == "does not hold"
+    )
+    assert (
+        verdicts(turned(both, 0.5, "pull/itself", part=CONFLICT, pair=HURTS, lr=3e-4))["cosines"]
+        == "does not hold"
+    )
+    assert Evidence(turned(both, 0.1, "pull/pair", lr=1e-4)).opposed(HURTS) == pytest.approx(
+        Evidence(table).opposed(HURTS)
+    ), "its own rate"
 
 
-def test_fixed_weights_are_chosen_on_valid_among_those_that_leave_no_task_out(table: pd.DataFrame) -> None:
+def test_fixed_weights_are_chosen_on_valid_among_those_that_leave_no_task_out(
+    table: pd.DataFrame,
+) -> None:
     found = Evidence(table)
     assert found.weight(HURTS) not in (0.0, 1.0)
     for share in (0.25, 0.75):

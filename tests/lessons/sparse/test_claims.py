@@ -79,26 +79,42 @@ def noisy(seed: Any) -> Any:
         ("moving", noisy, {"criterion": "drop and regrow"}, "cannot tell"),
     ],
 )
-def test_verdicts_turn_when_the_figures_do(table: pd.DataFrame, claim: str, by: Any, settings: dict[str, Any], says: str) -> None:
+def test_verdicts_turn_when_the_figures_do(
+    table: pd.DataFrame, claim: str, by: Any, settings: dict[str, Any], says: str
+) -> None:
     assert verdicts(turned(table, by, **settings))[claim] == says
 
 
 @pytest.mark.parametrize(("density", "lr"), [(0.0001, 0.03), (0.03, 0.3), (0.2, 0.03)])
-def test_the_verdict_on_the_rate_turns_with_the_chosen_rates(table: pd.DataFrame, density: float, lr: float) -> None:
+def test_the_verdict_on_the_rate_turns_with_the_chosen_rates(
+    table: pd.DataFrame, density: float, lr: float
+) -> None:
     other = table.copy()
-    other.loc[(other["criterion"] == "random") & (other["density"] == density) & (other["quantity"] == "test/accuracy"), "lr"] = lr
+    other.loc[
+        (other["criterion"] == "random")
+        & (other["density"] == density)
+        & (other["quantity"] == "test/accuracy"),
+        "lr",
+    ] = lr
     assert verdicts(other)["faster"] == "does not hold"
 
 
 def test_one_rate_for_every_density_does_not_grow(table: pd.DataFrame) -> None:
     other = table.copy()
-    other.loc[(other["criterion"] == "random") & (other["on"] == "opening") & (other["quantity"] == "test/accuracy"), "lr"] = 0.1
+    other.loc[
+        (other["criterion"] == "random")
+        & (other["on"] == "opening")
+        & (other["quantity"] == "test/accuracy"),
+        "lr",
+    ] = 0.1
     assert verdicts(other)["faster"] == "does not hold"
 
 
 def test_the_verdict_on_the_cost_turns_with_the_bill(table: pd.DataFrame) -> None:
     other = table.copy()
-    other.loc[(other["quantity"] == "cost/trainable") & (other["criterion"] == "random"), "value"] = 80.0
+    other.loc[
+        (other["quantity"] == "cost/trainable") & (other["criterion"] == "random"), "value"
+    ] = 80.0
     assert verdicts(other)["cost"] == "holds"
 
 
@@ -110,19 +126,30 @@ def test_four_seeds_never_tell(table: pd.DataFrame) -> None:
 def test_at_one_rate_the_winner_is_another_one(table: pd.DataFrame) -> None:
     found = Evidence(table)
     ranked = found.at_one_rate("opening")
-    assert set(ranked) == {0.01, 0.03, 0.1, 0.3} and all(set(ranking) == set(CRITERIA) for ranking in ranked.values())
+    assert set(ranked) == {0.01, 0.03, 0.1, 0.3} and all(
+        set(ranking) == set(CRITERIA) for ranking in ranked.values()
+    )
     assert next(iter(ranked[0.1])) == "changed most"
     for ranking in ranked.values():
         assert list(ranking.values()) == sorted(ranking.values(), reverse=True)
-    assert ranked[0.01]["Fisher"] > ranked[0.01]["random"] and ranked[0.1]["Fisher"] < ranked[0.1]["random"]
-    assert abs((found.test("opening", "Fisher") - found.test("opening", "random")).mean()) < 1e-9, "tuned, they tie"
+    assert (
+        ranked[0.01]["Fisher"] > ranked[0.01]["random"]
+        and ranked[0.1]["Fisher"] < ranked[0.1]["random"]
+    )
+    assert abs((found.test("opening", "Fisher") - found.test("opening", "random")).mean()) < 1e-9, (
+        "tuned, they tie"
+    )
 
 
 def test_what_is_asked_is_what_was_recorded(table: pd.DataFrame) -> None:
     found = Evidence(table)
-    assert found.random_densities() == list(DENSITIES) and set(found.compared("opening")) == set(CRITERIA)
+    assert found.random_densities() == list(DENSITIES) and set(found.compared("opening")) == set(
+        CRITERIA
+    )
     assert found.rate("opening", "Fisher") == 0.01 and found.rate("opening", "random", 0.1) == 0.01
-    assert len(found.test("digits", "whole rows")) == 8 and found.rail("library", FULL).mean() == pytest.approx(0.8035)
+    assert len(found.test("digits", "whole rows")) == 8 and found.rail(
+        "library", FULL
+    ).mean() == pytest.approx(0.8035)
 
 
 class TestBugs:
@@ -152,27 +179,39 @@ class TestBugs:
     def moved(self, model: nn.Module, before: nn.Module, masks: Any) -> tuple[int, int]:
         """How many frozen entries have moved, and how many of the chosen."""
         gone = model.weight != before.weight
-        return int((gone & (masks["weight"] == 0)).sum()), int((gone & (masks["weight"] == 1)).sum())
+        return int((gone & (masks["weight"] == 0)).sum()), int(
+            (gone & (masks["weight"] == 1)).sum()
+        )
 
-    def test_decay_moves_every_frozen_entry(self, model: nn.Module, masks: dict[str, Tensor]) -> None:
+    def test_decay_moves_every_frozen_entry(
+        self, model: nn.Module, masks: dict[str, Tensor]
+    ) -> None:
         before = copy.deepcopy(model)
         bugs_sparse.decays(model, masks, self.batches(10), self.loss_of, 1e-2)
         assert self.moved(model, before, masks) == (18, 2)
         torch.testing.assert_close(model.weight[0], before.weight[0] * (1 - 1e-2 * 0.01) ** 10)
 
-    def test_without_decay_it_is_right(self, model: nn.Module, masks: dict[str, Tensor], monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_without_decay_it_is_right(
+        self, model: nn.Module, masks: dict[str, Tensor], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         plain = torch.optim.AdamW
-        monkeypatch.setattr(torch.optim, "AdamW", lambda weights, lr: plain(weights, lr=lr, weight_decay=0.0))
+        monkeypatch.setattr(
+            torch.optim, "AdamW", lambda weights, lr: plain(weights, lr=lr, weight_decay=0.0)
+        )
         before = copy.deepcopy(model)
         bugs_sparse.decays(model, masks, self.batches(10), self.loss_of, 1e-2)
         assert self.moved(model, before, masks) == (0, 2)
 
-    def test_a_used_optimizer_moves_frozen_entries(self, model: nn.Module, masks: dict[str, Tensor]) -> None:
+    def test_a_used_optimizer_moves_frozen_entries(
+        self, model: nn.Module, masks: dict[str, Tensor]
+    ) -> None:
         before = copy.deepcopy(model)
         rounds = [list(self.batches(5)), list(self.batches(5))]
         bugs_sparse.remembers(model, lambda _: masks, rounds, self.loss_of, 1e-2)
         assert self.moved(model, before, masks) == (18, 2)
-        bugs_sparse.remembers(again := copy.deepcopy(before), lambda _: masks, [[], rounds[1]], self.loss_of, 1e-2)
+        bugs_sparse.remembers(
+            again := copy.deepcopy(before), lambda _: masks, [[], rounds[1]], self.loss_of, 1e-2
+        )
         assert self.moved(again, before, masks) == (0, 2), "a fresh optimizer does not"
 
     def test_ties_are_all_kept(self) -> None:
@@ -189,7 +228,9 @@ class TestBugs:
             (bugs_sparse.ties, (5,), "mask = flat >= threshold"),
         ],
     )
-    def test_the_lines_are_those_of_the_bug(self, asked: Any, lines: tuple[int, ...], code: str) -> None:
+    def test_the_lines_are_those_of_the_bug(
+        self, asked: Any, lines: tuple[int, ...], code: str
+    ) -> None:
         made = asked()
         assert tuple(made.lines) == lines and all(made.guess(line) for line in lines)
         assert code in made.source.splitlines()[lines[-1] - 1]

@@ -30,8 +30,16 @@ from ftkit.techniques.sparse import Rows, Sparse
 from ftkit.training.events import Event
 from ftkit.training.loop import HEAD_LR
 
-COSTS = dict.fromkeys(("trainable", "gradients", "optimizer", "disk"), 1.0) | {"flops": 96.0, "weights": 10.0, "activations": 97.0}
-FULL_COSTS = dict.fromkeys(("trainable", "gradients", "optimizer", "disk"), 100.0) | {"flops": 100.0, "weights": 10.0, "activations": 100.0}
+COSTS = dict.fromkeys(("trainable", "gradients", "optimizer", "disk"), 1.0) | {
+    "flops": 96.0,
+    "weights": 10.0,
+    "activations": 97.0,
+}
+FULL_COSTS = dict.fromkeys(("trainable", "gradients", "optimizer", "disk"), 100.0) | {
+    "flops": 100.0,
+    "weights": 10.0,
+    "activations": 100.0,
+}
 BETTER = {"changed most": 0.05, "drop and regrow": 0.04, "largest": -0.04, "smallest": -0.08}
 """How much better or worse than random entries a criterion is, in what is made up."""
 
@@ -50,20 +58,36 @@ def best_rate(on: str, criterion: str, density: float) -> float:
     return at * (0.1 if criterion == "Fisher" else 1.0) * (1.0 if on == "opening" else 0.1)
 
 
-def fake_trial(on: str, criterion: str, density: float, scope: str, lr: float, seed: int = 0, test: bool = False) -> Iterator[Event]:
+def fake_trial(
+    on: str,
+    criterion: str,
+    density: float,
+    scope: str,
+    lr: float,
+    seed: int = 0,
+    test: bool = False,
+) -> Iterator[Event]:
     far = 0.05 * abs(math.log10(lr / best_rate(on, criterion, density)))
     yield from events(0.8 + BETTER.get(criterion, 0.0) - far + 0.001 * seed, COSTS, test)
 
 
-def fake_rail(on: str, method: str, lr: float, seed: int = 0, test: bool = False) -> Iterator[Event]:
-    peak, height, costs = (1e-2, 0.8, FULL_COSTS) if method == "full fine-tuning" else (3e-1, 0.5, COSTS)
+def fake_rail(
+    on: str, method: str, lr: float, seed: int = 0, test: bool = False
+) -> Iterator[Event]:
+    peak, height, costs = (
+        (1e-2, 0.8, FULL_COSTS) if method == "full fine-tuning" else (3e-1, 0.5, COSTS)
+    )
     yield from events(height - 0.05 * abs(math.log10(lr / peak)) + 0.001 * seed, costs, test)
 
 
-def test_the_rails_have_the_head_rate_of_every_mask_and_the_frozen_body_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_rails_have_the_head_rate_of_every_mask_and_the_frozen_body_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     asked: list[tuple[Any, ...]] = []
 
-    def noted(on: str, *spaces: Any, lr: float, head_lr: float = HEAD_LR, seed: int, test: bool, **_: Any) -> Iterator[Event]:
+    def noted(
+        on: str, *spaces: Any, lr: float, head_lr: float = HEAD_LR, seed: int, test: bool, **_: Any
+    ) -> Iterator[Event]:
         asked.append((len(spaces), head_lr, seed, test))
         return iter(())
 
@@ -89,29 +113,46 @@ def table() -> pd.DataFrame:
     return made_up()
 
 
-def entries_of(on: str, criterion: str, density: float, scope: str = LINEAR, seed: int = 0) -> Chosen:
+def entries_of(
+    on: str, criterion: str, density: float, scope: str = LINEAR, seed: int = 0
+) -> Chosen:
     found = space(on, criterion, density, scope, seed)
     base = bench.load(on)[0]
     return found if isinstance(found, Chosen) else found.chosen(base)  # type: ignore[attr-defined,no-any-return]
 
 
 @pytest.mark.parametrize("on", list(bench.BENCHES))
-def test_the_linear_scope_is_every_matrix_of_a_linear_layer_of_the_body_and_nothing_else(on: str) -> None:
+def test_the_linear_scope_is_every_matrix_of_a_linear_layer_of_the_body_and_nothing_else(
+    on: str,
+) -> None:
     base, _ = bench.load(on)
     want = {name for name in linear_layers(base) if name.startswith("body.")}
-    assert set(Sparse(1.0, where=sparse.where(on, LINEAR)).changes(base)) == want and len(want) == 18
-    assert set(Sparse(1.0, where=sparse.where(on, BODY)).changes(base)) == {n for n, _ in base.named_parameters() if n.startswith("body.")}
+    assert (
+        set(Sparse(1.0, where=sparse.where(on, LINEAR)).changes(base)) == want and len(want) == 18
+    )
+    assert set(Sparse(1.0, where=sparse.where(on, BODY)).changes(base)) == {
+        n for n, _ in base.named_parameters() if n.startswith("body.")
+    }
 
 
 @pytest.mark.parametrize("density", DENSITIES)
-@pytest.mark.parametrize("criterion", ["random", "smallest", "gradient", "Fisher", "drop and regrow"])
-def test_a_mask_has_exactly_as_many_entries_as_its_density_says(criterion: str, density: float) -> None:
+@pytest.mark.parametrize(
+    "criterion", ["random", "smallest", "gradient", "Fisher", "drop and regrow"]
+)
+def test_a_mask_has_exactly_as_many_entries_as_its_density_says(
+    criterion: str, density: float
+) -> None:
     assert len(entries_of("digits", criterion, density)) == sparse.entries("digits", density)
-    assert sparse.entries("digits", density) == max(1, round(density * 3 * (4 * 72**2 + 2 * 72 * 288)))
+    assert sparse.entries("digits", density) == max(
+        1, round(density * 3 * (4 * 72**2 + 2 * 72 * 288))
+    )
 
 
 def test_every_criterion_without_training_chooses_other_entries() -> None:
-    found = [entries_of("digits", criterion, AT) for criterion in ("random", "largest", "smallest", "gradient", "Fisher")]
+    found = [
+        entries_of("digits", criterion, AT)
+        for criterion in ("random", "largest", "smallest", "gradient", "Fisher")
+    ]
     assert len(set(found)) == len(found)
     assert entries_of("digits", "random", AT, seed=1) != found[0]
 
@@ -128,30 +169,46 @@ def test_scores_come_from_the_training_rows_and_the_head_of_the_seed() -> None:
             torch.testing.assert_close(value, by_hand[name], rtol=1e-3, atol=1e-8)
 
 
-def test_what_changed_most_is_what_a_full_run_of_that_seed_moved(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_changed_most_is_what_a_full_run_of_that_seed_moved(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(sparse, "STEPS", 2)
     found = sparse.scores.__wrapped__("digits", "changed most", LINEAR, 1)
     base, task = bench.load("digits")
     model = Adapted(base.fresh_heads(1))
     data = task.take(bench.BENCHES["digits"].examples, 1)
-    list(sparse.train(model, data, steps=2, size=bench.SIZE, lr=sparse.FULL_LRS["digits"], seed=1, readings=0))
+    list(
+        sparse.train(
+            model, data, steps=2, size=bench.SIZE, lr=sparse.FULL_LRS["digits"], seed=1, readings=0
+        )
+    )
     delta = model.delta()
-    assert all(torch.equal(value, delta[name].abs()) for name, value in found.items()) and len(found) == 18
+    assert (
+        all(torch.equal(value, delta[name].abs()) for name, value in found.items())
+        and len(found) == 18
+    )
 
 
 def test_scores_are_computed_once() -> None:
-    assert sparse.scores("digits", "gradient", LINEAR, 0) is sparse.scores("digits", "gradient", LINEAR, 0)
+    assert sparse.scores("digits", "gradient", LINEAR, 0) is sparse.scores(
+        "digits", "gradient", LINEAR, 0
+    )
 
 
 def test_whole_rows_move_whole_rows() -> None:
     found = space("digits", "whole rows", 0.1)
-    assert isinstance(found, Rows) and set(found.changes(bench.load("digits")[0])) == set(sparse.where("digits", LINEAR).split(","))
+    assert isinstance(found, Rows) and set(found.changes(bench.load("digits")[0])) == set(
+        sparse.where("digits", LINEAR).split(",")
+    )
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"criterion": "snip"}, "criterion must be one of random; largest; .*, got 'snip'; for scores of your own use top"),
+        (
+            {"criterion": "snip"},
+            "criterion must be one of random; largest; .*, got 'snip'; for scores of your own use top",
+        ),
         ({"scope": "heads"}, "scope must be one of linear layers, whole body, got 'heads'"),
         ({"density": 0.0}, "density must be above 0 and at most 1, got 0"),
     ],
@@ -171,13 +228,19 @@ def parts_of(share: float) -> tuple[list[Event], list[Chosen]]:
         return {}
 
     start = space("digits", "random", AT)
-    return list(in_parts("digits", start, share, sparse.where("digits", LINEAR), 1e-2, test=True, look=look)), masks
+    return list(
+        in_parts("digits", start, share, sparse.where("digits", LINEAR), 1e-2, test=True, look=look)
+    ), masks
 
 
 def test_a_run_in_parts_has_eighty_steps_counted_through_and_reads_test_once() -> None:
     found, _ = parts_of(0.3)
-    assert [event.step for event in found if event.stage == "train"] == list(range(1, bench.STEPS + 1))
-    assert [event.stage for event in found][-2:] == ["test", "cost"] and [e.stage for e in found].count("test") == 1
+    assert [event.step for event in found if event.stage == "train"] == list(
+        range(1, bench.STEPS + 1)
+    )
+    assert [event.stage for event in found][-2:] == ["test", "cost"] and [
+        e.stage for e in found
+    ].count("test") == 1
     last = [event for event in found if event.stage == "valid"][-1]
     assert last.step == bench.STEPS
 
@@ -187,7 +250,10 @@ def test_between_two_parts_the_share_makes_way_and_the_number_stays() -> None:
     distinct = list(dict.fromkeys(masks))
     assert len(distinct) == sparse.PARTS and len({len(each) for each in distinct}) == 1
     for before, after in pairwise(distinct):
-        kept = sum(len(set(i.tolist()) & set(after.entries.get(name, torch.empty(0)).tolist())) for name, i in before.entries.items())
+        kept = sum(
+            len(set(i.tolist()) & set(after.entries.get(name, torch.empty(0)).tolist()))
+            for name, i in before.entries.items()
+        )
         assert len(before) - round(0.3 * len(before)) <= kept < len(before)
 
 
@@ -201,7 +267,9 @@ def test_the_control_is_cut_into_the_same_parts_and_keeps_its_mask() -> None:
     assert SHARES["random, in parts"] == 0.0 < SHARES["drop and regrow"]
 
 
-def test_each_part_of_each_seed_reads_its_rows_in_another_order(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_part_of_each_seed_reads_its_rows_in_another_order(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     orders: list[int] = []
 
     def noted(model: Adapted, data: Any, *, seed: int, **settings: Any) -> Iterator[Event]:
@@ -210,13 +278,26 @@ def test_each_part_of_each_seed_reads_its_rows_in_another_order(monkeypatch: pyt
 
     monkeypatch.setattr(sparse, "train", noted)
     for seed in SEEDS:
-        list(in_parts("digits", space("digits", "random", 0.0001), 0.0, "body.layers.0.mlp.fc1.weight", 1e-2, seed))
+        list(
+            in_parts(
+                "digits",
+                space("digits", "random", 0.0001),
+                0.0,
+                "body.layers.0.mlp.fc1.weight",
+                1e-2,
+                seed,
+            )
+        )
     assert len(orders) == len(set(orders)) == sparse.PARTS * len(SEEDS)
 
 
 def test_the_trial_sends_each_criterion_its_way() -> None:
     def numbers(criterion: str) -> list[int]:
-        return [event.step for event in sparse.trial("digits", criterion, 0.001, 1e-2) if event.stage == "valid"]
+        return [
+            event.step
+            for event in sparse.trial("digits", criterion, 0.001, 1e-2)
+            if event.stage == "valid"
+        ]
 
     assert numbers("random") != numbers("drop and regrow") == numbers("random, in parts")
 
@@ -233,30 +314,48 @@ class TestTheLook:
             sizes[key] = sizes.get(key, 0) + weight.numel()
         densities = {key: value for key, value in looks.items() if key.startswith("look/density/")}
         assert set(densities) == set(sizes)
-        assert sum(densities[key] * sizes[key] for key in sizes) == pytest.approx(len(Chosen.of(model)))
+        assert sum(densities[key] * sizes[key] for key in sizes) == pytest.approx(
+            len(Chosen.of(model))
+        )
 
     def test_the_cells_of_a_matrix_add_up_to_its_entries(self, model: Adapted) -> None:
         name, looks = "body.encoder.layer.1.intermediate.dense.weight", seen(model)
-        cells = [value for key, value in looks.items() if key.startswith("look/mask/block 1/feed-forward in/")]
+        cells = [
+            value
+            for key, value in looks.items()
+            if key.startswith("look/mask/block 1/feed-forward in/")
+        ]
         assert len(cells) == CELLS**2
         size = 192 * 96 / CELLS**2
         assert sum(cells) * size == pytest.approx(len(Chosen.of(model).entries[name]))
 
     def test_a_cell_is_where_its_entries_are(self) -> None:
         found = by_cell(torch.tensor([0, 95, 191 * 96]), 192, 96)
-        assert {place: value for place, value in found.items() if value} == dict.fromkeys([(0, 0), (0, 11), (11, 0)], 1 / (16 * 8))
+        assert {place: value for place, value in found.items() if value} == dict.fromkeys(
+            [(0, 0), (0, 11), (11, 0)], 1 / (16 * 8)
+        )
 
     def test_rows_are_seen_across_a_matrix(self) -> None:
         model = Adapted(bench.load("digits")[0], Rows(0.01, where="body.layers.0.mlp.fc2.weight"))
         name = "body.layers.0.mlp.fc2.weight"
         (row,) = model.changes[name].rows.tolist()  # type: ignore[operator,union-attr]
-        assert positions(model, name, model.base.get_parameter(name)).tolist() == list(range(288 * row, 288 * row + 288))
-        looks = {key: value for key, value in seen(model).items() if value and key.startswith("look/mask/")}
-        assert set(looks) == {f"look/mask/block 0/feed-forward out/{row * CELLS // 72}/{j}" for j in range(CELLS)}
+        assert positions(model, name, model.base.get_parameter(name)).tolist() == list(
+            range(288 * row, 288 * row + 288)
+        )
+        looks = {
+            key: value
+            for key, value in seen(model).items()
+            if value and key.startswith("look/mask/")
+        }
+        assert set(looks) == {
+            f"look/mask/block 0/feed-forward out/{row * CELLS // 72}/{j}" for j in range(CELLS)
+        }
 
     def test_what_is_frozen_is_zero(self) -> None:
         looks = seen(Adapted(bench.load("digits")[0], space("digits", "random", AT), bench.HEAD))
-        still = {key for key, value in looks.items() if key.startswith("look/density/") and not value}
+        still = {
+            key for key, value in looks.items() if key.startswith("look/density/") and not value
+        }
         assert still and all(key.endswith(("biases and norms", "embeddings")) for key in still)
 
 
@@ -285,8 +384,12 @@ def test_the_picture_of_a_run_that_has_not_begun_is_empty() -> None:
 
 
 def test_the_design_covers_the_criteria_and_the_densities(table: pd.DataFrame) -> None:
-    cells = {tuple(row) for row in where(table, method=SPARSE)[list(BY)].drop_duplicates().to_numpy()}
-    assert {(on, criterion, AT, LINEAR) for on, criteria in COMPARED.items() for criterion in criteria} <= cells
+    cells = {
+        tuple(row) for row in where(table, method=SPARSE)[list(BY)].drop_duplicates().to_numpy()
+    }
+    assert {
+        (on, criterion, AT, LINEAR) for on, criteria in COMPARED.items() for criterion in criteria
+    } <= cells
     assert {(OVER, "random", density, LINEAR) for density in DENSITIES} <= cells
     assert {(OVER, criterion, AT, BODY) for criterion in ("random", "Fisher")} <= cells
     assert set(BY_DENSITY) | {AT} == set(DENSITIES) and set(COMPARED["opening"]) == set(CRITERIA)
@@ -295,14 +398,18 @@ def test_the_design_covers_the_criteria_and_the_densities(table: pd.DataFrame) -
 def test_the_record_is_affordable() -> None:
     tuning = len(sparse_record.jobs(SEEDS[:4]))
     cells = {tuple(job[name] for name in BY) for job in sparse_record.jobs(SEEDS[:1])}
-    assert tuning + len(SEEDS) * len(cells) <= 600, "runs that move entries, before a grid is widened"
+    assert tuning + len(SEEDS) * len(cells) <= 600, (
+        "runs that move entries, before a grid is widened"
+    )
 
 
 def test_test_is_read_once_with_every_seed_for_what_was_chosen(table: pd.DataFrame) -> None:
     assert not table.drop(columns="value").duplicated().any(), "a run stands in the table once"
     read = where(table, method=SPARSE, quantity="test/accuracy")
     assert set(read.groupby(list(BY)).size()) == {len(SEEDS)}
-    for on, criterion, density, _, lr in read[[*BY, "lr"]].drop_duplicates().itertuples(index=False):
+    for on, criterion, density, _, lr in (
+        read[[*BY, "lr"]].drop_duplicates().itertuples(index=False)
+    ):
         assert lr == pytest.approx(best_rate(on, criterion, density)), (on, criterion, density)
 
 
@@ -310,7 +417,10 @@ def test_the_rates_of_fisher_were_found_beyond_the_common_grid(table: pd.DataFra
     best = choices(table)
     assert not best["edge"].any() and len(best) == 26
     fisher_on = where(best, criterion="Fisher", on="opening", scope=LINEAR)
-    assert fisher_on["lr"].tolist() == [1e-2] and min(where(table, on="opening", criterion="Fisher", scope=LINEAR)["lr"]) == 3e-3
+    assert (
+        fisher_on["lr"].tolist() == [1e-2]
+        and min(where(table, on="opening", criterion="Fisher", scope=LINEAR)["lr"]) == 3e-3
+    )
 
 
 def test_an_edge_is_called_one(table: pd.DataFrame) -> None:
@@ -320,11 +430,21 @@ def test_an_edge_is_called_one(table: pd.DataFrame) -> None:
 
 def test_a_panel_can_stand_on_the_table(table: pd.DataFrame) -> None:
     recorded = Recorded(table, method=SPARSE, over="density")
-    settings = {"on": "opening", "criterion": "random", "density": 0.03, "scope": LINEAR, "lr": 3e-2}
+    settings = {
+        "on": "opening",
+        "criterion": "random",
+        "density": 0.03,
+        "scope": LINEAR,
+        "lr": 3e-2,
+    }
     curve = recorded.curve(settings)
     assert curve is not None and curve["runs"][-1] == len(SEEDS)
     names = [point["name"] for point in recorded.points(settings)]
-    assert names[-2:] == ["full fine-tuning", "frozen body"] and set(names[:-2]) == {SPARSE} and len(names) > 3
+    assert (
+        names[-2:] == ["full fine-tuning", "frozen body"]
+        and set(names[:-2]) == {SPARSE}
+        and len(names) > 3
+    )
 
 
 @pytest.fixture(scope="module")
@@ -332,19 +452,45 @@ def recorded() -> tuple[pd.DataFrame, dict[str, Any]]:
     return read_table(shared_folder("data", "results", "05_sparse.parquet"))
 
 
-def test_test_was_read_for_the_rate_that_was_best_on_valid(recorded: tuple[pd.DataFrame, dict[str, Any]]) -> None:
+def test_test_was_read_for_the_rate_that_was_best_on_valid(
+    recorded: tuple[pd.DataFrame, dict[str, Any]],
+) -> None:
     table, about = recorded
     own = where(table, method=SPARSE)
     best = tuned(own[own["seed"].isin(few(about["seeds"]))], list(BY))
     read = own[own["quantity"] == "test/accuracy"]
     for key, rows in read.groupby(list(BY)):
-        assert set(rows["lr"]) == {best[key]} and sorted(rows["seed"]) == sorted(about["seeds"]), key  # type: ignore[index]
-    assert about["command"] == "make results LESSON=05" and about["fingerprints"]["digits"] == bench.load("digits")[1].fingerprint
+        assert set(rows["lr"]) == {best[key]} and sorted(rows["seed"]) == sorted(about["seeds"]), (
+            key
+        )  # type: ignore[index]
+    assert (
+        about["command"] == "make results LESSON=05"
+        and about["fingerprints"]["digits"] == bench.load("digits")[1].fingerprint
+    )
 
 
-def test_what_was_recorded_is_what_a_run_gives(recorded: tuple[pd.DataFrame, dict[str, Any]]) -> None:
-    settings: dict[str, Any] = {"on": "digits", "criterion": "random", "density": AT, "scope": LINEAR, "lr": 1e-2, "seed": 0}
+def test_what_was_recorded_is_what_a_run_gives(
+    recorded: tuple[pd.DataFrame, dict[str, Any]],
+) -> None:
+    settings: dict[str, Any] = {
+        "on": "digits",
+        "criterion": "random",
+        "density": AT,
+        "scope": LINEAR,
+        "lr": 1e-2,
+        "seed": 0,
+    }
     own = where(recorded[0], method=SPARSE)
-    then = [event.values["valid/accuracy"] for event in replay(own)(**settings) if event.stage == "valid"]
-    now = [event.values["valid/accuracy"] for event in sparse.trial(**settings) if event.stage == "valid"]
-    assert now == pytest.approx(then, abs=0.03), "other processors round otherwise; a change of the code moves more"
+    then = [
+        event.values["valid/accuracy"]
+        for event in replay(own)(**settings)
+        if event.stage == "valid"
+    ]
+    now = [
+        event.values["valid/accuracy"]
+        for event in sparse.trial(**settings)
+        if event.stage == "valid"
+    ]
+    assert now == pytest.approx(then, abs=0.03), (
+        "other processors round otherwise; a change of the code moves more"
+    )

@@ -15,7 +15,17 @@ from ftkit.experiments.sweep import where
 from ftkit.lessons.the_lora_family import study as family
 from ftkit.lessons.the_lora_family.claims import EARLY, OTHERS, Evidence, family_claims, gain
 from ftkit.lessons.the_lora_family.picture import turns
-from ftkit.lessons.the_lora_family.study import FIXED, HIGH, JUDGED, LRS, MADE, ONS, OWN, RANKS, RELATIVES
+from ftkit.lessons.the_lora_family.study import (
+    FIXED,
+    HIGH,
+    JUDGED,
+    LRS,
+    MADE,
+    ONS,
+    OWN,
+    RANKS,
+    RELATIVES,
+)
 from ftkit.model.adapted import Adapted
 from ftkit.paths import shared_folder
 from ftkit.stats.tradeoff import share_of_gain
@@ -44,15 +54,31 @@ BEST = {"LoRA+": 1e-3, "VeRA": 1e-1, "(IA)3": 1e-1}
 LEADS = {"DoRA": 0.03, "VeRA": -0.05, "LoRA+": 0.02}
 
 
-def fake_trial(on: str, relative: str, rank: int, lr: float, seed: int = 0, test: bool = False) -> Iterator[Event]:
+def fake_trial(
+    on: str, relative: str, rank: int, lr: float, seed: int = 0, test: bool = False
+) -> Iterator[Event]:
     """DoRA beats LoRA, and LoRA+ in one place; VeRA loses; PiSSA is ahead early; rsLoRA at the high rank."""
-    lead = LEADS.get(relative, 0.0) * (relative != "LoRA+" or on == "digits") + 0.03 * (relative == "rsLoRA" and rank == HIGH)
-    accuracy = 0.7 + lead - 0.05 * abs(math.log10(lr / BEST.get(relative, 1e-2))) + noise(relative, seed) + 0.001 * seed
+    lead = LEADS.get(relative, 0.0) * (relative != "LoRA+" or on == "digits") + 0.03 * (
+        relative == "rsLoRA" and rank == HIGH
+    )
+    accuracy = (
+        0.7
+        + lead
+        - 0.05 * abs(math.log10(lr / BEST.get(relative, 1e-2)))
+        + noise(relative, seed)
+        + 0.001 * seed
+    )
     yield from events(accuracy, seed, test, early=0.04 * (relative == "PiSSA"))
 
 
-def fake_rail(on: str, method: str, lr: float, seed: int = 0, test: bool = False) -> Iterator[Event]:
-    accuracy = 0.8 - 0.05 * abs(math.log10(lr / 1e-3)) if method == bench.FULL else 0.6 - 0.05 * abs(math.log10(lr / 1e-1))
+def fake_rail(
+    on: str, method: str, lr: float, seed: int = 0, test: bool = False
+) -> Iterator[Event]:
+    accuracy = (
+        0.8 - 0.05 * abs(math.log10(lr / 1e-3))
+        if method == bench.FULL
+        else 0.6 - 0.05 * abs(math.log10(lr / 1e-1))
+    )
     yield from events(accuracy + 0.001 * seed, seed, test)
 
 
@@ -68,7 +94,10 @@ def table() -> pd.DataFrame:
 @pytest.mark.parametrize("rank", RANKS)
 def test_nobody_has_more_numbers_than_lora_but_at_its_smallest(on: str, rank: int) -> None:
     base, _ = bench.load(on)
-    counts = {name: sum(p.numel() for p in Adapted(base, made(on, rank, 0)).parameters()) for name, made in MADE.items()}
+    counts = {
+        name: sum(p.numel() for p in Adapted(base, made(on, rank, 0)).parameters())
+        for name, made in MADE.items()
+    }
     for name, count in counts.items():
         if (name, rank) not in {("DoRA", 1), ("VeRA", 1)} and name != "AdaLoRA":
             assert count <= counts["LoRA"], name
@@ -78,10 +107,16 @@ def test_nobody_has_more_numbers_than_lora_but_at_its_smallest(on: str, rank: in
     assert counts["LoRA"] == counts["rsLoRA"] == counts["LoRA+"] == counts["PiSSA"]
 
 
-def test_adalora_begins_with_half_as_many_directions_again_and_ends_with_lora_s(monkeypatch: Any) -> None:
+def test_adalora_begins_with_half_as_many_directions_again_and_ends_with_lora_s(
+    monkeypatch: Any,
+) -> None:
     models: list[Adapted] = []
     prune = family.pruned
-    monkeypatch.setattr(family, "pruned", lambda on, rank: lambda model: (models.append(model), prune(on, rank)(model))[1])
+    monkeypatch.setattr(
+        family,
+        "pruned",
+        lambda on, rank: lambda model: (models.append(model), prune(on, rank)(model))[1],
+    )
     list(family.trial("digits", "AdaLoRA", 2, 3e-2))
     strengths = [change.l for name, change in models[0].changes.items() if name.startswith("body.")]
     assert {len(found) for found in strengths} == {3}
@@ -111,7 +146,10 @@ def test_the_record_has_ten_seeds_of_all_at_an_interior_rate(table: pd.DataFrame
 
 def test_what_has_no_rank_is_recorded_once_and_shown_at_both(table: pd.DataFrame) -> None:
     for relative in FIXED:
-        few, many = (where(table, relative=relative, rank=rank).drop(columns="rank").reset_index(drop=True) for rank in JUDGED)
+        few, many = (
+            where(table, relative=relative, rank=rank).drop(columns="rank").reset_index(drop=True)
+            for rank in JUDGED
+        )
         pd.testing.assert_frame_equal(few, many)
 
 
@@ -126,7 +164,12 @@ class TestClaims:
     def test_the_verdicts_are_those_of_the_figures(self, table: pd.DataFrame) -> None:
         says = [claim.verdict for claim in family_claims(table)]
         dora, pissa, ada, plus, faster, high, fa, vera, ia3, none = says
-        assert (dora, pissa, ada, plus) == ("holds", "does not hold", "does not hold", "does not hold")
+        assert (dora, pissa, ada, plus) == (
+            "holds",
+            "does not hold",
+            "does not hold",
+            "does not hold",
+        )
         assert (faster, high) == ("holds", "holds")
         assert (fa, vera, ia3) == ("holds", "does not hold", "holds")
         assert none == "does not hold"
@@ -145,7 +188,12 @@ class TestClaims:
         last = family_claims(table)[-1]
         assert last.statistic.startswith("6 of 32 comparisons are won (DoRA on opening, rank 2; ")
         lost = table[~table["relative"].isin(["DoRA", "LoRA+"])]
-        flat = pd.concat([lost, *[where(lost, relative="LoRA").assign(relative=name) for name in ("DoRA", "LoRA+")]])
+        flat = pd.concat(
+            [
+                lost,
+                *[where(lost, relative="LoRA").assign(relative=name) for name in ("DoRA", "LoRA+")],
+            ]
+        )
         assert family_claims(flat)[-1].verdict == "holds"
 
     def test_items_widen_or_keep_the_interval_and_its_mean(self, table: pd.DataFrame) -> None:
@@ -161,7 +209,11 @@ class TestClaims:
 
 class TestTurns:
     def seen(self, relative: str, lr: float = 3e-2) -> dict[str, float]:
-        (last,) = [e for e in family.trial("digits", relative, 2, lr, look=family.turned) if e.stage == "look" and e.step == bench.STEPS]
+        (last,) = [
+            e
+            for e in family.trial("digits", relative, 2, lr, look=family.turned)
+            if e.stage == "look" and e.step == bench.STEPS
+        ]
         return dict(last.values)
 
     def test_rows_that_are_scaled_grow_and_do_not_turn(self) -> None:
@@ -189,7 +241,9 @@ class TestTurns:
         assert (len(attention.x), len(forward.x)) == (3 * 4, 3 * 2)
         assert min(*attention.x, *forward.x) > 0
         assert attention.hovertext[0].startswith("0 ")
-        assert 2 <= sum(bool(text) for text in attention.text) <= 4, "those at the edges of a cloud are named, the others when pointed at"
+        assert 2 <= sum(bool(text) for text in attention.text) <= 4, (
+            "those at the edges of a cloud are named, the others when pointed at"
+        )
         assert len(go.Figure(turns({})).data) == 2
 
 
@@ -207,15 +261,20 @@ class TestRecord:
         return read_table(shared_folder("data", "results", "08_family.parquet"))[0]
 
     def test_every_best_rate_lies_inside_those_tried(self, record: pd.DataFrame) -> None:
-        for key, cell in record[record["quantity"] == "valid/accuracy"].groupby(["on", "method", "relative", "rank"]):
+        for key, cell in record[record["quantity"] == "valid/accuracy"].groupby(
+            ["on", "method", "relative", "rank"]
+        ):
             settings = dict(zip(("on", "method", "relative", "rank"), key, strict=True))
             (lr,) = where(record, **settings, quantity="test/accuracy")["lr"].unique()
             assert cell["lr"].min() < lr < cell["lr"].max(), key
 
-    def test_which_items_were_right_stands_beside_every_accuracy_on_test(self, record: pd.DataFrame) -> None:
+    def test_which_items_were_right_stands_beside_every_accuracy_on_test(
+        self, record: pd.DataFrame
+    ) -> None:
         read = record[record["quantity"] == "test/accuracy"]
         assert all(
-            unpacked(items).mean() == pytest.approx(value, abs=1e-6) for value, items in zip(read["value"], read["items"], strict=True)
+            unpacked(items).mean() == pytest.approx(value, abs=1e-6)
+            for value, items in zip(read["value"], read["items"], strict=True)
         )
         mean, low, high = Evidence(record).with_items("digits", "DoRA", 8)
         assert low < mean < high

@@ -17,8 +17,14 @@ def wrong_decompose() -> dict[str, tuple[Any, str]]:
         return m, weight / m.unsqueeze(1)
 
     return {
-        "columns": (lambda w: (w.norm(dim=0), w / w.norm(dim=0)), "m has one length for each column; DoRA takes the rows"),
-        "swapped": (lambda w: (F.normalize(w), w.norm(dim=1)), "two are swapped: m (out,) comes first"),
+        "columns": (
+            lambda w: (w.norm(dim=0), w / w.norm(dim=0)),
+            "m has one length for each column; DoRA takes the rows",
+        ),
+        "swapped": (
+            lambda w: (F.normalize(w), w.norm(dim=1)),
+            "two are swapped: m (out,) comes first",
+        ),
         "squared": (lambda w: split(w.square().sum(1), w), "the root is missing"),
         "absolute": (lambda w: split(w.abs().sum(1), w), "the sum of the absolute values"),
         "largest": (lambda w: split(w.abs().amax(1), w), "the largest entry"),
@@ -26,11 +32,20 @@ def wrong_decompose() -> dict[str, tuple[Any, str]]:
         "not divided": (lambda w: (w.norm(dim=1), w), "not yet divided by the lengths"),
         "ones": (lambda w: (torch.ones(len(w)), w), "the lengths are all 1"),
         "turned": (lambda w: (-w.norm(dim=1), -F.normalize(w)), "a length is at least 0"),
-        "not the weight": (lambda w: (2 * w.norm(dim=1), F.normalize(w)), "must be the weight again"),
-        "kept dimension": (lambda w: (w.norm(dim=1, keepdim=True), F.normalize(w)), "must have the shape (out,)"),
+        "not the weight": (
+            lambda w: (2 * w.norm(dim=1), F.normalize(w)),
+            "must be the weight again",
+        ),
+        "kept dimension": (
+            lambda w: (w.norm(dim=1, keepdim=True), F.normalize(w)),
+            "must have the shape (out,)",
+        ),
         "direction alone": (lambda w: F.normalize(w), "must be (m, direction)"),
         "in place": (in_place, "writes into `weight`"),
-        "lists": (lambda w: (w.norm(dim=1).tolist(), F.normalize(w)), "must be a torch.Tensor, got a list"),
+        "lists": (
+            lambda w: (w.norm(dim=1).tolist(), F.normalize(w)),
+            "must be a torch.Tensor, got a list",
+        ),
     }
 
 
@@ -42,7 +57,10 @@ def right_decompose() -> dict[str, Any]:
     return {
         "a lambda": lambda w: (w.norm(dim=1), F.normalize(w)),
         "a loop": loop,
-        "linalg": lambda w: [torch.linalg.vector_norm(w, dim=1), (w.T / torch.linalg.vector_norm(w, dim=1)).T],
+        "linalg": lambda w: [
+            torch.linalg.vector_norm(w, dim=1),
+            (w.T / torch.linalg.vector_norm(w, dim=1)).T,
+        ],
     }
 
 
@@ -50,7 +68,9 @@ def wrong_principal() -> dict[str, tuple[Any, str]]:
     def svd(weight: Any) -> Any:
         return torch.linalg.svd(weight, full_matrices=False)
 
-    def made(weight: Any, rank: int, left: float = 0.5, right: float = 0.5, keep: Any = None) -> Any:
+    def made(
+        weight: Any, rank: int, left: float = 0.5, right: float = 0.5, keep: Any = None
+    ) -> Any:
         u, s, vh = svd(weight)
         keep = slice(rank) if keep is None else keep
         return u[:, keep] * s[keep] ** left, (s[keep] ** right).unsqueeze(1) * vh[keep]
@@ -67,18 +87,42 @@ def wrong_principal() -> dict[str, tuple[Any, str]]:
         return b, a, weight.clone()
 
     return {
-        "the smallest": (lambda w, r: with_rest(w, *made(w, r, keep=slice(-r, None))), "it must hold the largest singular values"),
-        "all in b": (lambda w, r: with_rest(w, *made(w, r, 1.0, 0.0)), "one is stronger than the other"),
-        "all in a": (lambda w, r: with_rest(w, *made(w, r, 0.0, 1.0)), "one is stronger than the other"),
-        "squared": (lambda w, r: with_rest(w, *made(w, r, 1.0, 1.0)), "the best approximation leaves a rest of norm"),
-        "no values": (lambda w, r: with_rest(w, *made(w, r, 0.0, 0.0)), "the best approximation leaves a rest of norm"),
+        "the smallest": (
+            lambda w, r: with_rest(w, *made(w, r, keep=slice(-r, None))),
+            "it must hold the largest singular values",
+        ),
+        "all in b": (
+            lambda w, r: with_rest(w, *made(w, r, 1.0, 0.0)),
+            "one is stronger than the other",
+        ),
+        "all in a": (
+            lambda w, r: with_rest(w, *made(w, r, 0.0, 1.0)),
+            "one is stronger than the other",
+        ),
+        "squared": (
+            lambda w, r: with_rest(w, *made(w, r, 1.0, 1.0)),
+            "the best approximation leaves a rest of norm",
+        ),
+        "no values": (
+            lambda w, r: with_rest(w, *made(w, r, 0.0, 0.0)),
+            "the best approximation leaves a rest of norm",
+        ),
         "whole rest": (lambda w, r: (*made(w, r), w.clone()), "the change would count twice"),
         "no rest": (lambda w, r: made(w, r), "must be (b, a, rest), got a tuple of 2"),
-        "zero rest": (lambda w, r: (*made(w, r), torch.zeros_like(w)), "`rest + b @ a` must be the weight"),
+        "zero rest": (
+            lambda w, r: (*made(w, r), torch.zeros_like(w)),
+            "`rest + b @ a` must be the weight",
+        ),
         "swapped": (swapped, "factors are swapped"),
         "LoRA's start": (lora, "the best approximation leaves a rest of norm"),
-        "all directions": (lambda w, r: with_rest(w, *made(w, len(w))), "must have the shape (out, rank)"),
-        "rows": (lambda w, r: with_rest(w, torch.eye(len(w))[:, :r], w[:r]), "the best approximation leaves a rest of norm"),
+        "all directions": (
+            lambda w, r: with_rest(w, *made(w, len(w))),
+            "must have the shape (out, rank)",
+        ),
+        "rows": (
+            lambda w, r: with_rest(w, torch.eye(len(w))[:, :r], w[:r]),
+            "the best approximation leaves a rest of norm",
+        ),
     }
 
 
@@ -125,18 +169,33 @@ def wrong_holm() -> dict[str, tuple[Any, str]]:
 
     return {
         "Bonferroni": (lambda p: [min(1.0, len(p) * x) for x in p], "that is Bonferroni's rule"),
-        "not monotone": (ranked(lambda p, k, n: (n - k) * p, monotone=False), "keep the running maximum"),
+        "not monotone": (
+            ranked(lambda p, k, n: (n - k) * p, monotone=False),
+            "keep the running maximum",
+        ),
         "nothing": (lambda p: list(p), "no p is adjusted"),
         "upside down": (ranked(lambda p, k, n: (k + 1) * p), "the factors go the wrong way"),
-        "false discoveries": (ranked(lambda p, k, n: n * p / (k + 1), monotone=False), "controls the false discovery rate"),
+        "false discoveries": (
+            ranked(lambda p, k, n: n * p / (k + 1), monotone=False),
+            "controls the false discovery rate",
+        ),
         "one too few": (ranked(lambda p, k, n: (n - k - 1) * p), "the factors are one too small"),
         "one too many": (ranked(lambda p, k, n: (n - k + 1) * p), "the factors are one too large"),
-        "not cut": (ranked(lambda p, k, n: (n - k) * p, cut=False), "an adjusted p is a probability: cut it at 1"),
+        "not cut": (
+            ranked(lambda p, k, n: (n - k) * p, cut=False),
+            "an adjusted p is a probability: cut it at 1",
+        ),
         "by its value": (by_value, "yours are [0.06, 0.3, 0.0]"),
-        "sorted": (lambda p: sorted(ranked(lambda p, k, n: (n - k) * p)(p)), "they must stand where their p stood"),
+        "sorted": (
+            lambda p: sorted(ranked(lambda p, k, n: (n - k) * p)(p)),
+            "they must stand where their p stood",
+        ),
         "sorts the caller's": (lambda p: p.sort() or p, "writes into `p`"),
         "yes or no": (lambda p: min(p) < 0.05, "must be a list of numbers, got a bool"),
-        "one short": (lambda p: ranked(lambda p, k, n: (n - k) * p)(p)[1:], "there must be 3 adjusted ps, got 2"),
+        "one short": (
+            lambda p: ranked(lambda p, k, n: (n - k) * p)(p)[1:],
+            "there must be 3 adjusted ps, got 2",
+        ),
         "words": (lambda p: ["small"] * len(p), "must be a list of numbers, got one with a str"),
     }
 

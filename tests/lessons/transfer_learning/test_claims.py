@@ -13,19 +13,57 @@ from ftkit.lessons.transfer_learning.trial import ALL, POSITIONS
 from ftkit.teaching.verdicts import judged
 
 ONS, SEEDS = ("opening", "library", "digits"), range(8)
-NAMES = ("pretraining", "one block", "last is best", "gradual", "discriminative", "probe out", "LP-FT", "half-way")
+NAMES = (
+    "pretraining",
+    "one block",
+    "last is best",
+    "gradual",
+    "discriminative",
+    "probe out",
+    "LP-FT",
+    "half-way",
+)
 
 
-def rows_of(method: str, on: str, value: float, quantity: str = "test/accuracy", frozen: int = -1, body: str = "") -> list[dict[str, Any]]:
+def rows_of(
+    method: str,
+    on: str,
+    value: float,
+    quantity: str = "test/accuracy",
+    frozen: int = -1,
+    body: str = "",
+) -> list[dict[str, Any]]:
     """A quantity on eight seeds, a tenth of a point apart: far less than the margin."""
-    same = {"method": method, "on": on, "frozen": frozen, "body": body, "lr": 1e-3, "step": 80, "quantity": quantity}
+    same = {
+        "method": method,
+        "on": on,
+        "frozen": frozen,
+        "body": body,
+        "lr": 1e-3,
+        "step": 80,
+        "quantity": quantity,
+    }
     return [{**same, "seed": seed, "value": value + 0.001 * (seed % 3)} for seed in SEEDS]
 
 
 def figures(**changed: float) -> pd.DataFrame:
     """A record in which every claim holds; `changed` sets one of its levels."""
-    level = {"full": 0.80, "random": 0.50, "one": 0.78, "first": 0.70, "gradual": 0.83, "discriminative": 0.83, "lp_ft": 0.84}
-    level |= {"out_full": 0.60, "out_probe": 0.63, "out_lp_ft": 0.65, "in_half": 0.84, "out_half": 0.68} | changed
+    level = {
+        "full": 0.80,
+        "random": 0.50,
+        "one": 0.78,
+        "first": 0.70,
+        "gradual": 0.83,
+        "discriminative": 0.83,
+        "lp_ft": 0.84,
+    }
+    level |= {
+        "out_full": 0.60,
+        "out_probe": 0.63,
+        "out_lp_ft": 0.65,
+        "in_half": 0.84,
+        "out_half": 0.68,
+    } | changed
     rows = []
     for on in ONS:
         for count in POSITIONS:
@@ -38,7 +76,10 @@ def figures(**changed: float) -> pd.DataFrame:
     rows += rows_of("LP-FT", "library", level["lp_ft"])
     rows += rows_of("LP-FT", "library", level["out_lp_ft"], "shift/accuracy")
     rows += rows_of("full fine-tuning", "library", level["out_full"], "shift/accuracy")
-    ends = {"in": (level["full"], level["in_half"], level["lp_ft"]), "out": (level["out_probe"], level["out_half"], level["out_lp_ft"])}
+    ends = {
+        "in": (level["full"], level["in_half"], level["lp_ft"]),
+        "out": (level["out_probe"], level["out_half"], level["out_lp_ft"]),
+    }
     for side, heights in ends.items():
         for share, value in zip(SHARES, np.interp(SHARES, (0, 0.5, 1), heights), strict=True):
             rows += rows_of("LP-FT", "library", float(value), f"blend/{share:g}/{side}")
@@ -68,7 +109,9 @@ def test_every_claim_holds_where_all_figures_speak_for_it() -> None:
         ({"out_half": 0.65}, "half-way"),
     ],
 )
-def test_a_verdict_turns_with_its_figures_and_no_other_does(changed: dict[str, float], turned: str) -> None:
+def test_a_verdict_turns_with_its_figures_and_no_other_does(
+    changed: dict[str, float], turned: str
+) -> None:
     found = verdicts(figures(**changed))
     assert found.pop(turned) == "does not hold"
     assert set(found.values()) == {"holds"}
@@ -82,7 +125,10 @@ def test_seven_seeds_tell_nothing() -> None:
 def test_luck_larger_than_the_difference_cannot_be_told() -> None:
     table = figures()
     noise = np.where(table["seed"] % 2, 0.2, -0.2)
-    for method, name in (("gradual unfreezing", "gradual"), ("discriminative rates", "discriminative")):
+    for method, name in (
+        ("gradual unfreezing", "gradual"),
+        ("discriminative rates", "discriminative"),
+    ):
         loud = table.assign(value=table["value"] + noise * (table["method"] == method))
         assert verdicts(loud)[name] == "cannot tell"
 
@@ -93,15 +139,27 @@ def test_one_task_against_a_claim_is_enough_and_one_that_cannot_tell_withholds_i
     assert judged({"a": good, "b": loud}, {"beats"})[1] == "cannot tell"
     assert judged({"a": loud, "b": bad}, {"beats"})[1] == "does not hold"
     between = np.array([0.002, 0.018] * 4)  # more than 0, and about the margin: it beats or ties
-    assert judged({"a": between}, {"beats", "ties"}) == ("a +1.0 [+0.3, +1.7], cannot tell", "holds")
+    assert judged({"a": between}, {"beats", "ties"}) == (
+        "a +1.0 [+0.3, +1.7], cannot tell",
+        "holds",
+    )
     assert judged({"a": between[:6]}, {"beats", "ties"})[1] == "cannot tell", "too few seeds"
-    assert judged({"a": between}, {"beats"})[1] == judged({"a": -between}, {"beats", "ties"})[1] == "cannot tell"
-    assert judged({"a": good, "b": bad}, {"beats"})[0] == "a +5.0 [+5.0, +5.0], beats; b -5.0 [-5.0, -5.0], loses"
+    assert (
+        judged({"a": between}, {"beats"})[1]
+        == judged({"a": -between}, {"beats", "ties"})[1]
+        == "cannot tell"
+    )
+    assert (
+        judged({"a": good, "b": bad}, {"beats"})[0]
+        == "a +5.0 [+5.0, +5.0], beats; b -5.0 [-5.0, -5.0], loses"
+    )
 
 
 def test_accuracy_is_read_seed_by_seed_at_the_rate_that_was_chosen() -> None:
     table = figures()
-    tuning = table[(table["method"] == FREEZING) & (table["quantity"] == "test/accuracy")].assign(lr=1.0, quantity="valid/accuracy")
+    tuning = table[(table["method"] == FREEZING) & (table["quantity"] == "test/accuracy")].assign(
+        lr=1.0, quantity="valid/accuracy"
+    )
     found = Evidence(pd.concat([tuning, table]).sample(frac=1.0, random_state=0))
     assert found.frozen("digits", 0) == pytest.approx(0.80 + 0.001 * (np.arange(8) % 3))
     assert found.rate("digits", 0) == 1e-3 and sorted(found.ons) == sorted(ONS)

@@ -18,7 +18,16 @@ from ftkit.lessons.transfer_learning import recipes
 from ftkit.lessons.transfer_learning import study as freezing_record
 from ftkit.lessons.transfer_learning import trial as freezing
 from ftkit.lessons.transfer_learning.picture import FROZEN, SHADES, between, network
-from ftkit.lessons.transfer_learning.study import FAR_RATES, FREEZING, LRS, RATES, RECIPE_RATES, SEEDS, choices, for_the_panel
+from ftkit.lessons.transfer_learning.study import (
+    FAR_RATES,
+    FREEZING,
+    LRS,
+    RATES,
+    RECIPE_RATES,
+    SEEDS,
+    choices,
+    for_the_panel,
+)
 from ftkit.lessons.transfer_learning.trial import ALL, BLOCKS, POSITIONS, parts, spaces
 from ftkit.model.adapted import Adapted
 from ftkit.panel.recorded_runs import Recorded
@@ -28,25 +37,44 @@ from ftkit.techniques.freeze import LastBlocks
 from ftkit.training.events import Event
 from ftkit.training.loop import HEAD_LR
 
-COSTS = ("trainable", "flops", "weights", "gradients", "optimizer", "activations", "disk", "seconds")
+COSTS = (
+    "trainable",
+    "flops",
+    "weights",
+    "gradients",
+    "optimizer",
+    "activations",
+    "disk",
+    "seconds",
+)
 TESTED = {"test/accuracy", "shift/accuracy"}
 
 
 @pytest.mark.parametrize("on", list(bench.BENCHES))
-def test_every_weight_of_a_bench_stands_in_one_part_and_every_position_of_the_dial_is_valid(on: str) -> None:
+def test_every_weight_of_a_bench_stands_in_one_part_and_every_position_of_the_dial_is_valid(
+    on: str,
+) -> None:
     base, _ = bench.load(on)
     found = parts(base)
     assert list(found) == ["embeddings", *(f"block {i}" for i in range(1, BLOCKS + 1)), "head"]
-    assert sorted(name for names in found.values() for name in names) == sorted(name for name, _ in base.named_parameters())
+    assert sorted(name for names in found.values() for name in names) == sorted(
+        name for name, _ in base.named_parameters()
+    )
     assert len(LastBlocks.blocks(base)) == BLOCKS
     for frozen in POSITIONS:
         still = {name for part in list(found)[:frozen] for name in found[part]}
-        assert set(Adapted(base, *spaces(frozen)).changes) == {name for name, _ in base.named_parameters()} - still
+        assert (
+            set(Adapted(base, *spaces(frozen)).changes)
+            == {name for name, _ in base.named_parameters()} - still
+        )
 
 
 @pytest.mark.parametrize("frozen", [-1, ALL + 1])
 def test_a_position_outside_the_dial_is_refused(frozen: int) -> None:
-    with pytest.raises(ValueError, match=rf"frozen must be from 0 \(nothing\) to {ALL} \(all but the head\), got {frozen}"):
+    with pytest.raises(
+        ValueError,
+        match=rf"frozen must be from 0 \(nothing\) to {ALL} \(all but the head\), got {frozen}",
+    ):
         spaces(frozen)
 
 
@@ -57,7 +85,11 @@ def test_an_unknown_body_is_refused() -> None:
 
 def test_a_trial_is_its_settings_and_a_random_body_is_another_run() -> None:
     def run(body: str) -> list[Event]:
-        return [event for event in freezing.trial("digits", ALL, 3e-2, body, seed=1) if event.stage != "cost"]
+        return [
+            event
+            for event in freezing.trial("digits", ALL, 3e-2, body, seed=1)
+            if event.stage != "cost"
+        ]
 
     assert run("pretrained") == run("pretrained")
     assert run("random") == run("random") != run("pretrained")
@@ -65,7 +97,11 @@ def test_a_trial_is_its_settings_and_a_random_body_is_another_run() -> None:
 
 def test_with_everything_frozen_the_rate_is_the_heads_and_otherwise_the_head_has_its_own() -> None:
     def head_moved(frozen: int, lr: float) -> float:
-        looks = [event.values for event in freezing.trial("digits", frozen, lr, look=freezing.moved) if event.stage == "look"]
+        looks = [
+            event.values
+            for event in freezing.trial("digits", frozen, lr, look=freezing.moved)
+            if event.stage == "look"
+        ]
         return looks[0]["look/moved/head"]
 
     assert head_moved(ALL, 0.0) == 0 < head_moved(ALL, 1e-2)
@@ -74,21 +110,38 @@ def test_with_everything_frozen_the_rate_is_the_heads_and_otherwise_the_head_has
 
 @lru_cache
 def seen() -> list[dict[str, float]]:
-    looks = [event.values for event in freezing.trial("digits", 2, 3e-3, look=freezing.moved) if event.stage == "look"]
+    looks = [
+        event.values
+        for event in freezing.trial("digits", 2, 3e-3, look=freezing.moved)
+        if event.stage == "look"
+    ]
     return [dict(values) for values in looks]
 
 
 def test_what_moved_is_the_length_of_the_change_over_that_of_the_weights() -> None:
     last = seen()[-1]
-    assert list(last) == ["look/frozen/embeddings", "look/frozen/block 1", "look/moved/block 2", "look/moved/block 3", "look/moved/head"]
-    assert last["look/frozen/embeddings"] == last["look/frozen/block 1"] == 0 < last["look/moved/block 2"]
+    assert list(last) == [
+        "look/frozen/embeddings",
+        "look/frozen/block 1",
+        "look/moved/block 2",
+        "look/moved/block 3",
+        "look/moved/head",
+    ]
+    assert (
+        last["look/frozen/embeddings"]
+        == last["look/frozen/block 1"]
+        == 0
+        < last["look/moved/block 2"]
+    )
     base, _ = bench.load("digits")
     model = Adapted(base, *spaces(2))
     with torch.no_grad():
         for name, change in model.changes.items():
             if name in parts(base)["block 3"]:
                 change.value.mul_(1.5)  # type: ignore[operator]
-    assert freezing.moved(model) == pytest.approx(dict.fromkeys(last, 0.0) | {"look/moved/block 3": 0.5}, abs=1e-6)
+    assert freezing.moved(model) == pytest.approx(
+        dict.fromkeys(last, 0.0) | {"look/moved/block 3": 0.5}, abs=1e-6
+    )
 
 
 def test_the_picture_is_grey_where_the_network_is_frozen() -> None:
@@ -103,12 +156,20 @@ def test_the_picture_is_grey_where_the_network_is_frozen() -> None:
 
 
 def test_the_slider_moves_a_mark_along_both_lines() -> None:
-    inside = {"step": [0.0, 0.5, 1.0], "mean": [0.5, 0.6, 0.7], "low": [0.4, 0.5, 0.6], "high": [0.6, 0.7, 0.8]}
+    inside = {
+        "step": [0.0, 0.5, 1.0],
+        "mean": [0.5, 0.6, 0.7],
+        "low": [0.4, 0.5, 0.6],
+        "high": [0.6, 0.7, 0.8],
+    }
     outside = {**inside, "mean": [0.3, 0.4, 0.2]}
     spec = between(inside, outside)
     go.Figure(spec)
     marks = spec["data"][-2:]
-    assert [mark["y"] for mark in marks] == [[0.7], [0.2]] and [mark["text"] for mark in marks] == [["70.0%"], ["20.0%"]]
+    assert [mark["y"] for mark in marks] == [[0.7], [0.2]] and [mark["text"] for mark in marks] == [
+        ["70.0%"],
+        ["20.0%"],
+    ]
     moved, traces = spec["layout"]["sliders"][0]["steps"][1]["args"]
     assert moved == {"x": [[0.5], [0.5]], "y": [[0.6], [0.4]], "text": [["60.0%"], ["40.0%"]]}
     assert [spec["data"][i] for i in traces] == marks
@@ -121,12 +182,17 @@ def test_a_chain_counts_its_steps_through_and_each_stage_stands_on_the_one_befor
     assert [event.step for event in events if event.stage == "train"] == [1, 2, 3, 4, 5]
     probed = Adapted(base, bench.HEAD)
     drained(recipes.chain(base, task, plan[:1], seed=0))
-    assert all(torch.equal(weight, base.body.get_parameter(name)) for name, weight in model.base.body.named_parameters())
+    assert all(
+        torch.equal(weight, base.body.get_parameter(name))
+        for name, weight in model.base.body.named_parameters()
+    )
     assert not torch.equal(model.base.heads["tiny"].weight, probed.base.heads["tiny"].weight)
     assert model.moves("body.")
 
 
-def test_each_stage_of_a_chain_reads_its_rows_in_another_order(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_stage_of_a_chain_reads_its_rows_in_another_order(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     seeds = []
 
     def watched(*args: Any, seed: int, **settings: Any) -> Iterator[Event]:
@@ -134,7 +200,11 @@ def test_each_stage_of_a_chain_reads_its_rows_in_another_order(monkeypatch: pyte
         return iter(())
 
     monkeypatch.setattr(recipes, "train", watched)
-    drained(recipes.chain(net("bert"), small_task(), [recipes.Stage((bench.HEAD,), 3, 1e-3)] * 3, seed=7))
+    drained(
+        recipes.chain(
+            net("bert"), small_task(), [recipes.Stage((bench.HEAD,), 3, 1e-3)] * 3, seed=7
+        )
+    )
     assert seeds[0] == 7 and len(set(seeds)) == 3
 
 
@@ -147,7 +217,9 @@ def drained(events: Any) -> tuple[list[Event], Adapted]:
             return seen, end.value
 
 
-@pytest.mark.parametrize("method", ["full fine-tuning", "frozen body", "LP-FT", *RECIPE_RATES, "first block"])
+@pytest.mark.parametrize(
+    "method", ["full fine-tuning", "frozen body", "LP-FT", *RECIPE_RATES, "first block"]
+)
 def test_every_recipe_has_80_steps_through_the_body_but_the_frozen_one(method: str) -> None:
     plan = recipes.stages(bench.load("opening")[0], method, 1e-3, 3e-2)
     through_the_body = [stage.steps for stage in plan if stage.spaces != (bench.HEAD,)]
@@ -156,7 +228,10 @@ def test_every_recipe_has_80_steps_through_the_body_but_the_frozen_one(method: s
 
 def test_gradual_unfreezing_lets_one_more_part_go_at_each_stage() -> None:
     base, _ = bench.load("opening")
-    sizes = [len(Adapted(base, *stage.spaces).changes) for stage in recipes.stages(base, "gradual unfreezing", 1e-3, 3e-2)]
+    sizes = [
+        len(Adapted(base, *stage.spaces).changes)
+        for stage in recipes.stages(base, "gradual unfreezing", 1e-3, 3e-2)
+    ]
     assert sizes == sorted(set(sizes)) and len(sizes) == BLOCKS + 1
     assert sizes[-1] == len(Adapted(base).changes)
 
@@ -167,7 +242,10 @@ def test_the_probe_of_lp_ft_has_its_own_rate_and_fine_tuning_the_usual_head_rate
 
 
 def test_an_unknown_recipe_is_refused() -> None:
-    with pytest.raises(ValueError, match="method must be one of full fine-tuning, .*, got 'thaw'; for frozen parts use trial"):
+    with pytest.raises(
+        ValueError,
+        match="method must be one of full fine-tuning, .*, got 'thaw'; for frozen parts use trial",
+    ):
         recipes.stages(bench.load("opening")[0], "thaw", 1e-3, 3e-2)
 
 
@@ -175,8 +253,15 @@ def test_a_blend_of_0_is_the_base_and_of_1_the_model() -> None:
     base, task = net("bert"), small_task()
     _, model = drained(recipes.chain(base, task, [recipes.Stage((), 30, 1e-2)], seed=0))
     found = recipes.blend(model, task, task)
-    assert found["blend/0/in"] == recipes.evaluate(base, task).accuracy < found["blend/1/in"] == recipes.evaluate(model, task).accuracy
-    assert set(found) == {f"blend/{share:g}/{side}" for share in recipes.SHARES for side in ("in", "out")}
+    assert (
+        found["blend/0/in"]
+        == recipes.evaluate(base, task).accuracy
+        < found["blend/1/in"]
+        == recipes.evaluate(model, task).accuracy
+    )
+    assert set(found) == {
+        f"blend/{share:g}/{side}" for share in recipes.SHARES for side in ("in", "out")
+    }
 
 
 def test_the_shifted_task_has_other_words_and_the_same_labels() -> None:
@@ -194,18 +279,32 @@ def events(accuracy: float, test: bool, on: str = "", method: str = "") -> Itera
     if test and on == "library" and method:
         yield Event(80, "shift", {"shift/accuracy": accuracy - 0.1})
         if method == "LP-FT":
-            yield Event(80, "blend", {f"blend/{a:g}/{side}": accuracy for a in recipes.SHARES for side in ("in", "out")})
+            yield Event(
+                80,
+                "blend",
+                {f"blend/{a:g}/{side}": accuracy for a in recipes.SHARES for side in ("in", "out")},
+            )
 
 
-def fake_trial(on: str, frozen: int, lr: float, body: str = "pretrained", seed: int = 0, test: bool = False) -> Iterator[Event]:
+def fake_trial(
+    on: str, frozen: int, lr: float, body: str = "pretrained", seed: int = 0, test: bool = False
+) -> Iterator[Event]:
     """Best at 1e-3, with everything frozen at 3e-2; a point less for each frozen part; random weights much worse."""
     best = 3e-2 if frozen == ALL else 1e-3
-    accuracy = 0.8 - 0.01 * frozen - 0.3 * (body == "random") - 0.05 * abs(np.log10(lr / best)) + 0.001 * seed
+    accuracy = (
+        0.8
+        - 0.01 * frozen
+        - 0.3 * (body == "random")
+        - 0.05 * abs(np.log10(lr / best))
+        + 0.001 * seed
+    )
     yield from events(accuracy, test)
     yield Event(80, "cost", {f"cost/{name}": 100.0 - frozen for name in COSTS})
 
 
-def fake_recipe(on: str, method: str, lr: float, seed: int = 0, test: bool = False, probe: float = 0.0) -> Iterator[Event]:
+def fake_recipe(
+    on: str, method: str, lr: float, seed: int = 0, test: bool = False, probe: float = 0.0
+) -> Iterator[Event]:
     assert probe == 3e-2, "the probe's rate is the one that was chosen for the frozen body"
     assert method != "full fine-tuning" or (lr == 1e-3 and test)
     yield from events(0.8 - 0.05 * abs(np.log10(lr / 1e-3)) + 0.001 * seed, test, on, method)
@@ -228,11 +327,15 @@ def table() -> pd.DataFrame:
 def test_the_design_covers_every_position_and_a_verdict_has_all_seeds(table: pd.DataFrame) -> None:
     own = where(table, method=FREEZING, body="pretrained")
     recorded = {tuple(row) for row in own[["on", "frozen", "lr"]].drop_duplicates().to_numpy()}
-    assert recorded == {(on, frozen, lr) for on in bench.BENCHES for frozen, lrs in RATES.items() for lr in lrs}
+    assert recorded == {
+        (on, frozen, lr) for on in bench.BENCHES for frozen, lrs in RATES.items() for lr in lrs
+    }
     read = table[table["quantity"].isin(TESTED)]
     counts = read.groupby(["method", "on", "frozen", "body", "quantity"]).size()
     assert set(counts) == {len(SEEDS)}
-    assert len(counts) == len(bench.BENCHES) * (len(POSITIONS) + 1) + len(RECIPE_RATES) * 2 + 1 + 1 + len(FAR_RATES)
+    assert len(counts) == len(bench.BENCHES) * (len(POSITIONS) + 1) + len(
+        RECIPE_RATES
+    ) * 2 + 1 + 1 + len(FAR_RATES)
 
 
 def test_test_is_read_once_for_what_was_chosen_on_valid(table: pd.DataFrame) -> None:
@@ -245,7 +348,9 @@ def test_test_is_read_once_for_what_was_chosen_on_valid(table: pd.DataFrame) -> 
 
 def test_a_rate_at_the_edge_of_its_grid_is_said(table: pd.DataFrame) -> None:
     found = choices(table)
-    assert len(found) == len(bench.BENCHES) * (len(POSITIONS) + 1) + len(RECIPE_RATES) + 1 + len(FAR_RATES)
+    assert len(found) == len(bench.BENCHES) * (len(POSITIONS) + 1) + len(RECIPE_RATES) + 1 + len(
+        FAR_RATES
+    )
     assert not found["edge"].any() and set(found[found["frozen"] == ALL]["lr"]) == {3e-2}
     narrow = table[(table["method"] != "LP-FT") | (table["lr"] >= 1e-3)]
     assert list(choices(narrow).query("edge")["method"]) == ["LP-FT"]
@@ -253,8 +358,16 @@ def test_a_rate_at_the_edge_of_its_grid_is_said(table: pd.DataFrame) -> None:
 
 def test_the_record_keeps_to_its_budget(monkeypatch: pytest.MonkeyPatch) -> None:
     runs = []
-    for module, name, fake in ((freezing, "trial", fake_trial), (recipes, "recipe", fake_recipe), (recipes, "far", fake_far)):
-        monkeypatch.setattr(module, name, lambda *args, fake=fake, **settings: runs.append(settings) or fake(*args, **settings))
+    for module, name, fake in (
+        (freezing, "trial", fake_trial),
+        (recipes, "recipe", fake_recipe),
+        (recipes, "far", fake_far),
+    ):
+        monkeypatch.setattr(
+            module,
+            name,
+            lambda *args, fake=fake, **settings: runs.append(settings) or fake(*args, **settings),
+        )
     freezing_record.record(None)
     print(f"{len(runs)} runs")
     assert len(runs) <= 720
@@ -262,14 +375,31 @@ def test_the_record_keeps_to_its_budget(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_the_panel_stands_between_its_two_ends_and_random_weights(table: pd.DataFrame) -> None:
     rows = for_the_panel(table)
-    recorded = Recorded(rows.drop(columns=[name for name in rows if name.startswith("Unnamed")]), method=FREEZING, over="frozen")
+    recorded = Recorded(
+        rows.drop(columns=[name for name in rows if name.startswith("Unnamed")]),
+        method=FREEZING,
+        over="frozen",
+    )
     points = recorded.points({"on": "digits", "frozen": 2, "body": "pretrained", "lr": 1e-3})
     assert [point["label"] for point in points if point["name"] == FREEZING] == ["3", "2", "1", "0"]
-    assert {point["name"] for point in points} == {FREEZING, "full fine-tuning", "frozen body", "random weights"}
+    assert {point["name"] for point in points} == {
+        FREEZING,
+        "full fine-tuning",
+        "frozen body",
+        "random weights",
+    }
     by_name = {point["name"]: point for point in points if point["name"] != FREEZING}
-    assert by_name["full fine-tuning"]["mean"] == pytest.approx(0.8 + 0.001 * np.mean(SEEDS)), "pretrained alone, at its best rate"
-    assert by_name["frozen body"]["lr"] == 3e-2 and by_name["random weights"]["mean"] < by_name["full fine-tuning"]["mean"]
-    assert len(recorded.curve({"on": "digits", "frozen": 2, "body": "pretrained", "lr": 1e-3})["step"]) == 2  # type: ignore[index]
+    assert by_name["full fine-tuning"]["mean"] == pytest.approx(0.8 + 0.001 * np.mean(SEEDS)), (
+        "pretrained alone, at its best rate"
+    )
+    assert (
+        by_name["frozen body"]["lr"] == 3e-2
+        and by_name["random weights"]["mean"] < by_name["full fine-tuning"]["mean"]
+    )
+    assert (
+        len(recorded.curve({"on": "digits", "frozen": 2, "body": "pretrained", "lr": 1e-3})["step"])
+        == 2
+    )  # type: ignore[index]
 
 
 @pytest.fixture(scope="module")
@@ -277,11 +407,17 @@ def recorded() -> tuple[pd.DataFrame, dict[str, Any]]:
     return read_table(shared_folder("data", "results", "01_freezing.parquet"))
 
 
-def test_every_recorded_best_rate_lies_inside_those_tried(recorded: tuple[pd.DataFrame, dict[str, Any]]) -> None:
+def test_every_recorded_best_rate_lies_inside_those_tried(
+    recorded: tuple[pd.DataFrame, dict[str, Any]],
+) -> None:
     table, about = recorded
     own = where(table, method=FREEZING)
     for (on, frozen, body), rows in own.groupby(["on", "frozen", "body"]):
-        assert set(rows["lr"]) >= set(RATES[frozen] if body == "pretrained" else LRS[1:]), (on, frozen, body)
+        assert set(rows["lr"]) >= set(RATES[frozen] if body == "pretrained" else LRS[1:]), (
+            on,
+            frozen,
+            body,
+        )
         read = rows[rows["quantity"] == "test/accuracy"]
         (lr,) = read["lr"].unique()
         assert rows["lr"].min() < lr < rows["lr"].max(), (on, frozen, body)
@@ -289,9 +425,27 @@ def test_every_recorded_best_rate_lies_inside_those_tried(recorded: tuple[pd.Dat
     assert about["fingerprints"]["digits"] == bench.load("digits")[1].fingerprint
 
 
-def test_what_was_recorded_is_what_a_run_gives(recorded: tuple[pd.DataFrame, dict[str, Any]]) -> None:
-    settings: dict[str, Any] = {"on": "digits", "frozen": 3, "lr": 3e-3, "body": "pretrained", "seed": 1}
+def test_what_was_recorded_is_what_a_run_gives(
+    recorded: tuple[pd.DataFrame, dict[str, Any]],
+) -> None:
+    settings: dict[str, Any] = {
+        "on": "digits",
+        "frozen": 3,
+        "lr": 3e-3,
+        "body": "pretrained",
+        "seed": 1,
+    }
     own = recorded[0][recorded[0]["method"] == FREEZING]
-    then = [event.values["valid/accuracy"] for event in replay(own)(**settings) if event.stage == "valid"]
-    now = [event.values["valid/accuracy"] for event in freezing.trial(**settings) if event.stage == "valid"]
-    assert now == pytest.approx(then, abs=0.03), "other processors round otherwise; a change of the code moves more"
+    then = [
+        event.values["valid/accuracy"]
+        for event in replay(own)(**settings)
+        if event.stage == "valid"
+    ]
+    now = [
+        event.values["valid/accuracy"]
+        for event in freezing.trial(**settings)
+        if event.stage == "valid"
+    ]
+    assert now == pytest.approx(then, abs=0.03), (
+        "other processors round otherwise; a change of the code moves more"
+    )

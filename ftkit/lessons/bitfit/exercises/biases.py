@@ -39,8 +39,12 @@ def _those(fits: Callable[[str], bool]) -> Callable[[Sequence[str]], list[str]]:
 
 _BIASES = _those(lambda name: name.startswith("body.") and name.endswith(".bias"))
 _MISCHOSEN = {
-    "the head's bias is there; the head is no part of BitFit, it trains in full beside it": _those(lambda name: name.endswith(".bias")),
-    "the biases of the norms are missing; BitFit moves them too": _those(lambda name: name in _BIASES([name]) and "Norm" not in name),
+    "the head's bias is there; the head is no part of BitFit, it trains in full beside it": _those(
+        lambda name: name.endswith(".bias")
+    ),
+    "the biases of the norms are missing; BitFit moves them too": _those(
+        lambda name: name in _BIASES([name]) and "Norm" not in name
+    ),
     "those of the norms alone are biases of norms; the linear layers have some as well": _those(
         lambda name: name in _BIASES([name]) and "Norm" in name
     ),
@@ -85,7 +89,13 @@ def biases(yours: Any) -> str:
         right = _BIASES(*case.given)
         if got != right:
             missing, more = ([n for n in a if n not in b] for a, b in ((right, got), (got, right)))
-            first = f"{missing[0]} is missing" if missing else f"{more[0]} is too much" if more else "the order, or how often each comes"
+            first = (
+                f"{missing[0]} is missing"
+                if missing
+                else f"{more[0]} is too much"
+                if more
+                else "the order, or how often each comes"
+            )
             raise Wrong(f"in {case.words} yours is not right: {first}{why}")
     return "A dozen characters of code choose what trains, and choosing wrongly raises no error: look at the names once, every time."
 
@@ -98,11 +108,17 @@ def _list(answer: Any) -> list[str]:
 
 def _attention(out: int, into: int) -> Case:
     generator = torch.Generator().manual_seed(out)
-    weight, output, value = (torch.randn(size, generator=generator) for size in ((out, into), (out,), (into,)))
+    weight, output, value = (
+        torch.randn(size, generator=generator) for size in ((out, into), (out,), (into,))
+    )
     return Case((weight, output, value), f"an output layer of shape ({out}, {into})")
 
 
-_OUTPUTS = [_attention(5, 5), _attention(6, 4), _attention(3, 7)]  # the square one first: there a transposed matrix fits
+_OUTPUTS = [
+    _attention(5, 5),
+    _attention(6, 4),
+    _attention(3, 7),
+]  # the square one first: there a transposed matrix fits
 
 
 @exercise(
@@ -125,10 +141,18 @@ def fold(yours: Any) -> str:
     yours = usable(yours, takes)
     for case in _OUTPUTS:
         weight, output, value = case.given
-        got = tensor(ask(yours, takes, *case.given), f"for {case.words} the new bias", output.shape, "(out,)", like=output)
+        got = tensor(
+            ask(yours, takes, *case.given),
+            f"for {case.words} the new bias",
+            output.shape,
+            "(out,)",
+            like=output,
+        )
         right = output + weight @ value
         if not torch.allclose(got, right, atol=1e-4):
-            raise Wrong(f"for {case.words} the new bias is off by up to {float((got - right).abs().max()):.3g}{_misfolded(got, case)}")
+            raise Wrong(
+                f"for {case.words} the new bias is off by up to {float((got - right).abs().max()):.3g}{_misfolded(got, case)}"
+            )
     return "With the value bias at zero and this output bias, no answer changes: BitFit trains more numbers than it has freedoms."
 
 
@@ -140,9 +164,13 @@ def _misfolded(got: Tensor, case: Case) -> str:
         return f": what is added is {s:.3g} times `weight @ value`, and it must be 1 times"
     if factor(got, torch.zeros_like(got), weight @ value) is not None:
         return ": that is the value bias's part alone; add the bias that is there"
-    if torch.allclose(got, weight.sum(1) + output, atol=1e-4) or torch.allclose(got, output + weight.sum(1) * value.mean(), atol=1e-4):
+    if torch.allclose(got, weight.sum(1) + output, atol=1e-4) or torch.allclose(
+        got, output + weight.sum(1) * value.mean(), atol=1e-4
+    ):
         return ": the entries of `value` differ, and each has its own column of the weight"
-    if weight.shape[0] == weight.shape[1] and torch.allclose(got, output + weight.t() @ value, atol=1e-4):
+    if weight.shape[0] == weight.shape[1] and torch.allclose(
+        got, output + weight.t() @ value, atol=1e-4
+    ):
         return ": that multiplies by the weight transposed; a linear layer computes W x"
     if weight.shape[0] == weight.shape[1] and torch.allclose(got, output + value, atol=1e-4):
         return ": the value bias goes through the output layer's weight before it gets there"
@@ -153,9 +181,15 @@ def _misfolded(got: Tensor, case: Case) -> str:
 
 def _regression(out: int, into: int, count: int) -> Case:
     generator = torch.Generator().manual_seed(out + count)
-    weight, x, noise = (torch.randn(size, generator=generator) for size in ((out, into), (count, into), (count, out)))
+    weight, x, noise = (
+        torch.randn(size, generator=generator)
+        for size in ((out, into), (count, into), (count, out))
+    )
     skewed = noise.exp() - 1  # so that a median is not a mean
-    return Case((weight, x, x @ torch.randn(into, out, generator=generator) + skewed), f"{count} rows, in {into}, out {out}")
+    return Case(
+        (weight, x, x @ torch.randn(into, out, generator=generator) + skewed),
+        f"{count} rows, in {into}, out {out}",
+    )
 
 
 _REGRESSIONS = [_regression(3, 5, 40), _regression(4, 4, 25), _regression(2, 6, 31)]
@@ -163,15 +197,27 @@ _MISSHIFTS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
     "that is the mean target; the layer answers `x @ weight.T` already, and only what it misses is left to the bias": lambda w, x, y: (
         y.mean(0)
     ),
-    "that has the wrong sign: the bias is what must be added to the answer": lambda w, x, y: (x @ w.t() - y).mean(0),
-    "that is the sum over the rows; one bias serves all of them, so take the mean": lambda w, x, y: (y - x @ w.t()).sum(0),
+    "that has the wrong sign: the bias is what must be added to the answer": lambda w, x, y: (
+        x @ w.t() - y
+    ).mean(0),
+    "that is the sum over the rows; one bias serves all of them, so take the mean": lambda w, x, y: (
+        (y - x @ w.t()).sum(0)
+    ),
     "that is the median, which minimises the absolute error; the squared error wants the mean": lambda w, x, y: (
         (y - x @ w.t()).median(0).values
     ),
-    "that is one number for all outputs; each output has a bias of its own": lambda w, x, y: (y - x @ w.t()).mean().expand(len(w)),
-    "that is what the first row misses; the others count as much": lambda w, x, y: (y - x @ w.t())[0],
-    "that is half of the best: the gradient, 2 times the mean error, is not yet the step": lambda w, x, y: (y - x @ w.t()).mean(0) / 2,
-    "that is the gradient, twice the mean of what is missed": lambda w, x, y: 2 * (y - x @ w.t()).mean(0),
+    "that is one number for all outputs; each output has a bias of its own": lambda w, x, y: (
+        (y - x @ w.t()).mean().expand(len(w))
+    ),
+    "that is what the first row misses; the others count as much": lambda w, x, y: (y - x @ w.t())[
+        0
+    ],
+    "that is half of the best: the gradient, 2 times the mean error, is not yet the step": lambda w, x, y: (
+        (y - x @ w.t()).mean(0) / 2
+    ),
+    "that is the gradient, twice the mean of what is missed": lambda w, x, y: (
+        2 * (y - x @ w.t()).mean(0)
+    ),
     "that is no change at all": lambda w, x, y: torch.zeros(len(w)),
 }
 
@@ -196,11 +242,25 @@ def best_shift(yours: Any) -> str:
     yours, answers = usable(yours, takes), []
     for case in _REGRESSIONS:
         weight = case.given[0]
-        answers.append(tensor(ask(yours, takes, *case.given), f"for {case.words} the bias", (len(weight),), "(out,)").float())
-    why = fault(answers, _REGRESSIONS, _MISSHIFTS, lambda got, wrong: torch.allclose(got, wrong, atol=1e-3))
+        answers.append(
+            tensor(
+                ask(yours, takes, *case.given),
+                f"for {case.words} the bias",
+                (len(weight),),
+                "(out,)",
+            ).float()
+        )
+    why = fault(
+        answers, _REGRESSIONS, _MISSHIFTS, lambda got, wrong: torch.allclose(got, wrong, atol=1e-3)
+    )
     for case, got in zip(_REGRESSIONS, answers, strict=True):
         weight, x, targets = case.given
-        least, far = (float((x @ weight.t() + b - targets).square().mean()) for b in ((targets - x @ weight.t()).mean(0), got))
+        least, far = (
+            float((x @ weight.t() + b - targets).square().mean())
+            for b in ((targets - x @ weight.t()).mean(0), got)
+        )
         if far > least * 1.0001:
-            raise Wrong(f"for {case.words} the mean squared error can be {least:.4f}, with your bias it is {far:.4f}{why}")
+            raise Wrong(
+                f"for {case.words} the mean squared error can be {least:.4f}, with your bias it is {far:.4f}{why}"
+            )
     return "The bias takes away the mean of the error and leaves its spread: whatever depends on x needs another weight, or a later layer."

@@ -26,9 +26,13 @@ _EDGES = [
 ]
 
 
-def _weighed(weight: Callable[[int, int, int], float], order: Callable[[Values], Values] = sorted) -> Callable[[Values, int], float]:
+def _weighed(
+    weight: Callable[[int, int, int], float], order: Callable[[Values], Values] = sorted
+) -> Callable[[Values, int], float]:
     """The sum of the values, each by a weight of its place from 1, of how many there are, and of the trials."""
-    return lambda values, trials: sum(v * weight(i, len(values), trials) for i, v in enumerate(order(values), 1))
+    return lambda values, trials: sum(
+        v * weight(i, len(values), trials) for i, v in enumerate(order(values), 1)
+    )
 
 
 def _best(i: int, n: int, trials: int) -> float:
@@ -41,12 +45,22 @@ _MISEXPECTED: dict[str, Callable[[Values, int], float]] = {
         _weighed(_best, lambda v: sorted(v, reverse=True))
     ),
     "that is the best of all, which so many draws need not hit": lambda v, t: max(v),
-    "that is the mean, which is what one trial gives; raise `i / n` to the power of the trials": lambda v, t: fmean(v),
+    "that is the mean, which is what one trial gives; raise `i / n` to the power of the trials": lambda v, t: (
+        fmean(v)
+    ),
     "that multiplies by the trials; raise to their power, `**`": lambda v, t: t * fmean(v),
-    "that draws without replacement; a setting can be drawn again": lambda v, t: fmean(max(some) for some in combinations(v, t)),
-    "that is the mean of the top ones, as many as there are trials; draws hit the others too": lambda v, t: fmean(sorted(v)[-t:]),
-    "that is the best of the first ones, as many as there are trials; average over all draws": lambda v, t: max(v[:t]),
-    "the places are one too low: the smallest value has i = 1": _weighed(lambda i, n, t: _best(i - 1, n, t)),
+    "that draws without replacement; a setting can be drawn again": lambda v, t: fmean(
+        max(some) for some in combinations(v, t)
+    ),
+    "that is the mean of the top ones, as many as there are trials; draws hit the others too": lambda v, t: (
+        fmean(sorted(v)[-t:])
+    ),
+    "that is the best of the first ones, as many as there are trials; average over all draws": lambda v, t: (
+        max(v[:t])
+    ),
+    "the places are one too low: the smallest value has i = 1": _weighed(
+        lambda i, n, t: _best(i - 1, n, t)
+    ),
     "the places are one too high: the smallest value has i = 1, and `(i - 1) / n` is subtracted": _weighed(
         lambda i, n, t: _best(i + 1, n, t)
     ),
@@ -56,9 +70,15 @@ _MISEXPECTED: dict[str, Callable[[Values, int], float]] = {
     "`1 - (1 - i / n) ** trials` is the chance that one draw at least is at most the i-th; the best is if all draws are": _weighed(
         lambda i, n, t: 1 - (1 - i / n) ** t
     ),
-    "`i / n ** trials` raises n alone; put brackets around `i / n`": _weighed(lambda i, n, t: 1 / n**t),
-    "n must be raised to the power of the trials too: `(i / n) ** trials`": _weighed(lambda i, n, t: (i**t - (i - 1) ** t) / n),
-    "two settings with equal values are two settings; yours counts them once": lambda v, t: expected_best(sorted(set(v)), t),
+    "`i / n ** trials` raises n alone; put brackets around `i / n`": _weighed(
+        lambda i, n, t: 1 / n**t
+    ),
+    "n must be raised to the power of the trials too: `(i / n) ** trials`": _weighed(
+        lambda i, n, t: (i**t - (i - 1) ** t) / n
+    ),
+    "two settings with equal values are two settings; yours counts them once": lambda v, t: (
+        expected_best(sorted(set(v)), t)
+    ),
 }
 
 
@@ -82,7 +102,9 @@ def expected(yours: Any) -> str:
     likely, with replacement (Dodge et al. 2019, arXiv:1909.03004). `values` lists the validation scores of all that were tried, in no
     order; more is better."""
     yours, takes = usable(yours, "values, trials"), "values, trials"
-    wrong = first_wrong(yours, takes, expected_best, _TRIED, _MISEXPECTED) or first_wrong(yours, takes, expected_best, _EDGES, {})
+    wrong = first_wrong(yours, takes, expected_best, _TRIED, _MISEXPECTED) or first_wrong(
+        yours, takes, expected_best, _EDGES, {}
+    )
     if wrong:
         case, right, answer, why = wrong
         values, trials = case.given
@@ -96,9 +118,14 @@ def expected(yours: Any) -> str:
 
 _NETS = [
     Case(([(64, 32)], 4), "one matrix (64, 32) and rank 4"),
-    Case(([(128, 128), (512, 128), (128, 512)], 8), "the matrices (128, 128), (512, 128), (128, 512) and rank 8"),
+    Case(
+        ([(128, 128), (512, 128), (128, 512)], 8),
+        "the matrices (128, 128), (512, 128), (128, 512) and rank 8",
+    ),
     Case(([(10, 30), (20, 10)], 3), "the matrices (10, 30), (20, 10) and rank 3"),
-    Case(([(40, 60), (96, 48), (20, 30)], 2), "the matrices (40, 60), (96, 48), (20, 30) and rank 2"),
+    Case(
+        ([(40, 60), (96, 48), (20, 30)], 2), "the matrices (40, 60), (96, 48), (20, 30) and rank 2"
+    ),
 ]
 # Here LoRA has more numbers than a matrix has entries, so what else is wrong would differ with and without a cut.
 _SMALL = [
@@ -125,18 +152,24 @@ def _density(shapes: Shapes, rank: int) -> float:
 
 
 _MISSHARED: dict[str, Callable[[Shapes, int], float]] = {
-    "that is the mean of the matrices' shares; add up the numbers and the entries first, then divide once": lambda s, r: fmean(
-        _uncut([shape], r) for shape in s
+    "that is the mean of the matrices' shares; add up the numbers and the entries first, then divide once": lambda s, r: (
+        fmean(_uncut([shape], r) for shape in s)
     ),
-    "that is the sum of the matrices' shares; add up the numbers and the entries first, then divide once": lambda s, r: sum(
-        _uncut([shape], r) for shape in s
+    "that is the sum of the matrices' shares; add up the numbers and the entries first, then divide once": lambda s, r: (
+        sum(_uncut([shape], r) for shape in s)
     ),
-    "that multiplies out and in; A and B stand one after the other, so their numbers add": lambda s, r: r,
+    "that multiplies out and in; A and B stand one after the other, so their numbers add": lambda s, r: (
+        r
+    ),
     "yours is 1 where LoRA has far fewer numbers; is out multiplied by in above, the share upside down, or `max` in the place of `min`?": (
         lambda s, r: 1
     ),
-    "that is B (out, rank) alone; A (rank, in) has numbers too": lambda s, r: r * sum(out for out, _ in s) / _entries(s),
-    "that is A (rank, in) alone; B (out, rank) has numbers too": lambda s, r: r * sum(into for _, into in s) / _entries(s),
+    "that is B (out, rank) alone; A (rank, in) has numbers too": lambda s, r: (
+        r * sum(out for out, _ in s) / _entries(s)
+    ),
+    "that is A (rank, in) alone; B (out, rank) has numbers too": lambda s, r: (
+        r * sum(into for _, into in s) / _entries(s)
+    ),
     "the rank is left out": lambda s, r: _uncut(s, 1),
     "that is in percent; answer with a share": lambda s, r: 100 * _uncut(s, r),
     "that is how many numbers LoRA has; divide by the entries of the matrices": _lora,
@@ -180,7 +213,9 @@ def same_numbers(yours: Any) -> str:
     adds factors to each of the matrices of those shapes [(out, in), ...]. The mask lies over all of them together; its density is the
     share of their entries that it lets train."""
     yours, takes = usable(yours, "shapes, rank"), "shapes, rank"
-    wrong = first_wrong(yours, takes, _density, _NETS, _MISSHARED) or first_wrong(yours, takes, _density, _SMALL, _MISCUT)
+    wrong = first_wrong(yours, takes, _density, _NETS, _MISSHARED) or first_wrong(
+        yours, takes, _density, _SMALL, _MISCUT
+    )
     if wrong:
         case, right, answer, why = wrong
         raise Wrong(f"for {case.words} the density is {right:.4g}, yours is {answer:.4g}{why}")

@@ -28,7 +28,9 @@ _PLAIN = [
 ]
 
 
-def _share(holds: Callable[[NDArray[np.float64], float], Any], signs: tuple[float, float] = (1.0, -1.0)) -> Rule:
+def _share(
+    holds: Callable[[NDArray[np.float64], float], Any], signs: tuple[float, float] = (1.0, -1.0)
+) -> Rule:
     """The share of all flips whose sum holds beside the sum seen."""
 
     def share(differences: list[float]) -> float:
@@ -52,13 +54,25 @@ def _larger(differences: list[float]) -> float:
 
 _MISCOUNTED: dict[str, Rule] = {
     "yours counts the means that are at least as large; those as far from 0 on the other side count as well": _larger,
-    "yours counts the means that are at most as large; those as far from 0 on the other side count as well": _share(lambda s, x: s <= x),
-    "that is half of it: a mean as far from 0 on the other side counts as well": lambda d: _P(d) / 2,
+    "yours counts the means that are at most as large; those as far from 0 on the other side count as well": _share(
+        lambda s, x: s <= x
+    ),
+    "that is half of it: a mean as far from 0 on the other side counts as well": lambda d: (
+        _P(d) / 2
+    ),
     "that is twice it: both sides are counted already": lambda d: 2 * _P(d),
-    "where the mean seen is below 0, its size is wanted: `abs(mean) >= abs(seen)`": _share(lambda s, x: abs(s) >= x),
-    "twice the larger means is wrong where the mean seen is below 0; take `abs(mean) >= abs(seen)`": lambda d: 2 * _larger(d),
-    "`>=`, not `>`: the differences as they are count, and so does their mirror": _share(lambda s, x: abs(s) > abs(x)),
-    "one flip is left out above, the one that changes nothing or its mirror; both count": _counted(lambda c, n: (c - 1) / n),
+    "where the mean seen is below 0, its size is wanted: `abs(mean) >= abs(seen)`": _share(
+        lambda s, x: abs(s) >= x
+    ),
+    "twice the larger means is wrong where the mean seen is below 0; take `abs(mean) >= abs(seen)`": lambda d: (
+        2 * _larger(d)
+    ),
+    "`>=`, not `>`: the differences as they are count, and so does their mirror": _share(
+        lambda s, x: abs(s) > abs(x)
+    ),
+    "one flip is left out above, the one that changes nothing or its mirror; both count": _counted(
+        lambda c, n: (c - 1) / n
+    ),
     "one flip is left out above and below, the one that changes nothing or its mirror; both are among the 2^n": _counted(
         lambda c, n: (c - 1) / (n - 1)
     ),
@@ -72,15 +86,21 @@ _MISCOUNTED: dict[str, Rule] = {
     "that is how many flips count; answer with their share of all 2^n": _counted(lambda c, n: c),
     "another order of the differences leaves their mean as it is; flip their signs": lambda d: 1.0,
     "p is never 0: the differences as they are count, and so does their mirror": lambda d: 0.0,
-    "that is the p of a t-test, which takes the differences to be normal; count the flips": lambda d: float(stats.ttest_1samp(d, 0).pvalue),
-    "that is the sign test, which counts the signs alone; the mean has the sizes too": lambda d: float(
-        stats.binomtest(sum(x > 0 for x in d), len(d)).pvalue
+    "that is the p of a t-test, which takes the differences to be normal; count the flips": lambda d: (
+        float(stats.ttest_1samp(d, 0).pvalue)
     ),
-    "that is Wilcoxon's test, which has ranks in the place of the sizes": lambda d: _P((stats.rankdata(np.abs(d)) * np.sign(d)).tolist()),
-    "a sign is 1 or -1; with 0 a difference is left out, not flipped": _share(lambda s, x: abs(s) >= abs(x), (0.0, 1.0)),
-    "yours sets sums beside the mean seen; compare means with the mean, or sums with the sum": lambda d: _share(
-        lambda s, x: abs(s) >= abs(x) / len(d)
-    )(d),
+    "that is the sign test, which counts the signs alone; the mean has the sizes too": lambda d: (
+        float(stats.binomtest(sum(x > 0 for x in d), len(d)).pvalue)
+    ),
+    "that is Wilcoxon's test, which has ranks in the place of the sizes": lambda d: _P(
+        (stats.rankdata(np.abs(d)) * np.sign(d)).tolist()
+    ),
+    "a sign is 1 or -1; with 0 a difference is left out, not flipped": _share(
+        lambda s, x: abs(s) >= abs(x), (0.0, 1.0)
+    ),
+    "yours sets sums beside the mean seen; compare means with the mean, or sums with the sum": lambda d: (
+        _share(lambda s, x: abs(s) >= abs(x) / len(d))(d)
+    ),
 }
 
 
@@ -109,10 +129,14 @@ def flips(yours: Any) -> str:
     `2 ** n` ways to give each of the n differences a sign, the share whose mean is at least as far from 0 as the mean seen. The
     differences as they are count as one of the ways, and so does their mirror, with every sign flipped."""
     yours = usable(yours, "differences")
-    wrong = first_wrong(yours, "differences", _P, _SEEDS, _MISCOUNTED) or first_wrong(yours, "differences", _P, _PLAIN, {})
+    wrong = first_wrong(yours, "differences", _P, _SEEDS, _MISCOUNTED) or first_wrong(
+        yours, "differences", _P, _PLAIN, {}
+    )
     if wrong:
         case, right, answer, why = wrong
-        raise Wrong(f"for {case.words}, {case.given[0]}, p is {right:.4g}, yours says {answer:.4g}{why}")
+        raise Wrong(
+            f"for {case.words}, {case.given[0]}, p is {right:.4g}, yours says {answer:.4g}{why}"
+        )
     return (
         "With n seeds no p is below 2 / 2^n: five seeds can never reach 0.05, and eight cannot in a family of seven, where Holm's rule "
         "makes 0.055 of 2 / 256."

@@ -24,10 +24,18 @@ _HUGE = Case((torch.tensor([[900.0, 880.0, 0.0]]), 2.0), "logits as large as 900
 _MISSOFTENED: dict[str, Callable[[Tensor, float], Tensor]] = {
     "that multiplies by the temperature; a high one must flatten": lambda z, t: (z * t).softmax(-1),
     "that is T = 1; the temperature is not used": lambda z, t: z.softmax(-1),
-    "that divides the probabilities, so they no longer sum to 1; divide the logits": lambda z, t: z.softmax(-1) / t,
-    "that is softmax of softmax; probabilities are no logits": lambda z, t: (z.softmax(-1) / t).softmax(-1),
-    "that is p to the power 1/T, which must be made to sum to 1 again": lambda z, t: z.softmax(-1) ** (1 / t),
-    "that sums to 1 down each column; the classes lie along the last dimension": lambda z, t: (z / t).softmax(0),
+    "that divides the probabilities, so they no longer sum to 1; divide the logits": lambda z, t: (
+        z.softmax(-1) / t
+    ),
+    "that is softmax of softmax; probabilities are no logits": lambda z, t: (
+        z.softmax(-1) / t
+    ).softmax(-1),
+    "that is p to the power 1/T, which must be made to sum to 1 again": lambda z, t: (
+        z.softmax(-1) ** (1 / t)
+    ),
+    "that sums to 1 down each column; the classes lie along the last dimension": lambda z, t: (
+        z / t
+    ).softmax(0),
     "that is the logarithm of what is asked for": lambda z, t: (z / t).log_softmax(-1),
     "that divides by T twice; T^2 belongs before the loss": lambda z, t: (z / t**2).softmax(-1),
 }
@@ -52,19 +60,30 @@ def soften(yours: Any) -> str:
     takes = "logits, temperature"
     yours = usable(yours, takes)
     answers = [_softened(yours, takes, case) for case in (*_SOFTENED, _HUGE)]
-    why = fault(answers[:-1], _SOFTENED, _MISSOFTENED, lambda got, wrong: torch.allclose(got, wrong, atol=1e-5))
+    why = fault(
+        answers[:-1],
+        _SOFTENED,
+        _MISSOFTENED,
+        lambda got, wrong: torch.allclose(got, wrong, atol=1e-5),
+    )
     for case, got in zip((*_SOFTENED, _HUGE), answers, strict=True):
         right = (case.given[0] / case.given[1]).softmax(-1)
         if not torch.allclose(got, right, atol=1e-5):
-            raise Wrong(f"for {case.words} a probability is off by up to {float((got - right).abs().max()):.3g}{why}")
+            raise Wrong(
+                f"for {case.words} a probability is off by up to {float((got - right).abs().max()):.3g}{why}"
+            )
     return "At a high temperature the classes that the teacher did not choose become visible, and that is what a student can learn from."
 
 
 def _softened(yours: Callable[..., Any], takes: str, case: Case) -> Tensor:
     said = ask(yours, takes, *case.given)
     if case is _HUGE and isinstance(said, Tensor) and not bool(torch.isfinite(said).all()):
-        raise Wrong(f"for {case.words} the answer holds nan or inf: exp overflows; use softmax, or subtract each row's largest first")
-    return tensor(said, f"for {case.words} the answer", case.given[0].shape, "(rows, classes)").float()
+        raise Wrong(
+            f"for {case.words} the answer holds nan or inf: exp overflows; use softmax, or subtract each row's largest first"
+        )
+    return tensor(
+        said, f"for {case.words} the answer", case.given[0].shape, "(rows, classes)"
+    ).float()
 
 
 def _hard(z: Tensor, labels: Tensor) -> Tensor:
@@ -80,21 +99,35 @@ def _kd(z: Tensor, of: Tensor, y: Tensor, t: float, w: float) -> Tensor:
     return (1 - w) * _hard(z, y) + w * t**2 * _soft(z, of, t)
 
 
-def _taught(rows: int, classes: int, seed: int, t: float, weight: float, bare: tuple[int, ...]) -> Case:
+def _taught(
+    rows: int, classes: int, seed: int, t: float, weight: float, bare: tuple[int, ...]
+) -> Case:
     labels = torch.arange(rows) % classes
     labels[list(bare)] = -1
-    given = (_logits(rows, classes, 1.5, seed), _logits(rows, classes, 2.5, seed + 50), labels, t, weight)
+    given = (
+        _logits(rows, classes, 1.5, seed),
+        _logits(rows, classes, 2.5, seed + 50),
+        labels,
+        t,
+        weight,
+    )
     return Case(given, f"{rows} rows, {len(bare)} without a label, T = {t:g}, weight {weight:g}")
 
 
-_TAUGHT = [_taught(6, 4, 3, 4.0, 0.3, ()), _taught(7, 3, 4, 2.0, 0.8, (0, 4, 5)), _taught(5, 6, 5, 3.0, 0.6, (2,))]
+_TAUGHT = [
+    _taught(6, 4, 3, 4.0, 0.3, ()),
+    _taught(7, 3, 4, 2.0, 0.8, (0, 4, 5)),
+    _taught(5, 6, 5, 3.0, 0.6, (2,)),
+]
 _BARE = _taught(4, 3, 6, 2.0, 0.5, (0, 1, 2, 3))
 _MISTAUGHT: dict[str, Callable[[Tensor, Tensor, Tensor, float, float], Tensor]] = {
     "the factor T^2 is missing": lambda z, of, y, t, w: (1 - w) * _hard(z, y) + w * _soft(z, of, t),
     "the teacher's part is the cross-entropy with its answers; take off their entropy, and it is the divergence": lambda z, of, y, t, w: (
         (1 - w) * _hard(z, y) + w * t**2 * F.cross_entropy(z / t, (of / t).softmax(-1))
     ),
-    "the factor is T^2; yours is T": lambda z, of, y, t, w: (1 - w) * _hard(z, y) + w * t * _soft(z, of, t),
+    "the factor is T^2; yours is T": lambda z, of, y, t, w: (
+        (1 - w) * _hard(z, y) + w * t * _soft(z, of, t)
+    ),
     "student and teacher have changed places; the teacher's probabilities weigh the sum": lambda z, of, y, t, w: (
         (1 - w) * _hard(z, y) + w * t**2 * _soft(of, z, t)
     ),
@@ -104,7 +137,9 @@ _MISTAUGHT: dict[str, Callable[[Tensor, Tensor, Tensor, float, float], Tensor]] 
     "that is the sum over the rows for the teacher's part; take the mean": lambda z, of, y, t, w: (
         (1 - w) * _hard(z, y) + w * t**2 * _soft(z, of, t) * len(z)
     ),
-    "weight and 1 - weight have changed places; the weight is the teacher's": lambda z, of, y, t, w: _kd(z, of, y, t, 1 - w),
+    "weight and 1 - weight have changed places; the weight is the teacher's": lambda z, of, y, t, w: (
+        _kd(z, of, y, t, 1 - w)
+    ),
     "the labels are asked at the temperature; it is for the soft answers alone": lambda z, of, y, t, w: (
         (1 - w) * _hard(z / t, y) + w * t**2 * _soft(z, of, t)
     ),
@@ -113,7 +148,9 @@ _MISTAUGHT: dict[str, Callable[[Tensor, Tensor, Tensor, float, float], Tensor]] 
     ),
     "the labels' part is missing": lambda z, of, y, t, w: w * t**2 * _soft(z, of, t),
     "the teacher's part is missing": lambda z, of, y, t, w: (1 - w) * _hard(z, y),
-    "the two parts are added without their weights": lambda z, of, y, t, w: _hard(z, y) + t**2 * _soft(z, of, t),
+    "the two parts are added without their weights": lambda z, of, y, t, w: (
+        _hard(z, y) + t**2 * _soft(z, of, t)
+    ),
 }
 
 
@@ -141,11 +178,18 @@ def kd_loss(yours: Any) -> str:
     takes = "student, teacher, labels, temperature, weight"
     yours = usable(yours, takes)
     answers = [_loss(yours, takes, case) for case in _TAUGHT]
-    why = fault(answers, _TAUGHT, _MISTAUGHT, lambda got, wrong: torch.allclose(got, wrong, rtol=1e-4, atol=1e-5))
+    why = fault(
+        answers,
+        _TAUGHT,
+        _MISTAUGHT,
+        lambda got, wrong: torch.allclose(got, wrong, rtol=1e-4, atol=1e-5),
+    )
     for case in (*_TAUGHT, _BARE):
         right, got = _kd(*case.given), _loss(yours, takes, case)
         if not torch.allclose(got, right, rtol=1e-4, atol=1e-5):
-            raise Wrong(f"for {case.words} the loss is {float(right):.4f}, yours is {float(got):.4f}{why}")
+            raise Wrong(
+                f"for {case.words} the loss is {float(right):.4f}, yours is {float(got):.4f}{why}"
+            )
     _trains(yours, _TAUGHT[1])
     return "The same loss as ftkit's Distillation, in five lines; each of its usual faults still trains, only worse."
 
@@ -155,10 +199,14 @@ def _loss(yours: Callable[..., Any], takes: str, case: Case) -> Tensor:
         said = ask(yours, takes, *case.given)
     except IndexError as error:
         if "Target -1" in str(error):
-            raise Wrong(f"for {case.words} your code asks for class -1; a row with the label -1 must be left out there") from None
+            raise Wrong(
+                f"for {case.words} your code asks for class -1; a row with the label -1 must be left out there"
+            ) from None
         raise
     if not isinstance(said, Tensor):
-        raise Wrong(f"for {case.words} the loss must be a number, a tensor without dimensions, got {kind(said)}")
+        raise Wrong(
+            f"for {case.words} the loss must be a number, a tensor without dimensions, got {kind(said)}"
+        )
     return tensor(said, f"for {case.words} the loss", (), "()").float()
 
 
@@ -169,6 +217,10 @@ def _trains(yours: Callable[..., Any], case: Case) -> None:
     said, right = yours(student, *others), _kd(student, *others)
     found = torch.autograd.grad(said, student, allow_unused=True)[0] if said.requires_grad else None
     if found is None:
-        raise Wrong("the value is right, but no gradient reaches the student, so it would never learn; is there a `detach` or an `item`?")
+        raise Wrong(
+            "the value is right, but no gradient reaches the student, so it would never learn; is there a `detach` or an `item`?"
+        )
     if not torch.allclose(found, torch.autograd.grad(right, student)[0], rtol=1e-3, atol=1e-5):
-        raise Wrong("the value is right and the gradient at the student is not; is a part of it detached?")
+        raise Wrong(
+            "the value is right and the gradient at the student is not; is a part of it detached?"
+        )

@@ -22,7 +22,10 @@ def _answers(rows: int, classes: int, seed: int) -> Case:
 
 def _perfect() -> Case:
     labels = torch.tensor([0, 2, 1])
-    return Case((torch.eye(3), 5.0 * torch.nn.functional.one_hot(labels, 3).float(), labels), "a teacher that is always right")
+    return Case(
+        (torch.eye(3), 5.0 * torch.nn.functional.one_hot(labels, 3).float(), labels),
+        "a teacher that is always right",
+    )
 
 
 _SAID = [_answers(40, 4, 0), _answers(60, 3, 1), _answers(30, 5, 2)]
@@ -38,7 +41,9 @@ def _inherited(student: Tensor, teacher: Tensor, labels: Tensor) -> float:
     return _share((t != labels) & (s == t), t != labels)
 
 
-def _reading(part: Callable[..., Tensor], of: Callable[..., Tensor]) -> Callable[[Tensor, Tensor, Tensor], float]:
+def _reading(
+    part: Callable[..., Tensor], of: Callable[..., Tensor]
+) -> Callable[[Tensor, Tensor, Tensor], float]:
     """A share as one might count it: of the rows that `of` names those that `part` names too, from both answers and the labels."""
 
     def read(student: Tensor, teacher: Tensor, labels: Tensor) -> float:
@@ -55,12 +60,24 @@ _MISREAD = {
     "that counts every mistake of the student there; only the teacher's own answer is inherited": _reading(
         lambda s, t, y: s != y, lambda s, t, y: t != y
     ),
-    "that divides by all rows; divide by the teacher's mistakes": _reading(lambda s, t, y: (t != y) & (s == t), lambda s, t, y: y >= 0),
-    "that divides by the student's mistakes; divide by the teacher's": _reading(lambda s, t, y: s == t, lambda s, t, y: s != y),
-    "that is the share of them that the student gets right": _reading(lambda s, t, y: s == y, lambda s, t, y: t != y),
-    "that asks where the teacher is right": _reading(lambda s, t, y: s == t, lambda s, t, y: t == y),
-    "that is 1 minus what is asked for": lambda student, teacher, labels: 1 - _inherited(student, teacher, labels),
-    "that is in per cent; a share lies in [0, 1]": lambda student, teacher, labels: 100 * _inherited(student, teacher, labels),
+    "that divides by all rows; divide by the teacher's mistakes": _reading(
+        lambda s, t, y: (t != y) & (s == t), lambda s, t, y: y >= 0
+    ),
+    "that divides by the student's mistakes; divide by the teacher's": _reading(
+        lambda s, t, y: s == t, lambda s, t, y: s != y
+    ),
+    "that is the share of them that the student gets right": _reading(
+        lambda s, t, y: s == y, lambda s, t, y: t != y
+    ),
+    "that asks where the teacher is right": _reading(
+        lambda s, t, y: s == t, lambda s, t, y: t == y
+    ),
+    "that is 1 minus what is asked for": lambda student, teacher, labels: (
+        1 - _inherited(student, teacher, labels)
+    ),
+    "that is in per cent; a share lies in [0, 1]": lambda student, teacher, labels: (
+        100 * _inherited(student, teacher, labels)
+    ),
 }
 
 
@@ -103,23 +120,39 @@ def _number(said: Any, case: Case) -> float:
 
 
 def _network(blocks: int, stack: str) -> dict[str, Tensor]:
-    names = ["body.embeddings.weight", *(f"{stack}{i}.{part}" for i in range(blocks) for part in ("dense.weight", "mlp.2.bias"))]
+    names = [
+        "body.embeddings.weight",
+        *(f"{stack}{i}.{part}" for i in range(blocks) for part in ("dense.weight", "mlp.2.bias")),
+    ]
     names += ["heads.layer.1.weight", "heads.layer.1.bias"]
     return {name: torch.full((1,), float(i)) for i, name in enumerate(names)}
 
 
 _STATES = [
     Case((_network(3, "body.layer."), "body.layer.", (0, 2)), "blocks 0 and 2 of three"),
-    Case((_network(12, "body.encoder.layer."), "body.encoder.layer.", (1, 10)), "blocks 1 and 10 of twelve"),
-    Case((_network(4, "body.layer."), "body.layer.", (3, 2)), "blocks 3 and 2 of four, in this order"),
+    Case(
+        (_network(12, "body.encoder.layer."), "body.encoder.layer.", (1, 10)),
+        "blocks 1 and 10 of twelve",
+    ),
+    Case(
+        (_network(4, "body.layer."), "body.layer.", (3, 2)), "blocks 3 and 2 of four, in this order"
+    ),
 ]
 State = Mapping[str, Tensor]
 
 
 def _taken(
-    state: State, stack: str, blocks: Sequence[int], renumber: bool = True, others: bool = True, numbers: Callable[[int], int] | None = None
+    state: State,
+    stack: str,
+    blocks: Sequence[int],
+    renumber: bool = True,
+    others: bool = True,
+    numbers: Callable[[int], int] | None = None,
 ) -> dict[str, Tensor]:
-    place, found = {block: i if renumber else block for i, block in enumerate(blocks)}, dict[str, Tensor]()
+    place, found = (
+        {block: i if renumber else block for i, block in enumerate(blocks)},
+        dict[str, Tensor](),
+    )
     for name, value in state.items():
         match = re.match(rf"{re.escape(stack)}(\d+)\.(.*)", name)
         if match is None:
@@ -130,15 +163,19 @@ def _taken(
 
 
 _MISTAKEN: dict[str, Callable[..., dict[str, Tensor]]] = {
-    "the blocks keep their old numbers; a student of two has the blocks 0 and 1": lambda s, at, b: _taken(s, at, b, renumber=False),
-    "what is not in a block is missing: embeddings and head": lambda s, at, b: _taken(s, at, b, others=False),
+    "the blocks keep their old numbers; a student of two has the blocks 0 and 1": lambda s, at, b: (
+        _taken(s, at, b, renumber=False)
+    ),
+    "what is not in a block is missing: embeddings and head": lambda s, at, b: _taken(
+        s, at, b, others=False
+    ),
     "those are the first blocks, not the named ones": lambda s, at, b: _taken(s, at, range(len(b))),
     "those are the last blocks, not the named ones": lambda s, at, b: _taken(
         s, at, sorted({int(n[len(at) :].split(".")[0]) for n in s if n.startswith(at)})[-len(b) :]
     ),
     "that is everything as it was": lambda s, at, b: dict(s),
-    "the blocks stand as they stood in the teacher; they must stand in the order that is asked for": lambda s, at, b: _taken(
-        s, at, sorted(b)
+    "the blocks stand as they stood in the teacher; they must stand in the order that is asked for": lambda s, at, b: (
+        _taken(s, at, sorted(b))
     ),
     "the numbers of the blocks count from 1; they must count from 0": lambda s, at, b: _taken(
         s, at, b, numbers=lambda block: list(b).index(block) + 1
@@ -177,18 +214,24 @@ def take_blocks(yours: Any) -> str:
     for case in _STATES:
         said = ask(yours, takes, *case.given)
         if not isinstance(said, Mapping):
-            raise Wrong(f"for {case.words} the answer must be a dictionary of names and tensors, got {kind(said)}")
+            raise Wrong(
+                f"for {case.words} the answer must be a dictionary of names and tensors, got {kind(said)}"
+            )
         answers.append(said)
     why = fault(answers, _STATES, _MISTAKEN, _same)
     for case, got in zip(_STATES, answers, strict=True):
         right = _taken(*case.given)
         if not _same(got, right):
-            raise Wrong(f"for {case.words} yours is not right: {_first_difference(got, right)}{why}")
+            raise Wrong(
+                f"for {case.words} yours is not right: {_first_difference(got, right)}{why}"
+            )
     return "So DistilBERT began: the vocabulary and every second block of BERT, and training mends what the gaps have torn."
 
 
 def _same(got: Mapping[str, Any], right: State) -> bool:
-    return got.keys() == right.keys() and all(torch.equal(torch.as_tensor(got[name]), right[name]) for name in right)
+    return got.keys() == right.keys() and all(
+        torch.equal(torch.as_tensor(got[name]), right[name]) for name in right
+    )
 
 
 def _first_difference(got: Mapping[str, Any], right: State) -> str:

@@ -7,14 +7,27 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ftkit.teaching.checking import Case, Scaled, ask, factor, fault, kind, scaled_rightly, tensor, usable
+from ftkit.teaching.checking import (
+    Case,
+    Scaled,
+    ask,
+    factor,
+    fault,
+    kind,
+    scaled_rightly,
+    tensor,
+    usable,
+)
 from ftkit.teaching.exercise import Wrong, exercise
 
 Shapes = list[tuple[int, int]]
 
 _SHAPES = [
     Case(([(64, 32)], 4), "one layer (64, 32) and rank 4"),
-    Case(([(128, 128), (512, 128), (128, 512)], 8), "the layers (128, 128), (512, 128), (128, 512) and rank 8"),
+    Case(
+        ([(128, 128), (512, 128), (128, 512)], 8),
+        "the layers (128, 128), (512, 128), (128, 512) and rank 8",
+    ),
     Case(([(10, 30), (20, 10)], 3), "the layers (10, 30), (20, 10) and rank 3"),
 ]
 
@@ -25,15 +38,23 @@ def _sum(of: Callable[[int, int, int], int]) -> Callable[[Shapes, int], int]:
 
 _COUNT = _sum(lambda out, into, r: r * (out + into))
 _MISCOUNTS = {
-    "that is the size of the full matrices, which are frozen": _sum(lambda out, into, r: out * into),
-    "that counts the frozen weights as well": _sum(lambda out, into, r: out * into + r * (out + into)),
+    "that is the size of the full matrices, which are frozen": _sum(
+        lambda out, into, r: out * into
+    ),
+    "that counts the frozen weights as well": _sum(
+        lambda out, into, r: out * into + r * (out + into)
+    ),
     "that is A (rank, in) alone; B (out, rank) trains too": _sum(lambda out, into, r: r * into),
     "that is B (out, rank) alone; A (rank, in) trains too": _sum(lambda out, into, r: r * out),
-    "that multiplies out and in; A and B stand beside each other, so their sizes add": _sum(lambda out, into, r: r * out * into),
+    "that multiplies out and in; A and B stand beside each other, so their sizes add": _sum(
+        lambda out, into, r: r * out * into
+    ),
     "the rank is missing": _sum(lambda out, into, r: out + into),
     "that takes every layer as square: in is not out": _sum(lambda out, into, r: 2 * r * out),
     "that takes every layer as square: out is not in": _sum(lambda out, into, r: 2 * r * into),
-    "that counts a rank x rank matrix between A and B, which LoRA has not": _sum(lambda out, into, r: r * (out + into + r)),
+    "that counts a rank x rank matrix between A and B, which LoRA has not": _sum(
+        lambda out, into, r: r * (out + into + r)
+    ),
     "only the first layer is counted": lambda shapes, rank: _COUNT(shapes[:1], rank),
     "only the last layer is counted": lambda shapes, rank: _COUNT(shapes[-1:], rank),
 }
@@ -61,19 +82,29 @@ def trainable_numbers(yours: Any) -> str:
         try:
             answers.append(operator.index(answer))
         except TypeError:
-            rounder = "; it is a count, so leave out what makes a float of it" if isinstance(answer, float) else ""
-            raise Wrong(f"the answer must be a whole number (an int), got {kind(answer)}{rounder}") from None
+            rounder = (
+                "; it is a count, so leave out what makes a float of it"
+                if isinstance(answer, float)
+                else ""
+            )
+            raise Wrong(
+                f"the answer must be a whole number (an int), got {kind(answer)}{rounder}"
+            ) from None
     why = fault(answers, _SHAPES, _MISCOUNTS, operator.eq)
     for case, answer in zip(_SHAPES, answers, strict=True):
         if answer != (right := _COUNT(*case.given)):
-            raise Wrong(f"for {case.words} there are {right:,} numbers to train, yours says {answer:,}{why}")
+            raise Wrong(
+                f"for {case.words} there are {right:,} numbers to train, yours says {answer:,}{why}"
+            )
     share = _COUNT([(768, 768)], 8) / 768**2
     return f"The count grows with out + in, the matrix with out x in: rank 8 on a matrix of 768 x 768 trains {share:.1%} of it."
 
 
 def _layer(out: int, into: int, rank: int, alpha: float) -> Case:
     generator = torch.Generator().manual_seed(out)
-    weight, a, b = (torch.randn(size, generator=generator) for size in ((out, into), (rank, into), (out, rank)))
+    weight, a, b = (
+        torch.randn(size, generator=generator) for size in ((out, into), (rank, into), (out, rank))
+    )
     return Case((weight, a, b, alpha), f"rank {rank} and alpha {alpha:g}")
 
 
@@ -101,16 +132,26 @@ def merge(yours: Any) -> str:
     yours = usable(yours, takes)
     for case in _LAYERS:
         weight, a, b, alpha = case.given
-        got = tensor(ask(yours, takes, *case.given), f"for {case.words} the merged weight", weight.shape, "(out, in)", like=weight)
+        got = tensor(
+            ask(yours, takes, *case.given),
+            f"for {case.words} the merged weight",
+            weight.shape,
+            "(out, in)",
+            like=weight,
+        )
         if factor(got, torch.zeros_like(weight), b @ a) is not None:
-            raise Wrong(f"for {case.words} yours is the change alone; the merged weight is `weight` plus the change")
+            raise Wrong(
+                f"for {case.words} yours is the change alone; the merged weight is `weight` plus the change"
+            )
         seen.append(Scaled(len(a), alpha, len(b), a.shape[1], factor(got, weight, b @ a)))
     scaled_rightly(seen, "weight + scale * (b @ a)")
     return "Merged, the layer is one matrix again and costs what it cost before; the scale went into it, once."
 
 
 def _matrix(out: int, into: int, rank: int) -> Case:
-    delta = torch.randn(out, into, generator=torch.Generator().manual_seed(out + rank), dtype=torch.float32)
+    delta = torch.randn(
+        out, into, generator=torch.Generator().manual_seed(out + rank), dtype=torch.float32
+    )
     return Case((delta, rank), f"a delta of shape ({out}, {into}) and rank {rank}")
 
 
@@ -133,11 +174,21 @@ def _largest(s: Tensor, rank: int) -> Tensor:
 
 _CUTS = {
     "the singular values are missing": _spectrum(lambda s, r: _largest(s, r).bool().float()),
-    "the singular values are in both factors, so the product has them squared": _spectrum(lambda s, r: _largest(s, r) ** 2),
-    "only the root of the singular values is in the product": _spectrum(lambda s, r: _largest(s, r) ** 0.5),
-    "that keeps the smallest singular values; the largest hold most of delta": _spectrum(lambda s, r: s - _largest(s, len(s) - r)),
-    "that is the first rows of delta, which need not be its strongest": lambda d, r: torch.cat([d[:r], 0 * d[r:]]),
-    "that is the first columns of delta, which need not be its strongest": lambda d, r: torch.cat([d[:, :r], 0 * d[:, r:]], 1),
+    "the singular values are in both factors, so the product has them squared": _spectrum(
+        lambda s, r: _largest(s, r) ** 2
+    ),
+    "only the root of the singular values is in the product": _spectrum(
+        lambda s, r: _largest(s, r) ** 0.5
+    ),
+    "that keeps the smallest singular values; the largest hold most of delta": _spectrum(
+        lambda s, r: s - _largest(s, len(s) - r)
+    ),
+    "that is the first rows of delta, which need not be its strongest": lambda d, r: torch.cat(
+        [d[:r], 0 * d[r:]]
+    ),
+    "that is the first columns of delta, which need not be its strongest": lambda d, r: torch.cat(
+        [d[:, :r], 0 * d[:, r:]], 1
+    ),
     "`svd` gives V transposed already; do not take its columns": lambda d, r: _columns_of_vh(d, r),
 }
 
@@ -166,12 +217,19 @@ def best_of_rank(yours: Any) -> str:
     """`yours(delta, rank)` is (b, a), (out, rank) and (rank, in), whose product is the closest matrix of that rank to delta."""
     yours = usable(yours, "delta, rank")
     products = [_product(ask(yours, "delta, rank", *case.given), case) for case in _MATRICES]
-    why = fault(products, _MATRICES, _CUTS, lambda got, wrong: torch.allclose(got, wrong.double(), atol=1e-3))
+    why = fault(
+        products,
+        _MATRICES,
+        _CUTS,
+        lambda got, wrong: torch.allclose(got, wrong.double(), atol=1e-3),
+    )
     for case, got in zip(_MATRICES, products, strict=True):
         delta, rank = case.given
         least = float(torch.linalg.svdvals(delta)[rank:].norm())
         if (far := float((delta - got).norm())) > least * 1.001:
-            raise Wrong(f"for {case.words} b @ a can come as close as {least:.3f} to delta, yours is {far:.3f} away{why}")
+            raise Wrong(
+                f"for {case.words} b @ a can come as close as {least:.3f} to delta, yours is {far:.3f} away{why}"
+            )
     return (
         "What is left over is the root of the summed squares of the singular values that were cut off (Eckart and Young 1936). "
         "No training of LoRA with this rank can come closer to this delta."
@@ -182,7 +240,9 @@ def _product(answer: Any, case: Case) -> Tensor:
     delta, rank = case.given
     if not isinstance(answer, tuple | list) or len(answer) != 2:
         length = f" of {len(answer)}" if isinstance(answer, tuple | list) else ""
-        raise Wrong(f"the answer must be the pair (b, a), got {kind(answer)}{length}; the product is formed by the check")
+        raise Wrong(
+            f"the answer must be the pair (b, a), got {kind(answer)}{length}; the product is formed by the check"
+        )
     (out, into), (b, a) = delta.shape, answer
     if [tuple(getattr(x, "shape", ())) for x in (b, a)] == [(rank, into), (out, rank)]:
         raise Wrong("the two factors are swapped: b (out, rank) comes first, then a (rank, in)")

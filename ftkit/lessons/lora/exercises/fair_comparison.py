@@ -19,7 +19,10 @@ def _table(means: Means, seeds: int, draw: int, lost: int) -> pd.DataFrame:
     for method, runs in means.items():
         for lr, valid, test in runs:
             noise = rng.normal(0, 0.03, (seeds, 2)).round(3)
-            rows += [(method, lr, seed, round(valid + v, 3), round(test + t, 3)) for seed, (v, t) in enumerate(noise)]
+            rows += [
+                (method, lr, seed, round(valid + v, 3), round(test + t, 3))
+                for seed, (v, t) in enumerate(noise)
+            ]
     table = pd.DataFrame(rows, columns=["method", "lr", "seed", "valid", "test"]).drop(index=lost)
     return table.sample(frac=1.0, random_state=draw).reset_index(drop=True)
 
@@ -36,10 +39,14 @@ _SECOND: Means = {
 
 
 def _each(score: Callable[[pd.DataFrame], float]) -> Callable[[pd.DataFrame], Scores]:
-    return lambda table: {str(method): float(score(rows)) for method, rows in table.groupby("method")}
+    return lambda table: {
+        str(method): float(score(rows)) for method, rows in table.groupby("method")
+    }
 
 
-def _by_lr(choose: Callable[[pd.DataFrame], Any], read: Callable[[pd.DataFrame], float]) -> Callable[[pd.DataFrame], Scores]:
+def _by_lr(
+    choose: Callable[[pd.DataFrame], Any], read: Callable[[pd.DataFrame], float]
+) -> Callable[[pd.DataFrame], Scores]:
     return _each(lambda rows: read(rows[rows["lr"] == choose(rows)]))
 
 
@@ -66,26 +73,47 @@ def _an_lr_a_seed(rows: pd.DataFrame) -> float:
 
 _RIGHT = _by_lr(_best("valid"), _test)
 _FAULTS: dict[str, Callable[[pd.DataFrame], Scores]] = {
-    "that is what choosing the lr on test gives; test is read once, after the choice": _by_lr(_best("test"), _test),
+    "that is what choosing the lr on test gives; test is read once, after the choice": _by_lr(
+        _best("test"), _test
+    ),
     "that is the mean over all learning rates; a method is judged at its best one": _each(_test),
     "that is one lr for all methods, and what suits one method is not what suits another": _one_for_all,
-    "that is the lr of the single best run on valid; choose by the mean over the seeds": _by_lr(_of_best_run("lr"), _test),
-    "that is the test score of the single best run on valid; take the mean over the seeds": _each(_of_best_run("test")),
+    "that is the lr of the single best run on valid; choose by the mean over the seeds": _by_lr(
+        _of_best_run("lr"), _test
+    ),
+    "that is the test score of the single best run on valid; take the mean over the seeds": _each(
+        _of_best_run("test")
+    ),
     "that is the best test score of all runs": _each(lambda rows: rows["test"].max()),
-    "that is the best test score at the right lr; take the mean over the seeds": _by_lr(_best("valid"), lambda rows: rows["test"].max()),
-    "that is the median over the seeds; take the mean": _by_lr(_best("valid"), lambda rows: float(rows["test"].median())),
-    "that is the mean on valid, which is too good: the lr was chosen by it": _by_lr(_best("valid"), lambda rows: rows["valid"].mean()),
+    "that is the best test score at the right lr; take the mean over the seeds": _by_lr(
+        _best("valid"), lambda rows: rows["test"].max()
+    ),
+    "that is the median over the seeds; take the mean": _by_lr(
+        _best("valid"), lambda rows: float(rows["test"].median())
+    ),
+    "that is the mean on valid, which is too good: the lr was chosen by it": _by_lr(
+        _best("valid"), lambda rows: rows["valid"].mean()
+    ),
     "that chooses a new lr for every seed; the lr belongs to the method": _each(_an_lr_a_seed),
-    "that adds up the seeds instead of taking their mean, and one run is missing": _by_lr(_best("valid", "sum"), _test),
-    "that is the lr that is worst on valid": _by_lr(lambda rows: rows.groupby("lr")["valid"].mean().idxmin(), _test),
+    "that adds up the seeds instead of taking their mean, and one run is missing": _by_lr(
+        _best("valid", "sum"), _test
+    ),
+    "that is the lr that is worst on valid": _by_lr(
+        lambda rows: rows.groupby("lr")["valid"].mean().idxmin(), _test
+    ),
     "that is always the smallest lr": _by_lr(lambda rows: rows["lr"].min(), _test),
     "that is always the largest lr": _by_lr(lambda rows: rows["lr"].max(), _test),
     "that is the lr, not the score at that lr": _each(_best("valid")),
-    "that is in percent; keep the table's unit": lambda table: {method: 100 * score for method, score in _RIGHT(table).items()},
+    "that is in percent; keep the table's unit": lambda table: {
+        method: 100 * score for method, score in _RIGHT(table).items()
+    },
 }
 
 # Drawn so that every one of these faults differs from the right answer and from the other faults.
-TABLES = [Case((_table(_FIRST, 4, draw=54, lost=6),), "the first table"), Case((_table(_SECOND, 3, draw=96, lost=9),), "the second table")]
+TABLES = [
+    Case((_table(_FIRST, 4, draw=54, lost=6),), "the first table"),
+    Case((_table(_SECOND, 3, draw=96, lost=9),), "the second table"),
+]
 
 
 def _same(got: Mapping[str, float], wanted: Mapping[str, float]) -> bool:
@@ -99,9 +127,13 @@ def _scores(answer: Any, table: pd.DataFrame) -> Scores:
         raise Wrong(f"the answer must be a dict {{method: mean test accuracy}}, got {kind(answer)}")
     found = dict(answer)
     if missing := [method for method in methods if method not in found]:
-        raise Wrong(f"the answer must have an entry for every method, got none for {missing[0]!r}; its keys are {list(found)[:5]}")
+        raise Wrong(
+            f"the answer must have an entry for every method, got none for {missing[0]!r}; its keys are {list(found)[:5]}"
+        )
     if more := [key for key in found if key not in methods]:
-        raise Wrong(f"the answer must have the table's methods as its keys, got {more[0]!r} as well")
+        raise Wrong(
+            f"the answer must have the table's methods as its keys, got {more[0]!r} as well"
+        )
     for method, value in found.items():
         try:
             found[method] = float(value)
@@ -134,7 +166,9 @@ def tuned(yours: Any) -> str:
     for case, got in zip(TABLES, answers, strict=True):
         for method, value in _RIGHT(*case.given).items():
             if not abs(got[method] - value) < 1e-3:
-                raise Wrong(f"in {case.words} the entry for {method!r} must be {value:.3f}, yours is {got[method]:.3f}{why}")
+                raise Wrong(
+                    f"in {case.words} the entry for {method!r} must be {value:.3f}, yours is {got[method]:.3f}{why}"
+                )
     table = TABLES[0].given[0]
     gain = 100 * (_by_lr(_best("test"), _test)(table)["lora"] - _RIGHT(table)["lora"])
     return f"Every method got its own lr, and test chose nothing. Chosen on test, LoRA would have got {gain:.1f} points it has not earned."

@@ -16,7 +16,10 @@ Give = Callable[[Tensor, Tensor, Tensor], Tensor]
 def _drawn(seed: int, tasks: int, numbers: int, apart: float = 0.0) -> Case:
     """Random gradients of each length; `apart` turns every second one against the first."""
     generator = torch.Generator().manual_seed(seed)
-    rows = torch.randn(tasks, numbers, generator=generator, dtype=torch.float64) * torch.tensor([[1.0], [2.0], [0.5], [1.5]])[:tasks]
+    rows = (
+        torch.randn(tasks, numbers, generator=generator, dtype=torch.float64)
+        * torch.tensor([[1.0], [2.0], [0.5], [1.5]])[:tasks]
+    )
     rows[1::2] -= apart * rows[0]
     return Case((rows,), f"{tasks} gradients of {numbers} numbers")
 
@@ -55,10 +58,14 @@ def _first_alone(gradients: Tensor) -> Tensor:
 
 
 _FAULTS: dict[str, Callable[[Tensor], Tensor]] = {
-    "it is projected against what the others have become; take them as they were": lambda g: _each(g, _free, changed=True),
-    "the others come from last to first; take them from first to last": lambda g: _each(g, _free, backwards=True),
-    "all parts are taken off at once; after each, ask again whether what is left opposes the next": lambda g: _each(
-        g, lambda row, was, other: row - _part(was, other) if was @ other < 0 else row
+    "it is projected against what the others have become; take them as they were": lambda g: _each(
+        g, _free, changed=True
+    ),
+    "the others come from last to first; take them from first to last": lambda g: _each(
+        g, _free, backwards=True
+    ),
+    "all parts are taken off at once; after each, ask again whether what is left opposes the next": lambda g: (
+        _each(g, lambda row, was, other: row - _part(was, other) if was @ other < 0 else row)
     ),
     "it projects where two agree as well; a part that helps the other must stay": lambda g: _each(
         g, lambda row, _, other: row - _part(row, other)
@@ -66,12 +73,24 @@ _FAULTS: dict[str, Callable[[Tensor], Tensor]] = {
     "it projects where they agree, and not where they oppose each other": lambda g: _each(
         g, lambda row, _, other: row - _part(row, other) if row @ other > 0 else row
     ),
-    "it divides by the length of the other, not by its square": _if_opposed(lambda a, b: a - (a @ b) / b.norm() * b),
-    "it divides by its own square, not by that of the other": _if_opposed(lambda a, b: a - (a @ b) / (a @ a) * b),
-    "it takes away a part along itself, not along the other": _if_opposed(lambda a, b: a - (a @ b) / (b @ b) * a),
-    "the part along the other is added where it must be taken away": _if_opposed(lambda a, b: a + _part(a, b)),
-    "that is the part that is kept away from: what must be taken off, not what is left": _if_opposed(_part),
-    "a gradient that opposes another is dropped; only its opposed part should go": _if_opposed(lambda a, _: torch.zeros_like(a)),
+    "it divides by the length of the other, not by its square": _if_opposed(
+        lambda a, b: a - (a @ b) / b.norm() * b
+    ),
+    "it divides by its own square, not by that of the other": _if_opposed(
+        lambda a, b: a - (a @ b) / (a @ a) * b
+    ),
+    "it takes away a part along itself, not along the other": _if_opposed(
+        lambda a, b: a - (a @ b) / (b @ b) * a
+    ),
+    "the part along the other is added where it must be taken away": _if_opposed(
+        lambda a, b: a + _part(a, b)
+    ),
+    "that is the part that is kept away from: what must be taken off, not what is left": _if_opposed(
+        _part
+    ),
+    "a gradient that opposes another is dropped; only its opposed part should go": _if_opposed(
+        lambda a, _: torch.zeros_like(a)
+    ),
     "only the first gives way; all must": _first_alone,
     "nothing is taken away at all": lambda g: g,
     "the results are scaled to length 1": lambda g: _right(g) / _right(g).norm(dim=1, keepdim=True),
@@ -107,17 +126,32 @@ def surgery(yours: Any) -> str:
     for case, got in zip(_CASES, answers, strict=True):
         for i, (row, wanted) in enumerate(zip(got, _right(*case.given), strict=True)):
             if not _same(row, wanted):
-                raise Wrong(f"for {_given(case)} row {i} must become {_words(wanted)}, yours becomes {_words(row)}{why}")
+                raise Wrong(
+                    f"for {_given(case)} row {i} must become {_words(wanted)}, yours becomes {_words(row)}{why}"
+                )
     return "Of two tasks neither opposes the other now. Of three that is not certain: the second projection may bring the first back."
 
 
 def _rows(answer: Any, case: Case) -> Tensor:
     (gradients,) = case.given
-    if isinstance(answer, Sequence) and len(answer) == len(gradients) and all(isinstance(row, Tensor) for row in answer):
-        answer = torch.stack([tensor(row, "a new gradient", gradients.shape[1:], "(numbers,)", like=gradients) for row in answer])
+    if (
+        isinstance(answer, Sequence)
+        and len(answer) == len(gradients)
+        and all(isinstance(row, Tensor) for row in answer)
+    ):
+        answer = torch.stack(
+            [
+                tensor(row, "a new gradient", gradients.shape[1:], "(numbers,)", like=gradients)
+                for row in answer
+            ]
+        )
     if not isinstance(answer, Tensor):
-        raise Wrong(f"for {case.words} the answer must be as many new gradients, a row each, got {kind(answer)}")
-    return tensor(answer, f"for {case.words} the answer", gradients.shape, "(tasks, numbers)", like=gradients)
+        raise Wrong(
+            f"for {case.words} the answer must be as many new gradients, a row each, got {kind(answer)}"
+        )
+    return tensor(
+        answer, f"for {case.words} the answer", gradients.shape, "(tasks, numbers)", like=gradients
+    )
 
 
 def _given(case: Case) -> str:

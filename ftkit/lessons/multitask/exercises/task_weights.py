@@ -32,13 +32,23 @@ def _shares(sizes: list[int], exponent: float) -> list[float]:
 
 _SHARE_FAULTS: dict[str, Callable[[list[int], float], list[float]]] = {
     "these are the powers; divide by their sum": lambda n, a: [size**a for size in n],
-    "that ignores the exponent, as if it were 1": lambda n, a: _over_sum([float(size) for size in n]),
+    "that ignores the exponent, as if it were 1": lambda n, a: _over_sum(
+        [float(size) for size in n]
+    ),
     "that is each task alike, as if the exponent were 0": lambda n, a: [1 / len(n)] * len(n),
-    "that multiplies by the exponent, which cancels; raise to it": lambda n, a: _over_sum([size * (a or 1.0) for size in n]),
-    "that raises the shares by size, whose sum is not 1 any more; divide again": lambda n, a: [s**a for s in _shares(n, 1.0)],
+    "that multiplies by the exponent, which cancels; raise to it": lambda n, a: _over_sum(
+        [size * (a or 1.0) for size in n]
+    ),
+    "that raises the shares by size, whose sum is not 1 any more; divide again": lambda n, a: [
+        s**a for s in _shares(n, 1.0)
+    ],
     "that favours the small tasks; the exponent must not be negative": lambda n, a: _shares(n, -a),
-    "that divides by the largest, not by the sum": lambda n, a: [(size / max(n)) ** a for size in n],
-    "that is the root with exponent 1 / a; raise to the exponent itself": lambda n, a: _shares(n, 1 / a if a else 0.0),
+    "that divides by the largest, not by the sum": lambda n, a: [
+        (size / max(n)) ** a for size in n
+    ],
+    "that is the root with exponent 1 / a; raise to the exponent itself": lambda n, a: _shares(
+        n, 1 / a if a else 0.0
+    ),
     "that is a softmax of the sizes": lambda n, a: _softmax([a * size for size in n]),
 }
 
@@ -65,7 +75,9 @@ def shares(yours: Any) -> str:
     why = fault(answers, _SIZES, _SHARE_FAULTS, _near)
     for case, got in zip(_SIZES, answers, strict=True):
         if not _near(got, right := _shares(*case.given)):
-            raise Wrong(f"for {case.words} the shares must be {_words(right)}, yours are {_words(got)}{why}")
+            raise Wrong(
+                f"for {case.words} the shares must be {_words(right)}, yours are {_words(got)}{why}"
+            )
     steps = 80 * _shares([32, 4000], 1.0)[0]
     return f"By size, a task of 32 rows beside one of 4,000 gets {steps:.1f} of 80 steps; with exponent 0 it gets 40."
 
@@ -76,9 +88,13 @@ def _listed(answer: Any, case: Case) -> list[float]:
     try:
         found = [float(share) for share in answer]
     except (TypeError, ValueError):
-        raise Wrong("every share must be a number; list the shares alone, in the order of the sizes") from None
+        raise Wrong(
+            "every share must be a number; list the shares alone, in the order of the sizes"
+        ) from None
     if len(found) != len(case.given[0]):
-        raise Wrong(f"for {case.words} there must be {len(case.given[0])} shares, yours are {len(found)}")
+        raise Wrong(
+            f"for {case.words} there must be {len(case.given[0])} shares, yours are {len(found)}"
+        )
     return found
 
 
@@ -105,9 +121,18 @@ def _at_rest(losses: Tensor) -> Rest:
 
 
 _REST_FAULTS: dict[str, Callable[[Tensor], Rest]] = {
-    "that forgets the half of `s / 2`: at rest exp(-s) loss is a half, not 1": lambda loss: (loss.log(), 1 / loss),
-    "the half is on the wrong side: at rest exp(-s) loss is a half": lambda loss: ((loss / 2).log(), 2 / loss),
-    "the sign of s is wrong: a large loss must make it large": lambda loss: (-(2 * loss).log(), 2 * loss),
+    "that forgets the half of `s / 2`: at rest exp(-s) loss is a half, not 1": lambda loss: (
+        loss.log(),
+        1 / loss,
+    ),
+    "the half is on the wrong side: at rest exp(-s) loss is a half": lambda loss: (
+        (loss / 2).log(),
+        2 / loss,
+    ),
+    "the sign of s is wrong: a large loss must make it large": lambda loss: (
+        -(2 * loss).log(),
+        2 * loss,
+    ),
     "a weight is exp(-s), yours is exp(s)": lambda loss: ((2 * loss).log(), 2 * loss),
     "those are the weighted losses, a half for every task; a weight is exp(-s)": lambda loss: (
         (2 * loss).log(),
@@ -116,8 +141,14 @@ _REST_FAULTS: dict[str, Callable[[Tensor], Rest]] = {
     "the first must be s, the logarithm; yours is exp(s)": lambda loss: (2 * loss, 1 / (2 * loss)),
     "the pair is the other way round; s first": lambda loss: _at_rest(loss)[::-1],
     "the weights need not sum to 1": lambda loss: ((2 * loss).log(), (1 / loss) / (1 / loss).sum()),
-    "that is the form for regression, exp(-s) / 2 times the loss": lambda loss: (loss.log(), 1 / (2 * loss)),
-    "the values are those of a start, s = 0, not of the rest": lambda loss: (torch.zeros_like(loss), torch.ones_like(loss)),
+    "that is the form for regression, exp(-s) / 2 times the loss": lambda loss: (
+        loss.log(),
+        1 / (2 * loss),
+    ),
+    "the values are those of a start, s = 0, not of the rest": lambda loss: (
+        torch.zeros_like(loss),
+        torch.ones_like(loss),
+    ),
 }
 
 
@@ -144,7 +175,9 @@ def at_rest(yours: Any) -> str:
     for case, got in zip(_HELD, answers, strict=True):
         for name, one, right in zip(("s", "the weights"), got, _at_rest(*case.given), strict=True):
             if not _close(one, right):
-                raise Wrong(f"for {case.words} {name} must be {_words(right.tolist())}, yours: {_words(one.tolist())}{why}")
+                raise Wrong(
+                    f"for {case.words} {name} must be {_words(right.tolist())}, yours: {_words(one.tolist())}{why}"
+                )
     return "At rest every task's exp(-s) loss is a half. So a task with a large loss gets a small weight, be it noisy or only hard."
 
 

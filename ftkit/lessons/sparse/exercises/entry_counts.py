@@ -21,7 +21,9 @@ _BODIES = [
 ]
 
 
-def _of(train: Callable[[int, int], int], keep: Callable[[int, int], int]) -> Callable[[int, float], Bytes]:
+def _of(
+    train: Callable[[int, int], int], keep: Callable[[int, int], int]
+) -> Callable[[int, float], Bytes]:
     """(bytes to train, bytes to keep) as functions of k and of all numbers."""
 
     def both(numbers: int, density: float) -> Bytes:
@@ -33,19 +35,37 @@ def _of(train: Callable[[int, int], int], keep: Callable[[int, int], int]) -> Ca
 
 _BYTES = _of(lambda k, n: 12 * k, lambda k, n: 8 * k)
 _MISBYTES: dict[str, Callable[[int, float], Bytes]] = {
-    "the gradient is missing: it has 4 bytes an entry beside Adam's 8": _of(lambda k, n: 8 * k, lambda k, n: 8 * k),
-    "Adam's two averages are missing: 8 bytes an entry beside the gradient's 4": _of(lambda k, n: 4 * k, lambda k, n: 8 * k),
-    "Adam keeps two averages, of the gradient and of its square": _of(lambda k, n: 8 * k, lambda k, n: 4 * k),
-    "a value alone does not say where it belongs; its position takes 4 bytes more": _of(lambda k, n: 12 * k, lambda k, n: 4 * k),
+    "the gradient is missing: it has 4 bytes an entry beside Adam's 8": _of(
+        lambda k, n: 8 * k, lambda k, n: 8 * k
+    ),
+    "Adam's two averages are missing: 8 bytes an entry beside the gradient's 4": _of(
+        lambda k, n: 4 * k, lambda k, n: 8 * k
+    ),
+    "Adam keeps two averages, of the gradient and of its square": _of(
+        lambda k, n: 8 * k, lambda k, n: 4 * k
+    ),
+    "a value alone does not say where it belongs; its position takes 4 bytes more": _of(
+        lambda k, n: 12 * k, lambda k, n: 4 * k
+    ),
     "an int32 has 4 bytes; 8 are those of an int64": _of(lambda k, n: 12 * k, lambda k, n: 12 * k),
-    "that counts the values too; asked are the gradient and Adam's averages": _of(lambda k, n: 16 * k, lambda k, n: 8 * k),
-    "that is what a dense mask costs; here only the chosen entries have a gradient": _of(lambda k, n: 12 * n, lambda k, n: 8 * k),
+    "that counts the values too; asked are the gradient and Adam's averages": _of(
+        lambda k, n: 16 * k, lambda k, n: 8 * k
+    ),
+    "that is what a dense mask costs; here only the chosen entries have a gradient": _of(
+        lambda k, n: 12 * n, lambda k, n: 8 * k
+    ),
     "that is full fine-tuning": _of(lambda k, n: 12 * n, lambda k, n: 4 * n),
     "those are numbers, each of which has 4 bytes": _of(lambda k, n: 3 * k, lambda k, n: 2 * k),
     "the two are swapped: training comes first": _of(lambda k, n: 8 * k, lambda k, n: 12 * k),
     "of fewer than one entry, one still moves": lambda n, d: (12 * round(d * n), 8 * round(d * n)),
-    "`int` rounds down; the nearest whole number is wanted": lambda n, d: (12 * max(1, int(d * n)), 8 * max(1, int(d * n))),
-    "`int` rounds down, and of fewer than one entry one still moves": lambda n, d: (12 * int(d * n), 8 * int(d * n)),
+    "`int` rounds down; the nearest whole number is wanted": lambda n, d: (
+        12 * max(1, int(d * n)),
+        8 * max(1, int(d * n)),
+    ),
+    "`int` rounds down, and of fewer than one entry one still moves": lambda n, d: (
+        12 * int(d * n),
+        8 * int(d * n),
+    ),
 }
 
 
@@ -80,7 +100,9 @@ def bytes_of(yours: Any) -> str:
 
 def _pair(answer: Any) -> Bytes:
     if not isinstance(answer, tuple | list) or len(answer) != 2:
-        raise Wrong(f"the answer must be a pair (bytes to train, bytes to keep), got {kind(answer)}")
+        raise Wrong(
+            f"the answer must be a pair (bytes to train, bytes to keep), got {kind(answer)}"
+        )
     try:
         return operator.index(answer[0]), operator.index(answer[1])
     except TypeError:
@@ -90,9 +112,18 @@ def _pair(answer: Any) -> Bytes:
 
 
 _SCORES = [
-    Case((torch.tensor([[0.3, -2.0, 0.1], [1.5, 0.2, -0.4]]), 2), "scores that all differ in size, 2 of 6"),
-    Case((torch.tensor([[1.0, 2.0, -1.0, 1.0], [0.0, 1.0, 1.0, -3.0]]), 4), "scores of which five are 1 in size, 4 of 8"),
-    Case((torch.tensor([[0.0, 0.0, 0.0], [0.0, 0.0, 5.0], [0.0, 0.0, 0.0]]), 3), "scores that are zero but for one, 3 of 9"),
+    Case(
+        (torch.tensor([[0.3, -2.0, 0.1], [1.5, 0.2, -0.4]]), 2),
+        "scores that all differ in size, 2 of 6",
+    ),
+    Case(
+        (torch.tensor([[1.0, 2.0, -1.0, 1.0], [0.0, 1.0, 1.0, -3.0]]), 4),
+        "scores of which five are 1 in size, 4 of 8",
+    ),
+    Case(
+        (torch.tensor([[0.0, 0.0, 0.0], [0.0, 0.0, 5.0], [0.0, 0.0, 0.0]]), 3),
+        "scores that are zero but for one, 3 of 9",
+    ),
     Case((torch.tensor([[2.0, 2.0], [-2.0, 2.0]]), 4), "four equal scores, all of them"),
     Case((torch.zeros(300, 300), 500), "90,000 equal scores (is your sort stable?), 500 of them"),
 ]
@@ -115,18 +146,30 @@ def _kth(sizes: Tensor, count: int) -> Tensor:
 
 
 def _by_topk(scores: Tensor, count: int) -> Tensor:
-    return torch.zeros(scores.numel(), dtype=torch.bool).index_fill(0, scores.abs().flatten().topk(count).indices, True).view(scores.shape)
+    return (
+        torch.zeros(scores.numel(), dtype=torch.bool)
+        .index_fill(0, scores.abs().flatten().topk(count).indices, True)
+        .view(scores.shape)
+    )
 
 
 _MISCHOSEN: dict[str, Callable[[Tensor, int], Tensor]] = {
     "`topk` promises no order among equal ones; a stable sort does": _by_topk,
-    "all that equal the threshold are in; only as many may be as there is room for": _from(lambda s, k: s >= _kth(s, k)),
-    "all that equal the threshold are out; some of them are needed to make up the count": _from(lambda s, k: s > _kth(s, k)),
+    "all that equal the threshold are in; only as many may be as there is room for": _from(
+        lambda s, k: s >= _kth(s, k)
+    ),
+    "all that equal the threshold are out; some of them are needed to make up the count": _from(
+        lambda s, k: s > _kth(s, k)
+    ),
     "that goes by sign; -2 is larger in size than 1": lambda s, k: _first(s - s.min() + 1, k),
     "those are the smallest in size": lambda s, k: ~_first(s, s.numel() - k),
-    "of equal ones those come first that have the lower position; yours takes the last": lambda s, k: _first(s.flip(0, 1), k).flip(0, 1),
+    "of equal ones those come first that have the lower position; yours takes the last": lambda s, k: (
+        _first(s.flip(0, 1), k).flip(0, 1)
+    ),
     "that is what is left over: true is to mean chosen": lambda s, k: ~_first(s, k),
-    "that takes the first entries, whatever their scores": lambda s, k: (torch.arange(s.numel()) < k).view(s.shape),
+    "that takes the first entries, whatever their scores": lambda s, k: (
+        torch.arange(s.numel()) < k
+    ).view(s.shape),
     "that is one entry too many": lambda s, k: _first(s, k + 1),
     "that is one entry too few": lambda s, k: _first(s, k - 1),
 }
@@ -158,10 +201,14 @@ def exactly(yours: Any) -> str:
     for case, got in zip(_SCORES, answers, strict=True):
         scores, count = case.given
         if int(got.sum()) != count:
-            raise Wrong(f"with {case.words}, {count} entries must be true, in yours it is {int(got.sum())}{why}")
+            raise Wrong(
+                f"with {case.words}, {count} entries must be true, in yours it is {int(got.sum())}{why}"
+            )
         if not torch.equal(got, right := _first(scores, count)):
             missing = (right & ~got).nonzero()[0].tolist()
-            raise Wrong(f"with {case.words}, the entry at row {missing[0]}, column {missing[1]} should be true, in yours it is not{why}")
+            raise Wrong(
+                f"with {case.words}, the entry at row {missing[0]}, column {missing[1]} should be true, in yours it is not{why}"
+            )
     return "Ties are no rarity: whatever did not take part in a batch has a gradient of zero, and zeros are all equal."
 
 
@@ -170,7 +217,11 @@ def _mask(answer: Any, case: Case) -> Tensor:
     if not isinstance(answer, Tensor):
         raise Wrong(f"with {case.words}, the mask must be a torch.Tensor, got {kind(answer)}")
     if answer.dtype != torch.bool:
-        raise Wrong(f"with {case.words}, the mask must hold True and False (torch.bool), got {answer.dtype}")
+        raise Wrong(
+            f"with {case.words}, the mask must hold True and False (torch.bool), got {answer.dtype}"
+        )
     if answer.shape != scores.shape:
-        raise Wrong(f"with {case.words}, the mask must have the shape of the scores, {tuple(scores.shape)}, got {tuple(answer.shape)}")
+        raise Wrong(
+            f"with {case.words}, the mask must have the shape of the scores, {tuple(scores.shape)}, got {tuple(answer.shape)}"
+        )
     return answer

@@ -13,8 +13,14 @@ from ftkit.teaching.exercise import Wrong, exercise
 
 def _classifier(classes: int, width: int, rows: int) -> Case:
     generator = torch.Generator().manual_seed(classes + rows)
-    weight, x = torch.randn(classes, width, generator=generator), torch.randn(rows, width, generator=generator)
-    return Case((weight, x, torch.randint(classes, (rows,), generator=generator)), f"{classes} classes, width {width}, {rows} rows")
+    weight, x = (
+        torch.randn(classes, width, generator=generator),
+        torch.randn(rows, width, generator=generator),
+    )
+    return Case(
+        (weight, x, torch.randint(classes, (rows,), generator=generator)),
+        f"{classes} classes, width {width}, {rows} rows",
+    )
 
 
 _CLASSIFIERS = [_classifier(3, 4, 6), _classifier(5, 5, 9), _classifier(2, 7, 4)]
@@ -41,11 +47,21 @@ _MISSCORED: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
     "that is the sum over the rows; take the mean, so that the number of rows does not matter": lambda w, x, y: (
         _gradients(w, x, y).square().sum(0)
     ),
-    "those are mean sizes, |gradient|; Fisher information has squares": lambda w, x, y: _gradients(w, x, y).abs().mean(0),
-    "that is the size of the mean gradient; square each row's gradient first": lambda w, x, y: _gradients(w, x, y).mean(0).abs(),
-    "that is the mean gradient itself; square each row's gradient first": lambda w, x, y: _gradients(w, x, y).mean(0),
-    "that is the variance; nothing is to be subtracted before squaring": lambda w, x, y: _gradients(w, x, y).var(0, unbiased=False),
-    "that is the root; Fisher information is the mean square": lambda w, x, y: _gradients(w, x, y).square().mean(0).sqrt(),
+    "those are mean sizes, |gradient|; Fisher information has squares": lambda w, x, y: (
+        _gradients(w, x, y).abs().mean(0)
+    ),
+    "that is the size of the mean gradient; square each row's gradient first": lambda w, x, y: (
+        _gradients(w, x, y).mean(0).abs()
+    ),
+    "that is the mean gradient itself; square each row's gradient first": lambda w, x, y: (
+        _gradients(w, x, y).mean(0)
+    ),
+    "that is the variance; nothing is to be subtracted before squaring": lambda w, x, y: _gradients(
+        w, x, y
+    ).var(0, unbiased=False),
+    "that is the root; Fisher information is the mean square": lambda w, x, y: (
+        _gradients(w, x, y).square().mean(0).sqrt()
+    ),
     "each row is scored by its likeliest class; the empirical Fisher takes the labels": lambda w, x, y: (
         _gradients(w, x, (x @ w.t()).argmax(-1)).square().mean(0)
     ),
@@ -85,12 +101,27 @@ def per_example(yours: Any) -> str:
     for case in _CLASSIFIERS:
         weight = case.given[0]
         answer = ask(yours, takes, *case.given)
-        answers.append(tensor(answer, f"for {case.words} the information", weight.shape, "(classes, width)", like=weight))
-    why = fault(answers, _CLASSIFIERS, _MISSCORED, lambda got, wrong: torch.allclose(got, wrong, atol=1e-5, rtol=1e-3))
+        answers.append(
+            tensor(
+                answer,
+                f"for {case.words} the information",
+                weight.shape,
+                "(classes, width)",
+                like=weight,
+            )
+        )
+    why = fault(
+        answers,
+        _CLASSIFIERS,
+        _MISSCORED,
+        lambda got, wrong: torch.allclose(got, wrong, atol=1e-5, rtol=1e-3),
+    )
     for case, got in zip(_CLASSIFIERS, answers, strict=True):
         right = _gradients(*case.given).square().mean(0)
         if not torch.allclose(got, right, atol=1e-5, rtol=1e-3):
             s = factor(got, torch.zeros_like(got), right)
             why = why or (f": yours is {s:.3g} times what it must be" if s is not None else "")
-            raise Wrong(f"for {case.words} the information is off by up to {float((got - right).abs().max()):.3g}{why}")
+            raise Wrong(
+                f"for {case.words} the information is off by up to {float((got - right).abs().max()):.3g}{why}"
+            )
     return "It needs a backward pass a row, where a gradient needs one a batch: that is the price of this criterion."

@@ -15,20 +15,36 @@ def _grown(size: int, k: int, moving: int) -> Case:
     indices = torch.randperm(size, generator=generator)[:k].sort().values
     values, scores = (torch.randn(n, generator=generator) for n in (k, size))
     scores[indices[values.abs().argmax()]] = 9.0  # the steepest place is taken
-    scores[indices[values.abs().argmin()]] = -8.0  # and the next steepest is one that is dropped, so it comes back at zero
-    return Case((indices, values, scores, moving), f"{k} of {size} entries, of which {moving} make way")
+    scores[
+        indices[values.abs().argmin()]
+    ] = -8.0  # and the next steepest is one that is dropped, so it comes back at zero
+    return Case(
+        (indices, values, scores, moving), f"{k} of {size} entries, of which {moving} make way"
+    )
 
 
 _MASKS = [_grown(12, 5, 2), _grown(20, 8, 3), _grown(9, 4, 1)]
 _FULL = Case(
-    (torch.arange(6), torch.tensor([3.0, -2.0, 0.1, 0.2, 0.3, 1.0]), torch.tensor([9.0, 9.0, 0.0, 0.0, 0.0, 9.0]), 3),
+    (
+        torch.arange(6),
+        torch.tensor([3.0, -2.0, 0.1, 0.2, 0.3, 1.0]),
+        torch.tensor([9.0, 9.0, 0.0, 0.0, 0.0, 9.0]),
+        3,
+    ),
     "all 6 of 6 entries, of which 3 make way, and only scores of 0 are free",
 )
 """What stays must not be chosen again even where all that is free has a score of 0."""
 Pair = tuple[Tensor, Tensor]
 
 
-def _regrown(indices: Tensor, values: Tensor, scores: Tensor, moving: int, keep_by: Any = Tensor.abs, grow_by: Any = Tensor.abs) -> Pair:
+def _regrown(
+    indices: Tensor,
+    values: Tensor,
+    scores: Tensor,
+    moving: int,
+    keep_by: Any = Tensor.abs,
+    grow_by: Any = Tensor.abs,
+) -> Pair:
     stay = keep_by(values).argsort(descending=True)[: len(values) - moving]
     free = grow_by(scores).clone()
     free[indices[stay]] = -torch.inf
@@ -44,7 +60,10 @@ def _sorted(indices: Tensor, values: Tensor) -> Pair:
 def _not_back(i: Tensor, v: Tensor, s: Tensor, m: int) -> Pair:
     kept, free = v.abs().argsort(descending=True)[: len(v) - m], s.abs().clone()
     free[i] = -torch.inf
-    return _sorted(torch.cat([i[kept], free.argsort(descending=True)[:m]]), torch.cat([v[kept], torch.zeros(m)]))
+    return _sorted(
+        torch.cat([i[kept], free.argsort(descending=True)[:m]]),
+        torch.cat([v[kept], torch.zeros(m)]),
+    )
 
 
 def _values_stay(i: Tensor, v: Tensor, s: Tensor, m: int) -> Pair:
@@ -54,12 +73,18 @@ def _values_stay(i: Tensor, v: Tensor, s: Tensor, m: int) -> Pair:
 
 
 _MISGROWN: dict[str, Callable[[Tensor, Tensor, Tensor, int], Pair]] = {
-    "what is dropped must be smallest in size; yours goes by sign, and drops the most negative": lambda i, v, s, m: _regrown(
-        i, v, s, m, keep_by=lambda x: x
+    "what is dropped must be smallest in size; yours goes by sign, and drops the most negative": lambda i, v, s, m: (
+        _regrown(i, v, s, m, keep_by=lambda x: x)
     ),
-    "yours drops the largest values, which have done the most": lambda i, v, s, m: _regrown(i, v, s, m, keep_by=lambda x: -x.abs()),
-    "where the loss is steepest goes by size; yours goes by sign": lambda i, v, s, m: _regrown(i, v, s, m, grow_by=lambda x: x),
-    "yours grows where the loss is flattest": lambda i, v, s, m: _regrown(i, v, s, m, grow_by=lambda x: -x.abs()),
+    "yours drops the largest values, which have done the most": lambda i, v, s, m: _regrown(
+        i, v, s, m, keep_by=lambda x: -x.abs()
+    ),
+    "where the loss is steepest goes by size; yours goes by sign": lambda i, v, s, m: _regrown(
+        i, v, s, m, grow_by=lambda x: x
+    ),
+    "yours grows where the loss is flattest": lambda i, v, s, m: _regrown(
+        i, v, s, m, grow_by=lambda x: -x.abs()
+    ),
     "a dropped place may come back, at zero; yours forbids it": _not_back,
     "a place that was dropped and comes back starts at zero; yours keeps its old value": _values_stay,
     "nothing has moved": lambda i, v, s, m: (i, v),
@@ -91,21 +116,26 @@ def regrow(yours: Any) -> str:
     takes = "indices, values, scores, moving"
     yours = usable(yours, takes)
     answers = [_checked(ask(yours, takes, *case.given), case) for case in _MASKS]
-    why = fault(answers, _MASKS, _MISGROWN, lambda got, wrong: all(torch.equal(a, b) for a, b in zip(got, wrong, strict=True)))
+    why = fault(
+        answers,
+        _MASKS,
+        _MISGROWN,
+        lambda got, wrong: all(torch.equal(a, b) for a, b in zip(got, wrong, strict=True)),
+    )
     for case in (*_MASKS, _FULL):
         places, values = _checked(ask(yours, takes, *case.given), case)
         right, should = _regrown(*case.given)
         if not torch.equal(places, right):
             missing = next(place for place in right.tolist() if place not in places.tolist())
-            raise Wrong(f"with {case.words}, position {missing} should be among the new indices, in yours it is not{why}")
+            raise Wrong(
+                f"with {case.words}, position {missing} should be among the new indices, in yours it is not{why}"
+            )
         if not torch.equal(values, should):
             at = int((values != should).nonzero()[0])
             raise Wrong(
                 f"with {case.words}, the value at position {places[at]} must be {should[at]:.3g}, in yours it is {values[at]:.3g}{why}"
             )
-    return (
-        "The number of entries never changes, only where they are. What a whole gradient costs for a moment, the mask pays once in a while."
-    )
+    return "The number of entries never changes, only where they are. What a whole gradient costs for a moment, the mask pays once in a while."
 
 
 def _checked(answer: Any, case: Case) -> Pair:
@@ -118,8 +148,12 @@ def _checked(answer: Any, case: Case) -> Pair:
             f"the new indices must be a tensor of whole numbers, got {places.dtype if isinstance(places, Tensor) else kind(places)}"
         )
     if places.shape != indices.shape:
-        raise Wrong(f"with {case.words}, there must be {len(indices)} indices as before, got a tensor of shape {tuple(places.shape)}")
+        raise Wrong(
+            f"with {case.words}, there must be {len(indices)} indices as before, got a tensor of shape {tuple(places.shape)}"
+        )
     values = tensor(values, f"with {case.words}, the new values", given.shape, "(k,)", like=given)
     if len(places.unique()) < len(places):
-        raise Wrong(f"with {case.words}, yours names a position twice; what stays must not be chosen again")
+        raise Wrong(
+            f"with {case.words}, yours names a position twice; what stays must not be chosen again"
+        )
     return _sorted(places.long(), values)

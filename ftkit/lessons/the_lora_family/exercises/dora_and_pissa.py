@@ -13,10 +13,17 @@ Pair = tuple[Tensor, Tensor]
 
 
 def _weight(out: int, into: int, words: str) -> Case:
-    return Case((torch.randn(out, into, generator=torch.Generator().manual_seed(10 * out + into)) + 0.3,), words)
+    return Case(
+        (torch.randn(out, into, generator=torch.Generator().manual_seed(10 * out + into)) + 0.3,),
+        words,
+    )
 
 
-_WEIGHTS = [_weight(5, 3, "a weight (5, 3)"), _weight(4, 4, "a weight (4, 4)"), _weight(3, 6, "a weight (3, 6)")]
+_WEIGHTS = [
+    _weight(5, 3, "a weight (5, 3)"),
+    _weight(4, 4, "a weight (4, 4)"),
+    _weight(3, 6, "a weight (3, 6)"),
+]
 
 
 def _split(length: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Pair]:
@@ -28,12 +35,26 @@ _SPLITS: dict[str, Callable[[Tensor], Pair]] = {
     "the lengths are squared; the root is missing": _split(lambda w: w.square().sum(1)),
     "that is the sum of the absolute values, not the length": _split(lambda w: w.abs().sum(1)),
     "that is the largest entry, not the length": _split(lambda w: w.abs().amax(1)),
-    "that is the length of the whole matrix, the same for every row": _split(lambda w: w.norm().expand(len(w))),
-    "the direction is the weight itself, not yet divided by the lengths": lambda w: (w.norm(dim=1), w),
+    "that is the length of the whole matrix, the same for every row": _split(
+        lambda w: w.norm().expand(len(w))
+    ),
+    "the direction is the weight itself, not yet divided by the lengths": lambda w: (
+        w.norm(dim=1),
+        w,
+    ),
     "the lengths are all 1, and the direction still has them": lambda w: (torch.ones(len(w)), w),
-    "the direction is divided by the root of the lengths": lambda w: (w.norm(dim=1), w / w.norm(dim=1, keepdim=True).sqrt()),
-    "the direction is multiplied by the lengths": lambda w: (w.norm(dim=1), w * w.norm(dim=1, keepdim=True)),
-    "the mean is taken out of the direction": lambda w: (w.norm(dim=1), (w - w.mean(1, keepdim=True)) / w.norm(dim=1, keepdim=True)),
+    "the direction is divided by the root of the lengths": lambda w: (
+        w.norm(dim=1),
+        w / w.norm(dim=1, keepdim=True).sqrt(),
+    ),
+    "the direction is multiplied by the lengths": lambda w: (
+        w.norm(dim=1),
+        w * w.norm(dim=1, keepdim=True),
+    ),
+    "the mean is taken out of the direction": lambda w: (
+        w.norm(dim=1),
+        (w - w.mean(1, keepdim=True)) / w.norm(dim=1, keepdim=True),
+    ),
 }
 
 
@@ -58,24 +79,41 @@ def decompose(yours: Any) -> str:
     for case in _WEIGHTS:
         (weight,) = case.given
         got = _pair(ask(yours, "weight", weight), "(m, direction)", case)
-        if getattr(got[0], "shape", None) == weight.shape and getattr(got[1], "shape", None) == (len(weight),):
+        if getattr(got[0], "shape", None) == weight.shape and getattr(got[1], "shape", None) == (
+            len(weight),
+        ):
             raise Wrong("the two are swapped: m (out,) comes first, then the direction (out, in)")
         if len(weight) != weight.shape[1] and getattr(got[0], "shape", None) == (weight.shape[1],):
-            raise Wrong(f"for {case.words} m has one length for each column; DoRA takes the rows, which make the output features")
+            raise Wrong(
+                f"for {case.words} m has one length for each column; DoRA takes the rows, which make the output features"
+            )
         m = tensor(got[0], f"for {case.words} m", (len(weight),), "(out,)")
-        answers.append((m, tensor(got[1], f"for {case.words} the direction", weight.shape, "(out, in)")))
+        answers.append(
+            (m, tensor(got[1], f"for {case.words} the direction", weight.shape, "(out, in)"))
+        )
     why = fault(
-        answers, _WEIGHTS, _SPLITS, lambda got, wrong: all(torch.allclose(a, b, atol=1e-4) for a, b in zip(got, wrong, strict=True))
+        answers,
+        _WEIGHTS,
+        _SPLITS,
+        lambda got, wrong: all(
+            torch.allclose(a, b, atol=1e-4) for a, b in zip(got, wrong, strict=True)
+        ),
     )
     for case, (m, direction) in zip(_WEIGHTS, answers, strict=True):
         (weight,) = case.given
         if not torch.allclose(direction.norm(dim=1), torch.ones(len(weight)), atol=1e-4):
             lengths = [round(x, 2) for x in direction.norm(dim=1).tolist()]
-            raise Wrong(f"for {case.words} every row of the direction must have length 1, yours have {lengths}{why}")
+            raise Wrong(
+                f"for {case.words} every row of the direction must have length 1, yours have {lengths}{why}"
+            )
         if not torch.allclose(m.unsqueeze(1) * direction, weight, atol=1e-4):
-            raise Wrong(f"for {case.words} m times the direction, row by row, must be the weight again; yours is not{why}")
+            raise Wrong(
+                f"for {case.words} m times the direction, row by row, must be the weight again; yours is not{why}"
+            )
         if (m < 0).any():
-            raise Wrong(f"for {case.words} a length is at least 0, yours has {m.min():.2f}; do not turn the direction around")
+            raise Wrong(
+                f"for {case.words} a length is at least 0, yours has {m.min():.2f}; do not turn the direction around"
+            )
     return "DoRA trains m as it is and lets LoRA turn the direction: a row may now grow without turning, and turn without growing."
 
 
@@ -132,12 +170,22 @@ def _starts_rightly(case: Case, b: Tensor, a: Tensor, rest: Tensor) -> None:
     weight, rank = case.given
     s = torch.linalg.svdvals(weight)
     if not torch.allclose(rest + b @ a, weight, atol=1e-4):
-        why = "; rest is the whole weight, so that the change would count twice" if torch.allclose(rest, weight) else ""
-        raise Wrong(f"for {case.words} `rest + b @ a` must be the weight: a new adaptation changes no answer; yours is not{why}")
+        why = (
+            "; rest is the whole weight, so that the change would count twice"
+            if torch.allclose(rest, weight)
+            else ""
+        )
+        raise Wrong(
+            f"for {case.words} `rest + b @ a` must be the weight: a new adaptation changes no answer; yours is not{why}"
+        )
     least, far = float(s[rank:].norm()), float(rest.norm())
     if far > least * 1.001 + 1e-4:
         smallest = float(torch.linalg.svdvals(b @ a)[0]) < float(s[0]) * 0.9
         why = "; it must hold the largest singular values" if smallest else ""
-        raise Wrong(f"for {case.words} the best approximation leaves a rest of norm {least:.3f}, yours leaves {far:.3f}{why}")
+        raise Wrong(
+            f"for {case.words} the best approximation leaves a rest of norm {least:.3f}, yours leaves {far:.3f}{why}"
+        )
     if not torch.allclose(b.norm(dim=0), a.norm(dim=1), rtol=1e-3):
-        raise Wrong(f"for {case.words} both factors must hold the root of the singular values; in yours one is stronger than the other")
+        raise Wrong(
+            f"for {case.words} both factors must hold the root of the singular values; in yours one is stronger than the other"
+        )

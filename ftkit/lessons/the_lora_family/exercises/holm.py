@@ -17,7 +17,9 @@ _FAMILIES = [
 ]
 
 
-def _ranked(of: Callable[[float, int, int], float], monotone: bool = True, most: float = 1.0) -> Callable[[list[float]], list[float]]:
+def _ranked(
+    of: Callable[[float, int, int], float], monotone: bool = True, most: float = 1.0
+) -> Callable[[list[float]], list[float]]:
     """Adjusted ps by a factor of p, its place from the smallest (0 for the first), and how many there are."""
 
     def adjusted(p: list[float]) -> list[float]:
@@ -32,15 +34,29 @@ def _ranked(of: Callable[[float, int, int], float], monotone: bool = True, most:
 
 
 _ADJUSTED: dict[str, Callable[[list[float]], list[float]]] = {
-    "that is Bonferroni's rule, which multiplies every p by the number of tests": _ranked(lambda p, k, n: n * p),
-    "a larger p must not be adjusted to less than a smaller one: keep the running maximum": _ranked(lambda p, k, n: (n - k) * p, False),
+    "that is Bonferroni's rule, which multiplies every p by the number of tests": _ranked(
+        lambda p, k, n: n * p
+    ),
+    "a larger p must not be adjusted to less than a smaller one: keep the running maximum": _ranked(
+        lambda p, k, n: (n - k) * p, False
+    ),
     "no p is adjusted": _ranked(lambda p, k, n: p),
-    "the factors go the wrong way: the smallest p gets the largest": _ranked(lambda p, k, n: (k + 1) * p),
-    "that divides by the place, which controls the false discovery rate, another error": _ranked(lambda p, k, n: n * p / (k + 1), False),
-    "the factors are one too small: the smallest p is multiplied by the number of tests": _ranked(lambda p, k, n: (n - k - 1) * p),
-    "the factors are one too large: the largest p is multiplied by 1": _ranked(lambda p, k, n: (n - k + 1) * p),
+    "the factors go the wrong way: the smallest p gets the largest": _ranked(
+        lambda p, k, n: (k + 1) * p
+    ),
+    "that divides by the place, which controls the false discovery rate, another error": _ranked(
+        lambda p, k, n: n * p / (k + 1), False
+    ),
+    "the factors are one too small: the smallest p is multiplied by the number of tests": _ranked(
+        lambda p, k, n: (n - k - 1) * p
+    ),
+    "the factors are one too large: the largest p is multiplied by 1": _ranked(
+        lambda p, k, n: (n - k + 1) * p
+    ),
     "the adjusted ps are sorted; they must stand where their p stood": lambda p: sorted(_holm(p)),
-    "an adjusted p is a probability: cut it at 1": _ranked(lambda p, k, n: (n - k) * p, most=math.inf),
+    "an adjusted p is a probability: cut it at 1": _ranked(
+        lambda p, k, n: (n - k) * p, most=math.inf
+    ),
 }
 
 
@@ -80,7 +96,9 @@ def _numbers(answer: Any, case: Case) -> list[float]:
     if not isinstance(values, tuple | list):
         raise Wrong(f"the answer must be a list of numbers, got {kind(answer)}")
     if len(values) != len(case.given[0]):
-        raise Wrong(f"for {case.words} there must be {len(case.given[0])} adjusted ps, got {len(values)}")
+        raise Wrong(
+            f"for {case.words} there must be {len(case.given[0])} adjusted ps, got {len(values)}"
+        )
     try:
         return [float(value) for value in values]
     except (TypeError, ValueError):

@@ -26,20 +26,36 @@ def _share(moving: Sequence[int], blocks: int) -> float:
 
 
 _MISCOUNTED: dict[str, Callable[[list[int], int], float]] = {
-    "the forward pass is missing: it goes through every block, frozen or not": lambda m, n: (_passed(m, n) + len(m)) / (3 * n),
-    "on its way to the lowest moving block the gradient passes the frozen ones above it, too": lambda m, n: (n + 2 * len(m)) / (3 * n),
+    "the forward pass is missing: it goes through every block, frozen or not": lambda m, n: (
+        (_passed(m, n) + len(m)) / (3 * n)
+    ),
+    "on its way to the lowest moving block the gradient passes the frozen ones above it, too": lambda m, n: (
+        (n + 2 * len(m)) / (3 * n)
+    ),
     "count as the formula of the lesson does: the lowest block that moves hands a gradient down, too": lambda m, n: (
         (n + max(0, _passed(m, n) - 1) + len(m)) / (3 * n)
     ),
-    "below the lowest moving block no gradient is needed at all": lambda m, n: (2 * n + len(m)) / (3 * n),
-    "the gradients of the weights are missing: one more pass for each block that moves": lambda m, n: (n + _passed(m, n)) / (3 * n),
-    "in a frozen block no gradient of a weight is needed": lambda m, n: (n + 2 * _passed(m, n)) / (3 * n),
+    "below the lowest moving block no gradient is needed at all": lambda m, n: (
+        (2 * n + len(m)) / (3 * n)
+    ),
+    "the gradients of the weights are missing: one more pass for each block that moves": lambda m, n: (
+        (n + _passed(m, n)) / (3 * n)
+    ),
+    "in a frozen block no gradient of a weight is needed": lambda m, n: (
+        (n + 2 * _passed(m, n)) / (3 * n)
+    ),
     "the lowest moving block decides how far the gradient must go, not the highest": lambda m, n: (
         (n + n - max(m, default=n) + len(m)) / (3 * n)
     ),
-    "the order of the list means nothing; the lowest is its minimum": lambda m, n: (n + (n - m[0] if m else 0) + len(m)) / (3 * n),
-    "that is in units of a forward pass; divide by the three of full fine-tuning": lambda m, n: 3 * _share(m, n),
-    "that takes the moving blocks for the frozen ones": lambda m, n: _share([i for i in range(n) if i not in m], n),
+    "the order of the list means nothing; the lowest is its minimum": lambda m, n: (
+        (n + (n - m[0] if m else 0) + len(m)) / (3 * n)
+    ),
+    "that is in units of a forward pass; divide by the three of full fine-tuning": lambda m, n: (
+        3 * _share(m, n)
+    ),
+    "that takes the moving blocks for the frozen ones": lambda m, n: _share(
+        [i for i in range(n) if i not in m], n
+    ),
     "that is the saving, not the cost": lambda m, n: 1 - _share(m, n),
     "that is in percent; answer with a share": lambda m, n: 100 * _share(m, n),
 }
@@ -75,7 +91,9 @@ def flops_share(yours: Any) -> str:
     why = fault(answers, _SHARES, _MISCOUNTED, _close)
     for case, answer in zip(_SHARES, answers, strict=True):
         if not _close(answer, right := _share(*case.given)):
-            raise Wrong(f"if {case.words} may move, a step costs {right:.3f} of a full one, yours says {answer:.3f}{why}")
+            raise Wrong(
+                f"if {case.words} may move, a step costs {right:.3f} of a full one, yours says {answer:.3f}{why}"
+            )
     return "One block at the bottom costs more than one at the top: where the change may live decides, and not only how much may change."
 
 
@@ -83,11 +101,17 @@ def _close(one: float, other: float) -> bool:
     return abs(one - other) < 1e-6
 
 
-def _names(blocks: int, order: Sequence[str] = ("embeddings.", "blocks.", "norm.", "head.")) -> list[str]:
+def _names(
+    blocks: int, order: Sequence[str] = ("embeddings.", "blocks.", "norm.", "head.")
+) -> list[str]:
     """Names as `named_parameters` gives them, of a network with a final norm and a head."""
     parts = {
         "embeddings.": ["embeddings.words.weight", "embeddings.positions.weight"],
-        "blocks.": [f"blocks.{i}.{name}" for i in range(blocks) for name in ("attention.weight", "attention.bias", "norm.weight")],
+        "blocks.": [
+            f"blocks.{i}.{name}"
+            for i in range(blocks)
+            for name in ("attention.weight", "attention.bias", "norm.weight")
+        ],
         "norm.": ["norm.weight", "norm.bias"],
         "head.": ["head.weight", "head.bias"],
     }
@@ -108,12 +132,18 @@ def _blocks(names: Sequence[str]) -> list[str]:
 
 
 def _which(
-    chosen: Callable[[list[str], int], list[str]], norm: Callable[[int], bool] = bool, head: bool = True
+    chosen: Callable[[list[str], int], list[str]],
+    norm: Callable[[int], bool] = bool,
+    head: bool = True,
 ) -> Callable[[list[str], int], set[str]]:
     """The names in the chosen blocks, with the final norm if `norm` says so of the count, and the head."""
 
     def found(names: list[str], count: int) -> set[str]:
-        prefixes = [f"blocks.{i}." for i in chosen(_blocks(names), count)] + ["norm."] * norm(count) + ["head."] * head
+        prefixes = (
+            [f"blocks.{i}." for i in chosen(_blocks(names), count)]
+            + ["norm."] * norm(count)
+            + ["head."] * head
+        )
         return {name for name in names if name.startswith(tuple(prefixes))}
 
     return found
@@ -125,18 +155,31 @@ def _last(blocks: list[str], count: int) -> list[str]:
 
 _MOVING = _which(_last)
 _MISTAKES: dict[str, Callable[[list[str], int], set[str]]] = {
-    "with count 0 that moves every block: `blocks[-0:]` is the whole list": _which(lambda b, n: b[-n:]),
-    "with count 0 that moves every block and the final norm: `blocks[-0:]` is the whole list": _which(lambda b, n: b[-n:], lambda n: True),
-    "those are the first blocks; what is near the head is the most specific, so the last ones move": _which(lambda b, n: b[:n]),
-    "the final norm stands between the last block and the head and must move with it": _which(_last, lambda n: False),
-    "with count 0 nothing but the head moves, not the final norm either": _which(_last, lambda n: True),
+    "with count 0 that moves every block: `blocks[-0:]` is the whole list": _which(
+        lambda b, n: b[-n:]
+    ),
+    "with count 0 that moves every block and the final norm: `blocks[-0:]` is the whole list": _which(
+        lambda b, n: b[-n:], lambda n: True
+    ),
+    "those are the first blocks; what is near the head is the most specific, so the last ones move": _which(
+        lambda b, n: b[:n]
+    ),
+    "the final norm stands between the last block and the head and must move with it": _which(
+        _last, lambda n: False
+    ),
+    "with count 0 nothing but the head moves, not the final norm either": _which(
+        _last, lambda n: True
+    ),
     "the head is new and must always move": _which(_last, head=False),
     "those are the blocks that stay frozen": _which(lambda b, n: b[: len(b) - n]),
     "that is a block too many": _which(lambda b, n: b[max(0, len(b) - n - 1) :]),
     "that leaves the last block frozen": _which(lambda b, n: b[len(b) - n : -1]),
-    "numbers of blocks are text here, and as text 9 comes after 11": _which(lambda b, n: sorted(b)[len(b) - n :]),
+    "numbers of blocks are text here, and as text 9 comes after 11": _which(
+        lambda b, n: sorted(b)[len(b) - n :]
+    ),
     "each block has a norm of its own, which stays frozen with it": lambda names, count: (
-        _MOVING(names, count) | {name for name in names if ".norm." in name and name.startswith("blocks.")}
+        _MOVING(names, count)
+        | {name for name in names if ".norm." in name and name.startswith("blocks.")}
     ),
     "that is the whole network: the embeddings stay frozen": lambda names, count: set(names),
 }
@@ -183,5 +226,7 @@ def _listed(answer: Any, case: Case) -> set[str]:
         raise Wrong(f"with {case.words} every answer must be one of the names, got {strange[0]!r}")
     if len(set(found)) != len(found):
         twice = next(name for name in found if found.count(name) > 1)
-        raise Wrong(f"with {case.words} a name must be listed once, got `{twice}` twice; an optimizer would move it twice")
+        raise Wrong(
+            f"with {case.words} a name must be listed once, got `{twice}` twice; an optimizer would move it twice"
+        )
     return set(found)

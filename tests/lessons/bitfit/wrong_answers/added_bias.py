@@ -89,18 +89,30 @@ def wrong_added() -> dict[str, tuple[Any, str]]:
 
     return {
         "the same weight, frozen": (shared, "freezes the weight of the layer it was given"),
-        "random start": (random, "the new bias must start at zero, and `nn.Linear` draws one at random"),
+        "random start": (
+            random,
+            "the new bias must start at zero, and `nn.Linear` draws one at random",
+        ),
         "another weight": (fresh, "does it have the weight of the old one?"),
-        "the weight trains": (trains, "Only the bias may train, but `weight` of shape (4, 7) does as well"),
+        "the weight trains": (
+            trains,
+            "Only the bias may train, but `weight` of shape (4, 7) does as well",
+        ),
         "nothing trains": (frozen, "what trains is nothing"),
         "in place": (in_place, "into the layer it was given"),
         "no parameter": (no_parameter, "what trains is nothing"),
         "unused": (unused, "must be added to every answer, yours is not"),
         "turned": (tall, "Your code raised RuntimeError"),
-        "before the layer": (InputSide, "a bias of shape (4,) must train and nothing else; what trains is `shift` (7,)"),
+        "before the layer": (
+            InputSide,
+            "a bias of shape (4,) must train and nothing else; what trains is `shift` (7,)",
+        ),
         "detached": (Detached, "No gradient reaches the bias"),
         "a scale": (Scaled, "must be added to every answer, yours is not"),
-        "a tensor": (lambda linear: torch.zeros(linear.out_features), "must be an nn.Module, got a torch.Tensor"),
+        "a tensor": (
+            lambda linear: torch.zeros(linear.out_features),
+            "must be an nn.Module, got a torch.Tensor",
+        ),
         "no return": (no_return, "got None; is a `return` missing?"),
         "arguments": (lambda linear, bias: linear, "must take (linear), in this order"),
     }

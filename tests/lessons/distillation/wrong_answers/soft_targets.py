@@ -24,9 +24,18 @@ def wrong_soften() -> dict[str, tuple[Any, str]]:
         "down the rows": (lambda z, t: (z / t).softmax(0), "down each column"),
         "logarithms": (lambda z, t: (z / t).log_softmax(-1), "the logarithm of what is asked for"),
         "t squared": (lambda z, t: (z / t**2).softmax(-1), "divides by T twice"),
-        "exp overflows": (by_hand, "logits as large as 900 at T = 2 the answer holds nan or inf: exp overflows"),
-        "off by a little": (lambda z, t: (z / (t + 1)).softmax(-1), "a probability is off by up to"),
-        "the answer alone": (lambda z, t: (z / t).argmax(-1), "must have the shape (rows, classes) = (4, 3), got (4,)"),
+        "exp overflows": (
+            by_hand,
+            "logits as large as 900 at T = 2 the answer holds nan or inf: exp overflows",
+        ),
+        "off by a little": (
+            lambda z, t: (z / (t + 1)).softmax(-1),
+            "a probability is off by up to",
+        ),
+        "the answer alone": (
+            lambda z, t: (z / t).argmax(-1),
+            "must have the shape (rows, classes) = (4, 3), got (4,)",
+        ),
         "a list": (lambda z, t: (z / t).softmax(-1).tolist(), "must be a torch.Tensor, got a list"),
         "in place": (in_place, "writes into `logits`"),
         "arguments": (lambda z: z, "must take (logits, temperature), in this order"),
@@ -41,7 +50,9 @@ def right_soften() -> dict[str, Any]:
     return {
         "softmax": lambda logits, temperature: (logits / temperature).softmax(-1),
         "shifted powers": powers,
-        "from logarithms": lambda logits, temperature: F.log_softmax(logits.double() / temperature, dim=1).exp(),
+        "from logarithms": lambda logits, temperature: F.log_softmax(
+            logits.double() / temperature, dim=1
+        ).exp(),
         "powers made to sum to 1": lambda logits, temperature: F.normalize(
             F.softmax(logits.double(), -1) ** (1 / temperature), p=1, dim=-1
         ),
@@ -76,34 +87,82 @@ def wrong_loss() -> dict[str, tuple[Any, str]]:
         return F.cross_entropy(z, y)
 
     return {
-        "no t squared": (with_(lambda hard, soft, t, w, z: (1 - w) * hard + w * soft), "the factor T^2 is missing"),
+        "no t squared": (
+            with_(lambda hard, soft, t, w, z: (1 - w) * hard + w * soft),
+            "the factor T^2 is missing",
+        ),
         "cross-entropy": (
-            lambda z, of, y, t, w: (1 - w) * parts(z, of, y, t)[0] + w * t**2 * F.cross_entropy(z / t, (of / t).softmax(-1)),
+            lambda z, of, y, t, w: (
+                (1 - w) * parts(z, of, y, t)[0]
+                + w * t**2 * F.cross_entropy(z / t, (of / t).softmax(-1))
+            ),
             "take off their entropy, and it is the divergence",
         ),
-        "t": (with_(lambda hard, soft, t, w, z: (1 - w) * hard + w * t * soft), "the factor is T^2; yours is T"),
+        "t": (
+            with_(lambda hard, soft, t, w, z: (1 - w) * hard + w * t * soft),
+            "the factor is T^2; yours is T",
+        ),
         "swapped": (swapped, "student and teacher have changed places"),
-        "mean": (with_(lambda hard, soft, t, w, z: (1 - w) * hard + w * t * t * soft / z.shape[1]), "the mean over rows and classes"),
-        "sum": (with_(lambda hard, soft, t, w, z: (1 - w) * hard + w * t * t * soft * len(z)), "the sum over the rows"),
-        "weights swapped": (with_(lambda hard, soft, t, w, z: w * hard + (1 - w) * t * t * soft), "weight and 1 - weight have changed"),
+        "mean": (
+            with_(lambda hard, soft, t, w, z: (1 - w) * hard + w * t * t * soft / z.shape[1]),
+            "the mean over rows and classes",
+        ),
+        "sum": (
+            with_(lambda hard, soft, t, w, z: (1 - w) * hard + w * t * t * soft * len(z)),
+            "the sum over the rows",
+        ),
+        "weights swapped": (
+            with_(lambda hard, soft, t, w, z: w * hard + (1 - w) * t * t * soft),
+            "weight and 1 - weight have changed",
+        ),
         "labels at t": (hot, "the labels are asked at the temperature"),
         "labelled rows": (known, "divided by the labelled rows; divide by all"),
-        "teacher alone": (with_(lambda hard, soft, t, w, z: w * t * t * soft), "the labels' part is missing"),
-        "labels alone": (with_(lambda hard, soft, t, w, z: (1 - w) * hard), "the teacher's part is missing"),
-        "unweighted": (with_(lambda hard, soft, t, w, z: hard + t * t * soft), "without their weights"),
+        "teacher alone": (
+            with_(lambda hard, soft, t, w, z: w * t * t * soft),
+            "the labels' part is missing",
+        ),
+        "labels alone": (
+            with_(lambda hard, soft, t, w, z: (1 - w) * hard),
+            "the teacher's part is missing",
+        ),
+        "unweighted": (
+            with_(lambda hard, soft, t, w, z: hard + t * t * soft),
+            "without their weights",
+        ),
         "no logarithm": (no_logarithm, "the loss is"),
-        "ignores no -1": (lambda z, of, y, t, w: F.cross_entropy(z, y), "a row with the label -1 must be left out"),
-        "a float": (lambda z, of, y, t, w: float(kit(z, of, y, t, w)), "a tensor without dimensions, got a float"),
-        "detached": (lambda z, of, y, t, w: kit(z, of, y, t, w).detach(), "no gradient reaches the student"),
-        "a detached student": (lambda z, of, y, t, w: kit(z.detach(), of, y, t, w), "no gradient reaches the student"),
+        "ignores no -1": (
+            lambda z, of, y, t, w: F.cross_entropy(z, y),
+            "a row with the label -1 must be left out",
+        ),
+        "a float": (
+            lambda z, of, y, t, w: float(kit(z, of, y, t, w)),
+            "a tensor without dimensions, got a float",
+        ),
+        "detached": (
+            lambda z, of, y, t, w: kit(z, of, y, t, w).detach(),
+            "no gradient reaches the student",
+        ),
+        "a detached student": (
+            lambda z, of, y, t, w: kit(z.detach(), of, y, t, w),
+            "no gradient reaches the student",
+        ),
         "half of it detached": (
             with_(lambda hard, soft, t, w, z: (1 - w) * hard + w * t * t * soft.detach()),
             "the gradient at the student is not",
         ),
-        "a loss a row": (lambda z, of, y, t, w: (z - of).square().mean(-1), "must have the shape () = (), got (6,)"),
-        "both parts": (lambda z, of, y, t, w: {"labels": 0.0}, "must be a number, a tensor without dimensions, got a dict"),
+        "a loss a row": (
+            lambda z, of, y, t, w: (z - of).square().mean(-1),
+            "must have the shape () = (), got (6,)",
+        ),
+        "both parts": (
+            lambda z, of, y, t, w: {"labels": 0.0},
+            "must be a number, a tensor without dimensions, got a dict",
+        ),
         "in place": (in_place, "writes into `labels`"),
-        "arguments": (lambda student, teacher: 0.0, "must take (student, teacher, labels, temperature, weight), in this order"),
+        "arguments": (
+            lambda student, teacher: 0.0,
+            "must take (student, teacher, labels, temperature, weight), in this order",
+        ),
     }
 
 
@@ -124,7 +183,13 @@ def right_loss() -> dict[str, Any]:
     def logarithms(student: Any, teacher: Any, labels: Any, temperature: Any, weight: Any) -> Any:
         log_q, log_p = ((z / temperature).log_softmax(-1) for z in (student, teacher))
         soft = F.kl_div(log_q, log_p, reduction="sum", log_target=True) / len(student)
-        hard = F.nll_loss(student.log_softmax(-1), labels, ignore_index=-1, reduction="sum") / len(labels)
+        hard = F.nll_loss(student.log_softmax(-1), labels, ignore_index=-1, reduction="sum") / len(
+            labels
+        )
         return torch.lerp(hard, temperature * temperature * soft, weight)
 
-    return {"the kit's divergence": kit, "sums of probabilities": by_hand, "logarithms of both": logarithms}
+    return {
+        "the kit's divergence": kit,
+        "sums of probabilities": by_hand,
+        "logarithms of both": logarithms,
+    }

@@ -21,17 +21,41 @@ def wrong_inherited() -> dict[str, tuple[Any, str]]:
         return 100 * share(lambda s, t, y: s == t, lambda s, t, y: t != y)(student, teacher, labels)
 
     return {
-        "agreement": (share(lambda s, t, y: s == t, lambda s, t, y: y >= 0), "the agreement over all rows"),
-        "any mistake": (share(lambda s, t, y: s != y, lambda s, t, y: t != y), "counts every mistake of the student"),
-        "of all rows": (share(lambda s, t, y: (t != y) & (s == t), lambda s, t, y: y >= 0), "divides by all rows"),
-        "of the student's": (share(lambda s, t, y: s == t, lambda s, t, y: s != y), "divides by the student's mistakes"),
-        "what it gets right": (share(lambda s, t, y: s == y, lambda s, t, y: t != y), "the share of them that the student gets right"),
-        "where right": (share(lambda s, t, y: s == t, lambda s, t, y: t == y), "asks where the teacher is right"),
+        "agreement": (
+            share(lambda s, t, y: s == t, lambda s, t, y: y >= 0),
+            "the agreement over all rows",
+        ),
+        "any mistake": (
+            share(lambda s, t, y: s != y, lambda s, t, y: t != y),
+            "counts every mistake of the student",
+        ),
+        "of all rows": (
+            share(lambda s, t, y: (t != y) & (s == t), lambda s, t, y: y >= 0),
+            "divides by all rows",
+        ),
+        "of the student's": (
+            share(lambda s, t, y: s == t, lambda s, t, y: s != y),
+            "divides by the student's mistakes",
+        ),
+        "what it gets right": (
+            share(lambda s, t, y: s == y, lambda s, t, y: t != y),
+            "the share of them that the student gets right",
+        ),
+        "where right": (
+            share(lambda s, t, y: s == t, lambda s, t, y: t == y),
+            "asks where the teacher is right",
+        ),
         "the rest": (lambda *z: 1 - per_cent(*z) / 100, "1 minus what is asked for"),
         "per cent": (per_cent, "in per cent"),
         "nan": (undefined, "a teacher that is always right the share is 0.000, yours is nan"),
-        "one for none": (lambda s, t, y: undefined(s, t, y) if (t.argmax(-1) != y).any() else 1.0, "yours is 1.000"),
-        "a mask": (lambda s, t, y: t.argmax(-1) != y, "the share must be one number, got a torch.Tensor"),
+        "one for none": (
+            lambda s, t, y: undefined(s, t, y) if (t.argmax(-1) != y).any() else 1.0,
+            "yours is 1.000",
+        ),
+        "a mask": (
+            lambda s, t, y: t.argmax(-1) != y,
+            "the share must be one number, got a torch.Tensor",
+        ),
         "a list": (lambda s, t, y: [0.5], "the share must be one number, got a list"),
         "no argmax": (lambda s, t, y: float((s == t).float().mean()), "the share is"),
         "arguments": (lambda s, t: 0.0, "must take (student, teacher, labels), in this order"),
@@ -40,7 +64,11 @@ def wrong_inherited() -> dict[str, tuple[Any, str]]:
 
 def right_inherited() -> dict[str, Any]:
     def loop(student: Any, teacher: Any, labels: Any) -> float:
-        rows = list(zip(student.argmax(1).tolist(), teacher.argmax(1).tolist(), labels.tolist(), strict=True))
+        rows = list(
+            zip(
+                student.argmax(1).tolist(), teacher.argmax(1).tolist(), labels.tolist(), strict=True
+            )
+        )
         wrong = [(s, t) for s, t, label in rows if t != label]
         return sum(s == t for s, t in wrong) / max(1, len(wrong))
 
@@ -74,14 +102,20 @@ def wrong_blocks() -> dict[str, tuple[Any, str]]:
         """Takes `layer.1` for the beginning of `layer.10` too."""
         taken = {name: value for name, value in state.items() if not name.startswith(stack)}
         for new, block in enumerate(blocks):
-            taken |= {f"{stack}{new}.{n.split('.', 4)[-1]}": v for n, v in state.items() if n.startswith(f"{stack}{block}")}
+            taken |= {
+                f"{stack}{new}.{n.split('.', 4)[-1]}": v
+                for n, v in state.items()
+                if n.startswith(f"{stack}{block}")
+            }
         return taken
 
     def every_number(state: Any, stack: str, blocks: Any) -> Any:
         """Changes whatever number in a name is that of the block."""
         taken = {name: value for name, value in state.items() if not name.startswith(stack)}
         for new, block in enumerate(blocks):
-            own = {name: value for name, value in state.items() if name.startswith(f"{stack}{block}.")}
+            own = {
+                name: value for name, value in state.items() if name.startswith(f"{stack}{block}.")
+            }
             taken |= {name.replace(f".{block}.", f".{new}."): value for name, value in own.items()}
         return taken
 
@@ -92,23 +126,53 @@ def wrong_blocks() -> dict[str, tuple[Any, str]]:
         return state
 
     last = lambda block, blocks, state, stack: (  # noqa: E731
-        block - top if block >= (top := 1 + max(number(n, stack) for n in state if n.startswith(stack)) - len(blocks)) else None
+        block - top
+        if block
+        >= (top := 1 + max(number(n, stack) for n in state if n.startswith(stack)) - len(blocks))
+        else None
     )
     return {
-        "old numbers": (moved(lambda b, blocks, *_: b if b in blocks else None), "the blocks keep their old numbers"),
-        "no embeddings": (moved(right, others=False), "what is not in a block is missing: embeddings and head"),
-        "the first": (moved(lambda b, blocks, *_: b if b < len(blocks) else None), "those are the first blocks"),
+        "old numbers": (
+            moved(lambda b, blocks, *_: b if b in blocks else None),
+            "the blocks keep their old numbers",
+        ),
+        "no embeddings": (
+            moved(right, others=False),
+            "what is not in a block is missing: embeddings and head",
+        ),
+        "the first": (
+            moved(lambda b, blocks, *_: b if b < len(blocks) else None),
+            "those are the first blocks",
+        ),
         "the last": (moved(last), "those are the last blocks"),
         "everything": (lambda state, stack, blocks: dict(state), "that is everything as it was"),
-        "from one": (moved(lambda b, blocks, *_: blocks.index(b) + 1 if b in blocks else None), "count from 1"),
-        "changed places": (moved(lambda b, blocks, *_: blocks[::-1].index(b) if b in blocks else None), "have changed places"),
+        "from one": (
+            moved(lambda b, blocks, *_: blocks.index(b) + 1 if b in blocks else None),
+            "count from 1",
+        ),
+        "changed places": (
+            moved(lambda b, blocks, *_: blocks[::-1].index(b) if b in blocks else None),
+            "have changed places",
+        ),
         "every such number": (every_number, "body.layer.1.mlp.2.bias is missing"),
-        "as they stood": (moved(lambda b, blocks, *_: sorted(blocks).index(b) if b in blocks else None), "in the order that is asked for"),
+        "as they stood": (
+            moved(lambda b, blocks, *_: sorted(blocks).index(b) if b in blocks else None),
+            "in the order that is asked for",
+        ),
         "how a name begins": (begins, "yours is not right"),
-        "only the first": (moved(lambda b, blocks, *_: 0 if b == blocks[0] else None), "body.layer.1.dense.weight is missing"),
-        "a list": (lambda state, stack, blocks: list(state), "must be a dictionary of names and tensors, got a list"),
+        "only the first": (
+            moved(lambda b, blocks, *_: 0 if b == blocks[0] else None),
+            "body.layer.1.dense.weight is missing",
+        ),
+        "a list": (
+            lambda state, stack, blocks: list(state),
+            "must be a dictionary of names and tensors, got a list",
+        ),
         "in place": (in_place, "writes into `state`"),
-        "arguments": (lambda state, blocks: state, "must take (state, stack, blocks), in this order"),
+        "arguments": (
+            lambda state, blocks: state,
+            "must take (state, stack, blocks), in this order",
+        ),
     }
 
 
@@ -126,10 +190,16 @@ def right_blocks() -> dict[str, Any]:
         return taken
 
     def by_block(state: Any, stack: str, blocks: Any) -> Any:
-        taken = {name: torch.clone(value) for name, value in state.items() if not name.startswith(stack)}
+        taken = {
+            name: torch.clone(value) for name, value in state.items() if not name.startswith(stack)
+        }
         for new, old in enumerate(blocks):
             start = f"{stack}{old}."
-            taken |= {name.replace(start, f"{stack}{new}.", 1): value for name, value in state.items() if name.startswith(start)}
+            taken |= {
+                name.replace(start, f"{stack}{new}.", 1): value
+                for name, value in state.items()
+                if name.startswith(start)
+            }
         return taken
 
     return {"a pattern": pattern, "block by block": by_block}

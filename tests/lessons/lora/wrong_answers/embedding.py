@@ -37,15 +37,24 @@ def _with(**parts: Any) -> type[Right]:
 
 
 def _zeros(self: Any, rank: int, vocabulary: int, width: int) -> None:
-    self.a, self.b = nn.Parameter(torch.zeros(rank, vocabulary)), nn.Parameter(torch.zeros(width, rank))
+    self.a, self.b = (
+        nn.Parameter(torch.zeros(rank, vocabulary)),
+        nn.Parameter(torch.zeros(width, rank)),
+    )
 
 
 def _random(self: Any, rank: int, vocabulary: int, width: int) -> None:
-    self.a, self.b = nn.Parameter(torch.randn(rank, vocabulary)), nn.Parameter(torch.randn(width, rank))
+    self.a, self.b = (
+        nn.Parameter(torch.randn(rank, vocabulary)),
+        nn.Parameter(torch.randn(width, rank)),
+    )
 
 
 def _plain(self: Any, rank: int, vocabulary: int, width: int) -> None:
-    self.a, self.b = torch.randn(rank, vocabulary, requires_grad=True), torch.zeros(width, rank, requires_grad=True)
+    self.a, self.b = (
+        torch.randn(rank, vocabulary, requires_grad=True),
+        torch.zeros(width, rank, requires_grad=True),
+    )
 
 
 def _one_plain(self: Any, rank: int, vocabulary: int, width: int) -> None:
@@ -114,36 +123,79 @@ def wrong_embedding() -> dict[str, tuple[Any, str]]:
     return {
         "both zero": (_with(start=_zeros), "A and B both start at zero"),
         "neither zero": (_with(start=_random), "one of the two factors must start at zero"),
-        "the embedding trains": (Trains, "the embedding's own weight does (`embedding.weight`); freeze it"),
+        "the embedding trains": (
+            Trains,
+            "the embedding's own weight does (`embedding.weight`); freeze it",
+        ),
         "factors not parameters": (
             _with(start=_plain),
             "A of shape (3, 11) must train, but what trains is nothing",
         ),
-        "A no parameter": (_with(start=_one_plain), "A of shape (3, 11) must train, but what trains is `b` (7, 3)"),
-        "a bias too": (_with(start=_biased), "Only A and B may train, but `up` of shape (7,) does as well"),
-        "alpha": (scale(lambda r, alpha, *_: alpha), "must be scaled by 4, yours is scaled by 12; that is alpha"),
+        "A no parameter": (
+            _with(start=_one_plain),
+            "A of shape (3, 11) must train, but what trains is `b` (7, 3)",
+        ),
+        "a bias too": (
+            _with(start=_biased),
+            "Only A and B may train, but `up` of shape (7,) does as well",
+        ),
+        "alpha": (
+            scale(lambda r, alpha, *_: alpha),
+            "must be scaled by 4, yours is scaled by 12; that is alpha",
+        ),
         "no scale": (scale(lambda *_: 1.0), "the factor alpha / rank is missing"),
-        "width for rank": (scale(lambda r, alpha, v, width: alpha / width), "divided by the number of columns of the weight"),
+        "width for rank": (
+            scale(lambda r, alpha, v, width: alpha / width),
+            "divided by the number of columns of the weight",
+        ),
         "upside down": (scale(lambda r, alpha, *_: r / alpha), "that is rank / alpha"),
-        "the change alone": (_with(forward=lambda self, ids: self.scale * self.change(ids)), "add `embedding(ids)` to the change"),
-        "detached": (_with(change=lambda self, ids: self.a.T[ids].detach() @ self.b.T), "No gradient reaches A"),
-        "data": (_with(change=lambda self, ids: self.a.data.T[ids] @ self.b.data.T), "No gradient reaches A"),
+        "the change alone": (
+            _with(forward=lambda self, ids: self.scale * self.change(ids)),
+            "add `embedding(ids)` to the change",
+        ),
+        "detached": (
+            _with(change=lambda self, ids: self.a.T[ids].detach() @ self.b.T),
+            "No gradient reaches A",
+        ),
+        "data": (
+            _with(change=lambda self, ids: self.a.data.T[ids] @ self.b.data.T),
+            "No gradient reaches A",
+        ),
         "no_grad": (_with(forward=torch.no_grad()(Right.forward)), "No gradient reaches A"),
         "made in advance": (Cached, "The change must be computed in forward"),
         "columns in the wrong order": (
-            _with(change=lambda self, ids: (self.a[:, ids.flatten()].reshape(*ids.shape, -1)) @ self.b.T),
+            _with(
+                change=lambda self, ids: (
+                    (self.a[:, ids.flatten()].reshape(*ids.shape, -1)) @ self.b.T
+                )
+            ),
             "no other factor in the place of 4",
         ),
-        "flattens": (_with(forward=lambda self, ids: Right.forward(self, ids.flatten())), "got (6, 7)"),
-        "A[:, ids] as it is": (_with(change=lambda self, ids: self.a[:, ids] @ self.b.T), "Your code raised RuntimeError"),
+        "flattens": (
+            _with(forward=lambda self, ids: Right.forward(self, ids.flatten())),
+            "got (6, 7)",
+        ),
+        "A[:, ids] as it is": (
+            _with(change=lambda self, ids: self.a[:, ids] @ self.b.T),
+            "Your code raised RuntimeError",
+        ),
         "misnamed forward": (Misnamed, 'is missing the required "forward" function'),
         "no super().__init__()": (NoSuper, "cannot assign module before Module.__init__() call"),
         "no return": (NoReturn, "got None; is a `return` missing?"),
-        "returns the ids": (_with(forward=lambda self, ids: ids), "must have the shape (*ids.shape, width) = (2, 3, 7), got (2, 3)"),
+        "returns the ids": (
+            _with(forward=lambda self, ids: ids),
+            "must have the shape (*ids.shape, width) = (2, 3, 7), got (2, 3)",
+        ),
         "writes into the base": (Writes, "writes into the weight of the embedding"),
         "no module": (NoModule, "must be an nn.Module"),
-        "an instance": (Right(nn.Embedding(3, 2), 1, 2.0), "Hand over the class LoRAEmbedding itself"),
-        "arguments": (type("L", (Right,), {"__init__": lambda self, embedding: None}), "must take (embedding, rank, alpha), in this order"),
+        "an instance": (
+            Right(nn.Embedding(3, 2), 1, 2.0),
+            "Hand over the class LoRAEmbedding itself",
+        ),
+        "arguments": (
+            type("L", (Right,), {"__init__": lambda self, embedding: None}),
+            "must take (embedding, rank, alpha), in this order",
+        ),
     }
 
 
@@ -164,14 +216,18 @@ def right_embedding() -> dict[str, Any]:
 
     class AtZeroInA(Right):
         def start(self, rank: int, vocabulary: int, width: int) -> None:
-            self.factors = nn.ParameterList([torch.zeros(rank, vocabulary), torch.randn(width, rank)])
+            self.factors = nn.ParameterList(
+                [torch.zeros(rank, vocabulary), torch.randn(width, rank)]
+            )
 
         def change(self, ids: Any) -> Any:
             return self.factors[0][:, ids].movedim(0, -1) @ self.factors[1].T
 
     class OnACopy(Right):
         def __init__(self, embedding: Any, rank: int, alpha: float) -> None:
-            super().__init__(nn.Embedding.from_pretrained(embedding.weight.detach().clone()), rank, alpha)
+            super().__init__(
+                nn.Embedding.from_pretrained(embedding.weight.detach().clone()), rank, alpha
+            )
 
     class Dense(Right):
         def change(self, ids: Any) -> Any:
@@ -180,5 +236,11 @@ def right_embedding() -> dict[str, Any]:
     def factory(embedding: Any, rank: int, alpha: float) -> nn.Module:
         return Right(embedding, rank, alpha)
 
-    named = {"lookup": Right, "layers": Transposed, "one-hot einsum": OneHot, "A at zero": AtZeroInA, "a copy": OnACopy}
+    named = {
+        "lookup": Right,
+        "layers": Transposed,
+        "one-hot einsum": OneHot,
+        "A at zero": AtZeroInA,
+        "a copy": OnACopy,
+    }
     return named | {"the whole product": Dense, "a function that makes one": factory}

@@ -27,20 +27,50 @@ def wrong_count() -> dict[str, tuple[Any, str]]:
         return 0
 
     return {
-        "the full matrices": (lambda shapes, rank: sum(o * i for o, i in shapes), "size of the full matrices, which are frozen"),
-        "frozen weights too": (lambda shapes, rank: sum(o * i + rank * (o + i) for o, i in shapes), "counts the frozen weights"),
+        "the full matrices": (
+            lambda shapes, rank: sum(o * i for o, i in shapes),
+            "size of the full matrices, which are frozen",
+        ),
+        "frozen weights too": (
+            lambda shapes, rank: sum(o * i + rank * (o + i) for o, i in shapes),
+            "counts the frozen weights",
+        ),
         "A alone": (lambda shapes, rank: sum(rank * i for _, i in shapes), "A (rank, in) alone; B"),
-        "B alone": (lambda shapes, rank: sum(rank * o for o, _ in shapes), "B (out, rank) alone; A"),
+        "B alone": (
+            lambda shapes, rank: sum(rank * o for o, _ in shapes),
+            "B (out, rank) alone; A",
+        ),
         "product of out and in": (product, "their sizes add"),
         "no rank": (lambda shapes, rank: sum(o + i for o, i in shapes), "the rank is missing"),
-        "square layers": (lambda shapes, rank: sum(2 * rank * o for o, _ in shapes), "every layer as square: in is not out"),
-        "a matrix between": (lambda shapes, rank: sum(rank * (o + i + rank) for o, i in shapes), "a rank x rank matrix between A and B"),
+        "square layers": (
+            lambda shapes, rank: sum(2 * rank * o for o, _ in shapes),
+            "every layer as square: in is not out",
+        ),
+        "a matrix between": (
+            lambda shapes, rank: sum(rank * (o + i + rank) for o, i in shapes),
+            "a rank x rank matrix between A and B",
+        ),
         "return in the loop": (first, "only the first layer is counted"),
-        "a float": (lambda shapes, rank: float(sum(rank * (o + i) for o, i in shapes)), "must be a whole number (an int), got a float"),
-        "a list": (lambda shapes, rank: [rank * (o + i) for o, i in shapes], "must be a whole number (an int), got a list"),
-        "off by one": (lambda shapes, rank: 1 + sum(rank * (o + i) for o, i in shapes), "there are 384 numbers to train, yours says 385"),
-        "empties the list": (empties, "writes into `shapes`, which belongs to the caller; make a new one instead (`sorted(x)`"),
-        "forgets the rank": (lambda shapes: sum(map(sum, shapes)), "must take (shapes, rank), in this order; yours takes (shapes)"),
+        "a float": (
+            lambda shapes, rank: float(sum(rank * (o + i) for o, i in shapes)),
+            "must be a whole number (an int), got a float",
+        ),
+        "a list": (
+            lambda shapes, rank: [rank * (o + i) for o, i in shapes],
+            "must be a whole number (an int), got a list",
+        ),
+        "off by one": (
+            lambda shapes, rank: 1 + sum(rank * (o + i) for o, i in shapes),
+            "there are 384 numbers to train, yours says 385",
+        ),
+        "empties the list": (
+            empties,
+            "writes into `shapes`, which belongs to the caller; make a new one instead (`sorted(x)`",
+        ),
+        "forgets the rank": (
+            lambda shapes: sum(map(sum, shapes)),
+            "must take (shapes, rank), in this order; yours takes (shapes)",
+        ),
         "called by hand": (384, "without brackets behind its name; this is an int"),
     }
 
@@ -53,7 +83,11 @@ def right_count() -> dict[str, Any]:
         return total
 
     def layers(shapes: Any, rank: int) -> int:
-        made = [m for o, i in shapes for m in (nn.Linear(i, rank, bias=False), nn.Linear(rank, o, bias=False))]
+        made = [
+            m
+            for o, i in shapes
+            for m in (nn.Linear(i, rank, bias=False), nn.Linear(rank, o, bias=False))
+        ]
         return sum(p.numel() for layer in made for p in layer.parameters())
 
     class Counter:
@@ -64,7 +98,9 @@ def right_count() -> dict[str, Any]:
         "a lambda": lambda shapes, rank: rank * sum(map(sum, shapes)),
         "a loop over tensors": loop,
         "real layers": layers,
-        "a fold": lambda shapes, rank: reduce(lambda total, shape: total + rank * shape[0] + shape[1] * rank, shapes, 0),
+        "a fold": lambda shapes, rank: reduce(
+            lambda total, shape: total + rank * shape[0] + shape[1] * rank, shapes, 0
+        ),
         "a class": Counter,
         "a callable object": Counter(),
         "a tensor of one int": lambda shapes, rank: rank * torch.tensor(shapes).sum(),
@@ -90,37 +126,76 @@ def wrong_merge() -> dict[str, tuple[Any, str]]:
             scaled(lambda r, alpha: alpha),
             "For rank 3 and alpha 12 the change must be scaled by 4, yours is scaled by 12",
         ),
-        "no scale": (scaled(lambda r, alpha: 1), "must be scaled by 4, yours is scaled by 1; the factor alpha / rank is missing"),
-        "upside down": (scaled(lambda r, alpha: r / alpha), "yours is scaled by 0.25; that is rank / alpha"),
+        "no scale": (
+            scaled(lambda r, alpha: 1),
+            "must be scaled by 4, yours is scaled by 1; the factor alpha / rank is missing",
+        ),
+        "upside down": (
+            scaled(lambda r, alpha: r / alpha),
+            "yours is scaled by 0.25; that is rank / alpha",
+        ),
         "rounded down": (
             scaled(lambda r, alpha: alpha // r),
             "must be scaled by 2.5, yours is scaled by 2; `//` rounds",
         ),
         "root of the rank": (scaled(lambda r, alpha: alpha / r**0.5), "the factor of rsLoRA"),
-        "twice": (scaled(lambda r, alpha: (alpha / r) ** 2), "yours is scaled by 16; it is applied twice"),
-        "times rank": (scaled(lambda r, alpha: alpha * r), "yours is scaled by 36; that is alpha * rank"),
-        "rows for rank": (lambda w, a, b, alpha: w + alpha / len(b) * (b @ a), "divided by the number of rows of the weight"),
-        "columns for rank": (lambda w, a, b, alpha: w + alpha / a.shape[1] * (b @ a), "divided by the number of columns of the weight"),
+        "twice": (
+            scaled(lambda r, alpha: (alpha / r) ** 2),
+            "yours is scaled by 16; it is applied twice",
+        ),
+        "times rank": (
+            scaled(lambda r, alpha: alpha * r),
+            "yours is scaled by 36; that is alpha * rank",
+        ),
+        "rows for rank": (
+            lambda w, a, b, alpha: w + alpha / len(b) * (b @ a),
+            "divided by the number of rows of the weight",
+        ),
+        "columns for rank": (
+            lambda w, a, b, alpha: w + alpha / a.shape[1] * (b @ a),
+            "divided by the number of columns of the weight",
+        ),
         "subtracted": (scaled(lambda r, alpha: -alpha / r), "subtracted where it must be added"),
-        "the base as it is": (lambda w, a, b, alpha: w.clone(), "yours is scaled by 0; the change is missing"),
-        "the change alone": (lambda w, a, b, alpha: alpha / len(a) * (b @ a), "yours is the change alone"),
-        "transposed": (lambda w, a, b, alpha: (w + alpha / len(a) * (b @ a)).T, "got (5, 7); that is transposed"),
+        "the base as it is": (
+            lambda w, a, b, alpha: w.clone(),
+            "yours is scaled by 0; the change is missing",
+        ),
+        "the change alone": (
+            lambda w, a, b, alpha: alpha / len(a) * (b @ a),
+            "yours is the change alone",
+        ),
+        "transposed": (
+            lambda w, a, b, alpha: (w + alpha / len(a) * (b @ a)).T,
+            "got (5, 7); that is transposed",
+        ),
         "outer product of sums": (
             lambda w, a, b, alpha: w + alpha / len(a) * b.sum(1)[:, None] * a.sum(0),
             "no other factor",
         ),
         "wrong order": (lambda w, a, b, alpha: w + a @ b, "Your code raised RuntimeError"),
-        "in place": (in_place, "writes into `weight`, which belongs to the caller; make a new one instead (`x + 1`"),
+        "in place": (
+            in_place,
+            "writes into `weight`, which belongs to the caller; make a new one instead (`x + 1`",
+        ),
         "writes into b": (writes_b, "writes into `b`"),
         "no return": (no_return, "returns None; is a `return` missing?"),
-        "numpy": (lambda w, a, b, alpha: (w + alpha / len(a) * (b @ a)).numpy(), "must be a torch.Tensor, got a numpy.ndarray"),
-        "a list": (lambda w, a, b, alpha: (w + alpha / len(a) * (b @ a)).tolist(), "must be a torch.Tensor, got a list"),
+        "numpy": (
+            lambda w, a, b, alpha: (w + alpha / len(a) * (b @ a)).numpy(),
+            "must be a torch.Tensor, got a numpy.ndarray",
+        ),
+        "a list": (
+            lambda w, a, b, alpha: (w + alpha / len(a) * (b @ a)).tolist(),
+            "must be a torch.Tensor, got a list",
+        ),
         "double": (
             lambda w, a, b, alpha: w.double() + alpha / len(a) * (b @ a),
             "must have the dtype of what it was made from",
         ),
         "nan": (lambda w, a, b, alpha: w / 0 * 0, "holds nan"),
-        "arguments": (lambda w, a, b: w, "must take (weight, a, b, alpha), in this order; yours takes (w, a, b)"),
+        "arguments": (
+            lambda w, a, b: w,
+            "must take (weight, a, b, alpha), in this order; yours takes (w, a, b)",
+        ),
         "a class without call": (dict, "this is the class dict"),
     }
 
@@ -141,10 +216,16 @@ def right_merge() -> dict[str, Any]:
 
     return {
         "a lambda": lambda weight, a, b, alpha: weight + alpha / len(a) * (b @ a),
-        "einsum": lambda w, a, b, alpha: w + torch.einsum("or,ri->oi", b, a).mul(alpha).div(b.shape[1]),
+        "einsum": lambda w, a, b, alpha: (
+            w + torch.einsum("or,ri->oi", b, a).mul(alpha).div(b.shape[1])
+        ),
         "a clone added to": add,
         "the layer on one-hot vectors": through_a_layer,
         "a module class": Merge,
-        "a sum of outer products": lambda w, a, b, alpha: w + sum(torch.outer(b[:, k], a[k]) for k in range(len(a))) * alpha / len(a),
-        "in double, and back": lambda w, a, b, alpha: (w.double() + alpha / len(a) * (b.double() @ a.double())).float(),
+        "a sum of outer products": lambda w, a, b, alpha: (
+            w + sum(torch.outer(b[:, k], a[k]) for k in range(len(a))) * alpha / len(a)
+        ),
+        "in double, and back": lambda w, a, b, alpha: (
+            w.double() + alpha / len(a) * (b.double() @ a.double())
+        ).float(),
     }

@@ -19,10 +19,17 @@ def wrong_tuned() -> dict[str, tuple[Any, str]]:
 
     def lr_of_best_run(table: Any) -> Any:
         best = table.loc[table.groupby("method")["valid"].idxmax()].set_index("method")["lr"]
-        return {m: table[(table.method == m) & (table.lr == lr)]["test"].mean() for m, lr in best.items()}
+        return {
+            m: table[(table.method == m) & (table.lr == lr)]["test"].mean()
+            for m, lr in best.items()
+        }
 
     def best_run(table: Any) -> Any:
-        return table.loc[table.groupby("method")["valid"].idxmax()].set_index("method")["test"].to_dict()
+        return (
+            table.loc[table.groupby("method")["valid"].idxmax()]
+            .set_index("method")["test"]
+            .to_dict()
+        )
 
     def best_test(table: Any) -> Any:
         return table.groupby("method")["test"].max().to_dict()
@@ -33,7 +40,12 @@ def wrong_tuned() -> dict[str, tuple[Any, str]]:
         return {m: read[key] for m, key in means.groupby("method").idxmax().items()}
 
     def seed_by_seed(table: Any) -> Any:
-        return table.loc[table.groupby(["method", "seed"])["valid"].idxmax()].groupby("method")["test"].mean().to_dict()
+        return (
+            table.loc[table.groupby(["method", "seed"])["valid"].idxmax()]
+            .groupby("method")["test"]
+            .mean()
+            .to_dict()
+        )
 
     def percent(table: Any) -> Any:
         return {m: 100 * v for m, v in at_best(table, "test", "mean").items()}
@@ -60,23 +72,47 @@ def wrong_tuned() -> dict[str, tuple[Any, str]]:
         "best test score": (best_test, "the best test score of all runs"),
         "best seed": (lambda t: at_best(t, "test", "max"), "the best test score at the right lr"),
         "median": (lambda t: at_best(t, "test", "median"), "the median over the seeds"),
-        "valid score": (lambda t: at_best(t, "valid", "mean"), "the mean on valid, which is too good"),
+        "valid score": (
+            lambda t: at_best(t, "valid", "mean"),
+            "the mean on valid, which is too good",
+        ),
         "lr for every seed": (seed_by_seed, "a new lr for every seed"),
         "sum of the seeds": (lambda t: at_best(t, "test", "mean", "sum"), "adds up the seeds"),
-        "worst lr": (lambda t: at_best(t.assign(valid=-t["valid"]), "test", "mean"), "the lr that is worst on valid"),
+        "worst lr": (
+            lambda t: at_best(t.assign(valid=-t["valid"]), "test", "mean"),
+            "the lr that is worst on valid",
+        ),
         "the lr": (lambda t: at_best(t, "lr", "mean"), "that is the lr, not the score"),
         "percent": (percent, "that is in percent"),
-        "spread of the seeds": (lambda t: at_best(t, "test", "std"), "In the first table the entry for 'frozen head' must be"),
+        "spread of the seeds": (
+            lambda t: at_best(t, "test", "std"),
+            "In the first table the entry for 'frozen head' must be",
+        ),
         "rounded to points": (
             lambda t: {m: round(v, 2) for m, v in at_best(t, "test", "mean").items()},
             "the entry for 'frozen head' must be 0.463, yours is 0.460",
         ),
-        "one number": (lambda t: t["test"].mean(), "must be a dict {method: mean test accuracy}, got a"),
+        "one number": (
+            lambda t: t["test"].mean(),
+            "must be a dict {method: mean test accuracy}, got a",
+        ),
         "a frame": (frame, "must have an entry for every method"),
-        "lora alone": (only_lora, "must have an entry for every method, got none for 'frozen head'"),
-        "lrs as keys": (forgets_methods, "got none for 'frozen head'; its keys are [0.0001, 0.001, 0.01]"),
-        "a whole column": (lambda t: {m: rows["test"] for m, rows in t.groupby("method")}, "must be one number, got a pandas.Series"),
-        "writes into the table": (adds_column, "writes into `table`, which belongs to the caller; make a new one instead (`table.assign("),
+        "lora alone": (
+            only_lora,
+            "must have an entry for every method, got none for 'frozen head'",
+        ),
+        "lrs as keys": (
+            forgets_methods,
+            "got none for 'frozen head'; its keys are [0.0001, 0.001, 0.01]",
+        ),
+        "a whole column": (
+            lambda t: {m: rows["test"] for m, rows in t.groupby("method")},
+            "must be one number, got a pandas.Series",
+        ),
+        "writes into the table": (
+            adds_column,
+            "writes into `table`, which belongs to the caller; make a new one instead (`table.assign(",
+        ),
     }
 
 
@@ -99,10 +135,22 @@ def right_tuned() -> dict[str, Any]:
         for row in table.itertuples():
             runs.setdefault((row.method, row.lr), []).append((row.valid, row.test))
         means = {key: np.mean(pairs, axis=0) for key, pairs in runs.items()}
-        return {m: max((v for key, v in means.items() if key[0] == m), key=lambda pair: pair[0])[1] for m in {key[0] for key in means}}
+        return {
+            m: max((v for key, v in means.items() if key[0] == m), key=lambda pair: pair[0])[1]
+            for m in {key[0] for key in means}
+        }
 
     def series(table: Any) -> Any:
         means = table.groupby(["method", "lr"], as_index=False)[["valid", "test"]].mean()
-        return means.sort_values("valid").drop_duplicates("method", keep="last").set_index("method")["test"]
+        return (
+            means.sort_values("valid")
+            .drop_duplicates("method", keep="last")
+            .set_index("method")["test"]
+        )
 
-    return {"a loop": by_hand, "pivot tables": pivot, "plain Python": plain_python, "a Series": series}
+    return {
+        "a loop": by_hand,
+        "pivot tables": pivot,
+        "plain Python": plain_python,
+        "a Series": series,
+    }

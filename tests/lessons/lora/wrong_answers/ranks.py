@@ -111,4 +111,9 @@ def right_rank() -> dict[str, Any]:
             left = left - torch.outer(bs[-1], as_[-1])
         return torch.stack(bs, 1), torch.stack(as_)
 
-    return {"root in both": shared, "eigenvectors": eigen, "alternating least squares": alternating, "one direction at a time": one_by_one}
+    return {
+        "root in both": shared,
+        "eigenvectors": eigen,
+        "alternating least squares": alternating,
+        "one direction at a time": one_by_one,
+    }

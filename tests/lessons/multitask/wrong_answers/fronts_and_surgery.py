@@ -47,32 +47,58 @@ def wrong_surgery() -> dict[str, tuple[Any, str]]:
     off = each(lambda row, other: row - part(row, other))
     return {
         "one after the other": (one_after_the_other, "take them as they were"),
-        "backwards": (each(lambda row, other: row - part(row, other), lambda n: reversed(range(n))), "from first to last"),
+        "backwards": (
+            each(lambda row, other: row - part(row, other), lambda n: reversed(range(n))),
+            "from first to last",
+        ),
         "at once": (at_once, "all parts are taken off at once"),
-        "always": (each(lambda row, other: row - part(row, other), asked=lambda *_: True), "where two agree as well"),
+        "always": (
+            each(lambda row, other: row - part(row, other), asked=lambda *_: True),
+            "where two agree as well",
+        ),
         "the wrong way round": (
-            each(lambda row, other: row - part(row, other), asked=lambda row, other: row @ other > 0),
+            each(
+                lambda row, other: row - part(row, other), asked=lambda row, other: row @ other > 0
+            ),
             "where they agree, and not where they oppose",
         ),
         "by the length": (
             each(lambda row, other: row - (row @ other) * other / other.norm()),
             "by the length of the other",
         ),
-        "by its own square": (each(lambda row, other: row - (row @ other) * other / (row @ row)), "by its own square"),
-        "along itself": (each(lambda row, other: row - (row @ other) * row / (other @ other)), "along itself, not along the other"),
+        "by its own square": (
+            each(lambda row, other: row - (row @ other) * other / (row @ row)),
+            "by its own square",
+        ),
+        "along itself": (
+            each(lambda row, other: row - (row @ other) * row / (other @ other)),
+            "along itself, not along the other",
+        ),
         "added": (each(lambda row, other: row + part(row, other)), "must be taken away"),
         "the part": (each(part), "not what is left"),
         "dropped": (each(lambda row, other: 0 * row), "only its opposed part should go"),
-        "the first alone": (lambda gradients: torch.stack([off(gradients)[0], *gradients[1:]]), "only the first gives way"),
+        "the first alone": (
+            lambda gradients: torch.stack([off(gradients)[0], *gradients[1:]]),
+            "only the first gives way",
+        ),
         "nothing": (lambda gradients: gradients.clone(), "nothing is taken away"),
-        "length 1": (lambda gradients: torch.nn.functional.normalize(off(gradients)), "scaled to length 1"),
+        "length 1": (
+            lambda gradients: torch.nn.functional.normalize(off(gradients)),
+            "scaled to length 1",
+        ),
         "no square": (each(lambda row, other: row - (row @ other) * other), "row 0 must become"),
-        "the sum": (lambda gradients: off(gradients).sum(0), "must have the shape (tasks, numbers) = (2, 3)"),
+        "the sum": (
+            lambda gradients: off(gradients).sum(0),
+            "must have the shape (tasks, numbers) = (2, 3)",
+        ),
         "as in the lesson": (shown, "must take (gradients)"),
         "two tasks alone": (pairs_only, "must have the shape (tasks, numbers) = (3, 2)"),
         "in place": (in_place, "writes into `gradients`"),
         "rounded": (lambda gradients: off(gradients).float(), "the dtype of what it was made from"),
-        "a list of one": (lambda gradients: [off(gradients)], "as many new gradients, a row each, got a list"),
+        "a list of one": (
+            lambda gradients: [off(gradients)],
+            "as many new gradients, a row each, got a list",
+        ),
     }
 
 
@@ -99,7 +125,11 @@ def right_surgery() -> dict[str, Any]:
 
 def wrong_undominated() -> dict[str, tuple[Any, str]]:
     def kept(gone: Any) -> Any:
-        return lambda points: [i for i, p in enumerate(points) if not any(gone(q, p) for j, q in enumerate(points) if j != i)]
+        return lambda points: [
+            i
+            for i, p in enumerate(points)
+            if not any(gone(q, p) for j, q in enumerate(points) if j != i)
+        ]
 
     def beats(q: Any, p: Any) -> bool:
         return q[0] >= p[0] and q[1] >= p[1] and q != p
@@ -118,22 +148,44 @@ def wrong_undominated() -> dict[str, tuple[Any, str]]:
 
     right = kept(beats)
     return {
-        "better on both": (kept(lambda q, p: q[0] > p[0] and q[1] > p[1]), "yours asks for better on both"),
-        "equal ones go": (kept(lambda q, p: q[0] >= p[0] and q[1] >= p[1]), "of two equal points neither is better"),
+        "better on both": (
+            kept(lambda q, p: q[0] > p[0] and q[1] > p[1]),
+            "yours asks for better on both",
+        ),
+        "equal ones go": (
+            kept(lambda q, p: q[0] >= p[0] and q[1] >= p[1]),
+            "of two equal points neither is better",
+        ),
         "one of equals": (sweep, "two equal points, neither better"),
         "beaten on one": (kept(lambda q, p: q[0] > p[0] or q[1] > p[1]), "beaten on one task"),
-        "best mean": (lambda points: [i for i, p in enumerate(points) if sum(p) == max(map(sum, points))], "the best of the means"),
+        "best mean": (
+            lambda points: [i for i, p in enumerate(points) if sum(p) == max(map(sum, points))],
+            "the best of the means",
+        ),
         "best on either": (
-            lambda points: [i for i, p in enumerate(points) if p[0] == max(q[0] for q in points) or p[1] == max(q[1] for q in points)],
+            lambda points: [
+                i
+                for i, p in enumerate(points)
+                if p[0] == max(q[0] for q in points) or p[1] == max(q[1] for q in points)
+            ],
             "the best on either task alone",
         ),
-        "the beaten": (lambda points: [i for i in range(len(points)) if i not in right(points)], "points that are beaten"),
+        "the beaten": (
+            lambda points: [i for i in range(len(points)) if i not in right(points)],
+            "points that are beaten",
+        ),
         "all": (lambda points: range(len(points)), "that is every point"),
-        "the lowest": (kept(lambda q, p: q[0] <= p[0] and q[1] <= p[1] and q != p), "keeps the lowest"),
+        "the lowest": (
+            kept(lambda q, p: q[0] <= p[0] and q[1] <= p[1] and q != p),
+            "keeps the lowest",
+        ),
         "from 1": (lambda points: [i + 1 for i in right(points)], "must count from 0"),
         "falling": (lambda points: right(points)[::-1], "list them rising"),
         "points": (lambda points: [points[i] for i in right(points)], "return places, not points"),
-        "flags": (lambda points: [i in right(points) for i in range(len(points))], "return places, not points or flags"),
+        "flags": (
+            lambda points: [i in right(points) for i in range(len(points))],
+            "return places, not points or flags",
+        ),
         "one": (lambda points: right(points)[0], "must be a list of indices, got an int"),
         "in place": (sorts, "writes into `points`"),
     }

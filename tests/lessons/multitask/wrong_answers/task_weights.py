@@ -13,21 +13,51 @@ def wrong_shares() -> dict[str, tuple[Any, str]]:
 
     return {
         "powers": (lambda sizes, exponent: [n**exponent for n in sizes], "divide by their sum"),
-        "no exponent": (lambda sizes, exponent: of(list(map(float, sizes))), "ignores the exponent"),
+        "no exponent": (
+            lambda sizes, exponent: of(list(map(float, sizes))),
+            "ignores the exponent",
+        ),
         "alike": (lambda sizes, exponent: [1 / len(sizes) for _ in sizes], "each task alike"),
-        "times": (lambda sizes, exponent: of([n * (exponent or 1) for n in sizes]), "ignores the exponent"),
-        "shares to the power": (lambda sizes, exponent: [(n / sum(sizes)) ** exponent for n in sizes], "divide again"),
-        "small first": (lambda sizes, exponent: of([n**-exponent for n in sizes]), "favours the small tasks"),
-        "over the largest": (lambda sizes, exponent: [(n / max(sizes)) ** exponent for n in sizes], "by the largest"),
-        "the root": (lambda sizes, exponent: of([n ** (1 / exponent) if exponent else 1.0 for n in sizes]), "exponent 1 / a"),
+        "times": (
+            lambda sizes, exponent: of([n * (exponent or 1) for n in sizes]),
+            "ignores the exponent",
+        ),
+        "shares to the power": (
+            lambda sizes, exponent: [(n / sum(sizes)) ** exponent for n in sizes],
+            "divide again",
+        ),
+        "small first": (
+            lambda sizes, exponent: of([n**-exponent for n in sizes]),
+            "favours the small tasks",
+        ),
+        "over the largest": (
+            lambda sizes, exponent: [(n / max(sizes)) ** exponent for n in sizes],
+            "by the largest",
+        ),
+        "the root": (
+            lambda sizes, exponent: of([n ** (1 / exponent) if exponent else 1.0 for n in sizes]),
+            "exponent 1 / a",
+        ),
         "logarithms": (
             lambda sizes, exponent: of([math.log(n) * exponent + 1 for n in sizes]),
             "and exponent 0.5 the shares must be [0.125, 0.25, 0.625], yours are",
         ),
-        "a dict": (lambda sizes, exponent: {n: n**exponent for n in sizes}, "must be a list of shares, got a dict"),
-        "one too few": (lambda sizes, exponent: of([n**exponent for n in sizes])[1:], "there must be 3 shares, yours are 2"),
-        "pairs": (lambda sizes, exponent: [(n, n**exponent) for n in sizes], "Every share must be a number"),
-        "the largest alone": (lambda sizes, exponent: max(sizes) ** exponent, "must be a list of shares, got a float"),
+        "a dict": (
+            lambda sizes, exponent: {n: n**exponent for n in sizes},
+            "must be a list of shares, got a dict",
+        ),
+        "one too few": (
+            lambda sizes, exponent: of([n**exponent for n in sizes])[1:],
+            "there must be 3 shares, yours are 2",
+        ),
+        "pairs": (
+            lambda sizes, exponent: [(n, n**exponent) for n in sizes],
+            "Every share must be a number",
+        ),
+        "the largest alone": (
+            lambda sizes, exponent: max(sizes) ** exponent,
+            "must be a list of shares, got a float",
+        ),
     }
 
 
@@ -38,8 +68,12 @@ def right_shares() -> dict[str, Any]:
 
     return {
         "numpy": with_numpy,
-        "a softmax of logarithms": lambda sizes, exponent: torch.softmax(exponent * torch.tensor(sizes, dtype=torch.float64).log(), 0),
-        "a generator": lambda sizes, exponent: (n**exponent / sum(m**exponent for m in sizes) for n in sizes),
+        "a softmax of logarithms": lambda sizes, exponent: torch.softmax(
+            exponent * torch.tensor(sizes, dtype=torch.float64).log(), 0
+        ),
+        "a generator": lambda sizes, exponent: (
+            n**exponent / sum(m**exponent for m in sizes) for n in sizes
+        ),
     }
 
 
@@ -52,17 +86,44 @@ def wrong_at_rest() -> dict[str, tuple[Any, str]]:
         "no half": (lambda losses: (torch.log(losses), 1 / losses), "forgets the half"),
         "the other half": (lambda losses: (torch.log(losses / 2), 2 / losses), "on the wrong side"),
         "sign": (lambda losses: (-torch.log(2 * losses), 2 * losses), "the sign of s is wrong"),
-        "weights of exp(s)": (lambda losses: (torch.log(2 * losses), 2 * losses), "yours is exp(s)"),
-        "weighted losses": (lambda losses: (torch.log(2 * losses), 0 * losses + 0.5), "those are the weighted losses"),
-        "the variance": (lambda losses: (2 * losses, 0.5 / losses), "the first must be s, the logarithm"),
+        "weights of exp(s)": (
+            lambda losses: (torch.log(2 * losses), 2 * losses),
+            "yours is exp(s)",
+        ),
+        "weighted losses": (
+            lambda losses: (torch.log(2 * losses), 0 * losses + 0.5),
+            "those are the weighted losses",
+        ),
+        "the variance": (
+            lambda losses: (2 * losses, 0.5 / losses),
+            "the first must be s, the logarithm",
+        ),
         "swapped": (lambda losses: (0.5 / losses, torch.log(2 * losses)), "the other way round"),
-        "shares": (lambda losses: (torch.log(2 * losses), torch.softmax(-losses.log(), 0)), "need not sum to 1"),
+        "shares": (
+            lambda losses: (torch.log(2 * losses), torch.softmax(-losses.log(), 0)),
+            "need not sum to 1",
+        ),
         "regression": (lambda losses: (losses.log(), 0.5 / losses), "the form for regression"),
-        "the start": (lambda losses: (torch.zeros(len(losses)), torch.ones(len(losses))), "those of a start"),
-        "s alone": (lambda losses: torch.log(2 * losses), "must be a pair, (s, weights), got a torch.Tensor"),
-        "a dict": (lambda losses: {"s": torch.log(2 * losses), "weights": 0.5 / losses}, "must be a pair, (s, weights), got a dict"),
-        "the sum": (lambda losses: (torch.log(2 * losses).sum(), 0.5 / losses), "s must have the shape (tasks,)"),
-        "lists": (lambda losses: ([0.0] * len(losses), [1.0] * len(losses)), "s must be a torch.Tensor, got a list"),
+        "the start": (
+            lambda losses: (torch.zeros(len(losses)), torch.ones(len(losses))),
+            "those of a start",
+        ),
+        "s alone": (
+            lambda losses: torch.log(2 * losses),
+            "must be a pair, (s, weights), got a torch.Tensor",
+        ),
+        "a dict": (
+            lambda losses: {"s": torch.log(2 * losses), "weights": 0.5 / losses},
+            "must be a pair, (s, weights), got a dict",
+        ),
+        "the sum": (
+            lambda losses: (torch.log(2 * losses).sum(), 0.5 / losses),
+            "s must have the shape (tasks,)",
+        ),
+        "lists": (
+            lambda losses: ([0.0] * len(losses), [1.0] * len(losses)),
+            "s must be a torch.Tensor, got a list",
+        ),
         "in place": (writes, "writes into `losses`"),
         "softmax": (lambda losses: (losses, torch.softmax(-losses, 0)), "s must be"),
     }
@@ -78,5 +139,7 @@ def right_at_rest() -> dict[str, Any]:
 
     return {
         "by descent": by_descent,
-        "one by one": lambda losses: [torch.stack([f(2 * loss) for loss in losses]) for f in (torch.log, torch.reciprocal)],
+        "one by one": lambda losses: [
+            torch.stack([f(2 * loss) for loss in losses]) for f in (torch.log, torch.reciprocal)
+        ],
     }

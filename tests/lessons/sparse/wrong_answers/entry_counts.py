@@ -13,28 +13,73 @@ def _k(numbers: int, density: float) -> int:
 
 def wrong_bytes() -> dict[str, tuple[Any, str]]:
     return {
-        "no gradient": (lambda numbers, density: (8 * _k(numbers, density), 8 * _k(numbers, density)), "the gradient is missing"),
-        "no averages": (lambda numbers, density: (4 * _k(numbers, density), 8 * _k(numbers, density)), "Adam's two averages are missing"),
-        "no position": (lambda numbers, density: (12 * _k(numbers, density), 4 * _k(numbers, density)), "does not say where it belongs"),
-        "int64": (lambda numbers, density: (12 * _k(numbers, density), 12 * _k(numbers, density)), "8 are those of an int64"),
-        "values too": (lambda numbers, density: (16 * _k(numbers, density), 8 * _k(numbers, density)), "that counts the values too"),
-        "one average": (lambda numbers, density: (8 * _k(numbers, density), 4 * _k(numbers, density)), "Adam keeps two averages"),
-        "dense mask": (lambda numbers, density: (12 * numbers, 8 * _k(numbers, density)), "that is what a dense mask costs"),
+        "no gradient": (
+            lambda numbers, density: (8 * _k(numbers, density), 8 * _k(numbers, density)),
+            "the gradient is missing",
+        ),
+        "no averages": (
+            lambda numbers, density: (4 * _k(numbers, density), 8 * _k(numbers, density)),
+            "Adam's two averages are missing",
+        ),
+        "no position": (
+            lambda numbers, density: (12 * _k(numbers, density), 4 * _k(numbers, density)),
+            "does not say where it belongs",
+        ),
+        "int64": (
+            lambda numbers, density: (12 * _k(numbers, density), 12 * _k(numbers, density)),
+            "8 are those of an int64",
+        ),
+        "values too": (
+            lambda numbers, density: (16 * _k(numbers, density), 8 * _k(numbers, density)),
+            "that counts the values too",
+        ),
+        "one average": (
+            lambda numbers, density: (8 * _k(numbers, density), 4 * _k(numbers, density)),
+            "Adam keeps two averages",
+        ),
+        "dense mask": (
+            lambda numbers, density: (12 * numbers, 8 * _k(numbers, density)),
+            "that is what a dense mask costs",
+        ),
         "full": (lambda numbers, density: (12 * numbers, 4 * numbers), "that is full fine-tuning"),
-        "numbers, not bytes": (lambda numbers, density: (3 * _k(numbers, density), 2 * _k(numbers, density)), "those are numbers"),
-        "swapped": (lambda numbers, density: (8 * _k(numbers, density), 12 * _k(numbers, density)), "the two are swapped"),
-        "none at all": (lambda numbers, density: (12 * round(density * numbers), 8 * round(density * numbers)), "one still moves"),
+        "numbers, not bytes": (
+            lambda numbers, density: (3 * _k(numbers, density), 2 * _k(numbers, density)),
+            "those are numbers",
+        ),
+        "swapped": (
+            lambda numbers, density: (8 * _k(numbers, density), 12 * _k(numbers, density)),
+            "the two are swapped",
+        ),
+        "none at all": (
+            lambda numbers, density: (12 * round(density * numbers), 8 * round(density * numbers)),
+            "one still moves",
+        ),
         "rounded down": (
-            lambda numbers, density: (12 * max(1, int(density * numbers)), 8 * max(1, int(density * numbers))),
+            lambda numbers, density: (
+                12 * max(1, int(density * numbers)),
+                8 * max(1, int(density * numbers)),
+            ),
             "`int` rounds down; the nearest",
         ),
         "rounded down to none": (
             lambda numbers, density: (12 * int(density * numbers), 8 * int(density * numbers)),
             "`int` rounds down, and",
         ),
-        "rounded up": (lambda numbers, density: (12 * math.ceil(density * numbers), 8 * math.ceil(density * numbers)), "yours says"),
-        "floats": (lambda numbers, density: (12.0 * _k(numbers, density), 8.0 * _k(numbers, density)), "`round` gives an int"),
-        "one number": (lambda numbers, density: 20 * _k(numbers, density), "must be a pair (bytes to train, bytes to keep), got an int"),
+        "rounded up": (
+            lambda numbers, density: (
+                12 * math.ceil(density * numbers),
+                8 * math.ceil(density * numbers),
+            ),
+            "yours says",
+        ),
+        "floats": (
+            lambda numbers, density: (12.0 * _k(numbers, density), 8.0 * _k(numbers, density)),
+            "`round` gives an int",
+        ),
+        "one number": (
+            lambda numbers, density: 20 * _k(numbers, density),
+            "must be a pair (bytes to train, bytes to keep), got an int",
+        ),
         "arguments": (lambda numbers: (12, 8), "must take (numbers, density), in this order"),
     }
 
@@ -46,7 +91,10 @@ def right_bytes() -> dict[str, Any]:
         return [gradient + averages, values + positions]
 
     return {
-        "in one line": lambda numbers, density: (12 * max(1, round(density * numbers)), 8 * max(1, round(density * numbers))),
+        "in one line": lambda numbers, density: (
+            12 * max(1, round(density * numbers)),
+            8 * max(1, round(density * numbers)),
+        ),
         "written out": written_out,
     }
 
@@ -67,27 +115,62 @@ def wrong_exactly() -> dict[str, tuple[Any, str]]:
         return first(scores.abs_(), count)
 
     return {
-        "at least": (lambda scores, count: scores.abs() >= threshold(scores, count), "all that equal the threshold are in"),
-        "more than": (lambda scores, count: scores.abs() > threshold(scores, count), "all that equal the threshold are out"),
+        "at least": (
+            lambda scores, count: scores.abs() >= threshold(scores, count),
+            "all that equal the threshold are in",
+        ),
+        "more than": (
+            lambda scores, count: scores.abs() > threshold(scores, count),
+            "all that equal the threshold are out",
+        ),
         "by sign": (first, "that goes by sign"),
         "smallest": (lambda scores, count: first(-scores.abs(), count), "column 1 should be true"),
         "last of equal": (
             lambda scores, count: first(scores.abs().flip(0, 1), count).flip(0, 1),
             "of equal ones those come first that have the lower position",
         ),
-        "the others": (lambda scores, count: ~first(scores.abs(), count), "that is what is left over"),
-        "the first entries": (lambda scores, count: at(scores, torch.arange(count)), "whatever their scores"),
-        "one more": (lambda scores, count: first(scores.abs(), count + 1), "that is one entry too many"),
-        "one less": (lambda scores, count: first(scores.abs(), count - 1), "that is one entry too few"),
-        "topk": (lambda scores, count: at(scores, scores.abs().flatten().topk(count).indices), "`topk` promises no order among equal ones"),
+        "the others": (
+            lambda scores, count: ~first(scores.abs(), count),
+            "that is what is left over",
+        ),
+        "the first entries": (
+            lambda scores, count: at(scores, torch.arange(count)),
+            "whatever their scores",
+        ),
+        "one more": (
+            lambda scores, count: first(scores.abs(), count + 1),
+            "that is one entry too many",
+        ),
+        "one less": (
+            lambda scores, count: first(scores.abs(), count - 1),
+            "that is one entry too few",
+        ),
+        "topk": (
+            lambda scores, count: at(scores, scores.abs().flatten().topk(count).indices),
+            "`topk` promises no order among equal ones",
+        ),
         "each row": (
-            lambda scores, count: torch.stack([first(row.abs(), max(1, count // len(scores))) for row in scores]),
+            lambda scores, count: torch.stack(
+                [first(row.abs(), max(1, count // len(scores))) for row in scores]
+            ),
             "should be true, in yours it is not",
         ),
-        "numbers": (lambda scores, count: first(scores.abs(), count).float(), "must hold True and False"),
-        "positions": (lambda scores, count: scores.abs().flatten().topk(count).indices, "must hold True and False"),
-        "flat": (lambda scores, count: first(scores.abs(), count).flatten(), "must have the shape of the scores"),
-        "a list": (lambda scores, count: first(scores.abs(), count).tolist(), "must be a torch.Tensor, got a list"),
+        "numbers": (
+            lambda scores, count: first(scores.abs(), count).float(),
+            "must hold True and False",
+        ),
+        "positions": (
+            lambda scores, count: scores.abs().flatten().topk(count).indices,
+            "must hold True and False",
+        ),
+        "flat": (
+            lambda scores, count: first(scores.abs(), count).flatten(),
+            "must have the shape of the scores",
+        ),
+        "a list": (
+            lambda scores, count: first(scores.abs(), count).tolist(),
+            "must be a torch.Tensor, got a list",
+        ),
         "in place": (in_place, "writes into `scores`"),
         "arguments": (lambda scores: scores > 0, "must take (scores, count), in this order"),
     }

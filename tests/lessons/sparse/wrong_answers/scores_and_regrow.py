@@ -32,20 +32,59 @@ def wrong_fisher() -> dict[str, tuple[Any, str]]:
     return {
         "of the model's own labels": (expected, "what the model itself expects of labels"),
         "square of the mean": (backward_once, "that is the square of the mean gradient"),
-        "square of the sum": (lambda weight, x, labels: _rows(weight, x, labels).sum(0) ** 2, "the square of the summed gradient"),
-        "sum": (lambda weight, x, labels: (_rows(weight, x, labels) ** 2).sum(0), "that is the sum over the rows"),
-        "sizes": (lambda weight, x, labels: _rows(weight, x, labels).abs().mean(0), "Fisher information has squares"),
-        "size of the mean": (lambda weight, x, labels: _rows(weight, x, labels).mean(0).abs(), "the size of the mean gradient"),
-        "mean gradient": (lambda weight, x, labels: _rows(weight, x, labels).mean(0), "that is the mean gradient itself"),
-        "variance": (lambda weight, x, labels: _rows(weight, x, labels).var(0, unbiased=False), "that is the variance"),
-        "root": (lambda weight, x, labels: (_rows(weight, x, labels) ** 2).mean(0).sqrt(), "that is the root"),
+        "square of the sum": (
+            lambda weight, x, labels: _rows(weight, x, labels).sum(0) ** 2,
+            "the square of the summed gradient",
+        ),
+        "sum": (
+            lambda weight, x, labels: (_rows(weight, x, labels) ** 2).sum(0),
+            "that is the sum over the rows",
+        ),
+        "sizes": (
+            lambda weight, x, labels: _rows(weight, x, labels).abs().mean(0),
+            "Fisher information has squares",
+        ),
+        "size of the mean": (
+            lambda weight, x, labels: _rows(weight, x, labels).mean(0).abs(),
+            "the size of the mean gradient",
+        ),
+        "mean gradient": (
+            lambda weight, x, labels: _rows(weight, x, labels).mean(0),
+            "that is the mean gradient itself",
+        ),
+        "variance": (
+            lambda weight, x, labels: _rows(weight, x, labels).var(0, unbiased=False),
+            "that is the variance",
+        ),
+        "root": (
+            lambda weight, x, labels: (_rows(weight, x, labels) ** 2).mean(0).sqrt(),
+            "that is the root",
+        ),
         "likeliest class": (likeliest, "each row is scored by its likeliest class"),
-        "of the mean loss": (lambda weight, x, labels: ((_rows(weight, x, labels) / len(x)) ** 2).sum(0), "the mean is taken once"),
-        "divided before squaring": (lambda weight, x, labels: ((_rows(weight, x, labels) / len(x)) ** 2).mean(0), "divided by the number"),
-        "half": (lambda weight, x, labels: 0.5 * (_rows(weight, x, labels) ** 2).mean(0), "yours is 0.5 times what it must be"),
-        "each row apart": (lambda weight, x, labels: _rows(weight, x, labels) ** 2, "must have the shape (classes, width) = (3, 4)"),
-        "turned": (lambda weight, x, labels: (_rows(weight, x, labels) ** 2).mean(0).T, "that is transposed"),
-        "in double": (lambda weight, x, labels: (_rows(weight, x, labels) ** 2).mean(0).double(), "the dtype of what it was made from"),
+        "of the mean loss": (
+            lambda weight, x, labels: ((_rows(weight, x, labels) / len(x)) ** 2).sum(0),
+            "the mean is taken once",
+        ),
+        "divided before squaring": (
+            lambda weight, x, labels: ((_rows(weight, x, labels) / len(x)) ** 2).mean(0),
+            "divided by the number",
+        ),
+        "half": (
+            lambda weight, x, labels: 0.5 * (_rows(weight, x, labels) ** 2).mean(0),
+            "yours is 0.5 times what it must be",
+        ),
+        "each row apart": (
+            lambda weight, x, labels: _rows(weight, x, labels) ** 2,
+            "must have the shape (classes, width) = (3, 4)",
+        ),
+        "turned": (
+            lambda weight, x, labels: (_rows(weight, x, labels) ** 2).mean(0).T,
+            "that is transposed",
+        ),
+        "in double": (
+            lambda weight, x, labels: (_rows(weight, x, labels) ** 2).mean(0).double(),
+            "the dtype of what it was made from",
+        ),
         "in place": (in_place, "writes into `x`"),
         "no return": (lambda weight, x, labels: print(end=""), "returns None"),
         "arguments": (lambda weight, x: weight, "must take (weight, x, labels), in this order"),
@@ -73,7 +112,14 @@ def right_fisher() -> dict[str, Any]:
     return {"a loop": loop, "vmap": mapped, "a product of squares": of_squares}
 
 
-def _regrown(indices: Any, values: Any, scores: Any, moving: int, drop: Any = torch.abs, grow: Any = torch.abs) -> Any:
+def _regrown(
+    indices: Any,
+    values: Any,
+    scores: Any,
+    moving: int,
+    drop: Any = torch.abs,
+    grow: Any = torch.abs,
+) -> Any:
     stay = drop(values).argsort(descending=True)[: len(values) - moving]
     free = grow(scores).clone()
     free[indices[stay]] = -torch.inf
@@ -91,7 +137,9 @@ def wrong_regrow() -> dict[str, tuple[Any, str]]:
         stay = values.abs().argsort(descending=True)[: len(values) - moving]
         free = scores.abs().clone()
         free[indices] = -1
-        return torch.cat([indices[stay], free.argsort(descending=True)[:moving]]), torch.cat([values[stay], torch.zeros(moving)])
+        return torch.cat([indices[stay], free.argsort(descending=True)[:moving]]), torch.cat(
+            [values[stay], torch.zeros(moving)]
+        )
 
     def keeps_value(indices: Any, values: Any, scores: Any, moving: int) -> Any:
         places, _ = _regrown(indices, values, scores, moving)
@@ -106,9 +154,14 @@ def wrong_regrow() -> dict[str, tuple[Any, str]]:
         return places[-moving:], new[-moving:]
 
     def zeros_for_taken(indices: Any, values: Any, scores: Any, moving: int) -> Any:
-        stay, free = values.abs().argsort(descending=True)[: len(values) - moving], scores.abs().clone()
+        stay, free = (
+            values.abs().argsort(descending=True)[: len(values) - moving],
+            scores.abs().clone(),
+        )
         free[indices[stay]] = 0  # a free place may have 0 as well
-        return torch.cat([indices[stay], free.topk(moving).indices]), torch.cat([values[stay], torch.zeros(moving)])
+        return torch.cat([indices[stay], free.topk(moving).indices]), torch.cat(
+            [values[stay], torch.zeros(moving)]
+        )
 
     def in_place(indices: Any, values: Any, scores: Any, moving: int) -> Any:
         scores[indices] = 0
@@ -116,10 +169,22 @@ def wrong_regrow() -> dict[str, tuple[Any, str]]:
 
     names = "indices, values, scores, moving"
     return {
-        "drops by sign": (lambda i, v, s, m: _regrown(i, v, s, m, drop=lambda x: x), "drops the most negative"),
-        "drops the largest": (lambda i, v, s, m: _regrown(i, v, s, m, drop=lambda x: -x.abs()), "drops the largest values"),
-        "grows by sign": (lambda i, v, s, m: _regrown(i, v, s, m, grow=lambda x: x), "goes by size; yours goes by sign"),
-        "grows where flat": (lambda i, v, s, m: _regrown(i, v, s, m, grow=lambda x: -x.abs()), "where the loss is flattest"),
+        "drops by sign": (
+            lambda i, v, s, m: _regrown(i, v, s, m, drop=lambda x: x),
+            "drops the most negative",
+        ),
+        "drops the largest": (
+            lambda i, v, s, m: _regrown(i, v, s, m, drop=lambda x: -x.abs()),
+            "drops the largest values",
+        ),
+        "grows by sign": (
+            lambda i, v, s, m: _regrown(i, v, s, m, grow=lambda x: x),
+            "goes by size; yours goes by sign",
+        ),
+        "grows where flat": (
+            lambda i, v, s, m: _regrown(i, v, s, m, grow=lambda x: -x.abs()),
+            "where the loss is flattest",
+        ),
         "never back": (never_back, "a dropped place may come back, at zero; yours forbids it"),
         "keeps the old value": (keeps_value, "starts at zero; yours keeps its old value"),
         "starts at the score": (starts_at_score, "must be 0, in yours it is"),
@@ -127,19 +192,36 @@ def wrong_regrow() -> dict[str, tuple[Any, str]]:
         "taken places": (taken, "names a position twice"),
         "zeros for taken places": (zeros_for_taken, "names a position twice"),
         "only the new ones": (grows_only, "there must be 5 indices as before"),
-        "one too many": (lambda i, v, s, m: _regrown(i, v, s, m + 1), "should be among the new indices"),
-        "places as floats": (lambda i, v, s, m: (_regrown(i, v, s, m)[0].float(), v), "must be a tensor of whole numbers"),
-        "only places": (lambda i, v, s, m: _regrown(i, v, s, m)[0], "must be the pair (indices, values)"),
+        "one too many": (
+            lambda i, v, s, m: _regrown(i, v, s, m + 1),
+            "should be among the new indices",
+        ),
+        "places as floats": (
+            lambda i, v, s, m: (_regrown(i, v, s, m)[0].float(), v),
+            "must be a tensor of whole numbers",
+        ),
+        "only places": (
+            lambda i, v, s, m: _regrown(i, v, s, m)[0],
+            "must be the pair (indices, values)",
+        ),
         "in place": (in_place, "writes into `scores`"),
-        "arguments": (lambda indices, values, scores: (indices, values), f"must take ({names}), in this order"),
+        "arguments": (
+            lambda indices, values, scores: (indices, values),
+            f"must take ({names}), in this order",
+        ),
     }
 
 
 def right_regrow() -> dict[str, Any]:
     def lists(indices: Any, values: Any, scores: Any, moving: int) -> Any:
-        ranked = sorted(zip(indices.tolist(), values.tolist(), strict=True), key=lambda pair: -abs(pair[1]))
+        ranked = sorted(
+            zip(indices.tolist(), values.tolist(), strict=True), key=lambda pair: -abs(pair[1])
+        )
         mask = dict(ranked[: len(ranked) - moving])
-        free = sorted((place for place in range(len(scores)) if place not in mask), key=lambda place: -abs(float(scores[place])))
+        free = sorted(
+            (place for place in range(len(scores)) if place not in mask),
+            key=lambda place: -abs(float(scores[place])),
+        )
         mask.update(dict.fromkeys(free[:moving], 0.0))
         return torch.tensor(sorted(mask)), torch.tensor([mask[place] for place in sorted(mask)])
 
@@ -147,7 +229,11 @@ def right_regrow() -> dict[str, Any]:
         whole = torch.zeros(len(scores)).index_put((indices,), values)
         drop = indices[values.abs().topk(moving, largest=False).indices]
         whole[drop] = 0
-        kept = torch.zeros(len(scores), dtype=torch.bool).index_fill(0, indices, True).index_fill(0, drop, False)
+        kept = (
+            torch.zeros(len(scores), dtype=torch.bool)
+            .index_fill(0, indices, True)
+            .index_fill(0, drop, False)
+        )
         new = scores.abs().masked_fill(kept, -1).topk(moving).indices
         places = kept.index_fill(0, new, True).nonzero().squeeze(1)
         return [places, whole[places]]

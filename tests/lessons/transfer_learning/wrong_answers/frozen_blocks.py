@@ -11,26 +11,56 @@ def wrong_share() -> dict[str, tuple[Any, str]]:
         return blocks - min(moving, default=blocks)
 
     return {
-        "no forward": (lambda m, n: (passed(m, n) + len(m)) / (3 * n), "the forward pass is missing"),
-        "as if the last ones": (lambda m, n: (1 + 2 * len(m) / n) / 3, "the gradient passes the frozen ones above it"),
+        "no forward": (
+            lambda m, n: (passed(m, n) + len(m)) / (3 * n),
+            "the forward pass is missing",
+        ),
+        "as if the last ones": (
+            lambda m, n: (1 + 2 * len(m) / n) / 3,
+            "the gradient passes the frozen ones above it",
+        ),
         "lowest hands none down": (
             lambda m, n: (n + max(0, passed(m, n) - 1) + len(m)) / (3 * n),
             "count as the formula of the lesson does",
         ),
-        "all the way down": (lambda m, n: (2 * n + len(m)) / (3 * n), "no gradient is needed at all"),
-        "no weights": (lambda m, n: (n + passed(m, n)) / (3 * n), "one more pass for each block that moves"),
-        "weights of all that is passed": (lambda m, n: (n + 2 * passed(m, n)) / (3 * n), "in a frozen block no gradient of a weight"),
-        "the highest": (lambda m, n: (n + n - max(m, default=n) + len(m)) / (3 * n), "the lowest moving block decides"),
-        "the first listed": (lambda m, n: (n + (n - m[0] if m else 0) + len(m)) / (3 * n), "the order of the list means nothing"),
+        "all the way down": (
+            lambda m, n: (2 * n + len(m)) / (3 * n),
+            "no gradient is needed at all",
+        ),
+        "no weights": (
+            lambda m, n: (n + passed(m, n)) / (3 * n),
+            "one more pass for each block that moves",
+        ),
+        "weights of all that is passed": (
+            lambda m, n: (n + 2 * passed(m, n)) / (3 * n),
+            "in a frozen block no gradient of a weight",
+        ),
+        "the highest": (
+            lambda m, n: (n + n - max(m, default=n) + len(m)) / (3 * n),
+            "the lowest moving block decides",
+        ),
+        "the first listed": (
+            lambda m, n: (n + (n - m[0] if m else 0) + len(m)) / (3 * n),
+            "the order of the list means nothing",
+        ),
         "not over full": (lambda m, n: (n + passed(m, n) + len(m)) / n, "divide by the three"),
         "frozen for moving": (
             lambda m, n: (n + n - min(set(range(n)) - set(m), default=n) + n - len(m)) / (3 * n),
             "takes the moving blocks for the frozen",
         ),
-        "rounded": (lambda m, n: (n + passed(m, n) + len(m)) // (3 * n), "a step costs 0.500 of a full one"),
-        "saving": (lambda m, n: 1 - (n + passed(m, n) + len(m)) / (3 * n), "the saving, not the cost"),
+        "rounded": (
+            lambda m, n: (n + passed(m, n) + len(m)) // (3 * n),
+            "a step costs 0.500 of a full one",
+        ),
+        "saving": (
+            lambda m, n: 1 - (n + passed(m, n) + len(m)) / (3 * n),
+            "the saving, not the cost",
+        ),
         "percent": (lambda m, n: 100 * (n + passed(m, n) + len(m)) / (3 * n), "that is in percent"),
-        "nothing moves": (lambda m, n: (n + n - min(m) + len(m)) / (3 * n), "min() arg is an empty sequence"),
+        "nothing moves": (
+            lambda m, n: (n + n - min(m) + len(m)) / (3 * n),
+            "min() arg is an empty sequence",
+        ),
         "text": (lambda m, n: "a third", "must be one number, got a str"),
     }
 
@@ -108,23 +138,34 @@ def wrong_moving() -> dict[str, tuple[Any, str]]:
         "numbers as text": (as_text, "as text 9 comes after 11"),
         "everything": (lambda names, count: list(names), "the embeddings stay frozen"),
         "every norm": (
-            lambda names, count: [name for name in names if name in right_but(names, count) or ".norm." in name],
+            lambda names, count: [
+                name for name in names if name in right_but(names, count) or ".norm." in name
+            ],
             "a norm of its own, which stays frozen",
         ),
         "numbers": (lambda names, count: _numbers(names), "must be one of the names, got 0"),
         "one text": (lambda names, count: ", ".join(names), "must be a list of names, got a str"),
-        "twice": (lambda names, count: [*right_but(names, count), "head.bias"], "got `head.bias` twice"),
+        "twice": (
+            lambda names, count: [*right_but(names, count), "head.bias"],
+            "got `head.bias` twice",
+        ),
         "sorts the names": (sorts, "writes into `names`"),
     }
 
 
 def right_moving() -> dict[str, Any]:
     def by_number(names: Any, count: int) -> Any:
-        first = 1 + max(int(match.group(1)) for name in names if (match := BLOCK.match(name))) - count
+        first = (
+            1 + max(int(match.group(1)) for name in names if (match := BLOCK.match(name))) - count
+        )
         found = set()
         for name in names:
             match = BLOCK.match(name)
-            if (match and int(match.group(1)) >= first) or name.startswith("head.") or (count and name.startswith("norm.")):
+            if (
+                (match and int(match.group(1)) >= first)
+                or name.startswith("head.")
+                or (count and name.startswith("norm."))
+            ):
                 found.add(name)
         return found
 
@@ -137,7 +178,12 @@ def right_moving() -> dict[str, Any]:
         return [
             name
             for name in names
-            if name.startswith((*(f"blocks.{i}" for i in blocks[len(blocks) - count :]), *(("norm.", "head.") if count else ("head.",))))
+            if name.startswith(
+                (
+                    *(f"blocks.{i}" for i in blocks[len(blocks) - count :]),
+                    *(("norm.", "head.") if count else ("head.",)),
+                )
+            )
         ]
 
     return {

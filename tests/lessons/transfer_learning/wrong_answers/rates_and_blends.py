@@ -10,29 +10,60 @@ def wrong_rates() -> dict[str, tuple[Any, str]]:
         return {f"block {i}": lr / decay ** (blocks - i) for i in range(blocks + 1)}
 
     return {
-        "from the top": (lambda blocks, lr, decay: [lr / decay**i for i in range(blocks + 1)], "from the top down"),
-        "one step too low": (lambda blocks, lr, decay: [lr / decay ** (blocks + 1 - i) for i in range(blocks + 1)], "must get lr itself"),
-        "grows downward": (lambda blocks, lr, decay: [lr * decay ** (blocks - i) for i in range(blocks + 1)], "they should move less"),
-        "grows upward": (lambda blocks, lr, decay: [lr * decay**i for i in range(blocks + 1)], "from the embeddings up"),
-        "equal steps": (lambda blocks, lr, decay: [lr * (i + 1) / (blocks + 1) for i in range(blocks + 1)], "by equal steps"),
+        "from the top": (
+            lambda blocks, lr, decay: [lr / decay**i for i in range(blocks + 1)],
+            "from the top down",
+        ),
+        "one step too low": (
+            lambda blocks, lr, decay: [lr / decay ** (blocks + 1 - i) for i in range(blocks + 1)],
+            "must get lr itself",
+        ),
+        "grows downward": (
+            lambda blocks, lr, decay: [lr * decay ** (blocks - i) for i in range(blocks + 1)],
+            "they should move less",
+        ),
+        "grows upward": (
+            lambda blocks, lr, decay: [lr * decay**i for i in range(blocks + 1)],
+            "from the embeddings up",
+        ),
+        "equal steps": (
+            lambda blocks, lr, decay: [lr * (i + 1) / (blocks + 1) for i in range(blocks + 1)],
+            "by equal steps",
+        ),
         "multiples": (
-            lambda blocks, lr, decay: [lr / max(1, decay * (blocks - i)) for i in range(blocks + 1)],
+            lambda blocks, lr, decay: [
+                lr / max(1, decay * (blocks - i)) for i in range(blocks + 1)
+            ],
             "divide again at each part",
         ),
         "embeddings as the first block": (
-            lambda blocks, lr, decay: [lr / decay ** (blocks - max(1, i)) for i in range(blocks + 1)],
+            lambda blocks, lr, decay: [
+                lr / decay ** (blocks - max(1, i)) for i in range(blocks + 1)
+            ],
             "one step below the first block",
         ),
         "one rate": (lambda blocks, lr, decay: [lr] * (blocks + 1), "one rate for all"),
-        "factors": (lambda blocks, lr, decay: [decay ** (i - blocks) for i in range(blocks + 1)], "without lr"),
+        "factors": (
+            lambda blocks, lr, decay: [decay ** (i - blocks) for i in range(blocks + 1)],
+            "without lr",
+        ),
         "a root": (
             lambda blocks, lr, decay: [lr / decay ** ((blocks - i) / 2) for i in range(blocks + 1)],
             "the rates must be [5.69e-05, 0.000148, 0.000385, 0.001], yours are",
         ),
-        "no embeddings": (lambda blocks, lr, decay: [lr / decay**i for i in range(blocks)], "there are 4 parts"),
+        "no embeddings": (
+            lambda blocks, lr, decay: [lr / decay**i for i in range(blocks)],
+            "there are 4 parts",
+        ),
         "a dict": (overwritten, "must be a list of rates, got a dict"),
-        "pairs": (lambda blocks, lr, decay: [(i, lr) for i in range(blocks + 1)], "Every rate must be a number"),
-        "one number": (lambda blocks, lr, decay: lr / decay, "must be a list of rates, got a float"),
+        "pairs": (
+            lambda blocks, lr, decay: [(i, lr) for i in range(blocks + 1)],
+            "Every rate must be a number",
+        ),
+        "one number": (
+            lambda blocks, lr, decay: lr / decay,
+            "must be a list of rates, got a float",
+        ),
     }
 
 
@@ -45,14 +76,20 @@ def right_rates() -> dict[str, Any]:
 
     return {
         "step by step": step_by_step,
-        "a tensor": lambda blocks, lr, decay: lr * decay ** torch.arange(-blocks, 1, dtype=torch.float64),
-        "a generator": lambda blocks, lr, decay: (lr * (1 / decay) ** below for below in reversed(range(blocks + 1))),
+        "a tensor": lambda blocks, lr, decay: (
+            lr * decay ** torch.arange(-blocks, 1, dtype=torch.float64)
+        ),
+        "a generator": lambda blocks, lr, decay: (
+            lr * (1 / decay) ** below for below in reversed(range(blocks + 1))
+        ),
     }
 
 
 def wrong_mix() -> dict[str, tuple[Any, str]]:
     def each(mix: Any) -> Any:
-        return lambda before, after, share: {name: mix(before[name], after[name], share) for name in before}
+        return lambda before, after, share: {
+            name: mix(before[name], after[name], share) for name in before
+        }
 
     def in_place(before: Any, after: Any, share: float) -> Any:
         for name in before:
@@ -60,10 +97,17 @@ def wrong_mix() -> dict[str, tuple[Any, str]]:
         return before
 
     def only_matrices(before: Any, after: Any, share: float) -> Any:
-        return {name: torch.lerp(value, after[name], share) for name, value in before.items() if value.ndim == 2}
+        return {
+            name: torch.lerp(value, after[name], share)
+            for name, value in before.items()
+            if value.ndim == 2
+        }
 
     def keeps_biases(before: Any, after: Any, share: float) -> Any:
-        return {name: torch.lerp(value, after[name], share if value.ndim == 2 else 1.0) for name, value in before.items()}
+        return {
+            name: torch.lerp(value, after[name], share if value.ndim == 2 else 1.0)
+            for name, value in before.items()
+        }
 
     return {
         "swapped": (each(lambda b, f, a: a * b + (1 - a) * f), "the two ends are swapped"),
@@ -73,13 +117,25 @@ def wrong_mix() -> dict[str, tuple[Any, str]]:
         "after": (each(lambda b, f, a: f.clone()), "the weights after, whatever the share"),
         "before": (each(lambda b, f, a: b.clone()), "the weights before, whatever the share"),
         "wrong sign": (each(lambda b, f, a: b + a * (b - f)), "the wrong sign"),
-        "all of after": (each(lambda b, f, a: (1 - a) * b + f), "all of the weights after come on top"),
-        "squared": (each(lambda b, f, a: torch.lerp(b, f, a * a)), "are not on the way from before to after"),
+        "all of after": (
+            each(lambda b, f, a: (1 - a) * b + f),
+            "all of the weights after come on top",
+        ),
+        "squared": (
+            each(lambda b, f, a: torch.lerp(b, f, a * a)),
+            "are not on the way from before to after",
+        ),
         "biases go all the way": (keeps_biases, "the weights `body.0.bias` are not on the way"),
         "matrices alone": (only_matrices, "got none for `body.0.bias`"),
         "in place": (in_place, "writes into `before`"),
-        "one tensor": (lambda before, after, share: before["head.weight"], "must be a dict {name: tensor}, got a torch.Tensor"),
-        "rounded": (each(lambda b, f, a: torch.lerp(b, f, a).half()), "the dtype of what it was made from"),
+        "one tensor": (
+            lambda before, after, share: before["head.weight"],
+            "must be a dict {name: tensor}, got a torch.Tensor",
+        ),
+        "rounded": (
+            each(lambda b, f, a: torch.lerp(b, f, a).half()),
+            "the dtype of what it was made from",
+        ),
     }
 
 
@@ -91,6 +147,8 @@ def right_mix() -> dict[str, Any]:
         return mixed
 
     return {
-        "lerp": lambda before, after, share: {name: torch.lerp(before[name], after[name], share) for name in before},
+        "lerp": lambda before, after, share: {
+            name: torch.lerp(before[name], after[name], share) for name in before
+        },
         "on copies": stepwise,
     }
