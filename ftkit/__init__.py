@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ftkit.experiments.sweep import grid as grid
-    from ftkit.experiments.sweep import replay as replay
     from ftkit.experiments.sweep import sweep as sweep
+    from ftkit.experiments.tables import replay as replay
     from ftkit.model.adapted import Adapted as Adapted
     from ftkit.model.base import Net as Net
     from ftkit.model.base import load_base as load_base
@@ -50,9 +50,9 @@ if TYPE_CHECKING:
     from ftkit.stats.tradeoff import front as front
     from ftkit.stats.tradeoff import improvement as improvement
     from ftkit.stats.tradeoff import share_of_gain as share_of_gain
+    from ftkit.tasks.load import load_task as load_task
     from ftkit.tasks.task import Batch as Batch
     from ftkit.tasks.task import Task as Task
-    from ftkit.tasks.task import load_task as load_task
     from ftkit.techniques.adalora import AdaLoRA as AdaLoRA
     from ftkit.techniques.adalora import Pruning as Pruning
     from ftkit.techniques.bitfit import BitFit as BitFit

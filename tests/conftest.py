@@ -14,7 +14,8 @@ from helpers.lesson_stage import Notebook
 from helpers.nets import net
 
 from ftkit.model.base import Net
-from ftkit.tasks.task import Task, load_task
+from ftkit.tasks.load import load_task
+from ftkit.tasks.task import Task
 from ftkit.teaching import display
 
 torch.set_num_threads(1)

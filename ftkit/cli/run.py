@@ -16,7 +16,7 @@ from ftkit.cli.run_techniques import arms, found
 from ftkit.model.base import load_base
 from ftkit.stats.paired import interval
 from ftkit.storage import write_json
-from ftkit.tasks.task import load_task
+from ftkit.tasks.load import load_task
 from ftkit.training.cost import Cost, measure
 from ftkit.training.loop import evaluate, train
 

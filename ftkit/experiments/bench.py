@@ -9,7 +9,8 @@ import torch
 from ftkit.model.adapted import Adapted
 from ftkit.model.base import Net, load_base
 from ftkit.model.change import Space
-from ftkit.tasks.task import Task, load_task
+from ftkit.tasks.load import load_task
+from ftkit.tasks.task import Task
 from ftkit.techniques.freeze import Only
 from ftkit.training.cost import measure
 from ftkit.training.events import Event, packed

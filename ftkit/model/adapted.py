@@ -21,7 +21,7 @@ from transformers.pytorch_utils import Conv1D
 
 from ftkit.model.change import Change, Dense, EmbeddingChange, LinearChange, Space
 from ftkit.model.delta import Delta, formed
-from ftkit.tasks.docstrings import unit_hash
+from ftkit.seeding import stream
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -64,11 +64,6 @@ def twin(base: Module, requires_grad: bool = False) -> Module:
         id(p): nn.Parameter(p.detach(), requires_grad=requires_grad) for p in base.parameters()
     }
     return copy.deepcopy(base, memo)
-
-
-def stream(seed: int, name: str) -> torch.Generator:
-    """The random stream that belongs to `name` under `seed`: what else is drawn does not matter to it."""
-    return torch.Generator().manual_seed(seed + int(unit_hash(name) * 2**48))
 
 
 class Adapted(nn.Module):

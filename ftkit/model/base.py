@@ -12,9 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ftkit.model.adapted import stream, twin
+from ftkit.model.adapted import twin
 from ftkit.model.inputs import Images, Texts
 from ftkit.paths import shared_folder
+from ftkit.seeding import stream
 from ftkit.tasks.task import Batch, Task
 
 SHIPPED = ("mini", "mini-vit")

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
-from ftkit.experiments.sweep import Replay, Trial
+from ftkit.experiments.sweep import Trial
+from ftkit.experiments.tables import Replay
 from ftkit.panel.controls import Several
 from ftkit.panel.layout import Panel
 from ftkit.panel.painter import Run, View

@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from ftkit.experiments.sweep import READING, last, summary, tuned, where
+from ftkit.experiments.sweep import READING
+from ftkit.experiments.tables import last, summary, tuned, where
 
 ACCURACY = "valid/accuracy"
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
-from ftkit.tasks.docstrings import paragraphs, read, root_of, sentences, source_files, unit_hash
+from ftkit.seeding import unit_hash
+from ftkit.tasks.docstrings import paragraphs, read, root_of, sentences, source_files
 
 HELD_OUT = 0.25
 """Sentences whose `unit_hash` lies below this are in no pretraining corpus: the valid and test splits of the docs task lie there."""

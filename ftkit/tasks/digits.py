@@ -1,7 +1,6 @@
 """Real handwriting: the 1,797 digits of 8 x 8 pixels that scikit-learn ships (Alpaydin and Kaynak 1998, UCI), as images and as words."""
 
 import numpy as np
-from sklearn.datasets import load_digits
 
 from ftkit.tasks.task import Task, table
 
@@ -17,6 +16,8 @@ def load(name: str) -> Task:
     The text is the far task for a base that read English: Lu et al. 2021, "Pretrained Transformers as Universal Computation Engines",
     arXiv:2103.05247. The splits are a seeded shuffle: 1,197 to train, 200 to choose, 400 to test.
     """
+    from sklearn.datasets import load_digits  # here, since it takes longer than a cached task
+
     images, labels = load_digits(return_X_y=True)
     order = np.random.default_rng(0).permutation(len(labels))
     images, labels = images[order].reshape(-1, 8, 8), labels[order]

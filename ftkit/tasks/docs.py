@@ -14,7 +14,8 @@ from pathlib import Path
 import pandas as pd
 from tqdm.auto import tqdm
 
-from ftkit.tasks.docstrings import paragraphs, read, root_of, sentences, source_files, unit_hash
+from ftkit.seeding import unit_hash
+from ftkit.tasks.docstrings import paragraphs, read, root_of, sentences, source_files
 from ftkit.tasks.task import STAGES, Task, table
 
 LIBRARIES = {

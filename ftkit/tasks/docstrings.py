@@ -7,7 +7,6 @@ people, with labels that are facts (which library, what kind of object). `python
 import ast
 import contextlib
 import gc
-import hashlib
 import importlib.util
 import json
 import re
@@ -17,6 +16,8 @@ import sysconfig
 import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+
+from ftkit.seeding import unit_hash
 
 Record = dict[str, str | int]
 
@@ -32,16 +33,6 @@ _SKIPPED = {
 }
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z`\"'(*:])")
-
-
-def unit_hash(text: str) -> float:
-    """A number in [0, 1) that depends on nothing but the words of `text`: case, spaces and punctuation do not count.
-
-    >>> unit_hash("Return the dot product.") == unit_hash("return the  dot-product")
-    True
-    """
-    words = " ".join(re.findall(r"[a-z0-9]+", text.lower()))
-    return int.from_bytes(hashlib.blake2b(words.encode(), digest_size=8).digest(), "big") / 2**64
 
 
 def sentences(paragraph: str) -> list[str]:

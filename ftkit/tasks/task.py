@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -162,41 +161,3 @@ def table(
     columns = {kind: list(inputs), "label": list(labels)}
     extra = Dataset.from_dict(dict(others)).features if others else {}
     return Dataset.from_dict({**columns, **others}, features=Features({**features, **extra}))
-
-
-def load_task(
-    name: str | Path,
-    *,
-    permute: float = 0.0,
-    text: str | None = None,
-    label: str | None = None,
-    seed: int = 0,
-) -> Task:
-    """A task by name, from files, or from the hub.
-
-    Args:
-        name: `"docs"` (which library wrote this sentence?) or another label of the same sentences: `"docs-area"` (which part of
-            its library), `"docs-kind"` (class, method or function), `"docs-opening"` (the first word); `"digits"` (handwriting
-            as images), `"digits-parity"` (the same, even or odd?) or `"digits-as-text"` (the same as words); the path of a CSV,
-            JSONL or Parquet file, or of a folder with files named train, validation and test; or the id of a hub dataset.
-        permute: for the docs tasks, the share of the vocabulary that is permuted, from 0 (English) to 1 (gibberish).
-        text, label: the columns of a file or hub dataset; guessed from usual names if not given.
-        seed: decides the split of data that comes without one.
-
-    Raises:
-        ValueError: an unknown name, or data that cannot be used; the message names file and row.
-    """
-    from ftkit.tasks import digits, docs
-    from ftkit.tasks import user_files as files
-
-    if name in docs.LABELS:
-        return docs.load(str(name), permute)
-    if permute:
-        raise ValueError(
-            f"permute must be 0 for other tasks than {', '.join(docs.LABELS)}, got {permute:g} for {name}"
-        )
-    if name in digits.NAMES:
-        return digits.load(str(name))
-    if Path(name).exists() or Path(name).suffix in files.SUFFIXES:
-        return files.load(Path(name), text, label, seed)
-    return files.load_hub(str(name), text, label, seed)

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ftkit.experiments.recording import chosen
-from ftkit.experiments.sweep import comparable, last, summary, where
+from ftkit.experiments.rate_search import chosen
+from ftkit.experiments.tables import comparable, last, summary, where
 from ftkit.stats.paired import FEWEST, interval, verdict
 from ftkit.training.events import unpacked
 

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from ftkit.model.adapted import stream
 from ftkit.model.change import Change
 from ftkit.model.low_rank import LowRank, checked, matrices, per_rank, uniform
+from ftkit.seeding import stream
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,10 @@ import torch
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
-from ftkit.model.adapted import Adapted, linear_layers, select, stream
+from ftkit.model.adapted import Adapted, linear_layers, select
 from ftkit.model.change import Change
 from ftkit.model.entries import Chosen, Entries, Scattered, exact_count, largest, top, top_each
+from ftkit.seeding import stream
 
 CRITERIA = ("random", "largest", "smallest")
 

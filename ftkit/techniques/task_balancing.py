@@ -13,8 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ftkit.model.adapted import Adapted, stream
+from ftkit.model.adapted import Adapted
 from ftkit.model.objective import supervised
+from ftkit.seeding import stream
 from ftkit.tasks.task import Batch, Task
 
 Batches = Batch | Iterable[Batch]

@@ -14,8 +14,9 @@ import torch
 from datasets import Dataset, concatenate_datasets
 from torch import Tensor
 
-from ftkit.model.adapted import Adapted, stream
+from ftkit.model.adapted import Adapted
 from ftkit.model.gradients import block, body_gradient, cosines_between
+from ftkit.seeding import stream
 from ftkit.tasks.task import Batch, Task
 
 WINDOW = 16

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ftkit.model.adapted import stream
 from ftkit.model.change import Change, LinearChange
 from ftkit.model.low_rank import Matrix, checked, matrices
+from ftkit.seeding import stream
 
 
 @dataclass(frozen=True)

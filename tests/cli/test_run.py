@@ -8,7 +8,7 @@ from ftkit.__main__ import main
 from ftkit.cli.run_arms import Setting, with_head
 from ftkit.cli.run_techniques import Distilled
 from ftkit.model.base import load_base
-from ftkit.tasks.task import load_task
+from ftkit.tasks.load import load_task
 from ftkit.techniques.freeze import Only
 
 ARGUMENTS = ["run", "--base", "mini", "--steps", "3", "--size", "4"]

@@ -13,8 +13,10 @@ from helpers.kept_trials import LOG, begun, counted
 import ftkit
 from ftkit.experiments.bench import FROZEN, load, rail
 from ftkit.experiments.code_version import named, version
-from ftkit.experiments.recording import WIDER, beyond, content, make, next_rate, settled
-from ftkit.experiments.sweep import grid, last, sweep, where
+from ftkit.experiments.rate_search import WIDER, beyond, next_rate, settled
+from ftkit.experiments.recording import content, make
+from ftkit.experiments.sweep import grid, sweep
+from ftkit.experiments.tables import last, where
 from ftkit.lessons import __main__ as studies
 from ftkit.lessons.lora import study as lora
 from ftkit.storage import read_table

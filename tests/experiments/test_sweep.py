@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ftkit.experiments.sweep import grid, last, replay, summary, sweep, tuned, where
+from ftkit.experiments.sweep import grid, sweep
+from ftkit.experiments.tables import last, replay, summary, tuned, where
 from ftkit.panel.recorded_runs import Recorded
 from ftkit.stats.paired import interval
 from ftkit.storage import read_table, write_table

@@ -7,7 +7,8 @@ from transformers import AutoModel, BertConfig, DistilBertConfig, GPT2Config, Ro
 
 from ftkit.model.base import Net, load_base
 from ftkit.model.inputs import Texts
-from ftkit.tasks.task import Task, load_task, table
+from ftkit.tasks.load import load_task
+from ftkit.tasks.task import Task, table
 
 SENTENCES = [
     "return the sum of all entries",

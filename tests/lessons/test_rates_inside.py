@@ -6,8 +6,8 @@ from typing import Any
 import pandas as pd
 
 from ftkit.experiments.bench import FROZEN, FULL
-from ftkit.experiments.recording import few
-from ftkit.experiments.sweep import last, where
+from ftkit.experiments.rate_search import few
+from ftkit.experiments.tables import last, where
 from ftkit.lessons.multitask import study as multitask_record
 from ftkit.lessons.multitask.study import BALANCE, DELTAS, TRANSFER
 from ftkit.lessons.sparse import study as sparse_record

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from ftkit.experiments.bench import FROZEN, FULL, load
-from ftkit.experiments.recording import chosen, few
-from ftkit.experiments.sweep import last, where
+from ftkit.experiments.rate_search import chosen, few
+from ftkit.experiments.tables import last, where
 from ftkit.lessons.the_picture.study import (
     COUNTING,
     LORA,

@@ -11,7 +11,8 @@ from ftkit.model.base import Net, load_base
 from ftkit.model.fill_mask import fill
 from ftkit.paths import shared_folder
 from ftkit.pretrain.corpus import HELD_OUT
-from ftkit.tasks.task import Task, load_task
+from ftkit.tasks.load import load_task
+from ftkit.tasks.task import Task
 
 
 @pytest.mark.parametrize("name", ["mini", "mini-vit"])

@@ -14,7 +14,8 @@ import plotly.graph_objects as go
 import pytest
 from PIL import Image
 
-from ftkit.experiments.sweep import READING, grid, replay, sweep, where
+from ftkit.experiments.sweep import READING, grid, sweep
+from ftkit.experiments.tables import replay, where
 from ftkit.figures.comparisons import differences, rates
 from ftkit.figures.plots import COLOURS, learning, trade_off
 from ftkit.lessons.__main__ import STUDIES

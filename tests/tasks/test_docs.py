@@ -10,10 +10,12 @@ import pytest
 import torch
 
 from ftkit.pretrain.corpus import HELD_OUT, without
+from ftkit.seeding import unit_hash
 from ftkit.tasks import docs as module
 from ftkit.tasks.docs import LABELS, LIBRARIES, permuted
-from ftkit.tasks.docstrings import parse, read, root_of, sentences, source_files, unit_hash
-from ftkit.tasks.task import STAGES, Task, load_task
+from ftkit.tasks.docstrings import parse, read, root_of, sentences, source_files
+from ftkit.tasks.load import load_task
+from ftkit.tasks.task import STAGES, Task
 
 
 def test_the_splits_are_balanced_and_large_enough(docs: Task) -> None:

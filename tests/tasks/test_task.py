@@ -5,7 +5,8 @@ from helpers.nets import small_task
 
 from ftkit.model.base import load_base
 from ftkit.tasks.digits import WORDS
-from ftkit.tasks.task import Task, load_task
+from ftkit.tasks.load import load_task
+from ftkit.tasks.task import Task
 
 
 def seeded(seed: int = 0) -> torch.Generator:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from ftkit.tasks.task import load_task
+from ftkit.tasks.load import load_task
 
 ROWS = [(f"sentence number {i}", "good" if i % 3 else "bad") for i in range(60)]
 

@@ -10,9 +10,10 @@ from helpers.laws import HEAD, SpaceLaws, batch_of, learn
 from helpers.nets import net, small_task
 from torch import Tensor, nn
 
-from ftkit.model.adapted import Adapted, stream
+from ftkit.model.adapted import Adapted
 from ftkit.model.low_rank import LowRank
 from ftkit.model.objective import supervised
+from ftkit.seeding import stream
 from ftkit.techniques.adalora import AdaLoRA, Directions, Pruning
 from ftkit.techniques.dora import DoRA
 from ftkit.techniques.ia3 import IA3

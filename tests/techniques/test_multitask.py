@@ -14,7 +14,8 @@ from torch import nn
 from ftkit.model.adapted import Adapted
 from ftkit.model.base import Net
 from ftkit.model.objective import supervised
-from ftkit.tasks.task import Batch, Task, load_task, table
+from ftkit.tasks.load import load_task
+from ftkit.tasks.task import Batch, Task, table
 from ftkit.techniques import task_balancing as balance
 from ftkit.techniques.freeze import LastBlocks, Only
 from ftkit.techniques.lora import LoRA

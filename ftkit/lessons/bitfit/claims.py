@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 
 from ftkit.experiments.bench import FULL
-from ftkit.experiments.recording import chosen
-from ftkit.experiments.sweep import where
+from ftkit.experiments.rate_search import chosen
+from ftkit.experiments.tables import where
 from ftkit.lessons.bitfit.study import ALL, GROUPS, GROUPS_AT, GROUPS_ON, PAIR, SAME_HEAD
 from ftkit.teaching.claim_table import Claim
 from ftkit.teaching.verdicts import judged

@@ -11,7 +11,8 @@ import torch
 
 from ftkit.experiments import bench
 from ftkit.experiments.bench import BENCHES, FROZEN, FULL, HEAD, fine_tuning, load
-from ftkit.experiments.recording import few, make, settled
+from ftkit.experiments.rate_search import few, settled
+from ftkit.experiments.recording import make
 from ftkit.experiments.sweep import grid
 from ftkit.model.adapted import Adapted
 from ftkit.techniques.bitfit import BitFit

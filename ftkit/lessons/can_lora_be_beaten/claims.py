@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from ftkit.experiments.bench import FROZEN, FULL
-from ftkit.experiments.recording import chosen
-from ftkit.experiments.sweep import where
+from ftkit.experiments.rate_search import chosen
+from ftkit.experiments.tables import where
 from ftkit.lessons.can_lora_be_beaten.study import (
     CONTROL,
     EXAMPLES,

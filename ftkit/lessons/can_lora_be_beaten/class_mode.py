@@ -6,7 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from ftkit.experiments.recording import about, chosen
+from ftkit.experiments.rate_search import chosen
+from ftkit.experiments.recording import about
 from ftkit.experiments.sweep import sweep
 from ftkit.lessons.can_lora_be_beaten.study import EXAMPLES, MIDDLE, NUMBERS, trial
 from ftkit.storage import read_table, write_table

@@ -9,9 +9,10 @@ import pandas as pd
 import torch
 
 from ftkit.experiments.bench import FROZEN, FULL, HEAD, SIZE, STEPS, bill, fine_tuning, load
-from ftkit.experiments.recording import make, settled
+from ftkit.experiments.rate_search import settled
+from ftkit.experiments.recording import make
 from ftkit.experiments.step_time import in_turns, stepper
-from ftkit.experiments.sweep import where
+from ftkit.experiments.tables import where
 from ftkit.lessons.sparse import trial as sparse
 from ftkit.lessons.the_lora_family.study import fitting, sizes
 from ftkit.model.adapted import Adapted, select

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 
 from ftkit.experiments.bench import BENCHES
-from ftkit.experiments.recording import chosen
-from ftkit.experiments.sweep import where
+from ftkit.experiments.rate_search import chosen
+from ftkit.experiments.tables import where
 from ftkit.lessons.distillation.study import DISTILLATION, MAIN, TRIED, best_temperature
 from ftkit.lessons.distillation.trial import LABELS, MOST, PSEUDO, TRUE
 from ftkit.teaching.claim_table import Claim

@@ -8,8 +8,10 @@ from typing import Any
 import pandas as pd
 
 from ftkit.experiments.bench import BENCHES, FROZEN, FULL
-from ftkit.experiments.recording import few, make, settled
-from ftkit.experiments.sweep import grid, last, sweep, where
+from ftkit.experiments.rate_search import few, settled
+from ftkit.experiments.recording import make
+from ftkit.experiments.sweep import grid, sweep
+from ftkit.experiments.tables import last, where
 from ftkit.lessons.distillation import teachers
 from ftkit.lessons.distillation.students import BODIES, LABELLED, standing
 from ftkit.lessons.distillation.trial import (

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from ftkit.experiments.bench import FULL, SIZE
-from ftkit.experiments.sweep import where
+from ftkit.experiments.tables import where
 from ftkit.lessons.limits_of_lora.claims_far_tasks import HEARD, NEAR, Evidence
 from ftkit.lessons.limits_of_lora.trial import LARGE_RANK, LORA
 from ftkit.stats.paired import interval, verdict

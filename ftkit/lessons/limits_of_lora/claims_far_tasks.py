@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from ftkit.experiments.bench import FULL, SIZE
-from ftkit.experiments.recording import chosen
-from ftkit.experiments.sweep import last, summary, where
+from ftkit.experiments.rate_search import chosen
+from ftkit.experiments.tables import last, summary, where
 from ftkit.lessons.limits_of_lora.trial import (
     ATTENTION,
     BOTH,

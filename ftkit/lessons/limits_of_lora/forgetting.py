@@ -10,7 +10,7 @@ from transformers import BertForMaskedLM
 from ftkit.model.adapted import Adapted, linear_layers
 from ftkit.model.base import base_path, load_base, quiet
 from ftkit.pretrain.mini import hide
-from ftkit.tasks.task import load_task
+from ftkit.tasks.load import load_task
 
 READ = 256
 """The sentences whose words are hidden: the first of the docs task's valid split, which no pretraining has read."""

@@ -9,7 +9,8 @@ import pandas as pd
 
 from ftkit.experiments.bench import FULL, SIZE
 from ftkit.experiments.recording import make
-from ftkit.experiments.sweep import grid, sweep, where
+from ftkit.experiments.sweep import grid, sweep
+from ftkit.experiments.tables import where
 from ftkit.lessons.limits_of_lora import trial as distance
 from ftkit.lessons.limits_of_lora.step_costs import court, everywhere
 from ftkit.lessons.limits_of_lora.trial import LARGE_RANK, LORA, OWN, PLACES, SEEDS

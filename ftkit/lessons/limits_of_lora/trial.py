@@ -7,7 +7,7 @@ import pandas as pd
 
 from ftkit.experiments import bench
 from ftkit.experiments.bench import BENCHES, FAR_TASKS, FROZEN, FULL, HEAD, SIZE, fine_tuning, load
-from ftkit.experiments.recording import few, settled
+from ftkit.experiments.rate_search import few, settled
 from ftkit.experiments.sweep import grid
 from ftkit.lessons.limits_of_lora.forgetting import aftermath
 from ftkit.model.change import Space

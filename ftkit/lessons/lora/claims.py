@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ftkit.experiments.sweep import last, summary, tuned, where
+from ftkit.experiments.tables import last, summary, tuned, where
 from ftkit.stats.paired import interval
 from ftkit.teaching.claim_table import Claim
 from ftkit.teaching.verdicts import judged

@@ -8,7 +8,8 @@ import pandas as pd
 import torch
 
 from ftkit.experiments.bench import BENCHES, FROZEN, FULL, HEAD, fine_tuning, rail
-from ftkit.experiments.recording import few, make, settled
+from ftkit.experiments.rate_search import few, settled
+from ftkit.experiments.recording import make
 from ftkit.experiments.step_time import lora_over_full
 from ftkit.experiments.sweep import grid, sweep
 from ftkit.model.adapted import Adapted

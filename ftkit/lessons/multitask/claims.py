@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from ftkit.experiments.bench import FULL, SIZE, STEPS
-from ftkit.experiments.recording import chosen
-from ftkit.experiments.sweep import last, summary, where
+from ftkit.experiments.rate_search import chosen
+from ftkit.experiments.tables import last, summary, where
 from ftkit.lessons.multitask.gradient_conflicts import CONTROL
 from ftkit.lessons.multitask.study import BALANCE, CONFLICT, DELTAS, JUDGED, TRANSFER, by_size
 from ftkit.lessons.multitask.task_deltas import EVERY

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 import torch
 
-from ftkit.model.adapted import Adapted, stream
+from ftkit.model.adapted import Adapted
 from ftkit.model.gradients import block, body_gradient, cosines_between
+from ftkit.seeding import stream
 from ftkit.tasks.task import Batch, Task
 
 CONTROL = "itself"

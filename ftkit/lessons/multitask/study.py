@@ -7,7 +7,8 @@ from pathlib import Path
 import pandas as pd
 
 from ftkit.experiments.bench import FROZEN, FULL, STEPS
-from ftkit.experiments.recording import chosen, few, make, settled
+from ftkit.experiments.rate_search import chosen, few, settled
+from ftkit.experiments.recording import make
 from ftkit.experiments.sweep import grid, sweep
 from ftkit.lessons.multitask import task_deltas as multitask_deltas
 from ftkit.lessons.multitask import trial as multitask

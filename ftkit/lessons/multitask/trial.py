@@ -12,7 +12,8 @@ from ftkit.lessons.multitask.gradient_conflicts import Pulls
 from ftkit.model.adapted import Adapted
 from ftkit.model.base import Net, load_base
 from ftkit.model.objective import supervised
-from ftkit.tasks.task import Task, load_task
+from ftkit.tasks.load import load_task
+from ftkit.tasks.task import Task
 from ftkit.techniques.task_balancing import GradNorm, PCGrad, Uncertainty, Weighted
 from ftkit.techniques.task_mixing import Mixture, Together
 from ftkit.training.cost import measure

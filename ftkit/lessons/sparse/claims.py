@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 
 from ftkit.experiments.bench import FULL
-from ftkit.experiments.recording import chosen
-from ftkit.experiments.sweep import last, summary, where
+from ftkit.experiments.rate_search import chosen
+from ftkit.experiments.tables import last, summary, where
 from ftkit.lessons.sparse.study import AT, OVER, SPARSE
 from ftkit.lessons.sparse.trial import BODY, LINEAR, ROWS
 from ftkit.teaching.claim_table import Claim

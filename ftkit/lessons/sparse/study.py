@@ -8,8 +8,10 @@ from typing import Any
 import pandas as pd
 
 from ftkit.experiments.bench import FROZEN, FULL, rail
-from ftkit.experiments.recording import chosen, few, make, settled
-from ftkit.experiments.sweep import grid, where
+from ftkit.experiments.rate_search import chosen, few, settled
+from ftkit.experiments.recording import make
+from ftkit.experiments.sweep import grid
+from ftkit.experiments.tables import where
 from ftkit.lessons.sparse.trial import BODY, CRITERIA, LINEAR, ROWS, SHARES, trial
 
 AT = 0.01

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from ftkit.experiments.bench import FULL
-from ftkit.experiments.recording import chosen
-from ftkit.experiments.sweep import where
+from ftkit.experiments.rate_search import chosen
+from ftkit.experiments.tables import where
 from ftkit.lessons.the_lora_family.study import HIGH, JUDGED, OWN, RELATIVES
 from ftkit.stats.paired import Judged, crossed, family
 from ftkit.teaching.claim_table import Claim

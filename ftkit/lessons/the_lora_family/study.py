@@ -9,7 +9,8 @@ import pandas as pd
 from torch.nn import functional as F
 
 from ftkit.experiments.bench import BENCHES, HEAD, STEPS, Between, fine_tuning, load, rail
-from ftkit.experiments.recording import few, make, settled
+from ftkit.experiments.rate_search import few, settled
+from ftkit.experiments.recording import make
 from ftkit.experiments.sweep import grid
 from ftkit.lessons.lora.study import RAIL_LRS
 from ftkit.model.adapted import Adapted

@@ -11,8 +11,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 from ftkit.experiments.bench import FROZEN, FULL, HEAD, VALID_ROWS, fine_tuning, load, place
-from ftkit.experiments.recording import few, make, settled
-from ftkit.experiments.sweep import grid, last, summary, sweep, where
+from ftkit.experiments.rate_search import few, settled
+from ftkit.experiments.recording import make
+from ftkit.experiments.sweep import grid, sweep
+from ftkit.experiments.tables import last, summary, where
 from ftkit.model.change import Space
 from ftkit.storage import read_table
 from ftkit.techniques.lora import LoRA

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ftkit.experiments.recording import chosen
-from ftkit.experiments.sweep import where
+from ftkit.experiments.rate_search import chosen
+from ftkit.experiments.tables import where
 from ftkit.lessons.transfer_learning.study import FREEZING
 from ftkit.lessons.transfer_learning.trial import ALL
 from ftkit.stats.paired import interval

@@ -9,7 +9,8 @@ from ftkit.lessons.transfer_learning.trial import BLOCKS, spaces
 from ftkit.model.adapted import Adapted
 from ftkit.model.base import Net, load_base
 from ftkit.model.change import Space
-from ftkit.tasks.task import Task, load_task
+from ftkit.tasks.load import load_task
+from ftkit.tasks.task import Task
 from ftkit.techniques.freeze import LastBlocks, Only, discriminative
 from ftkit.training.events import Event
 from ftkit.training.loop import HEAD_LR, Rate, evaluate, train

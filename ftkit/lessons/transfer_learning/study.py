@@ -8,7 +8,8 @@ from pathlib import Path
 import pandas as pd
 
 from ftkit.experiments.bench import BENCHES
-from ftkit.experiments.recording import chosen, few, make, settled
+from ftkit.experiments.rate_search import chosen, few, settled
+from ftkit.experiments.recording import make
 from ftkit.experiments.sweep import KEPT, grid, sweep
 from ftkit.lessons.lora.study import RAIL_LRS
 from ftkit.lessons.transfer_learning import recipes

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from ftkit.experiments import bench
-from ftkit.experiments.sweep import tuned, where
+from ftkit.experiments.tables import tuned, where
 from ftkit.lessons.bitfit import study as bitfit
 from ftkit.lessons.bitfit.picture import WEAKEST, movements
 from ftkit.model.adapted import Adapted

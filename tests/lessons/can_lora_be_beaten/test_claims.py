@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from ftkit.experiments.bench import FROZEN, FULL
-from ftkit.experiments.sweep import last, replay, tuned, where
+from ftkit.experiments.tables import last, replay, tuned, where
 from ftkit.lessons.can_lora_be_beaten import class_mode as classroom
 from ftkit.lessons.can_lora_be_beaten import study as board
 from ftkit.lessons.can_lora_be_beaten.claims import COSTS, Evidence, board_claims, pace

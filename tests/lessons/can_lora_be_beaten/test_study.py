@@ -20,7 +20,7 @@ from distributed import Client, LocalCluster
 from ftkit.experiments.bench import FROZEN, FULL, STEPS, bill, load
 from ftkit.experiments.recording import kept_in, made_by, make, standing
 from ftkit.experiments.resumable import runs
-from ftkit.experiments.sweep import where
+from ftkit.experiments.tables import where
 from ftkit.lessons.can_lora_be_beaten import study as board
 from ftkit.lessons.can_lora_be_beaten.study import (
     BUDGETS,

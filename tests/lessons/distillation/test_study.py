@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ftkit.experiments import bench
 from ftkit.experiments.bench import FROZEN, FULL
-from ftkit.experiments.sweep import where
+from ftkit.experiments.tables import where
 from ftkit.lessons.distillation import students as pupils
 from ftkit.lessons.distillation import study as distill_record
 from ftkit.lessons.distillation import teachers

@@ -10,7 +10,7 @@ import pytest
 
 from ftkit.experiments import bench
 from ftkit.experiments.bench import FULL
-from ftkit.experiments.sweep import where
+from ftkit.experiments.tables import where
 from ftkit.lessons.limits_of_lora import study as distance_record
 from ftkit.lessons.limits_of_lora import trial as distance
 from ftkit.lessons.limits_of_lora.claims_cost import at_equal_accuracy, cost_claims, forgetting

@@ -19,7 +19,7 @@ from ftkit.lessons.limits_of_lora.step_costs import KINDS, METHODS, prices, shar
 from ftkit.model.adapted import Adapted
 from ftkit.model.base import base_path, load_base
 from ftkit.pretrain.mini import hide
-from ftkit.tasks.task import load_task
+from ftkit.tasks.load import load_task
 from ftkit.techniques.freeze import Only
 from ftkit.techniques.lora import LoRA
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from ftkit.experiments import bench
-from ftkit.experiments.sweep import where
+from ftkit.experiments.tables import where
 from ftkit.lessons.limits_of_lora import trial as distance
 from ftkit.lessons.limits_of_lora.trial import (
     ATTENTION,

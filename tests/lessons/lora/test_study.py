@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from ftkit.experiments import bench
-from ftkit.experiments.sweep import replay, tuned, where
+from ftkit.experiments.tables import replay, tuned, where
 from ftkit.lessons.lora import study as lora
 from ftkit.lessons.lora.claims import Evidence, lora_claims
 from ftkit.model.adapted import Adapted

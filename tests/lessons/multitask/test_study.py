@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from ftkit.experiments.bench import FROZEN, FULL, SIZE, STEPS
-from ftkit.experiments.sweep import where
+from ftkit.experiments.tables import where
 from ftkit.lessons.multitask import study as multitask_record
 from ftkit.lessons.multitask import task_deltas as multitask_deltas
 from ftkit.lessons.multitask import trial as multitask

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from ftkit.experiments import bench
-from ftkit.experiments.recording import few
-from ftkit.experiments.sweep import replay, tuned, where
+from ftkit.experiments.rate_search import few
+from ftkit.experiments.tables import replay, tuned, where
 from ftkit.lessons.sparse import study as sparse_record
 from ftkit.lessons.sparse import trial as sparse
 from ftkit.lessons.sparse.mask_readings import CELLS, by_cell, kind, positions, seen

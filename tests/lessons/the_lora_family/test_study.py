@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from ftkit.experiments import bench
-from ftkit.experiments.sweep import where
+from ftkit.experiments.tables import where
 from ftkit.lessons.the_lora_family import study as family
 from ftkit.lessons.the_lora_family.claims import EARLY, OTHERS, Evidence, family_claims, gain
 from ftkit.lessons.the_lora_family.picture import turns

@@ -12,7 +12,7 @@ import torch
 from helpers.nets import net, small_task
 
 from ftkit.experiments import bench
-from ftkit.experiments.sweep import replay, where
+from ftkit.experiments.tables import replay, where
 from ftkit.figures.plots import GREY
 from ftkit.lessons.transfer_learning import recipes
 from ftkit.lessons.transfer_learning import study as freezing_record
