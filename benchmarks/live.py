@@ -14,7 +14,7 @@ from ftkit.lessons.sparse import mask_readings as sparse_look
 from ftkit.lessons.sparse import trial as sparse
 from ftkit.lessons.the_lora_family import study as family
 from ftkit.lessons.transfer_learning import trial as freezing
-from ftkit.training.background_readings import beside
+from ftkit.training.background_readings import in_background
 from ftkit.training.events import Event
 
 RUNS: dict[str, Callable[[], Iterator[Event]]] = {
@@ -44,7 +44,7 @@ BUDGET = 2.0
 
 def rows(rounds: int = 5) -> list[tuple[str, float, float | None, str]]:
     """Name, value, target and unit: seconds of a run, the median of `rounds` in turns, on the thread count that is set."""
-    with beside():
+    with in_background():
         seconds = in_turns(
             {lesson: lambda run=run: list(run()) for lesson, run in RUNS.items()}, rounds
         )  # type: ignore[misc]

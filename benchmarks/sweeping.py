@@ -4,7 +4,7 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
-from ftkit.experiments.bench import FULL, rail
+from ftkit.experiments.bench import FULL, reference
 from ftkit.experiments.recording import one_thread
 from ftkit.experiments.sweep import grid, sweep
 
@@ -16,9 +16,9 @@ def seconds(processes: int) -> float:
     with ProcessPoolExecutor(
         processes, mp_context=get_context("spawn"), initializer=one_thread
     ) as pool:
-        sweep(rail, JOBS[: 2 * processes], pool)
+        sweep(reference, JOBS[: 2 * processes], pool)
         start = time.perf_counter()
-        sweep(rail, JOBS, pool)
+        sweep(reference, JOBS, pool)
         return time.perf_counter() - start
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 
-def shared_folder(*parts: str) -> Path:
+def kit_path(*parts: str) -> Path:
     """A folder of the files that come with the kit: in a clone beside the package, in an installed wheel inside it."""
     package = Path(__file__).parent
     inside = package / "_share"

@@ -66,14 +66,14 @@ def environment() -> dict[str, str]:
 
 def open_lab(options: argparse.Namespace) -> int:
     """Brings the copies up to date and serves them until the learner stops the server; the server's exit status."""
-    from ftkit.paths import shared_folder
+    from ftkit.paths import kit_path
 
     if importlib.util.find_spec("jupyterlab") is None:
         raise ValueError(
             "JupyterLab must be installed, got no package of that name; pip install 'ftkit[lab]' brings it"
         )
     folder = options.folder.expanduser().absolute()
-    print(copy_lessons(shared_folder("notebooks"), folder, options.fresh), flush=True)
+    print(copy_lessons(kit_path("notebooks"), folder, options.fresh), flush=True)
     with subprocess.Popen(command(folder, not options.no_open), env=environment()) as server:
         signal.signal(
             signal.SIGTERM, lambda *_: server.terminate()

@@ -14,7 +14,7 @@ from ftkit.tasks.task import Task
 from ftkit.techniques.freeze import Only
 from ftkit.training.cost import measure
 from ftkit.training.events import Event, packed
-from ftkit.training.loop import HEAD_LR, Evaluation, Look, Rate, evaluate, train
+from ftkit.training.loop import HEAD_LR, Evaluation, Probe, Rate, evaluate, train
 
 HEAD = Only("heads.*")
 Between = Callable[[Adapted], Callable[[int], None]]
@@ -25,7 +25,7 @@ FULL, FROZEN = "full fine-tuning", "frozen body"
 
 
 @dataclass(frozen=True)
-class Bench:
+class Benchmark:
     """A base and a task, with `examples` training rows drawn anew by each seed, and where its blocks keep attention and feed-forward.
     `permuted` is the share of the words that mean another word, in [0, 1]."""
 
@@ -38,10 +38,10 @@ class Bench:
 
 
 _MINI = ("body.*.attention.*", "body.*.intermediate.*,body.*.layer.?.output.*")
-BENCHES = {
-    "opening": Bench("mini", "docs-opening", 2000, *_MINI),
-    "library": Bench("mini", "docs", 2000, *_MINI),
-    "digits": Bench("mini-vit", "digits", 400, "body.*.attention.*", "body.*.mlp.*"),
+BENCHMARKS = {
+    "opening": Benchmark("mini", "docs-opening", 2000, *_MINI),
+    "library": Benchmark("mini", "docs", 2000, *_MINI),
+    "digits": Benchmark("mini-vit", "digits", 400, "body.*.attention.*", "body.*.mlp.*"),
 }
 """Which word opens this sentence? Which library wrote it? (Text, on mini.) Which digit is this? (Real handwriting, on mini-vit.)"""
 
@@ -49,40 +49,40 @@ BENCHES = {
 DISTANCES = (0.0, 0.25, 0.5, 0.75, 1.0)
 FAR_TASKS = {
     **{
-        f"library, {share:.0%} foreign": replace(BENCHES["library"], permuted=share)
+        f"library, {share:.0%} foreign": replace(BENCHMARKS["library"], permuted=share)
         for share in DISTANCES[1:]
     },
-    "digits as text": Bench("mini", "digits-as-text", 800, *_MINI),
+    "digits as text": Benchmark("mini", "digits-as-text", 800, *_MINI),
 }
 """Farther and farther from what the base has read: a growing share of the words means another word; and no words at all."""
 
 
-@lru_cache(maxsize=len(BENCHES) + len(FAR_TASKS))
-def load(on: str) -> tuple[Net, Task]:
+@lru_cache(maxsize=len(BENCHMARKS) + len(FAR_TASKS))
+def load_benchmark(on: str) -> tuple[Net, Task]:
     """The base and the task of a bench; loaded once.
 
     Raises:
         ValueError: there is no such bench.
     """
-    where = place(on)
+    where = find_benchmark(on)
     task = load_task(where.task, permute=where.permuted)
     return load_base(where.base, task), task
 
 
-def place(on: str) -> Bench:
+def find_benchmark(on: str) -> Benchmark:
     """The bench of that name, near or far.
 
     Raises:
         ValueError: there is no such bench.
     """
-    if on not in BENCHES and on not in FAR_TASKS:
-        raise ValueError(f"on must be one of {'; '.join([*BENCHES, *FAR_TASKS])}, got {on!r}")
-    return BENCHES[on] if on in BENCHES else FAR_TASKS[on]
+    if on not in BENCHMARKS and on not in FAR_TASKS:
+        raise ValueError(f"on must be one of {'; '.join([*BENCHMARKS, *FAR_TASKS])}, got {on!r}")
+    return BENCHMARKS[on] if on in BENCHMARKS else FAR_TASKS[on]
 
 
-def most_frequent(on: str) -> float:
+def majority_baseline(on: str) -> float:
     """The share of the most frequent class in the rows of valid that a run reads, in [0, 1]: what one answer for all gets right."""
-    labels = load(on)[1].labels("valid")[:VALID_ROWS]
+    labels = load_benchmark(on)[1].labels("valid")[:VALID_ROWS]
     return float(labels.bincount().max()) / len(labels)
 
 
@@ -92,14 +92,14 @@ def fine_tuning(
     lr: Rate,
     seed: int = 0,
     head_lr: float = HEAD_LR,
-    look: Look | None = None,
+    look: Probe | None = None,
     test: bool = False,
     net: Net | None = None,
     examples: int | None = None,
     size: int = SIZE,
     steps: int = STEPS,
     between: Between | None = None,
-    after: Look | None = None,
+    after: Probe | None = None,
 ) -> Iterator[Event]:
     """One run on a bench, of 80 steps of 16 rows unless said otherwise.
 
@@ -110,8 +110,8 @@ def fine_tuning(
     head by default; `examples` are its training rows, as many as the bench says by default; `size` is the rows of a step. What `between`
     makes of the model is called with the number of each step, when that is done.
     """
-    base, task = load(on)
-    data = task.take(place(on).examples if examples is None else examples, seed)
+    base, task = load_benchmark(on)
+    data = task.take(find_benchmark(on).examples if examples is None else examples, seed)
     model = Adapted(net or base.fresh_heads(seed), *spaces, seed=seed)
     done = between(model) if between else None
     for event in train(
@@ -132,7 +132,7 @@ def fine_tuning(
         yield Event(steps, "after", after(model))
     if test:
         yield replace(tested(accuracy=evaluate(model, task)), step=steps)
-    yield replace(bill(on, *spaces), step=steps)
+    yield replace(step_cost(on, *spaces), step=steps)
 
 
 def tested(**read: Evaluation) -> Event:
@@ -143,7 +143,7 @@ def tested(**read: Evaluation) -> Event:
     )
 
 
-def rail(
+def reference(
     on: str,
     method: str,
     lr: float,
@@ -151,7 +151,7 @@ def rail(
     test: bool = False,
     examples: int | None = None,
     size: int = SIZE,
-    after: Look | None = None,
+    after: Probe | None = None,
 ) -> Iterator[Event]:
     """What a technique stands between: "full fine-tuning", or "frozen body", whose head alone trains, at the rate `lr`.
 
@@ -175,10 +175,10 @@ def rail(
 
 
 @lru_cache(maxsize=1024)
-def bill(on: str, *spaces: Space) -> Event:
+def step_cost(on: str, *spaces: Space) -> Event:
     """What a step on a bench costs, on a batch that is the same for every method; measured once."""
-    base, task = load(on)
-    model, data = Adapted(base, *spaces), task.take(place(on).examples, 0)
+    base, task = load_benchmark(on)
+    model, data = Adapted(base, *spaces), task.take(find_benchmark(on).examples, 0)
     batch = next(data.batches(SIZE, torch.Generator().manual_seed(0)))
     return Event(
         STEPS,

@@ -18,8 +18,8 @@ import pandas as pd
 import torch
 import transformers
 
-from ftkit.experiments.bench import BENCHES, load
-from ftkit.experiments.resumable import Remembering, runs
+from ftkit.experiments.bench import BENCHMARKS, load_benchmark
+from ftkit.experiments.resumable import CachedExecutor, runs
 from ftkit.experiments.tables import summary
 from ftkit.storage import write_table
 
@@ -47,7 +47,7 @@ def make(
     """
     with (
         nullcontext(other) if (other := _makers.get()) else processes(workers) as makers,
-        Remembering(kept_in(path, lesson), makers, content(reads)) as executor,
+        CachedExecutor(kept_in(path, lesson), makers, content(reads)) as executor,
     ):
         table = record(executor, tuple(seeds))
     write_table(path, table, {**about(lesson, seeds), "code": executor.code, **more()})
@@ -110,8 +110,8 @@ def _end(readings: Sequence[Sequence[Any]]) -> dict[str, float]:
 def content(files: Sequence[Path] = ()) -> str:
     """Sixteen hexadecimal digits that say what the runs of a study read: the data and the base of every bench, and these files."""
     digest = hashlib.blake2b(digest_size=8)
-    for on in BENCHES:
-        net, task = load(on)
+    for on in BENCHMARKS:
+        net, task = load_benchmark(on)
         digest.update(task.fingerprint.encode())
         for name, value in net.body.state_dict().items():
             digest.update(name.encode() + value.contiguous().numpy().tobytes())
@@ -132,7 +132,7 @@ def about(lesson: str, seeds: Sequence[int]) -> dict[str, Any]:
         "processor": processor(),
         "cores": os.cpu_count(),
         "seeds": list(seeds),
-        "fingerprints": {on: load(on)[1].fingerprint for on in BENCHES},
+        "fingerprints": {on: load_benchmark(on)[1].fingerprint for on in BENCHMARKS},
     }
 
 

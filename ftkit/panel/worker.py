@@ -115,7 +115,7 @@ class Session:
     def _do(self, job: Job) -> None:
         try:
             self._began(job)
-            with readings.beside():
+            with readings.in_background():
                 finished = all(self._seed(job, seed) for seed in job.seeds)
             how = "finished" if finished else "stopped" if self._waiting is None else "replaced"
             end = Ended(job, how)

@@ -41,19 +41,23 @@ def share_of_gain(
     return share, float((b - half) / a), float((b + half) / a)
 
 
-def front(costs: ArrayLike, scores: ArrayLike) -> list[int]:
+def pareto_front(costs: ArrayLike, scores: ArrayLike) -> list[int]:
     """Who is on the Pareto front: the places, from cheap to dear, of those whom nobody else beats in one and matches in the other.
 
     Args:
         costs: (n,), less is better; `scores`: (n,), more is better. Equals stand side by side.
 
-    >>> front([1, 2, 3, 2], [0.5, 0.7, 0.6, 0.4])
+    >>> pareto_front([1, 2, 3, 2], [0.5, 0.7, 0.6, 0.4])
     [0, 1]
     """
     cost, score = np.asarray(costs, dtype=float), np.asarray(scores, dtype=float)
     worse = (cost[None] <= cost[:, None]) & (score[None] >= score[:, None])
     worse &= (cost[None] < cost[:, None]) | (score[None] > score[:, None])
     return sorted(np.flatnonzero(~worse.any(1)).tolist(), key=lambda i: (cost[i], i))
+
+
+front = pareto_front
+"""The short name that `from ftkit import front` gives."""
 
 
 def expected_best(values: Sequence[float], trials: int) -> float:

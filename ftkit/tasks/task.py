@@ -12,7 +12,7 @@ from datasets import ClassLabel, Dataset, Features, Value
 from datasets import Sequence as Nested
 from torch import Tensor
 
-from ftkit.paths import shared_folder
+from ftkit.paths import kit_path
 
 STAGES = ("train", "valid", "test")
 POOL = 32
@@ -148,7 +148,7 @@ class Task:
 def _tokenizer() -> Any:
     from tokenizers import Tokenizer
 
-    return Tokenizer.from_file(str(shared_folder("data", "bases", "mini", "tokenizer.json")))
+    return Tokenizer.from_file(str(kit_path("data", "bases", "mini", "tokenizer.json")))
 
 
 def table(

@@ -14,7 +14,7 @@ from ftkit.teaching.exercise import NotAttempted, Wrong
 from ftkit.teaching.learner_code import is_stub
 
 
-def usable(yours: Any, takes: str) -> Callable[..., Any]:
+def as_function(yours: Any, takes: str) -> Callable[..., Any]:
     """`yours` as something that can be called with what `takes` names; a class that can be called once made is made."""
     if inspect.isclass(yours) and any("__call__" in vars(parent) for parent in yours.__mro__):
         yours = yours()
@@ -39,7 +39,7 @@ def _accepts(yours: Any, takes: str) -> None:
         ) from None
 
 
-def ask(yours: Callable[..., Any], takes: str, *given: Any) -> Any:
+def call(yours: Callable[..., Any], takes: str, *given: Any) -> Any:
     """What `yours` answers to copies of `given`; words if it answers nothing, or writes into them."""
     copies = copy.deepcopy(given)
     answer = yours(*copies)
@@ -119,7 +119,7 @@ class Case:
     words: str
 
 
-def fault(
+def diagnose(
     answers: Sequence[Any],
     cases: Sequence[Case],
     faults: Mapping[str, Callable[..., Any]],
@@ -152,7 +152,7 @@ def close(one: float, other: float) -> bool:
 _NEARLY = ": that is near; if yours draws by chance or rounds, let it do neither, the exact number is wanted"
 
 
-def first_wrong(
+def first_mismatch(
     yours: Callable[..., Any],
     takes: str,
     right: Callable[..., float],
@@ -160,10 +160,10 @@ def first_wrong(
     faults: Mapping[str, Callable[..., float]],
 ) -> tuple[Case, float, float, str] | None:
     """The first case that `yours` answers wrongly: it, what is right, what was answered, and the words of the fault behind all answers."""
-    answers = [number(ask(yours, takes, *case.given)) for case in cases]
+    answers = [number(call(yours, takes, *case.given)) for case in cases]
     rights = [right(*case.given) for case in cases]
     near = all(abs(one - other) <= 0.02 for one, other in zip(answers, rights, strict=True))
-    why = fault(answers, cases, faults, close) or (_NEARLY if near else "")
+    why = diagnose(answers, cases, faults, close) or (_NEARLY if near else "")
     found = zip(cases, rights, answers, strict=True)
     return next(
         (

@@ -13,7 +13,7 @@ _second_thread: ContextVar[ThreadPoolExecutor | None] = ContextVar("second_threa
 
 
 @contextmanager
-def beside() -> Iterator[None]:
+def in_background() -> Iterator[None]:
     """Within it, runs that begin on this thread are read on a second one while they go on. Their events are the same, to the bit; a
     reading comes some steps later. A reading that nobody waits for any more is left undone at the end."""
     second = ThreadPoolExecutor(1, "ftkit readings")

@@ -18,7 +18,7 @@ from ftkit.training.events import Diverged, Event
 Rate = float | Callable[[str], float]
 """A learning rate, or a function from a weight's name to one."""
 
-Look = Callable[[Adapted], Mapping[str, float]]
+Probe = Callable[[Adapted], Mapping[str, float]]
 """What a technique's picture sees of a model: numbers by name, `look/...`."""
 
 HEAD_LR = 3e-2
@@ -58,7 +58,7 @@ def train(
     seed: int = 0,
     readings: int = 6,
     valid_rows: int = 200,
-    look: Look | None = None,
+    look: Probe | None = None,
 ) -> Iterator[Event]:
     """Fine-tunes `model` in place, one step between two `next()`.
 
@@ -125,7 +125,7 @@ def train(
         yield from taken.ready()
 
 
-def _read(model: Adapted, data: Data, step: int, rows: int, look: Look | None) -> list[Event]:
+def _read(model: Adapted, data: Data, step: int, rows: int, look: Probe | None) -> list[Event]:
     reading = evaluate(model, data, "valid", rows=rows)
     said = Event(step, "valid", {"valid/accuracy": reading.accuracy, "valid/loss": reading.loss})
     return [said, Event(step, "look", look(model))] if look else [said]

@@ -12,7 +12,7 @@ import pytest
 from distributed import Client, LocalCluster
 from helpers.kept_trials import LOG, begun, counted
 
-from ftkit.experiments.resumable import Remembering, runs
+from ftkit.experiments.resumable import CachedExecutor, runs
 from ftkit.experiments.sweep import grid, sweep
 
 JOBS = grid(rank=[1, 2, 3, 4, 5], lr=[0.1, 0.3], seed=[0, 1, 2])
@@ -43,7 +43,7 @@ def test_a_worker_is_killed_and_the_table_is_complete_and_that_of_one_process(
 
     killer = Thread(target=kill)
     killer.start()
-    with Remembering(tmp_path / "runs.sqlite", client.get_executor()) as executor:
+    with CachedExecutor(tmp_path / "runs.sqlite", client.get_executor()) as executor:
         table = sweep(counted, JOBS, executor)
     killer.join()
     made = len(begun(log))

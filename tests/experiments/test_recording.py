@@ -11,7 +11,7 @@ import pytest
 from helpers.kept_trials import LOG, begun, counted
 
 import ftkit
-from ftkit.experiments.bench import FROZEN, load, rail
+from ftkit.experiments.bench import FROZEN, load_benchmark, reference
 from ftkit.experiments.code_version import named, version
 from ftkit.experiments.rate_search import WIDER, beyond, next_rate, settled
 from ftkit.experiments.recording import content, make
@@ -167,7 +167,9 @@ def test_a_study_that_cannot_be_made_is_refused(
 
 
 def test_a_bench_says_which_items_of_test_were_right() -> None:
-    (told,) = [event for event in rail("digits", FROZEN, 3e-2, test=True) if event.stage == "test"]
+    (told,) = [
+        event for event in reference("digits", FROZEN, 3e-2, test=True) if event.stage == "test"
+    ]
     right = unpacked(told.items["test/accuracy"])
-    assert len(right) == len(load("digits")[1].test)
+    assert len(right) == len(load_benchmark("digits")[1].test)
     assert right.mean() == pytest.approx(told.values["test/accuracy"])

@@ -18,7 +18,7 @@ import pytest
 from helpers.kept_trials import LOG, begun, counted
 
 from ftkit.experiments import code_version as lineage
-from ftkit.experiments.resumable import Remembering, runs
+from ftkit.experiments.resumable import CachedExecutor, runs
 from ftkit.experiments.sweep import grid, sweep
 
 JOBS = grid(rank=[1, 4], lr=[0.01, 0.1, 0.3], seed=[0, 1])
@@ -39,7 +39,7 @@ def path(tmp_path: Path) -> Path:
 def kept(
     path: Path, jobs: list = JOBS, trial: object = counted, data: str = "", **more: object
 ) -> pd.DataFrame:  # type: ignore[type-arg]
-    with Remembering(path, data=data) as executor:
+    with CachedExecutor(path, data=data) as executor:
         return sweep(trial, jobs, executor, **more)  # type: ignore[arg-type]
 
 
@@ -76,7 +76,7 @@ def test_other_code_is_another_run(log: Path, path: Path, monkeypatch: pytest.Mo
 
 
 def test_a_job_that_is_asked_for_twice_is_made_once(log: Path, path: Path) -> None:
-    with ThreadPoolExecutor(4) as pool, Remembering(path, pool) as executor:
+    with ThreadPoolExecutor(4) as pool, CachedExecutor(path, pool) as executor:
         table = sweep(counted, [*JOBS[:2], *JOBS[:2]], executor)
     assert len(begun(log)) == 2 and len(table) == 8
 
@@ -98,15 +98,15 @@ def sweep_that_warns(path: Path | None, jobs: list) -> pd.DataFrame:  # type: ig
 
 
 def test_a_file_has_one_writer_and_can_be_read_meanwhile(log: Path, path: Path) -> None:
-    with Remembering(path) as executor:
+    with CachedExecutor(path) as executor:
         sweep(counted, JOBS[:1], executor)
         assert runs(path)["rank"].tolist() == [1]
         with pytest.raises(
             ValueError,
             match=r"runs.sqlite must have one writer, got a second; wait for the other sweep",
         ):
-            Remembering(path)
-    Remembering(path).shutdown()
+            CachedExecutor(path)
+    CachedExecutor(path).shutdown()
 
 
 def test_a_file_without_a_table_yet_has_no_runs(path: Path) -> None:
@@ -117,14 +117,14 @@ def test_a_file_without_a_table_yet_has_no_runs(path: Path) -> None:
 
 def test_what_cannot_be_kept_is_refused(path: Path) -> None:
     with (
-        Remembering(path) as executor,
+        CachedExecutor(path) as executor,
         pytest.raises(ValueError, match="must be numbers and texts"),
     ):
         executor.submit(str, counted, {"rank": object()})
 
 
 def test_an_executor_that_breaks_is_heard_of(log: Path, path: Path) -> None:
-    with ThreadPoolExecutor(1) as broken, Remembering(path, broken) as executor:
+    with ThreadPoolExecutor(1) as broken, CachedExecutor(path, broken) as executor:
         with pytest.raises(ZeroDivisionError):
             executor.submit(lambda *_: 1 / 0, counted, {"rank": 1}).result(10)
         with pytest.raises(TypeError, match="not JSON serializable"):
@@ -145,7 +145,7 @@ def test_a_sweep_that_is_left_makes_no_more_runs_and_keeps_those_under_way(
     with (
         pytest.raises(KeyboardInterrupt),
         ThreadPoolExecutor(2) as pool,
-        Remembering(path, pool) as executor,
+        CachedExecutor(path, pool) as executor,
     ):
         sweep(counted, JOBS, executor)
     assert 3 <= len(runs(path)) == len(begun(log)) < len(JOBS) - 4
@@ -194,7 +194,7 @@ def test_a_killed_sweep_goes_on_where_it_was(log: Path, path: Path, killed: int)
     )
     with (
         ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool,
-        Remembering(path, pool) as executor,
+        CachedExecutor(path, pool) as executor,
         pytest.warns(UserWarning, match="2 of 40 runs failed"),
     ):
         table = sweep(counted, jobs, executor)

@@ -12,7 +12,7 @@ from ftkit.lessons.multitask import study as multitask_record
 from ftkit.lessons.multitask.study import BALANCE, DELTAS, TRANSFER
 from ftkit.lessons.sparse import study as sparse_record
 from ftkit.lessons.transfer_learning import study as freezing_record
-from ftkit.paths import shared_folder
+from ftkit.paths import kit_path
 from ftkit.storage import read_table
 
 Group = tuple[tuple[Any, ...], pd.DataFrame, float]
@@ -20,7 +20,7 @@ Group = tuple[tuple[Any, ...], pd.DataFrame, float]
 
 def record(name: str) -> tuple[pd.DataFrame, list[int]]:
     """A recorded table and the seeds with which its rates were chosen."""
-    table, about = read_table(shared_folder("data", "results", f"{name}.parquet"))
+    table, about = read_table(kit_path("data", "results", f"{name}.parquet"))
     return table, few(about["seeds"])
 
 

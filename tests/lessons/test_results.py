@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ftkit.experiments.bench import FROZEN, FULL, load
+from ftkit.experiments.bench import FROZEN, FULL, load_benchmark
 from ftkit.experiments.rate_search import chosen, few
 from ftkit.experiments.tables import last, where
 from ftkit.lessons.the_picture.study import (
@@ -23,12 +23,12 @@ from ftkit.lessons.the_picture.study import (
     on_test,
     picture,
 )
-from ftkit.paths import shared_folder
+from ftkit.paths import kit_path
 from ftkit.stats.paired import interval
 from ftkit.storage import read_table
 from ftkit.training.events import unpacked
 
-RESULTS = shared_folder("data", "results")
+RESULTS = kit_path("data", "results")
 
 
 @pytest.fixture(scope="module")
@@ -85,12 +85,12 @@ def test_the_same_run_says_the_same() -> None:
     assert one == other and [event.stage for event in one] == ["valid", "test"]
     right = unpacked(one[1].items["test/accuracy"])
     assert right.mean() == pytest.approx(one[1].values["test/accuracy"]) and len(right) == len(
-        load("library")[1].test
+        load_benchmark("library")[1].test
     )
 
 
 def test_what_the_pretraining_kept_won_against_its_control() -> None:
-    arms = json.loads(shared_folder("data", "bases", "mini", "choices.json").read_text())["arms"]
+    arms = json.loads(kit_path("data", "bases", "mini", "choices.json").read_text())["arms"]
     assert arms["words from counts"]["held_out"] < arms["words from noise"]["held_out"]
     for way in ("frozen", "full"):
         assert np.mean(arms["then words and neighbours"][way]) > np.mean(

@@ -22,7 +22,7 @@ from ftkit.lessons.sparse.claims import sparse_claims
 from ftkit.lessons.the_lora_family.claims import family_claims
 from ftkit.lessons.the_picture.study import COUNTING, LORA, RANDOM, on_test
 from ftkit.lessons.transfer_learning.claims import transfer_claims
-from ftkit.paths import shared_folder
+from ftkit.paths import kit_path
 from ftkit.stats.paired import interval, verdict
 from ftkit.storage import read_table
 from ftkit.teaching.claim_table import Claim
@@ -71,7 +71,7 @@ VERDICTS = {
 
 
 def judged(lesson: str) -> list[Claim]:
-    return JUDGES[lesson](*read_table(shared_folder("data", "results", STUDIES[lesson][1])))
+    return JUDGES[lesson](*read_table(kit_path("data", "results", STUDIES[lesson][1])))
 
 
 def stored(lesson: str) -> str:
@@ -98,7 +98,7 @@ def test_the_record_says_what_it_said_and_the_stored_lesson_says_the_same(lesson
 
 
 def test_lesson_00_says_of_each_method_what_the_record_says() -> None:
-    found = on_test(read_table(shared_folder("data", "results", STUDIES["00"][1]))[0])
+    found = on_test(read_table(kit_path("data", "results", STUDIES["00"][1]))[0])
     says = {}
     for method in (LORA, FROZEN, COUNTING, RANDOM):
         gaps = (found[method] - found[FULL]).tolist()

@@ -9,7 +9,7 @@ from helpers.nets import NETS, net, small_task
 from ftkit.model import base as bases
 from ftkit.model.base import Net, load_base
 from ftkit.model.fill_mask import fill
-from ftkit.paths import shared_folder
+from ftkit.paths import kit_path
 from ftkit.pretrain.corpus import HELD_OUT
 from ftkit.tasks.load import load_task
 from ftkit.tasks.task import Task
@@ -17,7 +17,7 @@ from ftkit.tasks.task import Task
 
 @pytest.mark.parametrize("name", ["mini", "mini-vit"])
 def test_a_shipped_base_is_small_safe_and_described(name: str) -> None:
-    folder = shared_folder("data", "bases", name)
+    folder = kit_path("data", "bases", name)
     sizes = {path.name: path.stat().st_size for path in folder.iterdir()}
     assert sum(sizes.values()) <= 8_000_000
     assert {"config.json", "model.safetensors", "CARD.md"} <= sizes.keys()
@@ -28,7 +28,7 @@ def test_a_shipped_base_is_small_safe_and_described(name: str) -> None:
 def test_the_card_of_mini_says_what_was_recorded() -> None:
     from ftkit.pretrain.mini import card
 
-    folder = shared_folder("data", "bases", "mini")
+    folder = kit_path("data", "bases", "mini")
     assert (folder / "CARD.md").read_text() == card(
         json.loads((folder / "pretraining.json").read_text())
     )
@@ -40,7 +40,7 @@ def test_mini_knows_english_it_never_read(docs: Task) -> None:
     from ftkit.pretrain.mini import held_out_loss
     from ftkit.pretrain.words import pack
 
-    folder = shared_folder("data", "bases", "mini")
+    folder = kit_path("data", "bases", "mini")
     model, tokenizer = (
         AutoModelForMaskedLM.from_pretrained(folder),
         AutoTokenizer.from_pretrained(folder),
@@ -56,7 +56,7 @@ def test_mini_knows_english_it_never_read(docs: Task) -> None:
 def test_the_language_head_is_tied_to_the_embeddings() -> None:
     from transformers import AutoModelForMaskedLM
 
-    model = AutoModelForMaskedLM.from_pretrained(shared_folder("data", "bases", "mini"))
+    model = AutoModelForMaskedLM.from_pretrained(kit_path("data", "bases", "mini"))
     assert model.cls.predictions.decoder.weight is model.bert.embeddings.word_embeddings.weight
 
 

@@ -28,7 +28,7 @@ from ftkit.panel.plot import Plot, plain
 from ftkit.panel.recorded_runs import Recorded
 from ftkit.panel.still_image import packed
 from ftkit.panel.worker import Ended, Job
-from ftkit.paths import shared_folder
+from ftkit.paths import kit_path
 from ftkit.storage import read_table
 from ftkit.training.events import Event
 
@@ -424,7 +424,7 @@ def test_a_spectrum_stops_where_the_rank_does() -> None:
     assert [list(row) for row in heat.z] == [[1.0, 0.5, None]] and heat.y == ("0 fc1",)
 
 
-RECORDS = [shared_folder("data", "results", name) for _, name in STUDIES.values()]
+RECORDS = [kit_path("data", "results", name) for _, name in STUDIES.values()]
 
 
 @pytest.mark.parametrize("path", RECORDS, ids=lambda path: path.stem)

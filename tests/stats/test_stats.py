@@ -18,7 +18,7 @@ from ftkit.stats.paired import (
     two_proportions,
     verdict,
 )
-from ftkit.stats.tradeoff import expected_best, front, improvement, share_of_gain
+from ftkit.stats.tradeoff import expected_best, improvement, pareto_front, share_of_gain
 
 GAINS = [0.031, 0.024, -0.009, 0.035, 0.022, 0.027, 0.03, 0.006]
 
@@ -292,7 +292,7 @@ class TestWorth:
     def test_the_front_is_who_nobody_dominates(self) -> None:
         random = np.random.default_rng(0)
         cost, score = random.integers(0, 6, 40), random.integers(0, 6, 40)
-        found = front(cost, score)
+        found = pareto_front(cost, score)
         for i in range(40):
             dominated = any(
                 cost[j] <= cost[i]

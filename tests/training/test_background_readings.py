@@ -15,7 +15,7 @@ from ftkit.model.adapted import Adapted
 from ftkit.model.change import Change
 from ftkit.model.objective import supervised
 from ftkit.techniques.lora import LoRA
-from ftkit.training.background_readings import Readings, beside
+from ftkit.training.background_readings import Readings, in_background
 from ftkit.training.events import Diverged, Event
 from ftkit.training.loop import train
 
@@ -37,7 +37,7 @@ def length(model: Adapted) -> dict[str, float]:
 
 def test_beside_a_run_the_readings_are_those_between_its_steps() -> None:
     between = list(run(look=length))
-    with beside():
+    with in_background():
         later = list(run(look=length))
     assert in_order(later) == in_order(between)
     assert [event.step for event in later if event.stage == "valid"] == [
@@ -58,7 +58,7 @@ def test_beside_a_run_the_readings_are_those_between_its_steps() -> None:
 )
 def test_a_trial_of_a_lesson_says_the_same_beside(trial: Any) -> None:
     between = list(trial())
-    with beside():
+    with in_background():
         assert in_order(list(trial())) == in_order(between)
 
 
@@ -76,7 +76,7 @@ def test_a_reading_sees_what_was_learned_when_it_was_asked_for_on_another_thread
         )
         return [Event(step, "valid", {})]
 
-    with beside():
+    with in_background():
         readings = Readings(read)
         assert not list(readings.take(model, 1)) and not list(readings.ready())
         with torch.no_grad():
@@ -95,7 +95,7 @@ def test_a_run_that_is_left_leaves_no_reading_and_no_thread() -> None:
         done.append(step)
         return []
 
-    with beside():
+    with in_background():
         readings, model = Readings(read), Adapted(net(BASE), LoRA(2), seed=0)
         for step in (1, 2, 3):
             list(readings.take(model, step))
@@ -112,7 +112,7 @@ def test_a_reading_that_fails_ends_the_run_with_its_error() -> None:
     def fails(model: Adapted) -> dict[str, float]:
         raise ZeroDivisionError("in a look")
 
-    with beside(), pytest.raises(ZeroDivisionError, match="in a look"):
+    with in_background(), pytest.raises(ZeroDivisionError, match="in a look"):
         list(run(look=fails))
 
 
@@ -126,13 +126,13 @@ def test_a_run_that_diverges_says_what_was_read_before() -> None:
         }
 
     heard: list[Event] = []
-    with beside(), pytest.raises(Diverged, match="at step 6"):
+    with in_background(), pytest.raises(Diverged, match="at step 6"):
         heard.extend(run(objective=objective))  # what came before the error stays in the list
     assert [event.step for event in heard if event.stage == "valid"] == [1, 3, 5]
 
 
 def test_outside_readings_come_at_once_again() -> None:
-    with beside():
+    with in_background():
         pass
     events = list(run())
     assert [events[i - 1].stage for i, event in enumerate(events) if event.stage == "valid"] == [
@@ -172,5 +172,5 @@ def test_what_a_copy_draws_and_does_not_keep_is_drawn_with_the_same_seed() -> No
         )
 
     between = go()
-    with beside():
+    with in_background():
         assert go() == between

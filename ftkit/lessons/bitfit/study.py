@@ -10,14 +10,14 @@ import pandas as pd
 import torch
 
 from ftkit.experiments import bench
-from ftkit.experiments.bench import BENCHES, FROZEN, FULL, HEAD, fine_tuning, load
+from ftkit.experiments.bench import BENCHMARKS, FROZEN, FULL, HEAD, fine_tuning, load_benchmark
 from ftkit.experiments.rate_search import few, settled
 from ftkit.experiments.recording import make
 from ftkit.experiments.sweep import grid
 from ftkit.model.adapted import Adapted
 from ftkit.techniques.bitfit import BitFit
 from ftkit.training.events import Event
-from ftkit.training.loop import HEAD_LR, Look
+from ftkit.training.loop import HEAD_LR, Probe
 
 GROUPS = {
     "mini": {
@@ -60,7 +60,7 @@ SAME_HEAD = "frozen body, head as with BitFit"
 
 GROUP_LRS = (3e-2, 1e-1, 3e-1, 1.0)
 GROUPS_ON, GROUPS_AT = "opening", 2000
-RAIL_LRS: dict[str, dict[str, tuple[float, ...]]] = {
+REFERENCE_LRS: dict[str, dict[str, tuple[float, ...]]] = {
     FULL: {
         "opening": (1e-3, 3e-3, 1e-2),
         "library": (1e-4, 3e-4, 1e-3, 3e-3),
@@ -82,7 +82,7 @@ def where(on: str, groups: str) -> str:
     Raises:
         ValueError: there is no such group.
     """
-    of = GROUPS[BENCHES[on].base]
+    of = GROUPS[BENCHMARKS[on].base]
     if unknown := [group for group in groups.split("+") if group not in of]:
         raise ValueError(f"groups must be some of {', '.join(of)}, joined by +, got {unknown[0]!r}")
     return ",".join(of[group] for group in groups.split("+"))
@@ -90,7 +90,7 @@ def where(on: str, groups: str) -> str:
 
 def rows(on: str, examples: int) -> int:
     """`examples`, or as many as the bench's task has to train on, if it has fewer."""
-    return min(examples, len(load(on)[1].train))
+    return min(examples, len(load_benchmark(on)[1].train))
 
 
 def trial(
@@ -100,7 +100,7 @@ def trial(
     lr: float,
     seed: int = 0,
     test: bool = False,
-    look: Look | None = None,
+    look: Probe | None = None,
 ) -> Iterator[Event]:
     """BitFit on a bench: one run. `groups`, joined by "+", are those of the body's biases that may move."""
     space = BitFit(where(on, groups))
@@ -113,7 +113,7 @@ def rail(
     on: str, method: str, examples: int, lr: float, seed: int = 0, test: bool = False
 ) -> Iterator[Event]:
     """What BitFit stands between: "full fine-tuning", or a frozen body, whose head alone trains: at the rate `lr`."""
-    yield from bench.rail(
+    yield from bench.reference(
         on, FROZEN if method == SAME_HEAD else method, lr, seed, test, rows(on, examples)
     )
 
@@ -167,7 +167,7 @@ def record(executor: Executor | None, seeds: tuple[int, ...] = SEEDS) -> pd.Data
     )
     rails = [
         job
-        for method, lrs in RAIL_LRS.items()
+        for method, lrs in REFERENCE_LRS.items()
         for on, examples in cells
         for job in grid(on=[on], method=[method], examples=[examples], lr=lrs[on], seed=half)
     ]

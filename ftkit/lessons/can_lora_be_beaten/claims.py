@@ -21,7 +21,7 @@ from ftkit.lessons.can_lora_be_beaten.study import (
     RAILS,
 )
 from ftkit.stats.paired import Judged, crossed, family
-from ftkit.stats.tradeoff import front, improvement, share_of_gain
+from ftkit.stats.tradeoff import improvement, pareto_front, share_of_gain
 from ftkit.teaching.claim_table import Claim
 from ftkit.teaching.verdicts import (
     MARGIN,
@@ -186,7 +186,7 @@ class Evidence:
             for name in (LORA, *rivals, *RAILS)
         ]
         table = pd.DataFrame(rows)
-        on_front = {cost: front(table[cost], table["accuracy"]) for cost in COSTS}
+        on_front = {cost: pareto_front(table[cost], table["accuracy"]) for cost in COSTS}
         table["fronts"] = [
             ", ".join(cost for cost in COSTS if i in on_front[cost]) for i in range(len(table))
         ]

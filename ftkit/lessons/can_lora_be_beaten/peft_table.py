@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from ftkit.paths import shared_folder
+from ftkit.paths import kit_path
 from ftkit.stats.paired import holm, proportion, two_proportions
 
 ITEMS = 1319
@@ -21,7 +21,7 @@ def public_table() -> pd.DataFrame:
 
     Llama-3.2-3B tuned on MetaMathQA for 5,000 steps of 4 rows; one seed. Source: huggingface/peft, method_comparison/MetaMathQA (2026).
     """
-    table = pd.read_csv(shared_folder("data", "public", "peft_metamathqa.csv"))
+    table = pd.read_csv(kit_path("data", "public", "peft_metamathqa.csv"))
     ends = [proportion(right(accuracy), ITEMS) for accuracy in table["accuracy"]]
     return table.assign(
         low=[100 * low for _, low, _ in ends], high=[100 * high for *_, high in ends]

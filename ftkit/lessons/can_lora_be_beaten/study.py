@@ -8,7 +8,16 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from ftkit.experiments.bench import FROZEN, FULL, HEAD, SIZE, STEPS, bill, fine_tuning, load
+from ftkit.experiments.bench import (
+    FROZEN,
+    FULL,
+    HEAD,
+    SIZE,
+    STEPS,
+    fine_tuning,
+    load_benchmark,
+    step_cost,
+)
 from ftkit.experiments.rate_search import settled
 from ftkit.experiments.recording import make
 from ftkit.experiments.step_time import in_turns, stepper
@@ -27,7 +36,7 @@ from ftkit.techniques.lora import LoRA
 from ftkit.techniques.loraplus import LoRAPlus
 from ftkit.techniques.sparse import Rows, Sparse
 from ftkit.training.events import Event
-from ftkit.training.loop import HEAD_LR, Look
+from ftkit.training.loop import HEAD_LR, Probe
 
 PLACES = {
     "opening": "near: words that the base has read, but the order of them counts",
@@ -52,7 +61,7 @@ def density(on: str, rank: int) -> float:
         * sizes(on)[0]
         / sum(
             weight.numel()
-            for weight in select(load(on)[0], sparse.where(on, sparse.LINEAR)).values()
+            for weight in select(load_benchmark(on)[0], sparse.where(on, sparse.LINEAR)).values()
         ),
     )
 
@@ -60,7 +69,7 @@ def density(on: str, rank: int) -> float:
 @lru_cache(maxsize=16)
 def share_of_rows(on: str, rank: int) -> float:
     """The largest share of the rows of those matrices, the same in each, that has no more numbers than LoRA of `rank`, if one row does."""
-    found = matrices(load(on)[0], "body.*", "whole rows").values()
+    found = matrices(load_benchmark(on)[0], "body.*", "whole rows").values()
     every = sorted({count / matrix.out for matrix in found for count in range(1, matrix.out + 1)})
     fit = [
         share
@@ -74,7 +83,7 @@ def share_of_rows(on: str, rank: int) -> float:
 @lru_cache(maxsize=16)
 def steepest(on: str, rank: int, examples: int, seed: int) -> Space:
     """As many entries as LoRA of `rank` has numbers, those where the loss on the first training rows is steepest."""
-    base, task = load(on)
+    base, task = load_benchmark(on)
     data = task.take(examples, seed)
     batches = [
         data.batch("train", rows) for rows in torch.arange(min(SCORED, examples)).split(SIZE)
@@ -155,7 +164,7 @@ def steps(on: str, method: str, rank: int, examples: int, budget: str) -> int:
     if budget != OPERATIONS:
         return STEPS
     lora, own = (
-        bill(on, *spaces(on, name, rank, examples, 0)).values["cost/flops"]
+        step_cost(on, *spaces(on, name, rank, examples, 0)).values["cost/flops"]
         for name in ("LoRA", method)
     )
     return max(1, round(STEPS * lora / own))
@@ -170,7 +179,7 @@ def trial(
     budget: str = NUMBERS,
     seed: int = 0,
     test: bool = False,
-    look: Look | None = None,
+    look: Probe | None = None,
 ) -> Iterator[Event]:
     """One run of a method with as many numbers as LoRA of `rank`, on `examples` training rows; the frozen body's `lr` is the head's."""
     own = spaces(on, method, rank, examples, seed)
@@ -241,7 +250,7 @@ def seconds(
 
 
 def _steppers(on: str) -> dict[str, Callable[[], float]]:
-    base, task = load(on)
+    base, task = load_benchmark(on)
     stream = task.take(MOST).batches(SIZE, torch.Generator().manual_seed(0))
     batches = [batch for batch, _ in zip(stream, range(16), strict=False)]
     return {

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ftkit.experiments.bench import BENCHES
+from ftkit.experiments.bench import BENCHMARKS
 from ftkit.experiments.rate_search import chosen
 from ftkit.experiments.tables import where
 from ftkit.lessons.distillation.study import DISTILLATION, MAIN, TRIED, best_temperature
@@ -29,7 +29,7 @@ class Evidence:
 
     def __init__(self, table: pd.DataFrame, about: Mapping[str, Any]) -> None:
         self.table, self.teachers = table, about["teachers"]
-        self.ons = [on for on in BENCHES if on in set(table["on"])]
+        self.ons = [on for on in BENCHMARKS if on in set(table["on"])]
 
     def at(self, on: str, among: Sequence[float] = TRIED) -> dict[str, Any]:
         """Where the dials stand for a task: as in `MAIN`, and at the temperature that is best on valid."""

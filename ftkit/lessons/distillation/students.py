@@ -9,7 +9,7 @@ import torch
 from datasets import Dataset, concatenate_datasets
 from torch import Tensor
 
-from ftkit.experiments.bench import VALID_ROWS, load
+from ftkit.experiments.bench import VALID_ROWS, load_benchmark
 from ftkit.lessons.distillation.teachers import SCHOOLING, divided, known, stored
 from ftkit.model.base import Net
 from ftkit.tasks.task import Task
@@ -37,7 +37,7 @@ def teacher(on: str) -> Teacher:
 def pool(on: str) -> Task:
     """The task with the training rows that its teacher has not learned from, and has answered."""
     stored(on)  # refuses a name that is none
-    rest = divided(load(SCHOOLING[on].on)[1])[1]
+    rest = divided(load_benchmark(SCHOOLING[on].on)[1])[1]
     return replace(rest, train=rest.train.select(known(on, rest.train).tolist()))
 
 
@@ -77,7 +77,7 @@ def newcomer(on: str, body: str, seed: int) -> Net:
     """
     if body not in BODIES:
         raise ValueError(f"body must be one of {', '.join(BODIES)}, got {body!r}")
-    base = load(SCHOOLING[on].on)[0]
+    base = load_benchmark(SCHOOLING[on].on)[0]
     return student(base.fresh_heads(seed), BODIES[body], seed if "random" in body else None)
 
 

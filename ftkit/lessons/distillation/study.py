@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from ftkit.experiments.bench import BENCHES, FROZEN, FULL
+from ftkit.experiments.bench import BENCHMARKS, FROZEN, FULL
 from ftkit.experiments.rate_search import few, settled
 from ftkit.experiments.recording import make
 from ftkit.experiments.sweep import grid, sweep
@@ -45,7 +45,7 @@ def record(
     executor: Executor | None, seeds: tuple[int, ...] = SEEDS, ons: Sequence[str] = tuple(LABELLED)
 ) -> pd.DataFrame:
     """The whole study. Rates are chosen on valid with half of the seeds; what was chosen runs with all of them, and reads test once."""
-    half, places = few(seeds), [on for on in ons if on in BENCHES]
+    half, places = few(seeds), [on for on in ons if on in BENCHMARKS]
     warm = [
         job
         for on in ons

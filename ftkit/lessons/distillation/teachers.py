@@ -17,10 +17,10 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ftkit.experiments.bench import SIZE, VALID_ROWS, load
+from ftkit.experiments.bench import SIZE, VALID_ROWS, load_benchmark
 from ftkit.model.adapted import Adapted
 from ftkit.model.base import load_base
-from ftkit.paths import shared_folder
+from ftkit.paths import kit_path
 from ftkit.tasks.task import STAGES, Task
 from ftkit.techniques.distillation import Teacher
 from ftkit.techniques.stored_answers import Stored, input_keys
@@ -60,7 +60,7 @@ def divided(task: Task) -> tuple[Task, Task]:
 
 def schooled(how: Schooling) -> tuple[Adapted, dict[str, Any]]:
     """A teacher, trained at the one of its rates that is best on valid (of two as accurate, by the loss), and how it was made."""
-    task, tried = divided(load(how.on)[1])[0], []
+    task, tried = divided(load_benchmark(how.on)[1])[0], []
     for lr in how.lrs:
         model = Adapted(load_base(how.base, task).fresh_heads(SEED), seed=SEED)
         *_, last = train(
@@ -93,7 +93,7 @@ def answers(model: Any, task: Task) -> dict[str, Tensor]:
 
 def shipped() -> Path:
     """Where the answers of the teachers lie."""
-    return shared_folder("data", "results", "06_teachers.safetensors")
+    return kit_path("data", "results", "06_teachers.safetensors")
 
 
 def make(path: Path, names: Sequence[str] = tuple(SCHOOLING)) -> None:
@@ -104,7 +104,7 @@ def make(path: Path, names: Sequence[str] = tuple(SCHOOLING)) -> None:
     tensors, about = read(path) if path.exists() else ({}, {})
     for name in names:
         model, about[name] = schooled(SCHOOLING[name])
-        students = divided(load(SCHOOLING[name].on)[1])[1]
+        students = divided(load_benchmark(SCHOOLING[name].on)[1])[1]
         tensors |= {f"{name}/{part}": tensor for part, tensor in answers(model, students).items()}
     beside = path.with_name(path.name + ".part")
     save_file(tensors, beside, metadata={name: json.dumps(how) for name, how in about.items()})

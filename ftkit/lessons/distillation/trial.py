@@ -9,7 +9,16 @@ import torch
 from torch import Tensor
 
 from ftkit.experiments import bench
-from ftkit.experiments.bench import BENCHES, FROZEN, FULL, HEAD, SIZE, STEPS, VALID_ROWS, load
+from ftkit.experiments.bench import (
+    BENCHMARKS,
+    FROZEN,
+    FULL,
+    HEAD,
+    SIZE,
+    STEPS,
+    VALID_ROWS,
+    load_benchmark,
+)
 from ftkit.lessons.distillation.picture import Example
 from ftkit.lessons.distillation.students import BODIES, given, marks, newcomer, shown, teacher
 from ftkit.lessons.distillation.teachers import SCHOOLING
@@ -90,14 +99,17 @@ def control(on: str, method: str, lr: float, seed: int = 0, test: bool = False) 
     spaces = (HEAD,) if method == FROZEN else ()
     is_whole = method in (FULL, FROZEN)
     model = Adapted(
-        load(place)[0].fresh_heads(seed) if is_whole else newcomer(on, "two blocks", seed), *spaces
+        load_benchmark(place)[0].fresh_heads(seed)
+        if is_whole
+        else newcomer(on, "two blocks", seed),
+        *spaces,
     )
     yield from learning(
         model, data, lr, seed, supervised, head_lr=lr if method == FROZEN else HEAD_LR
     )
     if test:
         yield tested(on, model)
-    yield bench.bill(place, *spaces) if is_whole else bill(place, len(BODIES["two blocks"]))
+    yield bench.step_cost(place, *spaces) if is_whole else bill(place, len(BODIES["two blocks"]))
 
 
 def learning(
@@ -128,12 +140,12 @@ def tested(on: str, model: Adapted) -> Event:
     )
 
 
-@lru_cache(maxsize=2 * len(BENCHES))
+@lru_cache(maxsize=2 * len(BENCHMARKS))
 def bill(place: str, blocks: int) -> Event:
-    """What a step of a student of so many blocks costs, on the batch of `bench.bill`; the teacher has answered already. Measured once."""
-    base, task = load(place)
+    """What a step of a student of so many blocks costs, on the batch of `bench.step_cost`; the teacher has answered already. Measured once."""
+    base, task = load_benchmark(place)
     batch = next(
-        task.take(BENCHES[place].examples, 0).batches(SIZE, torch.Generator().manual_seed(0))
+        task.take(BENCHMARKS[place].examples, 0).batches(SIZE, torch.Generator().manual_seed(0))
     )
     cost = measure(Adapted(student(base, range(blocks))), batch)
     return Event(

@@ -7,7 +7,7 @@ from statistics import median
 
 import torch
 
-from ftkit.experiments.bench import FULL, HEAD, SIZE, load
+from ftkit.experiments.bench import FULL, HEAD, SIZE, load_benchmark
 from ftkit.experiments.step_time import ratios
 from ftkit.model.adapted import Adapted
 from ftkit.model.base import load_base
@@ -88,7 +88,7 @@ def everywhere() -> dict[str, dict[str, dict[str, dict[str, float]]]]:
 
 def court(steps: Mapping[str, int] | None = None) -> dict[str, dict[str, dict[str, float]]]:
     """For each base that is there and each method but full fine-tuning: its shares, and of `seconds` a step on real sentences, in turns."""
-    task, found = load("library")[1], {}
+    task, found = load_benchmark("library")[1], {}
     for base, count in (steps or {"mini": 24, "minilm": 3}).items():
         try:
             net = load_base(base, task)

@@ -6,7 +6,16 @@ from concurrent.futures import Executor
 import pandas as pd
 
 from ftkit.experiments import bench
-from ftkit.experiments.bench import BENCHES, FAR_TASKS, FROZEN, FULL, HEAD, SIZE, fine_tuning, load
+from ftkit.experiments.bench import (
+    BENCHMARKS,
+    FAR_TASKS,
+    FROZEN,
+    FULL,
+    HEAD,
+    SIZE,
+    fine_tuning,
+    load_benchmark,
+)
 from ftkit.experiments.rate_search import few, settled
 from ftkit.experiments.sweep import grid
 from ftkit.lessons.limits_of_lora.forgetting import aftermath
@@ -14,7 +23,7 @@ from ftkit.model.change import Space
 from ftkit.techniques.freeze import Only
 from ftkit.techniques.lora import LoRA
 from ftkit.training.events import Event
-from ftkit.training.loop import Look
+from ftkit.training.loop import Probe
 
 PLACES = ("library", *FAR_TASKS)
 """From near to far."""
@@ -33,7 +42,7 @@ MADE: dict[str, Callable[[int], tuple[Space, ...]]] = {
     BOTH: lambda rank: (LoRA(rank), Only(EMBEDDINGS)),
     WORDS: lambda rank: (Only(EMBEDDINGS),),
     INSIDE: lambda rank: (Only("body.encoder.*"),),
-    ATTENTION: lambda rank: (LoRA(rank, where=BENCHES["library"].attention),),
+    ATTENTION: lambda rank: (LoRA(rank, where=BENCHMARKS["library"].attention),),
 }
 """What moves beside the head."""
 WAYS = (*MADE, SCRATCH)
@@ -55,7 +64,7 @@ LRS: dict[str, tuple[float, ...]] = {
     SCRATCH: (3e-4, 1e-3, 3e-3, 1e-2),
     ATTENTION: (1e-3, 3e-3, 1e-2, 3e-2),
 }
-RAIL_LRS: dict[str, tuple[float, ...]] = {
+REFERENCE_LRS: dict[str, tuple[float, ...]] = {
     FULL: (3e-4, 1e-3, 3e-3, 1e-2),
     FROZEN: (3e-3, 1e-2, 3e-2, 1e-1, 3e-1),
 }
@@ -72,7 +81,7 @@ def trial(
     size: int = SIZE,
     seed: int = 0,
     test: bool = False,
-    look: Look | None = None,
+    look: Probe | None = None,
 ) -> Iterator[Event]:
     """One run: the head moves, and what `way` names, with `rank` where that has one; "random weights" is full fine-tuning without a past.
     `size` is the rows of a step. What it leaves behind comes at the end.
@@ -84,7 +93,13 @@ def trial(
         raise ValueError(f"way must be one of {', '.join(WAYS)}, got {way!r}")
     if way == SCRATCH:
         yield from fine_tuning(
-            on, lr=lr, seed=seed, look=look, test=test, size=size, net=load(on)[0].untrained(seed)
+            on,
+            lr=lr,
+            seed=seed,
+            look=look,
+            test=test,
+            size=size,
+            net=load_benchmark(on)[0].untrained(seed),
         )
     else:
         yield from fine_tuning(
@@ -104,7 +119,7 @@ def rail(
     on: str, method: str, lr: float, size: int = SIZE, seed: int = 0, test: bool = False
 ) -> Iterator[Event]:
     """What LoRA stands between, and what that leaves behind."""
-    yield from bench.rail(on, method, lr, seed, test, size=size, after=aftermath)
+    yield from bench.reference(on, method, lr, seed, test, size=size, after=aftermath)
 
 
 def record(executor: Executor | None, seeds: tuple[int, ...] = SEEDS) -> pd.DataFrame:
@@ -119,10 +134,10 @@ def record(executor: Executor | None, seeds: tuple[int, ...] = SEEDS) -> pd.Data
     jobs += grid(on=ons[:1], way=[LORA], rank=[LARGE_RANK], size=[LARGE], lr=LRS[LORA], seed=half)
     rails = [
         job
-        for method, lrs in RAIL_LRS.items()
+        for method, lrs in REFERENCE_LRS.items()
         for job in grid(on=ons, method=[method], size=[SIZE], lr=lrs, seed=half)
     ]
-    rails += grid(on=ons[:1], method=[FULL], size=[LARGE], lr=RAIL_LRS[FULL], seed=half)
+    rails += grid(on=ons[:1], method=[FULL], size=[LARGE], lr=REFERENCE_LRS[FULL], seed=half)
     tables = [
         settled(rail, rails, ["on", "method", "size"], seeds, executor),
         settled(trial, jobs, ["on", "way", "rank", "size"], seeds, executor),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from ftkit.experiments.bench import BENCHES, FROZEN, FULL, HEAD, fine_tuning, rail
+from ftkit.experiments.bench import BENCHMARKS, FROZEN, FULL, HEAD, fine_tuning, reference
 from ftkit.experiments.rate_search import few, settled
 from ftkit.experiments.recording import make
 from ftkit.experiments.step_time import lora_over_full
@@ -15,11 +15,11 @@ from ftkit.experiments.sweep import grid, sweep
 from ftkit.model.adapted import Adapted
 from ftkit.techniques.lora import LoRA
 from ftkit.training.events import Event
-from ftkit.training.loop import Look
+from ftkit.training.loop import Probe
 
 RANKS = (1, 2, 4, 8, 16, 32)
 LRS = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
-RAIL_LRS = {
+REFERENCE_LRS = {
     FULL: (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2),
     FROZEN: (1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0),
 }
@@ -33,8 +33,8 @@ def where(on: str, targets: str) -> str:
     """The weights of a bench's body that `targets` names."""
     return {
         "all linear": "body.*",
-        "attention": BENCHES[on].attention,
-        "feed-forward": BENCHES[on].feed_forward,
+        "attention": BENCHMARKS[on].attention,
+        "feed-forward": BENCHMARKS[on].feed_forward,
     }[targets]
 
 
@@ -46,7 +46,7 @@ def trial(
     alpha: str = "16",
     seed: int = 0,
     test: bool = False,
-    look: Look | None = None,
+    look: Probe | None = None,
 ) -> Iterator[Event]:
     """LoRA on a bench: one run. `alpha` is "16", constant over ranks, or "2r", twice the rank."""
     space = LoRA(rank, 16.0 if alpha == "16" else None, where(on, targets))
@@ -82,7 +82,7 @@ def record(executor: Executor | None, seeds: tuple[int, ...] = SEEDS) -> pd.Data
 
     Other targets and the other alpha run beside it, on the first bench and with half of the seeds: for the panel, not for a verdict.
     """
-    half, ons = few(seeds), list(BENCHES)
+    half, ons = few(seeds), list(BENCHMARKS)
     main = grid(on=ons, rank=RANKS, targets=TARGETS[:1], alpha=["16"], lr=LRS, seed=seeds)
     equal = [
         job
@@ -93,7 +93,7 @@ def record(executor: Executor | None, seeds: tuple[int, ...] = SEEDS) -> pd.Data
     ]
     rails = [
         job
-        for method, lrs in RAIL_LRS.items()
+        for method, lrs in REFERENCE_LRS.items()
         for job in grid(on=ons, method=[method], lr=lrs, seed=seeds)
     ]
     beside = [
@@ -101,7 +101,7 @@ def record(executor: Executor | None, seeds: tuple[int, ...] = SEEDS) -> pd.Data
         *grid(on=ons[:1], rank=RANKS, targets=TARGETS[:1], alpha=["2r"], lr=LRS, seed=half),
     ]
     tables = [
-        settled(rail, rails, ["on", "method"], seeds, executor),
+        settled(reference, rails, ["on", "method"], seeds, executor),
         settled(trial, main + equal, ["on", "rank", "targets", "alpha"], seeds, executor),
         sweep(trial, beside, executor),
     ]

@@ -81,7 +81,7 @@ def looking(pair: str, examples: int, seed: int) -> Pulls:
     return Pulls(target, more, other, HALF, seed)
 
 
-def most_frequent(pair: str) -> float:
+def majority_baseline(pair: str) -> float:
     """The share of the target's most frequent class in the rows of valid that a run reads, in [0, 1]."""
     labels = load(pair)[1].labels("valid")[:VALID_ROWS]
     return float(labels.bincount().max()) / len(labels)

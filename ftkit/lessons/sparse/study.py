@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from ftkit.experiments.bench import FROZEN, FULL, rail
+from ftkit.experiments.bench import FROZEN, FULL, reference
 from ftkit.experiments.rate_search import chosen, few, settled
 from ftkit.experiments.recording import make
 from ftkit.experiments.sweep import grid
@@ -39,7 +39,7 @@ BY_DENSITY = {
 }
 INFORMED, INFORMED_AT = "changed most", (0.003, 0.1)
 BODY_RATES = (1e-2, 3e-2, 1e-1)
-RAIL_RATES = {
+REFERENCE_LRS = {
     FULL: {
         "opening": (1e-3, 3e-3, 1e-2),
         "library": (1e-4, 3e-4, 1e-3),
@@ -92,12 +92,12 @@ def record(executor: Executor | None, seeds: tuple[int, ...] = SEEDS) -> pd.Data
     half = few(seeds)
     rails = [
         job
-        for method, lrs in RAIL_RATES.items()
+        for method, lrs in REFERENCE_LRS.items()
         for on in lrs
         for job in grid(on=[on], method=[method], lr=lrs[on], seed=half)
     ]
     ours = settled(trial, jobs(half), BY, seeds, executor)
-    beside = settled(rail, rails, ["on", "method"], seeds, executor)
+    beside = settled(reference, rails, ["on", "method"], seeds, executor)
     whole = pd.concat([ours.assign(method=SPARSE), beside], ignore_index=True)
     return whole.fillna({"criterion": "", "scope": "", "density": 0.0})
 

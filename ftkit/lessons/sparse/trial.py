@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 
 from ftkit.experiments.bench import (
-    BENCHES,
+    BENCHMARKS,
     HEAD,
     SIZE,
     STEPS,
     VALID_ROWS,
-    bill,
     fine_tuning,
-    load,
+    load_benchmark,
+    step_cost,
     tested,
 )
 from ftkit.model.adapted import Adapted, linear_layers, select
@@ -26,7 +26,7 @@ from ftkit.tasks.task import Task
 from ftkit.techniques.sparse import CRITERIA as WITHOUT_DATA
 from ftkit.techniques.sparse import Rows, Sparse, regrown
 from ftkit.training.events import Event
-from ftkit.training.loop import Look, evaluate, train
+from ftkit.training.loop import Probe, evaluate, train
 
 WITH_DATA = ("gradient", "Fisher", "changed most")
 ROWS = "whole rows"
@@ -54,14 +54,15 @@ def where(on: str, scope: str) -> str:
         raise ValueError(
             f"scope must be one of {', '.join(SCOPES)}, got {scope!r}; for other weights build a Sparse yourself"
         )
-    names = [name for name in linear_layers(load(on)[0]) if name.startswith("body.")]
+    names = [name for name in linear_layers(load_benchmark(on)[0]) if name.startswith("body.")]
     return ",".join(names) if scope == LINEAR else "body.*"
 
 
 def entries(on: str, density: float, scope: str = LINEAR) -> int:
     """How many entries of a bench's body a density stands for."""
     return exact_count(
-        density, sum(weight.numel() for weight in select(load(on)[0], where(on, scope)).values())
+        density,
+        sum(weight.numel() for weight in select(load_benchmark(on)[0], where(on, scope)).values()),
     )
 
 
@@ -69,7 +70,7 @@ def entries(on: str, density: float, scope: str = LINEAR) -> int:
 def scores(on: str, criterion: str, scope: str, seed: int) -> dict[str, Tensor]:
     """What a criterion with data says of each entry, from the training rows and the head of that seed. Computed once: "changed most" is
     a whole run of full fine-tuning."""
-    net, data = load(on)[0].fresh_heads(seed), training_rows(on, seed)
+    net, data = load_benchmark(on)[0].fresh_heads(seed), training_rows(on, seed)
     if criterion == "changed most":
         full = Adapted(net, seed=seed)
         for _ in train(full, data, steps=STEPS, size=SIZE, lr=FULL_LRS[on], seed=seed, readings=0):
@@ -85,7 +86,7 @@ def scores(on: str, criterion: str, scope: str, seed: int) -> dict[str, Tensor]:
 
 def training_rows(on: str, seed: int) -> Task:
     """The task of a bench with the training rows that belong to a seed."""
-    return load(on)[1].take(BENCHES[on].examples, seed)
+    return load_benchmark(on)[1].take(BENCHMARKS[on].examples, seed)
 
 
 def space(on: str, criterion: str, density: float, scope: str = LINEAR, seed: int = 0) -> Space:
@@ -113,7 +114,7 @@ def trial(
     scope: str = LINEAR,
     seed: int = 0,
     test: bool = False,
-    look: Look | None = None,
+    look: Probe | None = None,
 ) -> Iterator[Event]:
     """Sparse fine-tuning on a bench: one run. `density` is the share of the entries (or rows) in `scope` that move."""
     start = space(on, criterion, density, scope, seed)
@@ -131,11 +132,11 @@ def in_parts(
     lr: float,
     seed: int = 0,
     test: bool = False,
-    look: Look | None = None,
+    look: Probe | None = None,
 ) -> Iterator[Event]:
     """A run in four parts, each with an optimizer, a warm-up and a decay of its own. Between two parts a share of the entries, the
     smallest, makes way for those of `among` where the loss is steepest."""
-    base, task = load(on)
+    base, task = load_benchmark(on)
     data, steps = training_rows(on, seed), STEPS // PARTS
     model = Adapted(base.fresh_heads(seed), start, HEAD, seed=seed)
     for part in range(PARTS):
@@ -161,4 +162,4 @@ def in_parts(
         yield from (replace(event, step=event.step + part * steps) for event in events)
     if test:
         yield tested(accuracy=evaluate(model, task))
-    yield bill(on, start, HEAD)
+    yield step_cost(on, start, HEAD)

@@ -8,11 +8,19 @@ from pathlib import Path
 import pandas as pd
 from torch.nn import functional as F
 
-from ftkit.experiments.bench import BENCHES, HEAD, STEPS, Between, fine_tuning, load, rail
+from ftkit.experiments.bench import (
+    BENCHMARKS,
+    HEAD,
+    STEPS,
+    Between,
+    fine_tuning,
+    load_benchmark,
+    reference,
+)
 from ftkit.experiments.rate_search import few, settled
 from ftkit.experiments.recording import make
 from ftkit.experiments.sweep import grid
-from ftkit.lessons.lora.study import RAIL_LRS
+from ftkit.lessons.lora.study import REFERENCE_LRS
 from ftkit.model.adapted import Adapted
 from ftkit.model.change import Space
 from ftkit.model.low_rank import matrices
@@ -26,7 +34,7 @@ from ftkit.techniques.pissa import PiSSA
 from ftkit.techniques.rslora import RsLoRA
 from ftkit.techniques.vera import VeRA
 from ftkit.training.events import Event
-from ftkit.training.loop import Look
+from ftkit.training.loop import Probe
 
 WIDTH = 32
 """VeRA's rank for each rank of LoRA: even so it has far fewer numbers, and its frozen matrices cost more operations than the layers."""
@@ -68,10 +76,10 @@ OWN = "relative"
 """What the record calls a run of one of them."""
 
 
-@lru_cache(maxsize=len(BENCHES))
+@lru_cache(maxsize=len(BENCHMARKS))
 def sizes(on: str) -> tuple[int, int]:
     """Of the linear layers of a bench's body: inputs and outputs together, and outputs alone."""
-    found = matrices(load(on)[0], "body.*", "LoRA").values()
+    found = matrices(load_benchmark(on)[0], "body.*", "LoRA").values()
     outs = sum(matrix.out for matrix in found)
     return outs + sum(matrix.into for matrix in found), outs
 
@@ -91,7 +99,7 @@ def more(rank: int) -> int:
 def pruned(on: str, rank: int) -> Between:
     """What AdaLoRA does between steps: at the end it has as many directions as LoRA of `rank`, in whatever matrices."""
     return lambda model: Pruning(
-        model, rank * len(matrices(load(on)[0], "body.*", "AdaLoRA")), STEPS
+        model, rank * len(matrices(load_benchmark(on)[0], "body.*", "AdaLoRA")), STEPS
     )
 
 
@@ -102,7 +110,7 @@ def trial(
     lr: float,
     seed: int = 0,
     test: bool = False,
-    look: Look | None = None,
+    look: Probe | None = None,
 ) -> Iterator[Event]:
     """One of LoRA's relatives on a bench, with at most the numbers of LoRA of `rank`, if its own smallest size allows: one run. AdaLoRA has
     them at the end; on the way, and on its bill, it has half as many again.
@@ -164,7 +172,7 @@ def record(executor: Executor | None, seeds: tuple[int, ...] = SEEDS) -> pd.Data
     ]
     rails = [
         job
-        for method, lrs in RAIL_LRS.items()
+        for method, lrs in REFERENCE_LRS.items()
         for job in grid(on=ons, method=[method], lr=lrs, seed=half)
     ]
     ours = settled(trial, jobs, ["on", "relative", "rank"], seeds, executor)
@@ -174,7 +182,8 @@ def record(executor: Executor | None, seeds: tuple[int, ...] = SEEDS) -> pd.Data
         for rank in JUDGED[1:]
     ]
     table = pd.concat(
-        [settled(rail, rails, ["on", "method"], seeds, executor), ours, *again], ignore_index=True
+        [settled(reference, rails, ["on", "method"], seeds, executor), ours, *again],
+        ignore_index=True,
     )
     return table.fillna({"method": OWN, "relative": "", "rank": 0}).astype({"rank": int})
 

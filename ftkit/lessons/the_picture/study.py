@@ -10,7 +10,15 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
-from ftkit.experiments.bench import FROZEN, FULL, HEAD, VALID_ROWS, fine_tuning, load, place
+from ftkit.experiments.bench import (
+    FROZEN,
+    FULL,
+    HEAD,
+    VALID_ROWS,
+    find_benchmark,
+    fine_tuning,
+    load_benchmark,
+)
 from ftkit.experiments.rate_search import few, settled
 from ftkit.experiments.recording import make
 from ftkit.experiments.sweep import grid, sweep
@@ -51,7 +59,7 @@ COLOURS = dict(
 
 def trial(method: str, lr: float, seed: int = 0, test: bool = False) -> Iterator[Event]:
     """One run of 400 steps of a method of `SPACES`; with the frozen body `lr` is the head's rate, since nothing else trains."""
-    net = load(ON)[0].untrained(seed) if method == RANDOM else None
+    net = load_benchmark(ON)[0].untrained(seed) if method == RANDOM else None
     head_lr = lr if method == FROZEN else HEAD_LR
     yield from fine_tuning(
         ON, *SPACES[method], lr=lr, head_lr=head_lr, seed=seed, test=test, net=net, steps=STEPS
@@ -60,7 +68,7 @@ def trial(method: str, lr: float, seed: int = 0, test: bool = False) -> Iterator
 
 def counting(c: float, words: int, seed: int = 0, test: bool = False) -> Iterator[Event]:
     """No network: TF-IDF of up to `words` neighbouring words and logistic regression of inverse strength `c`, on the same sentences."""
-    data = load(ON)[1].take(place(ON).examples, seed)
+    data = load_benchmark(ON)[1].take(find_benchmark(ON).examples, seed)
     model = make_pipeline(
         TfidfVectorizer(ngram_range=(1, words), sublinear_tf=True),
         LogisticRegression(C=c, max_iter=2000),

@@ -4,7 +4,15 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from ftkit.experiments.bench import BENCHES, HEAD, SIZE, STEPS, VALID_ROWS, load, tested
+from ftkit.experiments.bench import (
+    BENCHMARKS,
+    HEAD,
+    SIZE,
+    STEPS,
+    VALID_ROWS,
+    load_benchmark,
+    tested,
+)
 from ftkit.lessons.transfer_learning.trial import BLOCKS, spaces
 from ftkit.model.adapted import Adapted
 from ftkit.model.base import Net, load_base
@@ -84,10 +92,10 @@ def recipe(
     on: str, method: str, lr: float, seed: int = 0, test: bool = False, probe: float = 3e-2
 ) -> Iterator[Event]:
     """A recipe on a bench: one run. With `test` also what happens out of distribution, on the bench for which that was built."""
-    base, task = load(on)
+    base, task = load_benchmark(on)
     net = base.fresh_heads(seed)
     model = yield from chain(
-        net, task.take(BENCHES[on].examples, seed), stages(net, method, lr, probe), seed
+        net, task.take(BENCHMARKS[on].examples, seed), stages(net, method, lr, probe), seed
     )
     if test:
         yield tested(accuracy=evaluate(model, task))
@@ -101,7 +109,7 @@ def recipe(
 def shifted() -> Task:
     """The docs task, built out of distribution: the same sentences and labels, a quarter of the distinct words exchanged for others
     about as frequent. No label of it is ever trained on."""
-    return load_task(BENCHES["library"].task, permute=PERMUTED)
+    return load_task(BENCHMARKS["library"].task, permute=PERMUTED)
 
 
 def blend(

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from ftkit.experiments.bench import BENCHES
+from ftkit.experiments.bench import BENCHMARKS
 from ftkit.experiments.rate_search import chosen, few, settled
 from ftkit.experiments.recording import make
 from ftkit.experiments.sweep import KEPT, grid, sweep
-from ftkit.lessons.lora.study import RAIL_LRS
+from ftkit.lessons.lora.study import REFERENCE_LRS
 from ftkit.lessons.transfer_learning import recipes
 from ftkit.lessons.transfer_learning import trial as freezing
 from ftkit.lessons.transfer_learning.trial import ALL, POSITIONS
@@ -20,7 +20,7 @@ LRS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
 RATES: Mapping[int, Sequence[float]] = {
     0: LRS,
     **dict.fromkeys(POSITIONS[1:-1], LRS[1:]),
-    ALL: RAIL_LRS["frozen body"][1:],
+    ALL: REFERENCE_LRS["frozen body"][1:],
 }
 """The rates that were tried, by how many parts are frozen; with everything frozen it is the head's rate, which wants to be larger."""
 RECIPE_RATES = {"LP-FT": LRS[:4], "gradual unfreezing": LRS[1:5], "discriminative rates": LRS[1:5]}
@@ -37,7 +37,7 @@ FREEZING = "freezing"
 
 def record(executor: Executor | None, seeds: tuple[int, ...] = SEEDS) -> pd.DataFrame:
     """The whole study. Rates are chosen on valid with half of the seeds; what was chosen runs with all of them, and reads test once."""
-    half, ons = few(seeds), list(BENCHES)
+    half, ons = few(seeds), list(BENCHMARKS)
     jobs = [
         job
         for k, lrs in RATES.items()

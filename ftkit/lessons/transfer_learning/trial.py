@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 
-from ftkit.experiments.bench import HEAD, fine_tuning, load
+from ftkit.experiments.bench import HEAD, fine_tuning, load_benchmark
 from ftkit.model.adapted import Adapted
 from ftkit.model.base import Net
 from ftkit.model.change import Space
 from ftkit.techniques.freeze import LastBlocks
 from ftkit.training.events import Event
-from ftkit.training.loop import HEAD_LR, Look
+from ftkit.training.loop import HEAD_LR, Probe
 
 BLOCKS = 3
 """The blocks of either shipped body."""
@@ -53,7 +53,7 @@ def trial(
     body: str = "pretrained",
     seed: int = 0,
     test: bool = False,
-    look: Look | None = None,
+    look: Probe | None = None,
 ) -> Iterator[Event]:
     """One run on a bench with `frozen` parts frozen. With everything frozen `lr` is the head's rate, since nothing else trains.
 
@@ -62,7 +62,7 @@ def trial(
     """
     if body not in BODIES:
         raise ValueError(f"body must be one of {', '.join(BODIES)}, got {body!r}")
-    net = load(on)[0].untrained(seed) if body == "random" else None
+    net = load_benchmark(on)[0].untrained(seed) if body == "random" else None
     head_lr = lr if frozen == ALL else HEAD_LR
     yield from fine_tuning(
         on, *spaces(frozen), lr=lr, head_lr=head_lr, seed=seed, look=look, test=test, net=net

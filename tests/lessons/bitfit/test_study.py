@@ -16,7 +16,7 @@ from ftkit.lessons.bitfit.picture import WEAKEST, movements
 from ftkit.model.adapted import Adapted
 from ftkit.panel.controls import Several
 from ftkit.panel.recorded_runs import Recorded
-from ftkit.paths import shared_folder
+from ftkit.paths import kit_path
 from ftkit.storage import read_table
 from ftkit.techniques.bitfit import BitFit
 from ftkit.training.events import Event
@@ -91,9 +91,9 @@ def table() -> pd.DataFrame:
     return made_up()
 
 
-@pytest.mark.parametrize("on", list(bench.BENCHES))
+@pytest.mark.parametrize("on", list(bench.BENCHMARKS))
 def test_the_groups_share_no_bias_and_together_are_all_of_bitfit(on: str) -> None:
-    base, _ = bench.load(on)
+    base, _ = bench.load_benchmark(on)
     groups = [
         set(BitFit(bitfit.where(on, group)).changes(base)) for group in bitfit.GROUPS[base.name]
     ]
@@ -137,7 +137,7 @@ def test_the_number_of_examples_reaches_the_run() -> None:
         ]
 
     few, usual = losses(examples=16), losses()
-    assert few != usual and usual == losses(examples=bench.BENCHES["digits"].examples)
+    assert few != usual and usual == losses(examples=bench.BENCHMARKS["digits"].examples)
     assert few[-1] < 0.5 * usual[-1], "the same sixteen rows eighty times"
 
 
@@ -211,7 +211,7 @@ def test_the_look_sees_every_group_move_and_the_key_without_a_gradient(
 
 
 def test_a_look_measures_the_change_and_not_the_bias() -> None:
-    model = Adapted(bench.load("digits")[0], BitFit())
+    model = Adapted(bench.load_benchmark("digits")[0], BitFit())
     assert set(bitfit.moved(model).values()) == {0.0}
     with torch.no_grad():
         model.changes["body.layers.1.attention.v_proj.bias"].value += 2.0  # type: ignore[operator]
@@ -273,7 +273,7 @@ def test_where_only_the_key_may_move_the_picture_shows_no_pull() -> None:
 
 @pytest.fixture(scope="module")
 def recorded() -> tuple[pd.DataFrame, dict[str, Any]]:
-    return read_table(shared_folder("data", "results", "04_bitfit.parquet"))
+    return read_table(kit_path("data", "results", "04_bitfit.parquet"))
 
 
 def test_every_recorded_best_rate_lies_inside_what_was_tried(
@@ -292,4 +292,4 @@ def test_every_recorded_best_rate_lies_inside_what_was_tried(
         assert set(where(read, **dict(zip(by, key, strict=True)))["lr"]) == {lr}, (
             "test was read for the rate chosen on valid alone"
         )
-    assert about["fingerprints"]["digits"] == bench.load("digits")[1].fingerprint
+    assert about["fingerprints"]["digits"] == bench.load_benchmark("digits")[1].fingerprint

@@ -32,7 +32,7 @@ from ftkit.lessons.can_lora_be_beaten.study import (
     SEEDS,
     TUNING,
 )
-from ftkit.paths import shared_folder
+from ftkit.paths import kit_path
 from ftkit.storage import read_table
 from ftkit.training.events import Event, packed, unpacked
 
@@ -327,7 +327,7 @@ class TestRecord:
 
     @pytest.fixture(scope="class")
     def record(self) -> pd.DataFrame:
-        return read_table(shared_folder("data", "results", "09_board.parquet"))[0]
+        return read_table(kit_path("data", "results", "09_board.parquet"))[0]
 
     def test_the_answer(self, record: pd.DataFrame) -> None:
         found = Evidence(record)

@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 from distributed import Client, LocalCluster
 
-from ftkit.experiments.bench import FROZEN, FULL, STEPS, bill, load
+from ftkit.experiments.bench import FROZEN, FULL, STEPS, load_benchmark, step_cost
 from ftkit.experiments.recording import kept_in, made_by, make, standing
 from ftkit.experiments.resumable import runs
 from ftkit.experiments.tables import where
@@ -83,7 +83,7 @@ def table() -> pd.DataFrame:
 @pytest.mark.parametrize("on", PLACES)
 @pytest.mark.parametrize("rank", RANKS)
 def test_nobody_has_more_numbers_than_lora_and_nobody_much_fewer(on: str, rank: int) -> None:
-    base, _ = load(on)
+    base, _ = load_benchmark(on)
     counts = {
         name: sum(
             p.numel() for p in Adapted(base, *spaces(on, name, rank, 64, 0)[:-1]).parameters()
@@ -109,8 +109,8 @@ def test_seeds_draw_other_entries_and_rows() -> None:
 
 @pytest.mark.parametrize("method", [*METHODS, *RAILS])
 def test_with_equal_operations_a_run_costs_what_lora_s_does(method: str) -> None:
-    own = bill("digits", *spaces("digits", method, MIDDLE, 64, 0)).values["cost/flops"]
-    lora = bill("digits", *spaces("digits", "LoRA", MIDDLE, 64, 0)).values["cost/flops"]
+    own = step_cost("digits", *spaces("digits", method, MIDDLE, 64, 0)).values["cost/flops"]
+    lora = step_cost("digits", *spaces("digits", "LoRA", MIDDLE, 64, 0)).values["cost/flops"]
     many = board.steps("digits", method, MIDDLE, 64, OPERATIONS)
     assert abs(many * own - STEPS * lora) <= own / 2
     assert board.steps("digits", method, MIDDLE, 64, NUMBERS) == STEPS

@@ -31,7 +31,7 @@ from ftkit.lessons.distillation.study import (
 from ftkit.lessons.distillation.trial import LABELS, MOST, PSEUDO, ROWS, TRUE
 from ftkit.model.adapted import Adapted
 from ftkit.panel.recorded_runs import Recorded
-from ftkit.paths import shared_folder
+from ftkit.paths import kit_path
 from ftkit.storage import read_table
 from ftkit.techniques.distillation import Teacher
 from ftkit.techniques.stored_answers import Stored, input_keys
@@ -102,9 +102,9 @@ def table() -> pd.DataFrame:
 
 
 class TestTeachers:
-    @pytest.mark.parametrize("on", list(bench.BENCHES))
+    @pytest.mark.parametrize("on", list(bench.BENCHMARKS))
     def test_no_row_is_both_for_the_teacher_and_for_its_students(self, on: str) -> None:
-        task = bench.load(on)[1]
+        task = bench.load_benchmark(on)[1]
         theirs, ours = (set(input_keys(part.train).tolist()) for part in teachers.divided(task))
         assert not theirs & ours and len(theirs) + len(ours) >= len(
             set(input_keys(task.train).tolist())
@@ -112,7 +112,7 @@ class TestTeachers:
         assert 0.55 < len(theirs) / (len(theirs) + len(ours)) < 0.7
 
     def test_which_part_a_row_is_in_does_not_depend_on_the_others(self) -> None:
-        task = bench.load("library")[1]
+        task = bench.load_benchmark("library")[1]
         few = task.take(300, seed=4)
         whole, some = (set(input_keys(teachers.divided(t)[0].train).tolist()) for t in (task, few))
         assert some == whole & set(input_keys(few.train).tolist())
@@ -126,16 +126,16 @@ class TestTeachers:
         teachers.make(path, ["digits"])
         tensors, about = teachers.read(path)
         assert about["digits"]["lr"] == 1e-3 and about["digits"]["rows"] == len(
-            teachers.divided(bench.load("digits")[1])[0].train
+            teachers.divided(bench.load_benchmark("digits")[1])[0].train
         )
         answers = Stored(tensors["digits/keys"], tensors["digits/logits"])
-        students = teachers.divided(bench.load("digits")[1])[1]
+        students = teachers.divided(bench.load_benchmark("digits")[1])[1]
         assert all(
             answers.knows(students.split(stage)).all() for stage in ("train", "valid", "test")
         )
-        assert not answers.knows(teachers.divided(bench.load("digits")[1])[0].train).any(), (
-            "it is not asked about what it has learned"
-        )
+        assert not answers.knows(
+            teachers.divided(bench.load_benchmark("digits")[1])[0].train
+        ).any(), "it is not asked about what it has learned"
         right = (answers.logits[answers.knows(students.valid).sum() :].argmax(-1)).numel()
         assert right and tensors["digits/logits"].dtype == torch.float16
 
@@ -181,7 +181,9 @@ class TestPupils:
         assert len(pupils.given("digits", 0, seed=0).train) == 40
 
     def test_no_row_is_one_that_the_teacher_has_learned_from(self) -> None:
-        learned = set(input_keys(teachers.divided(bench.load("digits")[1])[0].train).tolist())
+        learned = set(
+            input_keys(teachers.divided(bench.load_benchmark("digits")[1])[0].train).tolist()
+        )
         assert not learned & set(input_keys(pupils.given("digits", MOST, 0).train).tolist())
 
     def test_where_there_are_not_so_many_rows_all_are_given(self) -> None:
@@ -225,7 +227,7 @@ class TestPupils:
             pupils.given("digits", transfer, 0, labels)
 
     def test_a_student_has_every_second_block_of_the_base_or_random_ones(self) -> None:
-        base = bench.load("digits")[0].state_dict()
+        base = bench.load_benchmark("digits")[0].state_dict()
         taught, random = (
             pupils.newcomer("digits", body, 2).state_dict()
             for body in ("two blocks", "two random blocks")
@@ -395,7 +397,7 @@ class TestRecord:
             "transfer": distill.TRANSFER,
             "body": tuple(pupils.BODIES),
         }
-        for on in bench.BENCHES:
+        for on in bench.BENCHMARKS:
             for dial, values in stops.items():
                 assert all(
                     len(where(table, on=on, method=DISTILLATION, **{**AT, dial: value}))
@@ -563,7 +565,7 @@ class TestShipped:
 
     def test_most_rows_of_the_installed_libraries_have_an_answer(self) -> None:
         for on in ONS:
-            whole = teachers.divided(bench.load(teachers.SCHOOLING[on].on)[1])[1]
+            whole = teachers.divided(bench.load_benchmark(teachers.SCHOOLING[on].on)[1])[1]
             assert all(
                 len(teachers.known(on, whole.split(stage))) > 0.9 * len(whole.split(stage))
                 for stage in ("train", "valid", "test")
@@ -575,7 +577,7 @@ class TestShipped:
         assert right.float().mean() > 0.8
 
     def test_every_recorded_rate_lies_inside_its_grid(self) -> None:
-        table, about = read_table(shared_folder("data", "results", "06_distillation.parquet"))
+        table, about = read_table(kit_path("data", "results", "06_distillation.parquet"))
         assert (
             about["seeds"] == list(distill_record.SEEDS)
             and about["command"] == "make results LESSON=06"
@@ -587,9 +589,9 @@ class TestShipped:
             own = where(table, on=on, method=method, **dict(zip(DIALS, dials, strict=True)))
             (lr,) = set(own[own["quantity"] == "test/accuracy"]["lr"])
             assert own["lr"].min() < lr < own["lr"].max(), (on, method, dials)
-        assert about["fingerprints"]["digits"] == bench.load("digits")[1].fingerprint and about[
-            "teachers"
-        ].keys() == set(ONS)
+        assert about["fingerprints"]["digits"] == bench.load_benchmark("digits")[
+            1
+        ].fingerprint and about["teachers"].keys() == set(ONS)
 
     def test_every_teachers_rate_lies_inside_its_grid(self) -> None:
         for name, how in teachers.read(teachers.shipped())[1].items():

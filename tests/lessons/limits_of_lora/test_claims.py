@@ -29,7 +29,7 @@ from ftkit.lessons.limits_of_lora.trial import (
     WAYS,
     WORDS,
 )
-from ftkit.paths import shared_folder
+from ftkit.paths import kit_path
 from ftkit.storage import read_table
 from ftkit.training.events import Event, packed, unpacked
 
@@ -231,7 +231,7 @@ class TestCost:
 
 
 def test_the_floor_of_every_place_is_known() -> None:
-    assert all(0.1 < bench.most_frequent(on) < 0.2 for on in PLACES)
+    assert all(0.1 < bench.majority_baseline(on) < 0.2 for on in PLACES)
 
 
 class TestRecord:
@@ -239,7 +239,7 @@ class TestRecord:
 
     @pytest.fixture(scope="class")
     def record(self) -> tuple[pd.DataFrame, dict[str, Any]]:
-        return read_table(shared_folder("data", "results", "03_distance.parquet"))
+        return read_table(kit_path("data", "results", "03_distance.parquet"))
 
     def test_which_items_were_right_stands_beside_every_accuracy_on_test(
         self, record: tuple[pd.DataFrame, dict[str, Any]]

@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F
 from transformers import BertForMaskedLM
 
-from ftkit.experiments.bench import FULL, HEAD, load
+from ftkit.experiments.bench import FULL, HEAD, load_benchmark
 from ftkit.lessons.limits_of_lora.forgetting import (
     READ,
     aftermath,
@@ -27,7 +27,7 @@ from ftkit.techniques.lora import LoRA
 class TestHiddenWords:
     def test_the_base_guesses_as_the_whole_model_does(self) -> None:
         whole = BertForMaskedLM.from_pretrained(base_path("mini"), use_safetensors=True).eval()
-        net, task = load("library")
+        net, task = load_benchmark("library")
         read = net.reader(task.valid, torch.arange(READ))
         shown, chosen = hide(read["input_ids"], torch.Generator().manual_seed(0))
         assert 500 < chosen.sum() < 1000 and not (read["attention_mask"][chosen] == 0).any()
@@ -44,7 +44,7 @@ class TestHiddenWords:
     def test_a_body_that_was_spoilt_guesses_worse_and_the_base_s_own_word_vectors_still_judge(
         self,
     ) -> None:
-        net, _ = load("library")
+        net, _ = load_benchmark("library")
         name = "body.embeddings.word_embeddings.weight"
         model = Adapted(net, Only(name))
         before = hidden_words(model)
@@ -87,10 +87,10 @@ def test_the_effective_rank_of_equal_directions_is_their_number(count: int) -> N
 
 
 def test_what_has_not_moved_leaves_nothing() -> None:
-    found = aftermath(Adapted(load("library")[0], LoRA(2)))
+    found = aftermath(Adapted(load_benchmark("library")[0], LoRA(2)))
     assert found["after/moved"] == 0 and found["after/rank"] == 0 and found["after/intruders"] == 0
     assert found["after/likeness"] == pytest.approx(1, abs=1e-6)
-    assert set(aftermath(Adapted(load("library")[0], HEAD))) == {"after/words"}, (
+    assert set(aftermath(Adapted(load_benchmark("library")[0], HEAD))) == {"after/words"}, (
         "no linear layer of the body may move"
     )
 

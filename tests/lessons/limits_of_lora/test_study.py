@@ -59,7 +59,7 @@ def table() -> pd.DataFrame:
 
 
 def test_the_places_lie_farther_and_farther() -> None:
-    texts = [bench.load(on)[1].train["text"][:50] for on in PLACES[:-1]]
+    texts = [bench.load_benchmark(on)[1].train["text"][:50] for on in PLACES[:-1]]
     known = [
         sum(
             a == b
@@ -69,7 +69,7 @@ def test_the_places_lie_farther_and_farther() -> None:
         for there in texts
     ]
     assert known == sorted(known, reverse=True) and known[-1] < 0.2 * known[0]
-    labels = [bench.load(on)[1].labels("train").tolist() for on in PLACES[:-1]]
+    labels = [bench.load_benchmark(on)[1].labels("train").tolist() for on in PLACES[:-1]]
     assert all(there == labels[0] for there in labels), "the same sentences with the same labels"
 
 
@@ -78,7 +78,7 @@ def test_a_place_that_is_none_is_refused() -> None:
         ValueError,
         match="on must be one of opening; library; digits; library, 25% foreign; .*, got 'mars'",
     ):
-        bench.load("mars")
+        bench.load_benchmark("mars")
     with pytest.raises(
         ValueError, match="way must be one of LoRA, .*, random weights, got 'prompt'"
     ):
@@ -87,7 +87,7 @@ def test_a_place_that_is_none_is_refused() -> None:
 
 @pytest.mark.parametrize("way", list(MADE))
 def test_what_moves_is_what_the_way_says(way: str) -> None:
-    base, _ = bench.load("library")
+    base, _ = bench.load_benchmark("library")
     names = set(Adapted(base, *MADE[way](4)).changes)
     inner = {name for name, _ in base.named_parameters() if name.startswith("body.encoder.")}
     assert (EMBEDDINGS in names) == (way in (BOTH, WORDS))
@@ -110,7 +110,7 @@ def test_what_moves_is_what_the_way_says(way: str) -> None:
 
 
 def test_attention_alone_has_as_many_numbers_as_every_layer_at_rank_four() -> None:
-    base, _ = bench.load("library")
+    base, _ = bench.load_benchmark("library")
     alone, all_linear = (
         Adapted(base, *MADE[way](rank))
         for way, rank in ((ATTENTION, distance.EQUAL_RANK), (LORA, distance.MIXED_RANK))
@@ -121,7 +121,7 @@ def test_attention_alone_has_as_many_numbers_as_every_layer_at_rank_four() -> No
 
 
 def test_at_the_highest_rank_a_matrix_has_more_numbers_than_entries() -> None:
-    base, _ = bench.load("library")
+    base, _ = bench.load_benchmark("library")
     square = base.get_parameter("body.encoder.layer.0.attention.self.query.weight")
     assert max(RANKS) * sum(square.shape) > square.numel() > RANKS[-2] * sum(square.shape)
 
@@ -154,7 +154,7 @@ def test_random_weights_know_nothing_of_the_base(monkeypatch: Any) -> None:
         lambda on, *spaces, **given: iter(seen.append((spaces, given)) or ()),
     )
     list(distance.trial("library", SCRATCH, 0, 1e-3, seed=3))
-    (spaces, given), base = seen[0], bench.load("library")[0]
+    (spaces, given), base = seen[0], bench.load_benchmark("library")[0]
     assert not spaces and not given["net"].get_parameter(EMBEDDINGS).equal(
         base.get_parameter(EMBEDDINGS)
     )

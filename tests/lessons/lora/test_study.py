@@ -12,7 +12,7 @@ from ftkit.experiments.tables import replay, tuned, where
 from ftkit.lessons.lora import study as lora
 from ftkit.lessons.lora.claims import Evidence, lora_claims
 from ftkit.model.adapted import Adapted
-from ftkit.paths import shared_folder
+from ftkit.paths import kit_path
 from ftkit.stats.paired import verdict
 from ftkit.storage import read_table
 from ftkit.techniques.lora import LoRA
@@ -83,7 +83,7 @@ def test_the_design_covers_the_panel_and_on_the_first_bench_every_control(
         tuple(row)
         for row in own[["on", "rank", "targets", "alpha", "lr"]].drop_duplicates().to_numpy()
     }
-    for on in bench.BENCHES:
+    for on in bench.BENCHMARKS:
         for rank in lora.RANKS:
             for lr in lora.LRS:
                 assert (on, rank, "all linear", "16", lr) in recorded
@@ -100,7 +100,7 @@ def test_test_is_read_once_for_what_was_chosen(table: pd.DataFrame) -> None:
     assert set(read[read["method"] == "full fine-tuning"]["lr"]) == {3e-4}
     counts = read.groupby(["on", "method", "rank", "targets", "alpha"]).size()
     assert set(counts) == {len(lora.SEEDS)}
-    assert len(counts) == len(bench.BENCHES) * (2 + len(lora.RANKS) + 1)
+    assert len(counts) == len(bench.BENCHMARKS) * (2 + len(lora.RANKS) + 1)
 
 
 def test_verdicts_follow_the_figures(table: pd.DataFrame) -> None:
@@ -141,7 +141,7 @@ def test_the_best_rank_is_chosen_on_valid(table: pd.DataFrame) -> None:
 
 @pytest.fixture(scope="module")
 def recorded() -> tuple[pd.DataFrame, dict[str, Any]]:
-    return read_table(shared_folder("data", "results", "02_lora.parquet"))
+    return read_table(kit_path("data", "results", "02_lora.parquet"))
 
 
 def test_every_recorded_best_rate_lies_inside_its_grid(
@@ -151,14 +151,14 @@ def test_every_recorded_best_rate_lies_inside_its_grid(
     by = ["on", "method", "rank", "targets", "alpha"]
     read = table[table["quantity"] == "test/accuracy"]
     chosen = {key: set(part["lr"]) for key, part in read.groupby(by)}
-    assert len(chosen) == len(bench.BENCHES) * (2 + len(lora.RANKS) + 1)
+    assert len(chosen) == len(bench.BENCHMARKS) * (2 + len(lora.RANKS) + 1)
     for key, lrs in chosen.items():
         part = where(table, **dict(zip(by, key, strict=True)))
         assert lrs == set(tuned(part, by).values()), (
             "test was read for the rate chosen on valid alone"
         )
         assert part["lr"].min() < min(lrs) and max(lrs) < part["lr"].max(), key
-    assert about["fingerprints"]["digits"] == bench.load("digits")[1].fingerprint
+    assert about["fingerprints"]["digits"] == bench.load_benchmark("digits")[1].fingerprint
 
 
 def test_what_was_recorded_is_what_a_run_gives(
@@ -195,9 +195,9 @@ def test_a_frozen_body_loses_on_opening(recorded: tuple[pd.DataFrame, dict[str, 
     )
 
 
-@pytest.mark.parametrize("on", list(bench.BENCHES))
+@pytest.mark.parametrize("on", list(bench.BENCHMARKS))
 def test_attention_at_the_equal_rank_has_exactly_the_numbers_of_rank_4_everywhere(on: str) -> None:
-    base, _ = bench.load(on)
+    base, _ = bench.load_benchmark(on)
 
     def count(rank: int, targets: str) -> int:
         return sum(
@@ -236,4 +236,4 @@ def test_an_unknown_bench_is_refused() -> None:
         ValueError,
         match="on must be one of opening; library; digits; library, 25% foreign; .*, got 'docs'",
     ):
-        bench.load("docs")
+        bench.load_benchmark("docs")

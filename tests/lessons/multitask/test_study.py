@@ -44,7 +44,7 @@ from ftkit.lessons.multitask.trial import (
 from ftkit.model.adapted import Adapted
 from ftkit.model.delta import Delta
 from ftkit.panel.recorded_runs import Recorded
-from ftkit.paths import shared_folder
+from ftkit.paths import kit_path
 from ftkit.storage import read_table
 from ftkit.training.events import Event
 
@@ -257,7 +257,7 @@ def test_a_pair_is_two_labels_of_the_same_rows(pair: str) -> None:
     assert len(target.train) == len(other.train) and set(base.heads) == {target.name, other.name}
     few, many = multitask.drawn(pair, EXAMPLES, seed=1)
     assert len(few.train) == EXAMPLES and len(many.train) == min(multitask.MANY, len(other.train))
-    assert 0 < multitask.most_frequent(pair) < 0.5
+    assert 0 < multitask.majority_baseline(pair) < 0.5
 
 
 def test_an_unknown_pair_or_way_is_refused() -> None:
@@ -518,7 +518,7 @@ def test_a_front_opens_where_no_task_is_left_out() -> None:
 
 @pytest.fixture(scope="module")
 def recorded() -> tuple[pd.DataFrame, dict[str, Any]]:
-    return read_table(shared_folder("data", "results", "07_multitask.parquet"))
+    return read_table(kit_path("data", "results", "07_multitask.parquet"))
 
 
 def test_the_recorded_table_is_that_of_the_design(

@@ -24,7 +24,7 @@ from ftkit.model.adapted import Adapted, linear_layers
 from ftkit.model.entries import Chosen
 from ftkit.model.entry_scores import fisher, gradient
 from ftkit.panel.recorded_runs import Recorded
-from ftkit.paths import shared_folder
+from ftkit.paths import kit_path
 from ftkit.storage import read_table
 from ftkit.techniques.sparse import Rows, Sparse
 from ftkit.training.events import Event
@@ -117,15 +117,15 @@ def entries_of(
     on: str, criterion: str, density: float, scope: str = LINEAR, seed: int = 0
 ) -> Chosen:
     found = space(on, criterion, density, scope, seed)
-    base = bench.load(on)[0]
+    base = bench.load_benchmark(on)[0]
     return found if isinstance(found, Chosen) else found.chosen(base)  # type: ignore[attr-defined,no-any-return]
 
 
-@pytest.mark.parametrize("on", list(bench.BENCHES))
+@pytest.mark.parametrize("on", list(bench.BENCHMARKS))
 def test_the_linear_scope_is_every_matrix_of_a_linear_layer_of_the_body_and_nothing_else(
     on: str,
 ) -> None:
-    base, _ = bench.load(on)
+    base, _ = bench.load_benchmark(on)
     want = {name for name in linear_layers(base) if name.startswith("body.")}
     assert (
         set(Sparse(1.0, where=sparse.where(on, LINEAR)).changes(base)) == want and len(want) == 18
@@ -158,8 +158,8 @@ def test_every_criterion_without_training_chooses_other_entries() -> None:
 
 
 def test_scores_come_from_the_training_rows_and_the_head_of_the_seed() -> None:
-    base, task = bench.load("digits")
-    data = task.take(bench.BENCHES["digits"].examples, 3)
+    base, task = bench.load_benchmark("digits")
+    data = task.take(bench.BENCHMARKS["digits"].examples, 3)
     batches = [data.batch("train", rows) for rows in torch.arange(sparse.SCORED).split(32)]
     for criterion, score in (("gradient", gradient), ("Fisher", fisher)):
         by_hand = score(base.fresh_heads(3), batches, sparse.where("digits", LINEAR))
@@ -174,9 +174,9 @@ def test_what_changed_most_is_what_a_full_run_of_that_seed_moved(
 ) -> None:
     monkeypatch.setattr(sparse, "STEPS", 2)
     found = sparse.scores.__wrapped__("digits", "changed most", LINEAR, 1)
-    base, task = bench.load("digits")
+    base, task = bench.load_benchmark("digits")
     model = Adapted(base.fresh_heads(1))
-    data = task.take(bench.BENCHES["digits"].examples, 1)
+    data = task.take(bench.BENCHMARKS["digits"].examples, 1)
     list(
         sparse.train(
             model, data, steps=2, size=bench.SIZE, lr=sparse.FULL_LRS["digits"], seed=1, readings=0
@@ -197,7 +197,7 @@ def test_scores_are_computed_once() -> None:
 
 def test_whole_rows_move_whole_rows() -> None:
     found = space("digits", "whole rows", 0.1)
-    assert isinstance(found, Rows) and set(found.changes(bench.load("digits")[0])) == set(
+    assert isinstance(found, Rows) and set(found.changes(bench.load_benchmark("digits")[0])) == set(
         sparse.where("digits", LINEAR).split(",")
     )
 
@@ -305,7 +305,7 @@ def test_the_trial_sends_each_criterion_its_way() -> None:
 class TestTheLook:
     @pytest.fixture(scope="class")
     def model(self) -> Adapted:
-        return Adapted(bench.load("opening")[0], Sparse(0.02, where="body.*"), bench.HEAD)
+        return Adapted(bench.load_benchmark("opening")[0], Sparse(0.02, where="body.*"), bench.HEAD)
 
     def test_the_densities_add_up_to_what_trains(self, model: Adapted) -> None:
         looks, sizes = seen(model), dict[str, int]()
@@ -336,7 +336,9 @@ class TestTheLook:
         )
 
     def test_rows_are_seen_across_a_matrix(self) -> None:
-        model = Adapted(bench.load("digits")[0], Rows(0.01, where="body.layers.0.mlp.fc2.weight"))
+        model = Adapted(
+            bench.load_benchmark("digits")[0], Rows(0.01, where="body.layers.0.mlp.fc2.weight")
+        )
         name = "body.layers.0.mlp.fc2.weight"
         (row,) = model.changes[name].rows.tolist()  # type: ignore[operator,union-attr]
         assert positions(model, name, model.base.get_parameter(name)).tolist() == list(
@@ -352,7 +354,9 @@ class TestTheLook:
         }
 
     def test_what_is_frozen_is_zero(self) -> None:
-        looks = seen(Adapted(bench.load("digits")[0], space("digits", "random", AT), bench.HEAD))
+        looks = seen(
+            Adapted(bench.load_benchmark("digits")[0], space("digits", "random", AT), bench.HEAD)
+        )
         still = {
             key for key, value in looks.items() if key.startswith("look/density/") and not value
         }
@@ -364,7 +368,7 @@ def sparse_block(name: str) -> str:
 
 
 def test_the_picture_says_what_the_look_saw() -> None:
-    looks = seen(Adapted(bench.load("opening")[0], Sparse(0.02, where="body.*")))
+    looks = seen(Adapted(bench.load_benchmark("opening")[0], Sparse(0.02, where="body.*")))
     spec = mask(looks)
     shares, mosaic = go.Figure(spec).data
     row, column = list(shares.y).index("block 2"), list(shares.x).index("value")
@@ -449,7 +453,7 @@ def test_a_panel_can_stand_on_the_table(table: pd.DataFrame) -> None:
 
 @pytest.fixture(scope="module")
 def recorded() -> tuple[pd.DataFrame, dict[str, Any]]:
-    return read_table(shared_folder("data", "results", "05_sparse.parquet"))
+    return read_table(kit_path("data", "results", "05_sparse.parquet"))
 
 
 def test_test_was_read_for_the_rate_that_was_best_on_valid(
@@ -465,7 +469,7 @@ def test_test_was_read_for_the_rate_that_was_best_on_valid(
         )  # type: ignore[index]
     assert (
         about["command"] == "make results LESSON=05"
-        and about["fingerprints"]["digits"] == bench.load("digits")[1].fingerprint
+        and about["fingerprints"]["digits"] == bench.load_benchmark("digits")[1].fingerprint
     )
 
 

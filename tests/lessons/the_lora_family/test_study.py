@@ -27,7 +27,7 @@ from ftkit.lessons.the_lora_family.study import (
     RELATIVES,
 )
 from ftkit.model.adapted import Adapted
-from ftkit.paths import shared_folder
+from ftkit.paths import kit_path
 from ftkit.stats.tradeoff import share_of_gain
 from ftkit.storage import read_table
 from ftkit.techniques.freeze import Only
@@ -90,10 +90,10 @@ def table() -> pd.DataFrame:
         return family.record(None)
 
 
-@pytest.mark.parametrize("on", list(bench.BENCHES))
+@pytest.mark.parametrize("on", list(bench.BENCHMARKS))
 @pytest.mark.parametrize("rank", RANKS)
 def test_nobody_has_more_numbers_than_lora_but_at_its_smallest(on: str, rank: int) -> None:
-    base, _ = bench.load(on)
+    base, _ = bench.load_benchmark(on)
     counts = {
         name: sum(p.numel() for p in Adapted(base, made(on, rank, 0)).parameters())
         for name, made in MADE.items()
@@ -217,7 +217,7 @@ class TestTurns:
         return dict(last.values)
 
     def test_rows_that_are_scaled_grow_and_do_not_turn(self) -> None:
-        base, _ = bench.load("digits")
+        base, _ = bench.load_benchmark("digits")
         model = Adapted(base, MADE["(IA)3"]("digits", 2, 0))
         name = "body.layers.0.attention.v_proj.weight"
         model.changes[name].l.data.fill_(1.25)
@@ -227,7 +227,7 @@ class TestTurns:
         assert not [key for key in found if "q_proj" in key]
 
     def test_a_right_angle_is_ninety_degrees(self) -> None:
-        base, _ = bench.load("digits")
+        base, _ = bench.load_benchmark("digits")
         model = Adapted(base, Only("body.layers.0.mlp.fc1.weight"))
         weight = model.changes["body.layers.0.mlp.fc1.weight"].value
         weight.data.copy_(_turned(weight.detach()))
@@ -258,7 +258,7 @@ class TestRecord:
 
     @pytest.fixture(scope="class")
     def record(self) -> pd.DataFrame:
-        return read_table(shared_folder("data", "results", "08_family.parquet"))[0]
+        return read_table(kit_path("data", "results", "08_family.parquet"))[0]
 
     def test_every_best_rate_lies_inside_those_tried(self, record: pd.DataFrame) -> None:
         for key, cell in record[record["quantity"] == "valid/accuracy"].groupby(

@@ -31,7 +31,7 @@ from ftkit.lessons.transfer_learning.study import (
 from ftkit.lessons.transfer_learning.trial import ALL, BLOCKS, POSITIONS, parts, spaces
 from ftkit.model.adapted import Adapted
 from ftkit.panel.recorded_runs import Recorded
-from ftkit.paths import shared_folder
+from ftkit.paths import kit_path
 from ftkit.storage import read_table
 from ftkit.techniques.freeze import LastBlocks
 from ftkit.training.events import Event
@@ -50,11 +50,11 @@ COSTS = (
 TESTED = {"test/accuracy", "shift/accuracy"}
 
 
-@pytest.mark.parametrize("on", list(bench.BENCHES))
+@pytest.mark.parametrize("on", list(bench.BENCHMARKS))
 def test_every_weight_of_a_bench_stands_in_one_part_and_every_position_of_the_dial_is_valid(
     on: str,
 ) -> None:
-    base, _ = bench.load(on)
+    base, _ = bench.load_benchmark(on)
     found = parts(base)
     assert list(found) == ["embeddings", *(f"block {i}" for i in range(1, BLOCKS + 1)), "head"]
     assert sorted(name for names in found.values() for name in names) == sorted(
@@ -133,7 +133,7 @@ def test_what_moved_is_the_length_of_the_change_over_that_of_the_weights() -> No
         == 0
         < last["look/moved/block 2"]
     )
-    base, _ = bench.load("digits")
+    base, _ = bench.load_benchmark("digits")
     model = Adapted(base, *spaces(2))
     with torch.no_grad():
         for name, change in model.changes.items():
@@ -221,13 +221,13 @@ def drained(events: Any) -> tuple[list[Event], Adapted]:
     "method", ["full fine-tuning", "frozen body", "LP-FT", *RECIPE_RATES, "first block"]
 )
 def test_every_recipe_has_80_steps_through_the_body_but_the_frozen_one(method: str) -> None:
-    plan = recipes.stages(bench.load("opening")[0], method, 1e-3, 3e-2)
+    plan = recipes.stages(bench.load_benchmark("opening")[0], method, 1e-3, 3e-2)
     through_the_body = [stage.steps for stage in plan if stage.spaces != (bench.HEAD,)]
     assert sum(through_the_body) == (0 if method == "frozen body" else bench.STEPS)
 
 
 def test_gradual_unfreezing_lets_one_more_part_go_at_each_stage() -> None:
-    base, _ = bench.load("opening")
+    base, _ = bench.load_benchmark("opening")
     sizes = [
         len(Adapted(base, *stage.spaces).changes)
         for stage in recipes.stages(base, "gradual unfreezing", 1e-3, 3e-2)
@@ -237,7 +237,7 @@ def test_gradual_unfreezing_lets_one_more_part_go_at_each_stage() -> None:
 
 
 def test_the_probe_of_lp_ft_has_its_own_rate_and_fine_tuning_the_usual_head_rate() -> None:
-    probe, after = recipes.stages(bench.load("opening")[0], "LP-FT", 1e-4, 7e-2)
+    probe, after = recipes.stages(bench.load_benchmark("opening")[0], "LP-FT", 1e-4, 7e-2)
     assert (probe.head_lr, after.lr, after.head_lr) == (7e-2, 1e-4, HEAD_LR)
 
 
@@ -246,7 +246,7 @@ def test_an_unknown_recipe_is_refused() -> None:
         ValueError,
         match="method must be one of full fine-tuning, .*, got 'thaw'; for frozen parts use trial",
     ):
-        recipes.stages(bench.load("opening")[0], "thaw", 1e-3, 3e-2)
+        recipes.stages(bench.load_benchmark("opening")[0], "thaw", 1e-3, 3e-2)
 
 
 def test_a_blend_of_0_is_the_base_and_of_1_the_model() -> None:
@@ -265,7 +265,7 @@ def test_a_blend_of_0_is_the_base_and_of_1_the_model() -> None:
 
 
 def test_the_shifted_task_has_other_words_and_the_same_labels() -> None:
-    inside, outside = bench.load("library")[1], recipes.shifted()
+    inside, outside = bench.load_benchmark("library")[1], recipes.shifted()
     assert inside.labels("test").equal(outside.labels("test"))
     texts = [[text.lower() for text in task.test["text"]] for task in (inside, outside)]
     assert np.mean([one != other for one, other in zip(*texts, strict=True)]) > 0.25
@@ -328,12 +328,12 @@ def test_the_design_covers_every_position_and_a_verdict_has_all_seeds(table: pd.
     own = where(table, method=FREEZING, body="pretrained")
     recorded = {tuple(row) for row in own[["on", "frozen", "lr"]].drop_duplicates().to_numpy()}
     assert recorded == {
-        (on, frozen, lr) for on in bench.BENCHES for frozen, lrs in RATES.items() for lr in lrs
+        (on, frozen, lr) for on in bench.BENCHMARKS for frozen, lrs in RATES.items() for lr in lrs
     }
     read = table[table["quantity"].isin(TESTED)]
     counts = read.groupby(["method", "on", "frozen", "body", "quantity"]).size()
     assert set(counts) == {len(SEEDS)}
-    assert len(counts) == len(bench.BENCHES) * (len(POSITIONS) + 1) + len(
+    assert len(counts) == len(bench.BENCHMARKS) * (len(POSITIONS) + 1) + len(
         RECIPE_RATES
     ) * 2 + 1 + 1 + len(FAR_RATES)
 
@@ -348,7 +348,7 @@ def test_test_is_read_once_for_what_was_chosen_on_valid(table: pd.DataFrame) -> 
 
 def test_a_rate_at_the_edge_of_its_grid_is_said(table: pd.DataFrame) -> None:
     found = choices(table)
-    assert len(found) == len(bench.BENCHES) * (len(POSITIONS) + 1) + len(RECIPE_RATES) + 1 + len(
+    assert len(found) == len(bench.BENCHMARKS) * (len(POSITIONS) + 1) + len(RECIPE_RATES) + 1 + len(
         FAR_RATES
     )
     assert not found["edge"].any() and set(found[found["frozen"] == ALL]["lr"]) == {3e-2}
@@ -404,7 +404,7 @@ def test_the_panel_stands_between_its_two_ends_and_random_weights(table: pd.Data
 
 @pytest.fixture(scope="module")
 def recorded() -> tuple[pd.DataFrame, dict[str, Any]]:
-    return read_table(shared_folder("data", "results", "01_freezing.parquet"))
+    return read_table(kit_path("data", "results", "01_freezing.parquet"))
 
 
 def test_every_recorded_best_rate_lies_inside_those_tried(
@@ -422,7 +422,7 @@ def test_every_recorded_best_rate_lies_inside_those_tried(
         (lr,) = read["lr"].unique()
         assert rows["lr"].min() < lr < rows["lr"].max(), (on, frozen, body)
         assert set(read["seed"]) == set(about["seeds"])
-    assert about["fingerprints"]["digits"] == bench.load("digits")[1].fingerprint
+    assert about["fingerprints"]["digits"] == bench.load_benchmark("digits")[1].fingerprint
 
 
 def test_what_was_recorded_is_what_a_run_gives(

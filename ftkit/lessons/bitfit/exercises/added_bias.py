@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ftkit.teaching.checking import kind, usable
+from ftkit.teaching.checking import as_function, kind
 from ftkit.teaching.exercise import NotAttempted, Wrong, exercise
 from ftkit.teaching.learner_code import is_stub
 
@@ -35,7 +35,7 @@ def with_bias(yours: Any) -> str:
     if not (
         inspect.isclass(yours) and issubclass(yours, nn.Module)
     ):  # a class that makes layers is as good as a function
-        yours = usable(yours, "linear")
+        yours = as_function(yours, "linear")
     with torch.random.fork_rng(
         devices=[]
     ):  # what the learner's code draws must not move the notebook's own random numbers

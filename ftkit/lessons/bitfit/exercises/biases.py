@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ftkit.teaching.checking import Case, ask, factor, fault, kind, tensor, usable
+from ftkit.teaching.checking import Case, as_function, call, diagnose, factor, kind, tensor
 from ftkit.teaching.exercise import Wrong, exercise
 
 _BERT = [
@@ -82,9 +82,9 @@ def biases(names):
 )
 def biases(yours: Any) -> str:
     """`yours(names)` are those of the weights' names, as a list in the same order, that BitFit moves: the biases of the body."""
-    yours = usable(yours, "names")
-    answers = [_list(ask(yours, "names", *case.given)) for case in _NAMES]
-    why = fault(answers, _NAMES, _MISCHOSEN, lambda got, wrong: got == wrong)
+    yours = as_function(yours, "names")
+    answers = [_list(call(yours, "names", *case.given)) for case in _NAMES]
+    why = diagnose(answers, _NAMES, _MISCHOSEN, lambda got, wrong: got == wrong)
     for case, got in zip(_NAMES, answers, strict=True):
         right = _BIASES(*case.given)
         if got != right:
@@ -138,11 +138,11 @@ def fold(weight, output, value):
 def fold(yours: Any) -> str:
     """`yours(weight, output, value)` is the bias of attention's output layer, W x + output, that does the work of the value bias too."""
     takes = "weight, output, value"
-    yours = usable(yours, takes)
+    yours = as_function(yours, takes)
     for case in _OUTPUTS:
         weight, output, value = case.given
         got = tensor(
-            ask(yours, takes, *case.given),
+            call(yours, takes, *case.given),
             f"for {case.words} the new bias",
             output.shape,
             "(out,)",
@@ -239,18 +239,18 @@ def best_shift(weight, x, targets):
 def best_shift(yours: Any) -> str:
     """`yours(weight, x, targets)` is the bias (out,) that makes the squared error of `x @ weight.T + bias` against the targets smallest."""
     takes = "weight, x, targets"
-    yours, answers = usable(yours, takes), []
+    yours, answers = as_function(yours, takes), []
     for case in _REGRESSIONS:
         weight = case.given[0]
         answers.append(
             tensor(
-                ask(yours, takes, *case.given),
+                call(yours, takes, *case.given),
                 f"for {case.words} the bias",
                 (len(weight),),
                 "(out,)",
             ).float()
         )
-    why = fault(
+    why = diagnose(
         answers, _REGRESSIONS, _MISSHIFTS, lambda got, wrong: torch.allclose(got, wrong, atol=1e-3)
     )
     for case, got in zip(_REGRESSIONS, answers, strict=True):

@@ -7,7 +7,7 @@ from typing import Any
 
 from ftkit.lessons.limits_of_lora.exercises.step_share import Shapes
 from ftkit.stats.tradeoff import expected_best
-from ftkit.teaching.checking import Case, first_wrong, usable
+from ftkit.teaching.checking import Case, as_function, first_mismatch
 from ftkit.teaching.exercise import Wrong, exercise
 
 Values = list[float]
@@ -101,8 +101,8 @@ def expected(yours: Any) -> str:
     """`yours(values, trials)` is the expected best of `trials` settings drawn from those that were tried, independently, each equally
     likely, with replacement (Dodge et al. 2019, arXiv:1909.03004). `values` lists the validation scores of all that were tried, in no
     order; more is better."""
-    yours, takes = usable(yours, "values, trials"), "values, trials"
-    wrong = first_wrong(yours, takes, expected_best, _TRIED, _MISEXPECTED) or first_wrong(
+    yours, takes = as_function(yours, "values, trials"), "values, trials"
+    wrong = first_mismatch(yours, takes, expected_best, _TRIED, _MISEXPECTED) or first_mismatch(
         yours, takes, expected_best, _EDGES, {}
     )
     if wrong:
@@ -212,8 +212,8 @@ def same_numbers(yours: Any) -> str:
     """`yours(shapes, rank)` is the density, at most 1, at which a sparse mask has as many entries as LoRA of that rank has numbers. LoRA
     adds factors to each of the matrices of those shapes [(out, in), ...]. The mask lies over all of them together; its density is the
     share of their entries that it lets train."""
-    yours, takes = usable(yours, "shapes, rank"), "shapes, rank"
-    wrong = first_wrong(yours, takes, _density, _NETS, _MISSHARED) or first_wrong(
+    yours, takes = as_function(yours, "shapes, rank"), "shapes, rank"
+    wrong = first_mismatch(yours, takes, _density, _NETS, _MISSHARED) or first_mismatch(
         yours, takes, _density, _SMALL, _MISCUT
     )
     if wrong:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from ftkit.teaching.checking import Case, first_wrong, usable
+from ftkit.teaching.checking import Case, as_function, first_mismatch
 from ftkit.teaching.exercise import Wrong, exercise
 
 Rule = Callable[[list[float]], float]
@@ -128,8 +128,8 @@ def flips(yours: Any) -> str:
     """`yours(differences)` is the exact two-sided p of the sign-flip test of paired differences, one a seed, two to ten of them: over all
     `2 ** n` ways to give each of the n differences a sign, the share whose mean is at least as far from 0 as the mean seen. The
     differences as they are count as one of the ways, and so does their mirror, with every sign flipped."""
-    yours = usable(yours, "differences")
-    wrong = first_wrong(yours, "differences", _P, _SEEDS, _MISCOUNTED) or first_wrong(
+    yours = as_function(yours, "differences")
+    wrong = first_mismatch(yours, "differences", _P, _SEEDS, _MISCOUNTED) or first_mismatch(
         yours, "differences", _P, _PLAIN, {}
     )
     if wrong:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ftkit.teaching.checking import Case, ask, fault, kind, tensor, usable
+from ftkit.teaching.checking import Case, as_function, call, diagnose, kind, tensor
 from ftkit.teaching.exercise import Wrong, exercise
 
 
@@ -58,9 +58,9 @@ def soften(logits, temperature):
 def soften(yours: Any) -> str:
     """`yours(logits, temperature)` are the probabilities (rows, classes) that logits (rows, classes) mean at a temperature above 0."""
     takes = "logits, temperature"
-    yours = usable(yours, takes)
+    yours = as_function(yours, takes)
     answers = [_softened(yours, takes, case) for case in (*_SOFTENED, _HUGE)]
-    why = fault(
+    why = diagnose(
         answers[:-1],
         _SOFTENED,
         _MISSOFTENED,
@@ -76,7 +76,7 @@ def soften(yours: Any) -> str:
 
 
 def _softened(yours: Callable[..., Any], takes: str, case: Case) -> Tensor:
-    said = ask(yours, takes, *case.given)
+    said = call(yours, takes, *case.given)
     if case is _HUGE and isinstance(said, Tensor) and not bool(torch.isfinite(said).all()):
         raise Wrong(
             f"for {case.words} the answer holds nan or inf: exp overflows; use softmax, or subtract each row's largest first"
@@ -176,9 +176,9 @@ def kd_loss(yours: Any) -> str:
     """`yours(student, teacher, labels, temperature, weight)` is (1 - weight) CE(labels) + weight T^2 KL(teacher || student), from logits
     (rows, classes); both are means over all rows, and a row with the label -1 adds nothing to the first."""
     takes = "student, teacher, labels, temperature, weight"
-    yours = usable(yours, takes)
+    yours = as_function(yours, takes)
     answers = [_loss(yours, takes, case) for case in _TAUGHT]
-    why = fault(
+    why = diagnose(
         answers,
         _TAUGHT,
         _MISTAUGHT,
@@ -196,7 +196,7 @@ def kd_loss(yours: Any) -> str:
 
 def _loss(yours: Callable[..., Any], takes: str, case: Case) -> Tensor:
     try:
-        said = ask(yours, takes, *case.given)
+        said = call(yours, takes, *case.given)
     except IndexError as error:
         if "Target -1" in str(error):
             raise Wrong(

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ftkit.teaching.checking import Case, ask, fault, kind, usable
+from ftkit.teaching.checking import Case, as_function, call, diagnose, kind
 from ftkit.teaching.exercise import Wrong, exercise
 
 
@@ -101,9 +101,9 @@ def inherited(yours: Any) -> str:
     """`yours(student, teacher, labels)` is, of the rows where the teacher's most probable class is wrong, the share in [0, 1] for which the
     student's is the same wrong one; 0 if the teacher is never wrong. Both are logits (rows, classes)."""
     takes = "student, teacher, labels"
-    yours = usable(yours, takes)
-    answers = [_number(ask(yours, takes, *case.given), case) for case in (*_SAID, _RIGHT_TEACHER)]
-    why = fault(answers[:-1], _SAID, _MISREAD, lambda got, wrong: abs(got - wrong) < 1e-4)
+    yours = as_function(yours, takes)
+    answers = [_number(call(yours, takes, *case.given), case) for case in (*_SAID, _RIGHT_TEACHER)]
+    why = diagnose(answers[:-1], _SAID, _MISREAD, lambda got, wrong: abs(got - wrong) < 1e-4)
     for case, got in zip((*_SAID, _RIGHT_TEACHER), answers, strict=True):
         right = _inherited(*case.given)
         if not abs(got - right) < 1e-4:
@@ -210,15 +210,15 @@ def take_blocks(yours: Any) -> str:
     """`yours(state, stack, blocks)` are the weights {name: tensor} of a student that has only these blocks, in this order and numbered anew
     from 0, and all that lies outside the stack; a block's weights are called `stack`, its number, a dot and the rest."""
     takes = "state, stack, blocks"
-    yours, answers = usable(yours, takes), []
+    yours, answers = as_function(yours, takes), []
     for case in _STATES:
-        said = ask(yours, takes, *case.given)
+        said = call(yours, takes, *case.given)
         if not isinstance(said, Mapping):
             raise Wrong(
                 f"for {case.words} the answer must be a dictionary of names and tensors, got {kind(said)}"
             )
         answers.append(said)
-    why = fault(answers, _STATES, _MISTAKEN, _same)
+    why = diagnose(answers, _STATES, _MISTAKEN, _same)
     for case, got in zip(_STATES, answers, strict=True):
         right = _taken(*case.given)
         if not _same(got, right):

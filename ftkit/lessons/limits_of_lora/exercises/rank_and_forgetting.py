@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ftkit.teaching.checking import Case, ask, close, fault, number, usable
+from ftkit.teaching.checking import Case, as_function, call, close, diagnose, number
 from ftkit.teaching.exercise import Wrong, exercise
 from ftkit.teaching.learner_code import is_stub
 
@@ -114,9 +114,9 @@ def rank_needed(yours: Any) -> str:
     """`yours(low, margin)` is the smallest rank from which on LoRA is at most `margin` behind full fine-tuning, at it and at every higher
     rank there is; 0 if no rank is. `low` is {rank: low end}, in no order, of the 95 % intervals of LoRA minus full fine-tuning; LoRA is
     taken to be at most `margin` behind where the low end lies above `-margin`."""
-    yours = usable(yours, "low, margin")
+    yours = as_function(yours, "low, margin")
     answers = [_rank(yours, case) for case in (*_ENOUGH, *_NOT_ENOUGH)]
-    why = fault(answers[: len(_ENOUGH)], _ENOUGH, _MISREAD, close)
+    why = diagnose(answers[: len(_ENOUGH)], _ENOUGH, _MISREAD, close)
     for case, answer in zip((*_ENOUGH, *_NOT_ENOUGH), answers, strict=True):
         if not close(answer, right := _NEEDED(*case.given)):
             low, margin = case.given
@@ -144,7 +144,7 @@ def _rank(yours: Callable[..., Any], case: Case) -> float:
             )
         return answer
 
-    return number(ask(said, "low, margin", *case.given))
+    return number(call(said, "low, margin", *case.given))
 
 
 _BETWEEN = [
@@ -268,9 +268,9 @@ def at_equal(points, accuracy):
 def at_equal(yours: Any) -> str:
     """`yours(points, accuracy)` is a method's forgetting at that accuracy, on straight lines between neighbours in accuracy. `points` lists
     its (accuracy, forgetting) at several learning rates, in no order; the accuracy lies between their lowest and their highest."""
-    yours = usable(yours, "points, accuracy")
-    answers = [number(ask(yours, "points, accuracy", *case.given)) for case in (*_BETWEEN, *_AT)]
-    why = fault(answers[: len(_BETWEEN)], _BETWEEN, _MISPLACED, close)
+    yours = as_function(yours, "points, accuracy")
+    answers = [number(call(yours, "points, accuracy", *case.given)) for case in (*_BETWEEN, *_AT)]
+    why = diagnose(answers[: len(_BETWEEN)], _BETWEEN, _MISPLACED, close)
     for case, answer in zip((*_BETWEEN, *_AT), answers, strict=True):
         if not close(answer, right := _forgotten(*case.given)):
             points, accuracy = case.given

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from statistics import fmean
 from typing import Any
 
-from ftkit.teaching.checking import Case, ask, close, fault, number, usable
+from ftkit.teaching.checking import Case, as_function, call, close, diagnose, number
 from ftkit.teaching.exercise import Wrong, exercise
 
 Shapes = list[tuple[int, int]]
@@ -113,9 +113,9 @@ def step_share(yours: Any) -> str:
     """`yours(shapes, rank)` is the number of products of a LoRA step over that of a full fine-tuning step, on linear layers of those
     shapes [(out, in), ...]. Count for one token: a pass through a matrix takes a product for each of its numbers. The passes are forward,
     back to the input, and one more for the gradient of a matrix that trains; every layer passes a gradient back to its input."""
-    yours = usable(yours, "shapes, rank")
-    answers = [number(ask(yours, "shapes, rank", *case.given)) for case in _NETS]
-    why = fault(answers, _NETS, _MISPRICED, close)
+    yours = as_function(yours, "shapes, rank")
+    answers = [number(call(yours, "shapes, rank", *case.given)) for case in _NETS]
+    why = diagnose(answers, _NETS, _MISPRICED, close)
     for case, answer in zip(_NETS, answers, strict=True):
         if not close(answer, right := _SHARE(*case.given)):
             raise Wrong(

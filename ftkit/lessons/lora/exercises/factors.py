@@ -10,13 +10,13 @@ from torch import Tensor
 from ftkit.teaching.checking import (
     Case,
     Scaled,
-    ask,
+    as_function,
+    call,
+    diagnose,
     factor,
-    fault,
     kind,
     scaled_rightly,
     tensor,
-    usable,
 )
 from ftkit.teaching.exercise import Wrong, exercise
 
@@ -76,9 +76,9 @@ def trainable_numbers(shapes, rank):
 )
 def trainable_numbers(yours: Any) -> str:
     """`yours(shapes, rank)` is the number of trainable numbers of LoRA on layers of those shapes [(out, in), ...]."""
-    yours, answers = usable(yours, "shapes, rank"), []
+    yours, answers = as_function(yours, "shapes, rank"), []
     for case in _SHAPES:
-        answer = ask(yours, "shapes, rank", *case.given)
+        answer = call(yours, "shapes, rank", *case.given)
         try:
             answers.append(operator.index(answer))
         except TypeError:
@@ -90,7 +90,7 @@ def trainable_numbers(yours: Any) -> str:
             raise Wrong(
                 f"the answer must be a whole number (an int), got {kind(answer)}{rounder}"
             ) from None
-    why = fault(answers, _SHAPES, _MISCOUNTS, operator.eq)
+    why = diagnose(answers, _SHAPES, _MISCOUNTS, operator.eq)
     for case, answer in zip(_SHAPES, answers, strict=True):
         if answer != (right := _COUNT(*case.given)):
             raise Wrong(
@@ -129,11 +129,11 @@ def merge(weight, a, b, alpha):
 def merge(yours: Any) -> str:
     """`yours(weight, a, b, alpha)` is the one matrix that acts as weight and LoRA together; it writes into none of them."""
     takes, seen = "weight, a, b, alpha", []
-    yours = usable(yours, takes)
+    yours = as_function(yours, takes)
     for case in _LAYERS:
         weight, a, b, alpha = case.given
         got = tensor(
-            ask(yours, takes, *case.given),
+            call(yours, takes, *case.given),
             f"for {case.words} the merged weight",
             weight.shape,
             "(out, in)",
@@ -215,9 +215,9 @@ def best_of_rank(delta, rank):
 )
 def best_of_rank(yours: Any) -> str:
     """`yours(delta, rank)` is (b, a), (out, rank) and (rank, in), whose product is the closest matrix of that rank to delta."""
-    yours = usable(yours, "delta, rank")
-    products = [_product(ask(yours, "delta, rank", *case.given), case) for case in _MATRICES]
-    why = fault(
+    yours = as_function(yours, "delta, rank")
+    products = [_product(call(yours, "delta, rank", *case.given), case) for case in _MATRICES]
+    why = diagnose(
         products,
         _MATRICES,
         _CUTS,

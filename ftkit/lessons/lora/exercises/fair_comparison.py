@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ftkit.teaching.checking import Case, ask, fault, kind, usable
+from ftkit.teaching.checking import Case, as_function, call, diagnose, kind
 from ftkit.teaching.exercise import Wrong, exercise
 
 Scores = dict[str, float]
@@ -160,9 +160,9 @@ def tuned(table):
 )
 def tuned(yours: Any) -> str:
     """`yours(table)` is {method: mean test accuracy at the lr whose mean over the seeds is best on valid}."""
-    yours = usable(yours, "table")
-    answers = [_scores(ask(yours, "table", *case.given), *case.given) for case in TABLES]
-    why = fault(answers, TABLES, _FAULTS, _same)
+    yours = as_function(yours, "table")
+    answers = [_scores(call(yours, "table", *case.given), *case.given) for case in TABLES]
+    why = diagnose(answers, TABLES, _FAULTS, _same)
     for case, got in zip(TABLES, answers, strict=True):
         for method, value in _RIGHT(*case.given).items():
             if not abs(got[method] - value) < 1e-3:

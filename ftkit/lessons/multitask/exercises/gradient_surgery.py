@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ftkit.teaching.checking import Case, ask, fault, kind, tensor, usable
+from ftkit.teaching.checking import Case, as_function, call, diagnose, kind, tensor
 from ftkit.teaching.exercise import Wrong, exercise
 
 Give = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -120,9 +120,9 @@ def surgery(gradients):
 def surgery(yours: Any) -> str:
     """`yours(gradients)`: (tasks, numbers), a row a task, any number of tasks; of the same shape, each row without what opposes the others.
     A row meets the others from first to last, each *as it was*; where the product is below 0 by then, it gives up its part along it."""
-    yours = usable(yours, "gradients")
-    answers = [_rows(ask(yours, "gradients", *case.given), case) for case in _CASES]
-    why = fault(answers, _CASES, _FAULTS, _same)
+    yours = as_function(yours, "gradients")
+    answers = [_rows(call(yours, "gradients", *case.given), case) for case in _CASES]
+    why = diagnose(answers, _CASES, _FAULTS, _same)
     for case, got in zip(_CASES, answers, strict=True):
         for i, (row, wanted) in enumerate(zip(got, _right(*case.given), strict=True)):
             if not _same(row, wanted):

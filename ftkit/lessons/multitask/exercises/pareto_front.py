@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from ftkit.teaching.checking import Case, ask, fault, kind, usable
+from ftkit.teaching.checking import Case, as_function, call, diagnose, kind
 from ftkit.teaching.exercise import Wrong, exercise
 
 Points = list[tuple[float, float]]
@@ -87,9 +87,9 @@ def undominated(yours: Any) -> str:
 
     A point dominates another if it is at least as good on both tasks and better on one.
     """
-    yours = usable(yours, "points")
-    answers = [_indices(ask(yours, "points", *case.given)) for case in _FRONTS]
-    why = fault(answers, _FRONTS, _FAULTS, lambda one, other: one == other)
+    yours = as_function(yours, "points")
+    answers = [_indices(call(yours, "points", *case.given)) for case in _FRONTS]
+    why = diagnose(answers, _FRONTS, _FAULTS, lambda one, other: one == other)
     for case, got in zip(_FRONTS, answers, strict=True):
         if got != (right := _kept(case.given[0], _beats)):
             order = "; list them rising" if sorted(got) == right else why

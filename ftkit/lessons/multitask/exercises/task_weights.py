@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ftkit.teaching.checking import Case, ask, fault, kind, tensor, usable
+from ftkit.teaching.checking import Case, as_function, call, diagnose, kind, tensor
 from ftkit.teaching.exercise import Wrong, exercise
 
 _SIZES = [
@@ -70,9 +70,9 @@ def shares(sizes, exponent):
 )
 def shares(yours: Any) -> str:
     """`yours(sizes, exponent)`: for tasks of these numbers of rows their shares of the steps, in proportion to size ** exponent."""
-    yours = usable(yours, "sizes, exponent")
-    answers = [_listed(ask(yours, "sizes, exponent", *case.given), case) for case in _SIZES]
-    why = fault(answers, _SIZES, _SHARE_FAULTS, _near)
+    yours = as_function(yours, "sizes, exponent")
+    answers = [_listed(call(yours, "sizes, exponent", *case.given), case) for case in _SIZES]
+    why = diagnose(answers, _SIZES, _SHARE_FAULTS, _near)
     for case, got in zip(_SIZES, answers, strict=True):
         if not _near(got, right := _shares(*case.given)):
             raise Wrong(
@@ -169,9 +169,9 @@ def at_rest(losses):
 def at_rest(yours: Any) -> str:
     """`yours(losses)`: losses (tasks,) that are held still; the pair (s, weights), both (tasks,): the s at which the sum of
     exp(-s) loss + s / 2 is least, and exp(-s) there."""
-    yours = usable(yours, "losses")
-    answers = [_pair(ask(yours, "losses", *case.given), case) for case in _HELD]
-    why = fault(answers, _HELD, _REST_FAULTS, _alike)
+    yours = as_function(yours, "losses")
+    answers = [_pair(call(yours, "losses", *case.given), case) for case in _HELD]
+    why = diagnose(answers, _HELD, _REST_FAULTS, _alike)
     for case, got in zip(_HELD, answers, strict=True):
         for name, one, right in zip(("s", "the weights"), got, _at_rest(*case.given), strict=True):
             if not _close(one, right):

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ftkit.teaching.checking import Case, ask, fault, kind, usable
+from ftkit.teaching.checking import Case, as_function, call, diagnose, kind
 from ftkit.teaching.exercise import Wrong, exercise
 
 Bytes = tuple[int, int]
@@ -87,9 +87,9 @@ def bytes_of(numbers, density):
 def bytes_of(yours: Any) -> str:
     """`yours(numbers, density)` is the pair (bytes of gradient and Adam, bytes on disk) of sparse fine-tuning, float32 and int32."""
     takes = "numbers, density"
-    yours = usable(yours, takes)
-    answers = [_pair(ask(yours, takes, *case.given)) for case in _BODIES]
-    why = fault(answers, _BODIES, _MISBYTES, operator.eq)
+    yours = as_function(yours, takes)
+    answers = [_pair(call(yours, takes, *case.given)) for case in _BODIES]
+    why = diagnose(answers, _BODIES, _MISBYTES, operator.eq)
     for case, got in zip(_BODIES, answers, strict=True):
         if got != (right := _BYTES(*case.given)):
             raise Wrong(
@@ -195,9 +195,9 @@ def exactly(scores, count):
 def exactly(yours: Any) -> str:
     """`yours(scores, count)` is a bool mask of the shape of scores with `count` true: the largest in size, of equal ones the first."""
     takes = "scores, count"
-    yours = usable(yours, takes)
-    answers = [_mask(ask(yours, takes, *case.given), case) for case in _SCORES]
-    why = fault(answers, _SCORES, _MISCHOSEN, torch.equal)
+    yours = as_function(yours, takes)
+    answers = [_mask(call(yours, takes, *case.given), case) for case in _SCORES]
+    why = diagnose(answers, _SCORES, _MISCHOSEN, torch.equal)
     for case, got in zip(_SCORES, answers, strict=True):
         scores, count = case.given
         if int(got.sum()) != count:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ftkit.teaching.checking import Case, ask, factor, fault, tensor, usable
+from ftkit.teaching.checking import Case, as_function, call, diagnose, factor, tensor
 from ftkit.teaching.exercise import Wrong, exercise
 
 
@@ -97,10 +97,10 @@ def per_example(yours: Any) -> str:
     """`yours(weight, x, labels)` is the mean over rows of the squared gradient by weight of a row's cross-entropy with its
     label; logits x @ weight.T."""
     takes, answers = "weight, x, labels", []
-    yours = usable(yours, takes)
+    yours = as_function(yours, takes)
     for case in _CLASSIFIERS:
         weight = case.given[0]
-        answer = ask(yours, takes, *case.given)
+        answer = call(yours, takes, *case.given)
         answers.append(
             tensor(
                 answer,
@@ -110,7 +110,7 @@ def per_example(yours: Any) -> str:
                 like=weight,
             )
         )
-    why = fault(
+    why = diagnose(
         answers,
         _CLASSIFIERS,
         _MISSCORED,

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ftkit.teaching.checking import Case, ask, fault, kind, tensor, usable
+from ftkit.teaching.checking import Case, as_function, call, diagnose, kind, tensor
 from ftkit.teaching.exercise import Wrong, exercise
 
 
@@ -114,16 +114,16 @@ def regrow(indices, values, scores, moving):
 def regrow(yours: Any) -> str:
     """`yours(indices, values, scores, moving)`: (indices, values) after the smallest made way for zeros at the steepest free places."""
     takes = "indices, values, scores, moving"
-    yours = usable(yours, takes)
-    answers = [_checked(ask(yours, takes, *case.given), case) for case in _MASKS]
-    why = fault(
+    yours = as_function(yours, takes)
+    answers = [_checked(call(yours, takes, *case.given), case) for case in _MASKS]
+    why = diagnose(
         answers,
         _MASKS,
         _MISGROWN,
         lambda got, wrong: all(torch.equal(a, b) for a, b in zip(got, wrong, strict=True)),
     )
     for case in (*_MASKS, _FULL):
-        places, values = _checked(ask(yours, takes, *case.given), case)
+        places, values = _checked(call(yours, takes, *case.given), case)
         right, should = _regrown(*case.given)
         if not torch.equal(places, right):
             missing = next(place for place in right.tolist() if place not in places.tolist())

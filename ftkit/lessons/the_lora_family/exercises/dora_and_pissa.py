@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ftkit.teaching.checking import Case, ask, fault, kind, tensor, usable
+from ftkit.teaching.checking import Case, as_function, call, diagnose, kind, tensor
 from ftkit.teaching.exercise import Wrong, exercise
 
 Pair = tuple[Tensor, Tensor]
@@ -75,10 +75,10 @@ def decompose(weight):
 )
 def decompose(yours: Any) -> str:
     """`yours(weight)` is (m, direction) of a weight (out, in): the length of each row (out,), and rows of length 1 (out, in)."""
-    yours, answers = usable(yours, "weight"), []
+    yours, answers = as_function(yours, "weight"), []
     for case in _WEIGHTS:
         (weight,) = case.given
-        got = _pair(ask(yours, "weight", weight), "(m, direction)", case)
+        got = _pair(call(yours, "weight", weight), "(m, direction)", case)
         if getattr(got[0], "shape", None) == weight.shape and getattr(got[1], "shape", None) == (
             len(weight),
         ):
@@ -91,7 +91,7 @@ def decompose(yours: Any) -> str:
         answers.append(
             (m, tensor(got[1], f"for {case.words} the direction", weight.shape, "(out, in)"))
         )
-    why = fault(
+    why = diagnose(
         answers,
         _WEIGHTS,
         _SPLITS,
@@ -152,11 +152,11 @@ def principal(weight, rank):
 def principal(yours: Any) -> str:
     """`yours(weight, rank)` is (b, a, rest): the factors (out, rank) and (rank, in) of the best approximation of weight of that rank, each
     with the root of the singular values, and what is left of the weight, (out, in), which stays frozen."""
-    yours = usable(yours, "weight, rank")
+    yours = as_function(yours, "weight, rank")
     for case in _STARTS:
         weight, rank = case.given
         out, into = weight.shape
-        b, a, rest = _pair(ask(yours, "weight, rank", weight, rank), "(b, a, rest)", case, 3)
+        b, a, rest = _pair(call(yours, "weight, rank", weight, rank), "(b, a, rest)", case, 3)
         if getattr(b, "shape", None) == (rank, into) and getattr(a, "shape", None) == (out, rank):
             raise Wrong("the factors are swapped: b (out, rank) comes first, then a (rank, in)")
         b = tensor(b, f"for {case.words} b", (out, rank), "(out, rank)")

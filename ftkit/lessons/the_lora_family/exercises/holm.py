@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ftkit.stats.paired import holm as _holm
-from ftkit.teaching.checking import Case, ask, fault, kind, usable
+from ftkit.teaching.checking import Case, as_function, call, diagnose, kind
 from ftkit.teaching.exercise import Wrong, exercise
 
 _FAMILIES = [
@@ -81,9 +81,9 @@ def holm(p):
 )
 def holm(yours: Any) -> str:
     """`yours(p)` is the list of adjusted ps of a family of tests, by Holm's rule, each where its p stood in the list."""
-    yours = usable(yours, "p")
-    answers = [_numbers(ask(yours, "p", *case.given), case) for case in _FAMILIES]
-    why = fault(answers, _FAMILIES, _ADJUSTED, _close)
+    yours = as_function(yours, "p")
+    answers = [_numbers(call(yours, "p", *case.given), case) for case in _FAMILIES]
+    why = diagnose(answers, _FAMILIES, _ADJUSTED, _close)
     for case, answer in zip(_FAMILIES, answers, strict=True):
         if not _close(answer, right := _holm(*case.given)):
             wanted, got = ([round(x, 4) for x in values] for values in (right, answer))

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ftkit.teaching.checking import Case, ask, fault, kind, usable
+from ftkit.teaching.checking import Case, as_function, call, diagnose, kind
 from ftkit.teaching.exercise import Wrong, exercise
 
 _SHARES = [
@@ -81,14 +81,14 @@ def flops_share(yours: Any) -> str:
     """`yours(moving, blocks)` is the cost of a step over full fine-tuning's, of `blocks` equal blocks; `moving` lists the numbers of those
     that may move, 0 the lowest, perhaps none, in any order. Leave out what embeddings and head cost. Count as the lesson does: the
     lowest block that moves hands a gradient down, too."""
-    yours, answers = usable(yours, "moving, blocks"), []
+    yours, answers = as_function(yours, "moving, blocks"), []
     for case in _SHARES:
-        answer = ask(yours, "moving, blocks", *case.given)
+        answer = call(yours, "moving, blocks", *case.given)
         try:
             answers.append(float(answer))
         except (TypeError, ValueError):
             raise Wrong(f"the answer must be one number, got {kind(answer)}") from None
-    why = fault(answers, _SHARES, _MISCOUNTED, _close)
+    why = diagnose(answers, _SHARES, _MISCOUNTED, _close)
     for case, answer in zip(_SHARES, answers, strict=True):
         if not _close(answer, right := _share(*case.given)):
             raise Wrong(
@@ -206,9 +206,9 @@ def moving(yours: Any) -> str:
     """`yours(names, count)` lists the names that may move: those of the last `count` blocks, of the head, and of the final norm if a
     block moves, in any order. Names look like `blocks.3.attention.weight`, `norm.weight`, `head.bias`, `embeddings.words.weight`; each
     block has a norm of its own, `blocks.3.norm.weight`."""
-    yours = usable(yours, "names, count")
-    answers = [_listed(ask(yours, "names, count", *case.given), case) for case in _CASES]
-    why = fault(answers, _CASES, _MISTAKES, lambda got, wrong: got == wrong)
+    yours = as_function(yours, "names, count")
+    answers = [_listed(call(yours, "names, count", *case.given), case) for case in _CASES]
+    why = diagnose(answers, _CASES, _MISTAKES, lambda got, wrong: got == wrong)
     for case, got in zip(_CASES, answers, strict=True):
         right = _MOVING(*case.given)
         if more := [name for name in case.given[0] if name in got - right]:

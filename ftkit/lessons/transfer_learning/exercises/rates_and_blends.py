@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ftkit.teaching.checking import Case, ask, fault, kind, tensor, usable
+from ftkit.teaching.checking import Case, as_function, call, diagnose, kind, tensor
 from ftkit.teaching.exercise import Wrong, exercise
 
 _LADDERS = [
@@ -66,9 +66,9 @@ def rates(blocks, lr, decay):
 def rates(yours: Any) -> str:
     """`yours(blocks, lr, decay)` lists the rates of the embeddings, the first block, ..., the last block, which gets `lr`; each part
     below gets the rate of the one above it divided by `decay`."""
-    yours = usable(yours, "blocks, lr, decay")
-    answers = [_rates(ask(yours, "blocks, lr, decay", *case.given), case) for case in _LADDERS]
-    why = fault(answers, _LADDERS, _LADDER_FAULTS, _same)
+    yours = as_function(yours, "blocks, lr, decay")
+    answers = [_rates(call(yours, "blocks, lr, decay", *case.given), case) for case in _LADDERS]
+    why = diagnose(answers, _LADDERS, _LADDER_FAULTS, _same)
     for case, got in zip(_LADDERS, answers, strict=True):
         if not _same(got, right := _ladder(*case.given)):
             raise Wrong(
@@ -170,9 +170,9 @@ def interpolate(before, after, share):
 def interpolate(yours: Any) -> str:
     """`yours(before, after, share)`: the weights {name: tensor} that lie a share of the way from before to after, 0 to 1."""
     takes = "before, after, share"
-    yours = usable(yours, takes)
-    answers = [_mixed(ask(yours, takes, *case.given), case) for case in _PAIRS]
-    why = fault(answers, _PAIRS, _MIXES, _alike)
+    yours = as_function(yours, takes)
+    answers = [_mixed(call(yours, takes, *case.given), case) for case in _PAIRS]
+    why = diagnose(answers, _PAIRS, _MIXES, _alike)
     for case, got in zip(_PAIRS, answers, strict=True):
         right = _MIX(*case.given)
         if wrong := [
