@@ -61,7 +61,7 @@ def cached_head_ratio(task: Task) -> float:
     small = task.take(400)
 
     def run(*spaces: Any) -> Callable[[], object]:
-        return lambda: list(train(Adapted(base, *spaces), small, steps=40, readings=0))
+        return lambda: list(train(Adapted(base, *spaces), small, steps=40, validations=0))
 
     seconds = in_turns({"head": run(HEAD), "full": run()}, rounds=5)
     return seconds["head"] / seconds["full"]
@@ -71,7 +71,7 @@ def our_job(task: Task) -> float:
     """80 steps of 16 sentences of LoRA, rank 8, from loading to the last step; the accuracy on valid."""
     base = load_base("mini", task)
     model = Adapted(base, LoRA(rank=8), HEAD)
-    for _ in train(model, task, steps=80, lr=3e-3, readings=0):
+    for _ in train(model, task, steps=80, lr=3e-3, validations=0):
         pass
     from ftkit import evaluate
 

@@ -21,7 +21,7 @@ from ftkit import Explorer, Recorded
 from ftkit.paths import shared_folder
 from ftkit.lessons.lora.picture import spectra
 from ftkit.storage import read_table
-from ftkit.experiments.bench import BENCHES, STEPS, load
+from ftkit.experiments.benchmark import BENCHES, STEPS, load
 from ftkit.lessons.lora.study import LRS, RANKS, TARGETS, spectrum, trial
 load("opening")
 table, _ = read_table(shared_folder("data", "results", "02_lora.parquet"))

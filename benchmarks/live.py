@@ -18,16 +18,16 @@ from ftkit.training.background_readings import in_background
 from ftkit.training.events import Event
 
 RUNS: dict[str, Callable[[], Iterator[Event]]] = {
-    "01": partial(freezing.trial, "opening", 3, 3e-3, look=freezing.moved),
-    "02": partial(lora.trial, "opening", 4, 3e-3, look=lora.spectrum),
-    "03": partial(distance.trial, distance.PLACES[4], distance.LORA, 4, 3e-3, look=freezing.moved),
-    "04": partial(bitfit.trial, "opening", bitfit.ALL, 2000, 3e-2, look=bitfit.moved),
-    "05": partial(sparse.trial, "opening", "random", 0.01, 0.1, look=sparse_look.seen),
+    "01": partial(freezing.trial, "opening", 3, 3e-3, probe=freezing.moved),
+    "02": partial(lora.trial, "opening", 4, 3e-3, probe=lora.spectrum),
+    "03": partial(distance.trial, distance.PLACES[4], distance.LORA, 4, 3e-3, probe=freezing.moved),
+    "04": partial(bitfit.trial, "opening", bitfit.ALL, 2000, 3e-2, probe=bitfit.moved),
+    "05": partial(sparse.trial, "opening", "random", 0.01, 0.1, probe=sparse_look.seen),
     "06": partial(
-        distill.trial, "library", 2.0, 0.9, distill.MOST, "two blocks", 3e-3, look=distill.answers
+        distill.trial, "library", 2.0, 0.9, distill.MOST, "two blocks", 3e-3, probe=distill.answers
     ),
-    "07": partial(multitask.trial, multitask.HELPS, multitask.FIXED, 0.5, 1e-3, look=True),
-    "08": partial(family.trial, "opening", "DoRA", 8, 1e-2, look=family.turned),
+    "07": partial(multitask.trial, multitask.HELPS, multitask.FIXED, 0.5, 1e-3, probe=True),
+    "08": partial(family.trial, "opening", "DoRA", 8, 1e-2, probe=family.turned),
     "09": partial(
         board.trial,
         "opening",
@@ -35,7 +35,7 @@ RUNS: dict[str, Callable[[], Iterator[Event]]] = {
         board.MIDDLE,
         board.MOST,
         3e-2,
-        look=freezing.moved,
+        probe=freezing.moved,
     ),
 }
 """The settings at which the explorers open; the temperature of lesson 06 does not matter to the time."""

@@ -4,11 +4,11 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
-from ftkit.experiments.bench import FULL, reference
+from ftkit.experiments.benchmark import FULL, reference
 from ftkit.experiments.recording import one_thread
 from ftkit.experiments.sweep import grid, sweep
 
-JOBS = grid(on=["opening"], method=[FULL], lr=[1e-3], seed=range(12))
+JOBS = grid(bench=["opening"], method=[FULL], lr=[1e-3], seed=range(12))
 
 
 def seconds(processes: int) -> float:

@@ -175,7 +175,7 @@ def _one(
         size=options.size,
         objective=objective,
         seed=seed,
-        readings=0,
+        validations=0,
     )
     losses = [(event.values["train/loss"], tick(1))[0] for event in events]
     seconds = time.perf_counter() - start

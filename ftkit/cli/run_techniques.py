@@ -51,7 +51,7 @@ class Distilled:
                 lr=setting.full_lr,
                 size=setting.size,
                 seed=seed,
-                readings=0,
+                validations=0,
             ):
                 pass
             task = setting.tasks[0]

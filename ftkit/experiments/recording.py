@@ -18,7 +18,7 @@ import pandas as pd
 import torch
 import transformers
 
-from ftkit.experiments.bench import BENCHMARKS, load_benchmark
+from ftkit.experiments.benchmark import BENCHMARKS, load_benchmark
 from ftkit.experiments.resumable import CachedExecutor, runs
 from ftkit.experiments.tables import summary
 from ftkit.storage import write_table
@@ -110,8 +110,8 @@ def _end(readings: Sequence[Sequence[Any]]) -> dict[str, float]:
 def content(files: Sequence[Path] = ()) -> str:
     """Sixteen hexadecimal digits that say what the runs of a study read: the data and the base of every bench, and these files."""
     digest = hashlib.blake2b(digest_size=8)
-    for on in BENCHMARKS:
-        net, task = load_benchmark(on)
+    for bench in BENCHMARKS:
+        net, task = load_benchmark(bench)
         digest.update(task.fingerprint.encode())
         for name, value in net.body.state_dict().items():
             digest.update(name.encode() + value.contiguous().numpy().tobytes())
@@ -132,7 +132,7 @@ def about(lesson: str, seeds: Sequence[int]) -> dict[str, Any]:
         "processor": processor(),
         "cores": os.cpu_count(),
         "seeds": list(seeds),
-        "fingerprints": {on: load_benchmark(on)[1].fingerprint for on in BENCHMARKS},
+        "fingerprints": {bench: load_benchmark(bench)[1].fingerprint for bench in BENCHMARKS},
     }
 
 

@@ -50,9 +50,9 @@ class CachedExecutor(Executor):
         self._turn, self._under_way = Condition(), dict[str, Future[Any]]()
         self._codes, self._made = dict[Any, str](), dict[Future[Any], Future[Any]]()
 
-    def submit(
+    def submit(  # type: ignore[override]
         self, run: Callable[..., Any], trial: Any, settings: Mapping[str, Any], /, *more: Any
-    ) -> Future[Any]:  # type: ignore[override]
+    ) -> Future[Any]:
         """The answer of `run(trial, settings, *more)`: a dictionary by text, of numbers, texts, and lists and dictionaries of such.
 
         Raises:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ftkit.experiments.bench import HEAD, SIZE, load_benchmark
+from ftkit.experiments.benchmark import HEAD, SIZE, load_benchmark
 from ftkit.model.adapted import Adapted
 from ftkit.model.base import Net, load_base
 from ftkit.model.change import Space
@@ -73,8 +73,8 @@ def stepper(
 def lora_over_full(rank: int = 8) -> dict[str, list[float]]:
     """LoRA's step over full fine-tuning's, by base; minilm only where it is installed."""
     found = {}
-    for on, steps in (("library", 40), ("digits", 40)):
-        base, task = load_benchmark(on)
+    for bench, steps in (("library", 40), ("digits", 40)):
+        base, task = load_benchmark(bench)
         found[base.name] = ratios(base, task, LoRA(rank), HEAD, steps=steps)
     task = load_benchmark("library")[1]
     try:

@@ -20,16 +20,16 @@ from ftkit.lessons.transfer_learning import study as freezing_record
 from ftkit.paths import kit_path
 
 STUDIES = {
-    "00": (transfer, "00_transfer.parquet"),
-    "01": (freezing_record, "01_freezing.parquet"),
+    "00": (transfer, "00_the_picture.parquet"),
+    "01": (freezing_record, "01_transfer_learning.parquet"),
     "02": (lora, "02_lora.parquet"),
-    "03": (distance_record, "03_distance.parquet"),
+    "03": (distance_record, "03_limits_of_lora.parquet"),
     "04": (bitfit, "04_bitfit.parquet"),
     "05": (sparse_record, "05_sparse.parquet"),
     "06": (distill_record, "06_distillation.parquet"),
     "07": (multitask_record, "07_multitask.parquet"),
-    "08": (family, "08_family.parquet"),
-    "09": (board, "09_board.parquet"),
+    "08": (family, "08_the_lora_family.parquet"),
+    "09": (board, "09_can_lora_be_beaten.parquet"),
 }
 
 

@@ -26,7 +26,7 @@ class Run:
     seed: int
     losses: list[tuple[int, float]] = field(default_factory=list)
     accuracies: list[tuple[int, float]] = field(default_factory=list)
-    look: Mapping[str, float] = field(default_factory=dict)
+    probe: Mapping[str, float] = field(default_factory=dict)
     cost: Mapping[str, float] = field(default_factory=dict)
 
     @property
@@ -40,8 +40,8 @@ class Run:
             self.losses.append((event.step, event.values["train/loss"]))
         elif event.stage == "valid":
             self.accuracies.append((event.step, event.values[ACCURACY]))
-        elif event.stage == "look":
-            self.look = event.values
+        elif event.stage == "probe":
+            self.probe = event.values
         elif event.stage == "cost":
             self.cost = {name.removeprefix("cost/"): value for name, value in event.values.items()}
 
@@ -79,7 +79,7 @@ class View:
         first = len(self.runs) == 1 and len(run.losses) + len(run.accuracies) == 1
         if first or time.perf_counter() - self._painted >= SECONDS_BETWEEN_PAINTS:
             self._paint(job, None)
-        if event.stage == "look" and self._picture:
+        if event.stage == "probe" and self._picture:
             self._panel.picture.show(self._picture(event.values))
 
     def begin(self, job: Job) -> None:

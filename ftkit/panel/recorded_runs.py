@@ -7,8 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from ftkit.experiments.sweep import READING
-from ftkit.experiments.tables import last, summary, tuned, where
+from ftkit.experiments.tables import READING, last, summary, tuned, where
 
 ACCURACY = "valid/accuracy"
 
@@ -30,7 +29,7 @@ class Recorded:
         table: pd.DataFrame,
         method: str,
         over: str,
-        scope: Sequence[str] = ("on",),
+        scope: Sequence[str] = ("bench",),
         floors: Mapping[Any, float] | None = None,
     ) -> None:
         own = table[table["method"] == method] if "method" in table else table
@@ -43,7 +42,7 @@ class Recorded:
         self.names = [name for name in own.columns if name not in (*READING, "method", "seed")]
         self.curves = _curves(own, self.names)
         self.costs = _costs(own, self.names)
-        self.rails = (
+        self.references = (
             _rails(table[table["method"] != method], self.scope) if "method" in table else {}
         )
 
@@ -73,7 +72,7 @@ class Recorded:
                     {"name": self.method, "label": f"{key[at]:g}", **_end(curve), **self.costs[key]}
                 )
         found.sort(key=lambda point: point["trainable"])
-        return found + self.rails.get(tuple(settings.get(name) for name in self.scope), [])
+        return found + self.references.get(tuple(settings.get(name) for name in self.scope), [])
 
 
 def _end(curve: Mapping[str, Sequence[float]]) -> dict[str, float]:
@@ -115,7 +114,7 @@ def _rails(
     table: pd.DataFrame, scope: tuple[str, ...]
 ) -> dict[tuple[Any, ...], list[dict[str, Any]]]:
     by = [*scope, "method"]
-    rails: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    references: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for key, lr in tuned(table, by).items():
         best = where(table, **dict(zip(by, key, strict=True)), lr=lr)
         row = summary(last(best), by).iloc[0]
@@ -129,5 +128,5 @@ def _rails(
             "high": row["high"],
             **cost,
         }
-        rails.setdefault(key[:-1], []).append(point)
-    return rails
+        references.setdefault(key[:-1], []).append(point)
+    return references

@@ -53,7 +53,7 @@ def on_docs(model: BertForMaskedLM) -> dict[str, list[float]]:
                 task.take(EXAMPLES, seed),
             )
             for _ in train(
-                adapted, data, steps=400, lr=lr, head_lr=head_lr, size=16, seed=seed, readings=0
+                adapted, data, steps=400, lr=lr, head_lr=head_lr, size=16, seed=seed, validations=0
             ):
                 pass
             found[name].append(evaluate(adapted, data, "valid").accuracy)

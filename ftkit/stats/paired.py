@@ -182,26 +182,26 @@ def mcnemar(first: ArrayLike, second: ArrayLike) -> float:
 
 
 def verdict(differences: Sequence[float], margin: float = 0.01) -> str:
-    """What paired differences over shared seeds say: "beats", "loses", "ties" or "cannot tell".
+    """What paired differences over shared seeds say: "beats", "loses", "ties" or "inconclusive".
 
     "ties" if the 95 % interval lies within plus or minus `margin`; "beats" if it lies above 0 and its mean above the margin, "loses" the
-    same way below; else "cannot tell". Fewer than eight seeds never tell.
+    same way below; else "inconclusive". Fewer than eight seeds never tell.
 
     >>> verdict([0.031, 0.024, 0.029, 0.035, 0.022, 0.027, 0.03, 0.026])
     'beats'
     >>> verdict([0.03, -0.02, 0.01, 0.04, -0.03, 0.02, 0.0, 0.01])
-    'cannot tell'
+    'inconclusive'
     """
     mean, low, high = interval(differences)
     if len(differences) < FEWEST:
-        return "cannot tell"
+        return "inconclusive"
     if -margin < low and high < margin:
         return "ties"
     if low > 0 and mean > margin:
         return "beats"
     if high < 0 and mean < -margin:
         return "loses"
-    return "cannot tell"
+    return "inconclusive"
 
 
 @dataclass(frozen=True)
@@ -227,6 +227,6 @@ def family(differences: Mapping[str, Sequence[float]], margin: float = 0.01) -> 
         found[name] = Judged(
             *interval(values),
             p,
-            "cannot tell" if says in ("beats", "loses") and p >= 0.05 else says,
+            "inconclusive" if says in ("beats", "loses") and p >= 0.05 else says,
         )
     return found

@@ -1,4 +1,4 @@
-"""What papers claim beside what was measured here, with a verdict that may be "cannot tell"."""
+"""What papers claim beside what was measured here, with a verdict that may be "inconclusive"."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from ftkit.teaching.cards import chip, inline, paragraph, table
 from ftkit.teaching.display import Page
 
-_KINDS = {"holds": "yes", "does not hold": "no", "cannot tell": "open"}
+_KINDS = {"holds": "yes", "does not hold": "no", "inconclusive": "open"}
 WIDTHS = (26, 25, 35, 14)
 
 
@@ -19,7 +19,7 @@ class Claim:
         source: who says so: authors, year, arXiv id.
         experiment: what was run here to test it.
         statistic: what came out, with interval and seeds: "-0.6 points [-1.4, 0.2], 8 paired seeds".
-        verdict: "holds", "does not hold" or "cannot tell": here, at this size.
+        verdict: "holds", "does not hold" or "inconclusive": here, at this size.
 
     Raises:
         ValueError: another verdict, or a field left empty.
@@ -34,7 +34,7 @@ class Claim:
     def __post_init__(self) -> None:
         if self.verdict not in _KINDS:
             raise ValueError(
-                f"verdict must be one of {list(_KINDS)}, got {self.verdict!r}; when in doubt it is 'cannot tell'"
+                f"verdict must be one of {list(_KINDS)}, got {self.verdict!r}; when in doubt it is 'inconclusive'"
             )
         if empty := [name for name, value in vars(self).items() if not value.strip()]:
             raise ValueError(

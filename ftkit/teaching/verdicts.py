@@ -88,6 +88,6 @@ def _no_worse(differences: Sequence[float]) -> bool:
 
 
 def decided(verdicts: Iterable[str], holds: Iterable[str]) -> str:
-    """What verdicts say to a claim: "holds" if every one is in `holds`, "does not hold" if one speaks against it, else "cannot tell"."""
+    """What verdicts say to a claim: "holds" if every one is in `holds`, "does not hold" if one speaks against it, else "inconclusive"."""
     others = set(verdicts) - set(holds)
-    return "does not hold" if others - {"cannot tell"} else "cannot tell" if others else "holds"
+    return "does not hold" if others - {"inconclusive"} else "inconclusive" if others else "holds"

@@ -19,7 +19,7 @@ Rate = float | Callable[[str], float]
 """A learning rate, or a function from a weight's name to one."""
 
 Probe = Callable[[Adapted], Mapping[str, float]]
-"""What a technique's picture sees of a model: numbers by name, `look/...`."""
+"""What a technique's picture sees of a model: numbers by name, `probe/...`."""
 
 HEAD_LR = 3e-2
 """The head's own learning rate, the same for every technique. High, since a head starts from nothing: at a tenth of it a body that moves
@@ -56,9 +56,9 @@ def train(
     size: int = 16,
     objective: Objective = supervised,
     seed: int = 0,
-    readings: int = 6,
+    validations: int = 6,
     valid_rows: int = 200,
-    look: Probe | None = None,
+    probe: Probe | None = None,
 ) -> Iterator[Event]:
     """Fine-tunes `model` in place, one step between two `next()`.
 
@@ -92,9 +92,9 @@ def train(
     learned = list(objective.parameters()) if isinstance(objective, nn.Module) else []
     optimizer, peaks = _optimizer(model, learned, lr, head_lr)
     weights = [*model.trainable(), *learned]
-    taken = Readings(lambda model, step: _read(model, data, step, valid_rows, look))
+    taken = Readings(lambda model, step: _read(model, data, step, valid_rows, probe))
     stream = data.batches(size, torch.Generator().manual_seed(seed))
-    marks = {max(1, round(steps * (i / readings) ** 1.5)) for i in range(1, readings + 1)}
+    marks = {max(1, round(steps * (i / validations) ** 1.5)) for i in range(1, validations + 1)}
     for step, batch in zip(range(1, steps + 1), stream, strict=False):
         batch = _with_features(model, batch)
         for group, peak in zip(optimizer.param_groups, peaks, strict=True):
@@ -125,10 +125,10 @@ def train(
         yield from taken.ready()
 
 
-def _read(model: Adapted, data: Data, step: int, rows: int, look: Probe | None) -> list[Event]:
+def _read(model: Adapted, data: Data, step: int, rows: int, probe: Probe | None) -> list[Event]:
     reading = evaluate(model, data, "valid", rows=rows)
     said = Event(step, "valid", {"valid/accuracy": reading.accuracy, "valid/loss": reading.loss})
-    return [said, Event(step, "look", look(model))] if look else [said]
+    return [said, Event(step, "probe", probe(model))] if probe else [said]
 
 
 def schedule(step: int, steps: int, warmup: float = 0.06) -> float:

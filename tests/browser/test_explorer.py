@@ -15,7 +15,7 @@ CELLS = (
 from functools import partial
 from ftkit import Explorer
 from ftkit.lessons.lora.picture import spectra
-from ftkit.experiments.bench import STEPS, load
+from ftkit.experiments.benchmark import STEPS, load
 from ftkit.lessons.lora.study import LRS, RANKS, spectrum, trial
 load("digits")""",
     """\

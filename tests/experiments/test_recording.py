@@ -11,7 +11,7 @@ import pytest
 from helpers.kept_trials import LOG, begun, counted
 
 import ftkit
-from ftkit.experiments.bench import FROZEN, load_benchmark, reference
+from ftkit.experiments.benchmark import FROZEN, load_benchmark, reference
 from ftkit.experiments.code_version import named, version
 from ftkit.experiments.rate_search import WIDER, beyond, next_rate, settled
 from ftkit.experiments.recording import content, make

@@ -216,7 +216,7 @@ class TestLineage:
         from ftkit.lessons.lora import study as lora
 
         names = {path.name for path in lineage.reached(Path(lora.__file__).read_text())}
-        assert {"loop.py", "bench.py", "lora.py", "adapted.py", "inputs.py"} <= names
+        assert {"loop.py", "benchmark.py", "study.py", "adapted.py", "inputs.py"} <= names
         assert not names & {"explorer.py", "layout.py", "claims.py", "run.py"}
 
     def test_the_version_turns_with_a_module_far_below(

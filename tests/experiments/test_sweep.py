@@ -17,7 +17,7 @@ from ftkit.teaching.verdicts import by_seed, by_seed_and_item
 from ftkit.training.events import Diverged, Event, packed, unpacked
 
 
-def trial(rank: int, lr: float, seed: int = 0, on: str = "here") -> Iterator[Event]:
+def trial(rank: int, lr: float, seed: int = 0, bench: str = "here") -> Iterator[Event]:
     """Best at lr 0.1, better at higher ranks, with a spread over the seeds."""
     for step in (1, 2):
         yield Event(step, "train", {"train/loss": 1.0})
@@ -95,38 +95,41 @@ def test_a_table_is_stored_with_how_it_was_made(tmp_path: Path) -> None:
 
 @pytest.fixture
 def recorded() -> Recorded:
-    own = sweep(trial, [{**job, "on": "here"} for job in JOBS]).assign(method="LoRA")
-    full = sweep(trial, grid(rank=[100], lr=[0.01, 0.1], seed=[0, 1, 2], on=["here"])).assign(
+    own = sweep(trial, [{**job, "bench": "here"} for job in JOBS]).assign(method="LoRA")
+    full = sweep(trial, grid(rank=[100], lr=[0.01, 0.1], seed=[0, 1, 2], bench=["here"])).assign(
         method="full fine-tuning", rank=0
     )
     return Recorded(pd.concat([own, full], ignore_index=True), "LoRA", "rank", floors={"here": 0.7})
 
 
 def test_the_floor_belongs_to_the_scope(recorded: Recorded) -> None:
-    assert (recorded.floor({"on": "here", "rank": 9}), recorded.floor({"on": "elsewhere"})) == (
+    assert (
+        recorded.floor({"bench": "here", "rank": 9}),
+        recorded.floor({"bench": "elsewhere"}),
+    ) == (
         0.7,
         None,
     )
 
 
 def test_a_recorded_curve_is_the_interval_at_each_reading(recorded: Recorded) -> None:
-    curve = recorded.curve({"on": "here", "rank": 4, "lr": 0.1})
+    curve = recorded.curve({"bench": "here", "rank": 4, "lr": 0.1})
     assert curve is not None and curve["step"] == [1, 2] and curve["runs"] == [3, 3]
     assert (curve["mean"][1], curve["low"][1], curve["high"][1]) == pytest.approx(
         interval([0.24, 0.241, 0.242])
     )
-    assert recorded.curve({"on": "here", "rank": 5, "lr": 0.1}) is None
+    assert recorded.curve({"bench": "here", "rank": 5, "lr": 0.1}) is None
 
 
 def test_the_points_are_this_methods_ranks_and_the_tuned_rails(recorded: Recorded) -> None:
-    points = recorded.points({"on": "here", "rank": 1, "lr": 0.01})
+    points = recorded.points({"bench": "here", "rank": 1, "lr": 0.01})
     assert [(point["name"], point["label"], point["trainable"]) for point in points] == [
         ("LoRA", "1", 10.0),
         ("LoRA", "4", 40.0),
         ("full fine-tuning", "", 1000.0),
     ]
     assert points[2]["lr"] == 0.1 and points[2]["mean"] == pytest.approx(1.201)
-    assert recorded.points({"on": "elsewhere", "rank": 1, "lr": 0.01}) == []
+    assert recorded.points({"bench": "elsewhere", "rank": 1, "lr": 0.01}) == []
 
 
 def exam(seed: int) -> Iterator[Event]:

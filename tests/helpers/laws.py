@@ -51,7 +51,7 @@ def batch_of(name: str, size: int = 6) -> Batch:
 
 def learn(model: Adapted, name: str, steps: int = 4) -> list[Any]:
     return list(
-        train(model, task_for(name), steps=steps, lr=1e-2, size=6, readings=2, valid_rows=12)
+        train(model, task_for(name), steps=steps, lr=1e-2, size=6, validations=2, valid_rows=12)
     )
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from ftkit.experiments.bench import FROZEN, FULL
+from ftkit.experiments.benchmark import FROZEN, FULL
 from ftkit.experiments.rate_search import few
 from ftkit.experiments.tables import last, where
 from ftkit.lessons.multitask import study as multitask_record
@@ -39,9 +39,9 @@ def check(group: Group, seeds: list[int], chosen_by: str = "valid/accuracy") -> 
 
 
 def test_the_best_rates_of_the_recipes_and_the_far_task_of_lesson_01_lie_inside() -> None:
-    table, seeds = record("01_freezing")
+    table, seeds = record("01_transfer_learning")
     groups = list(
-        tuned_groups(table[table["method"] != freezing_record.FREEZING], ["method", "on"])
+        tuned_groups(table[table["method"] != freezing_record.FREEZING], ["method", "bench"])
     )
     far = {(method, "digits as text") for method in freezing_record.FAR_RATES}
     recipes = {(method, "library") for method in freezing_record.RECIPE_RATES}

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ftkit.experiments.bench import FROZEN, FULL, load_benchmark
+from ftkit.experiments.benchmark import FROZEN, FULL, load_benchmark
 from ftkit.experiments.rate_search import chosen, few
 from ftkit.experiments.tables import last, where
 from ftkit.lessons.the_picture.study import (
@@ -33,7 +33,7 @@ RESULTS = kit_path("data", "results")
 
 @pytest.fixture(scope="module")
 def transfer() -> pd.DataFrame:
-    return read_table(RESULTS / "00_transfer.parquet")[0]
+    return read_table(RESULTS / "00_the_picture.parquet")[0]
 
 
 def test_every_method_of_the_transfer_table_has_the_same_eight_seeds(
@@ -77,7 +77,7 @@ def test_pretraining_is_worth_ten_points(transfer: pd.DataFrame) -> None:
 
 
 def test_the_picture_is_that_of_the_table(transfer: pd.DataFrame) -> None:
-    assert (RESULTS / "00_transfer.svg").read_text() == picture(intervals(transfer), len(SEEDS))
+    assert (RESULTS / "00_the_picture.svg").read_text() == picture(intervals(transfer), len(SEEDS))
 
 
 def test_the_same_run_says_the_same() -> None:

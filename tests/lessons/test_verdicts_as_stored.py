@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from ftkit.experiments.bench import FROZEN, FULL
+from ftkit.experiments.benchmark import FROZEN, FULL
 from ftkit.lessons.__main__ import STUDIES
 from ftkit.lessons.bitfit.claims import bitfit_claims
 from ftkit.lessons.can_lora_be_beaten.claims import board_claims
@@ -39,7 +39,7 @@ JUDGES: dict[str, Judge] = {
     "08": lambda table, about: family_claims(table),
     "09": lambda table, about: board_claims(table),
 }
-HOLDS, NOT, OPEN = "holds", "does not hold", "cannot tell"
+HOLDS, NOT, OPEN = "holds", "does not hold", "inconclusive"
 VERDICTS = {
     "01": [NOT, HOLDS, NOT, NOT, NOT, NOT, OPEN, HOLDS],
     "02": [OPEN, NOT, NOT, NOT, HOLDS, NOT, NOT],

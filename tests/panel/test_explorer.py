@@ -35,8 +35,8 @@ from ftkit.training.events import Event
 CALLS: list[dict[str, Any]] = []
 
 
-def trial(rank: int, lr: float, on: str = "text", seed: int = 0) -> Iterator[Event]:
-    CALLS.append({"rank": rank, "lr": lr, "on": on, "seed": seed})
+def trial(rank: int, lr: float, bench: str = "text", seed: int = 0) -> Iterator[Event]:
+    CALLS.append({"rank": rank, "lr": lr, "bench": bench, "seed": seed})
     if lr == 9.0:
         raise ValueError("the loss is <nan>")
     for step in range(1, 5):
@@ -48,7 +48,9 @@ def trial(rank: int, lr: float, on: str = "text", seed: int = 0) -> Iterator[Eve
                 {"valid/accuracy": min(1.0, 0.1 * step + 0.01 * rank), "valid/loss": 1.0},
             )
             yield Event(
-                step, "look", {f"look/change/body.0.weight/{i}": 1.0 / (i + 1) for i in range(rank)}
+                step,
+                "probe",
+                {f"probe/change/body.0.weight/{i}": 1.0 / (i + 1) for i in range(rank)},
             )
     costs = (
         "trainable",
@@ -63,7 +65,11 @@ def trial(rank: int, lr: float, on: str = "text", seed: int = 0) -> Iterator[Eve
     yield Event(4, "cost", {f"cost/{name}": 100.0 * rank for name in costs})
 
 
-SETTINGS: dict[str, Any] = {"on": ["text", "vision"], "rank": [1, 4, 16], "lr": [0.001, 0.1, 9.0]}
+SETTINGS: dict[str, Any] = {
+    "bench": ["text", "vision"],
+    "rank": [1, 4, 16],
+    "lr": [0.001, 0.1, 9.0],
+}
 
 
 def make(**others: Any) -> Explorer:
@@ -87,7 +93,7 @@ def panel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
 
 
 def test_it_runs_once_when_it_is_made(panel: Explorer) -> None:
-    assert CALLS == [{"on": "text", "rank": 1, "lr": 0.001, "seed": 0}]
+    assert CALLS == [{"bench": "text", "rank": 1, "lr": 0.001, "seed": 0}]
     assert [run.accuracy for run in panel.runs] == [pytest.approx(0.41)]
     assert panel.runs[0].cost["flops"] == 100.0 and panel.runs[0].losses[-1] == (4, 0.25)
 
@@ -100,9 +106,9 @@ def test_a_move_runs_the_new_settings(panel: Explorer) -> None:
 
 
 def test_set_moves_several_controls_and_runs_once(panel: Explorer) -> None:
-    panel.set(rank=4, on="vision", seed=3)
+    panel.set(rank=4, bench="vision", seed=3)
     panel.wait(5)
-    assert CALLS[1:] == [{"on": "vision", "rank": 4, "lr": 0.001, "seed": 3}]
+    assert CALLS[1:] == [{"bench": "vision", "rank": 4, "lr": 0.001, "seed": 3}]
 
 
 def test_the_share_text_brings_the_state_back(panel: Explorer) -> None:
@@ -111,8 +117,8 @@ def test_the_share_text_brings_the_state_back(panel: Explorer) -> None:
     panel.set(rank=1, lr=0.001, seed=0)
     panel.load(text)
     panel.wait(5)
-    assert panel.settings == {"on": "text", "rank": 16, "lr": 0.1} and panel.panel.seed == 5
-    assert CALLS[-1] == {"on": "text", "rank": 16, "lr": 0.1, "seed": 5}
+    assert panel.settings == {"bench": "text", "rank": 16, "lr": 0.1} and panel.panel.seed == 5
+    assert CALLS[-1] == {"bench": "text", "rank": 16, "lr": 0.1, "seed": 5}
     assert panel.panel._share.value == text
 
 
@@ -151,7 +157,7 @@ def test_a_share_text_that_does_not_fit_is_refused_and_moves_nothing(
 
 def test_the_end_of_a_run_that_was_replaced_is_not_painted(panel: Explorer) -> None:
     said = panel.panel._status.value
-    panel._ended(Ended(Job(7, {"on": "text", "rank": 16, "lr": 0.1}, (0,)), "replaced"))
+    panel._ended(Ended(Job(7, {"bench": "text", "rank": 16, "lr": 0.1}, (0,)), "replaced"))
     assert panel.panel._status.value == said and panel.runs[0].settings["rank"] == 1
 
 
@@ -230,10 +236,10 @@ def test_a_typed_number_moves_to_the_nearest_stop(panel: Explorer) -> None:
 
 
 def recorded() -> Recorded:
-    table = sweep(trial, grid(on=["text"], rank=[1, 4, 16], lr=[0.1], seed=[0, 1])).assign(
+    table = sweep(trial, grid(bench=["text"], rank=[1, 4, 16], lr=[0.1], seed=[0, 1])).assign(
         method="LoRA"
     )
-    full = sweep(trial, grid(on=["text"], rank=[40], lr=[0.1], seed=[0, 1])).assign(
+    full = sweep(trial, grid(bench=["text"], rank=[40], lr=[0.1], seed=[0, 1])).assign(
         method="full fine-tuning", rank=0
     )
     return Recorded(
@@ -416,7 +422,7 @@ def test_a_stored_picture_keeps_the_colour_of_every_technique() -> None:
 
 def test_a_spectrum_stops_where_the_rank_does() -> None:
     values = {
-        f"look/{which}/body.layers.0.mlp.fc1.weight/{i}": v
+        f"probe/{which}/body.layers.0.mlp.fc1.weight/{i}": v
         for which in ("change", "after")
         for i, v in enumerate([2.0, 1.0, 1e-9])
     }
@@ -471,8 +477,8 @@ def test_a_replayed_run_that_was_not_recorded_says_what_was(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(explorer, "mode", lambda: "blocking")
-    table = sweep(trial, grid(rank=[1], lr=[0.1], on=["text"], seed=[0]))
-    panel = Explorer(replay(table), rank=[1, 4], lr=[0.1], on=["text"])
+    table = sweep(trial, grid(rank=[1], lr=[0.1], bench=["text"], seed=[0]))
+    panel = Explorer(replay(table), rank=[1, 4], lr=[0.1], bench=["text"])
     panel.set(rank=4)
     assert (
         "a replayed run must be one that was recorded (rank, lr, on, seed)"

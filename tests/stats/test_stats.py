@@ -52,9 +52,9 @@ def test_a_95_per_cent_interval_covers_95_per_cent() -> None:
         ([0.02, 0.03, 0.04, 0.02, 0.03, 0.04, 0.03, 0.03], "beats"),
         ([-0.02, -0.03, -0.04, -0.02, -0.03, -0.04, -0.03, -0.03], "loses"),
         ([0.001, -0.002, 0.0, 0.002, -0.001, 0.001, 0.0, -0.001], "ties"),
-        ([0.2, -0.1, 0.15, -0.05, 0.1, -0.08, 0.12, -0.02], "cannot tell"),
-        ([0.006, 0.009, 0.012, 0.007, 0.008, 0.011, 0.009, 0.010], "cannot tell"),
-        ([0.02, 0.03, 0.04, 0.02, 0.03, 0.04, 0.03], "cannot tell"),
+        ([0.2, -0.1, 0.15, -0.05, 0.1, -0.08, 0.12, -0.02], "inconclusive"),
+        ([0.006, 0.009, 0.012, 0.007, 0.008, 0.011, 0.009, 0.010], "inconclusive"),
+        ([0.02, 0.03, 0.04, 0.02, 0.03, 0.04, 0.03], "inconclusive"),
     ],
 )
 def test_verdicts(differences: list[float], says: str) -> None:
@@ -242,7 +242,7 @@ class TestFamily:
         ]
         assert np.mean([any(says == "beats" for says in each) for each in found]) > 0.05
 
-    @pytest.mark.parametrize(("rivals", "says"), [(6, "beats"), (7, "cannot tell")])
+    @pytest.mark.parametrize(("rivals", "says"), [(6, "beats"), (7, "inconclusive")])
     def test_eight_seeds_tell_of_six_rivals_at_most(self, rivals: int, says: str) -> None:
         values = np.linspace(0.02, 0.04, 8).tolist()
         assert {

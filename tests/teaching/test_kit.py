@@ -118,13 +118,13 @@ class TestClaims:
     def test_a_verdict_is_said_by_word_symbol_and_colour(self) -> None:
         others = [
             Claim("c", "s", "e", "x", "does not hold"),
-            Claim("c", "s", "e", "x", "cannot tell"),
+            Claim("c", "s", "e", "x", "inconclusive"),
         ]
         shown = claims([HOLDS, *others])
         for kind, symbol, word in [
             ("yes", "✓", "holds"),
             ("no", "✗", "does not hold"),
-            ("open", "○", "cannot tell"),
+            ("open", "○", "inconclusive"),
         ]:
             assert (
                 f'<span class="ftkit-chip ftkit-chip-{kind}"><span aria-hidden="true">{symbol}</span> {word}</span>'
@@ -144,13 +144,13 @@ class TestClaims:
                     "c",
                     "s",
                     "one; a test",
-                    "library +1 [0, 2], cannot tell; opening 0 [0, 0], ties",
-                    "cannot tell",
+                    "library +1 [0, 2], inconclusive; opening 0 [0, 0], ties",
+                    "inconclusive",
                 )
             ]
         )
-        assert "cannot tell<br>opening" in shown.html() and "one; a test" in shown.html()
-        assert "cannot tell; opening" in shown.text()
+        assert "inconclusive<br>opening" in shown.html() and "one; a test" in shown.html()
+        assert "inconclusive; opening" in shown.text()
 
     def test_a_claim_is_a_value(self) -> None:
         assert Claim(*vars(HOLDS).values()) == HOLDS

@@ -63,7 +63,7 @@ def test_the_count_is_the_closed_form_for_a_bert_body() -> None:
 def test_bitfit_is_only_the_biases() -> None:
     base, task = net("bert"), small_task()
     runs = [
-        list(train(Adapted(base, space, HEAD), task, steps=4, lr=1e-2, size=6, readings=0))
+        list(train(Adapted(base, space, HEAD), task, steps=4, lr=1e-2, size=6, validations=0))
         for space in (BitFit(), Only("body.*bias"))
     ]
     assert runs[0] == runs[1]
@@ -159,7 +159,7 @@ def test_a_shift_of_the_value_bias_is_a_shift_of_the_output_bias(name: str) -> N
 def test_adam_moves_key_biases_on_rounding_noise_and_the_answers_do_not_care() -> None:
     base, task = net("mini"), task_for("mini")
     model = Adapted(base, BitFit(), HEAD)
-    list(train(model, task, steps=12, lr=1e-2, size=6, readings=0))
+    list(train(model, task, steps=12, lr=1e-2, size=6, validations=0))
     learned = model.delta()
     answers = {}
     with torch.no_grad():
@@ -238,7 +238,7 @@ def test_bitfit_learns_added_biases_and_the_net_without_them_stays_as_it_was() -
     before = {name: weight.clone() for name, weight in base.state_dict().items()}
     wide = with_biases(base)
     model = Adapted(wide, BitFit(), HEAD)
-    list(train(model, small_task(), steps=4, lr=1e-2, size=6, readings=0))
+    list(train(model, small_task(), steps=4, lr=1e-2, size=6, validations=0))
     moved = [
         name
         for name, _, now in model.changed()

@@ -24,7 +24,7 @@ def test_a_space_an_objective_and_a_mixture_work_together() -> None:
     tasks = small_task(), sums_or_files()
     large = net("bert", *tasks)
     taught = Adapted(large)
-    list(train(taught, Mixture(tasks, (1.0, 1.0)), steps=60, lr=1e-2, size=8, readings=0))
+    list(train(taught, Mixture(tasks, (1.0, 1.0)), steps=60, lr=1e-2, size=8, validations=0))
     teacher, base = Teacher(taught.merged()), student(large, (0,)).fresh_heads(5)
     model, before = (
         Adapted(base, LoRA(2, alpha=5.0), HEAD),
@@ -45,7 +45,7 @@ def test_a_space_an_objective_and_a_mixture_work_together() -> None:
             steps=120,
             lr=1e-2,
             size=8,
-            readings=0,
+            validations=0,
             objective=Distillation(teacher, 2.0, 1.0),
         )
     )

@@ -85,7 +85,14 @@ def learn(
 ) -> list[Any]:
     return list(
         train(
-            model, task, steps=steps, lr=lr, size=6, objective=objective, readings=2, valid_rows=12
+            model,
+            task,
+            steps=steps,
+            lr=lr,
+            size=6,
+            objective=objective,
+            validations=2,
+            valid_rows=12,
         )
     )
 

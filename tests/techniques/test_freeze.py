@@ -52,7 +52,9 @@ def plain_fine_tuning(base: Net, steps: int, lr: float) -> list[float]:
 @pytest.mark.parametrize("name", ["bert", "gpt2", "mini-vit"])
 def test_only_everything_is_full_fine_tuning_to_the_bit(name: str) -> None:
     base = net(name)
-    events = train(Adapted(base, Only("*")), task_for(name), steps=8, lr=1e-3, size=6, readings=0)
+    events = train(
+        Adapted(base, Only("*")), task_for(name), steps=8, lr=1e-3, size=6, validations=0
+    )
     assert [event.values["train/loss"] for event in events] == plain_fine_tuning(base, 8, 1e-3)
 
 
@@ -102,7 +104,7 @@ HEAD = Only("heads.*")
 
 
 def losses(model: Adapted, lr: Any = 1e-3, steps: int = 6) -> list[float]:
-    events = train(model, task_for(model.base.name), steps=steps, lr=lr, size=6, readings=0)
+    events = train(model, task_for(model.base.name), steps=steps, lr=lr, size=6, validations=0)
     return [event.values["train/loss"] for event in events]
 
 

@@ -200,7 +200,7 @@ class TestPEFT:
         from ftkit.training.loop import HEAD_LR, schedule
 
         ours, theirs = pair
-        events = train(ours, small_task(), steps=20, lr=5e-3, size=6, readings=0)
+        events = train(ours, small_task(), steps=20, lr=5e-3, size=6, validations=0)
         head = [p for n, p in theirs.named_parameters() if p.requires_grad and ".heads." in n]
         rest = [p for n, p in theirs.named_parameters() if p.requires_grad and ".heads." not in n]
         optimizer = torch.optim.AdamW([{"params": rest}, {"params": head}], weight_decay=0.0)

@@ -51,7 +51,7 @@ def losses(space: Any, steps: int = 6, lr: float = 1e-2, **given: Any) -> list[f
     model = Adapted(net("bert"), space, HEAD, seed=2)
     return [
         event.values["train/loss"]
-        for event in train(model, small_task(), steps=steps, lr=lr, size=6, readings=0, **given)
+        for event in train(model, small_task(), steps=steps, lr=lr, size=6, validations=0, **given)
     ]
 
 
@@ -88,7 +88,7 @@ class TestLoRAPlus:
         moved = {}
         for ratio in (1.0, 8.0):
             model = Adapted(net("bert"), LoRAPlus(3, 7.0, ratio), HEAD)
-            list(train(model, small_task(), steps=1, lr=1e-3, size=6, readings=0))
+            list(train(model, small_task(), steps=1, lr=1e-3, size=6, validations=0))
             moved[ratio] = model.changes[QUERY].b.detach().abs().max().item()
         assert moved[8.0] == pytest.approx(8 * moved[1.0], rel=1e-3)
 
@@ -97,7 +97,7 @@ class TestLoRAPlus:
             Adapted(net("bert"), LoRAPlus(3, 7.0, 8.0), seed=2).changes[QUERY].a.detach().clone()
         )
         model = Adapted(net("bert"), LoRAPlus(3, 7.0, 8.0), HEAD, seed=2)
-        list(train(model, small_task(), steps=2, lr=1e-3, size=6, readings=0))
+        list(train(model, small_task(), steps=2, lr=1e-3, size=6, validations=0))
         assert 0 < (model.changes[QUERY].a - before).abs().max() < 1.1e-3
 
 
@@ -232,7 +232,7 @@ class TestAdaLoRA:
     def test_at_the_end_of_a_run_so_many_directions_are_left(self, keep: int) -> None:
         model = Adapted(net("bert"), AdaLoRA(3, 7.0), HEAD)
         prune, left = Pruning(model, keep, 20), []
-        for event in train(model, small_task(), steps=20, lr=1e-2, size=6, readings=0):
+        for event in train(model, small_task(), steps=20, lr=1e-2, size=6, validations=0):
             prune(event.step)
             left.append(self.alive(model))
         assert left[0] == 36 and left == sorted(left, reverse=True)

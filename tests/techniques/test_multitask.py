@@ -418,8 +418,8 @@ class TestUncertainty:
         )
         with torch.no_grad():
             base.heads["third"].weight.mul_(20)  # so that there is something to clip
-        plain = run(Adapted(base, Only("*")), data, Weighted(), steps=1, readings=0)[0].values
-        norm = run(Adapted(base, Only("*")), data, objective, steps=1, readings=0)[0].values[
+        plain = run(Adapted(base, Only("*")), data, Weighted(), steps=1, validations=0)[0].values
+        norm = run(Adapted(base, Only("*")), data, objective, steps=1, validations=0)[0].values[
             "train/grad_norm"
         ]
         slopes = [0.5 - plain["train/tiny"], 0.5 - plain["train/third"]]
@@ -624,7 +624,7 @@ class TestGradNorm:
             torch.ones(2), torch.stack([g.norm() for g in own]), torch.ones(2), 1.0, 0.3
         )
         assert list(objective.weights.values()) == pytest.approx(weights.tolist())
-        run(adapted, tiny(), steps=30, lr=0.03, readings=0)
+        run(adapted, tiny(), steps=30, lr=0.03, validations=0)
         ratios = torch.stack(
             [losses(adapted, batch)[name] / first[name] for name in first]
         ).detach()

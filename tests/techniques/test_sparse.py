@@ -38,7 +38,7 @@ def losses(*spaces: object, steps: int = 8) -> list[float]:
     model = Adapted(net("bert"), *spaces)  # type: ignore[arg-type]
     return [
         event.values["train/loss"]
-        for event in train(model, small_task(), steps=steps, lr=1e-2, size=6, readings=0)
+        for event in train(model, small_task(), steps=steps, lr=1e-2, size=6, validations=0)
     ]
 
 

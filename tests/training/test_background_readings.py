@@ -24,7 +24,9 @@ BASE = "mini"
 
 def run(**more: Any) -> Iterator[Event]:
     model = Adapted(net(BASE), LoRA(2), seed=0)
-    return train(model, task_for(BASE), steps=8, lr=1e-2, size=6, readings=4, valid_rows=12, **more)
+    return train(
+        model, task_for(BASE), steps=8, lr=1e-2, size=6, validations=4, valid_rows=12, **more
+    )
 
 
 def in_order(events: list[Event]) -> list[Event]:
@@ -32,18 +34,18 @@ def in_order(events: list[Event]) -> list[Event]:
 
 
 def length(model: Adapted) -> dict[str, float]:
-    return {"look/length": model.delta().norm()}
+    return {"probe/length": model.delta().norm()}
 
 
 def test_beside_a_run_the_readings_are_those_between_its_steps() -> None:
-    between = list(run(look=length))
+    between = list(run(probe=length))
     with in_background():
-        later = list(run(look=length))
+        later = list(run(probe=length))
     assert in_order(later) == in_order(between)
     assert [event.step for event in later if event.stage == "valid"] == [
         event.step for event in between if event.stage == "valid"
     ]
-    assert len({event.values["look/length"] for event in later if event.stage == "look"}) == 4, (
+    assert len({event.values["probe/length"] for event in later if event.stage == "probe"}) == 4, (
         "each reading sees a later model"
     )
 
@@ -51,9 +53,9 @@ def test_beside_a_run_the_readings_are_those_between_its_steps() -> None:
 @pytest.mark.parametrize(
     "trial",
     [
-        lambda: lora.trial("digits", 2, 3e-3, look=lora.spectrum),
-        lambda: bitfit.trial("digits", bitfit.ALL, 32, 1e-2, look=bitfit.moved),
-        lambda: multitask.trial(multitask.IMAGES, multitask.FIXED, 0.5, 1e-3, look=True),
+        lambda: lora.trial("digits", 2, 3e-3, probe=lora.spectrum),
+        lambda: bitfit.trial("digits", bitfit.ALL, 32, 1e-2, probe=bitfit.moved),
+        lambda: multitask.trial(multitask.IMAGES, multitask.FIXED, 0.5, 1e-3, probe=True),
     ],
 )
 def test_a_trial_of_a_lesson_says_the_same_beside(trial: Any) -> None:
@@ -77,13 +79,13 @@ def test_a_reading_sees_what_was_learned_when_it_was_asked_for_on_another_thread
         return [Event(step, "valid", {})]
 
     with in_background():
-        readings = Readings(read)
-        assert not list(readings.take(model, 1)) and not list(readings.ready())
+        validations = Readings(read)
+        assert not list(validations.take(model, 1)) and not list(validations.ready())
         with torch.no_grad():
             for weight in model.parameters():
                 weight.fill_(1.0)
         go.set()
-        assert list(readings.rest()) == [Event(1, "valid", {})] and not list(readings.rest())
+        assert list(validations.rest()) == [Event(1, "valid", {})] and not list(validations.rest())
     assert seen == [(False, False, 0.0)] and model.delta().norm() > 0
 
 
@@ -96,9 +98,9 @@ def test_a_run_that_is_left_leaves_no_reading_and_no_thread() -> None:
         return []
 
     with in_background():
-        readings, model = Readings(read), Adapted(net(BASE), LoRA(2), seed=0)
+        validations, model = Readings(read), Adapted(net(BASE), LoRA(2), seed=0)
         for step in (1, 2, 3):
-            list(readings.take(model, step))
+            list(validations.take(model, step))
     go.set()
     for thread in threading.enumerate():
         if thread.name.startswith("ftkit readings"):
@@ -113,7 +115,7 @@ def test_a_reading_that_fails_ends_the_run_with_its_error() -> None:
         raise ZeroDivisionError("in a look")
 
     with in_background(), pytest.raises(ZeroDivisionError, match="in a look"):
-        list(run(look=fails))
+        list(run(probe=fails))
 
 
 def test_a_run_that_diverges_says_what_was_read_before() -> None:
@@ -166,7 +168,13 @@ def test_what_a_copy_draws_and_does_not_keep_is_drawn_with_the_same_seed() -> No
         return in_order(
             list(
                 train(
-                    model, task_for(BASE), steps=4, head_lr=1.0, size=6, readings=2, valid_rows=12
+                    model,
+                    task_for(BASE),
+                    steps=4,
+                    head_lr=1.0,
+                    size=6,
+                    validations=2,
+                    valid_rows=12,
                 )
             )
         )

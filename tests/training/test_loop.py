@@ -32,18 +32,20 @@ def test_two_runs_may_take_turns() -> None:
 
 
 def test_a_run_can_be_left_at_any_step() -> None:
-    events = train(Adapted(net("bert"), HEAD), small_task(), steps=50, size=6, readings=0)
+    events = train(Adapted(net("bert"), HEAD), small_task(), steps=50, size=6, validations=0)
     assert [event.step for event in islice(events, 3)] == [1, 2, 3]
 
 
 @pytest.mark.parametrize(("steps", "readings"), [(1, 4), (10, 0), (10, 3), (5, 9)])
-def test_readings_are_early_and_the_last_one_is_last(steps: int, readings: int) -> None:
+def test_readings_are_early_and_the_last_one_is_last(steps: int, validations: int) -> None:
     events = list(
-        train(Adapted(net("bert"), HEAD), small_task(), steps=steps, size=6, readings=readings)
+        train(
+            Adapted(net("bert"), HEAD), small_task(), steps=steps, size=6, validations=validations
+        )
     )
     at = [event.step for event in events if event.stage == "valid"]
-    assert len(at) <= readings
-    assert at[-1:] == ([steps] if readings else [])
+    assert len(at) <= validations
+    assert at[-1:] == ([steps] if validations else [])
     assert len([event for event in events if event.stage == "train"]) == steps
 
 
@@ -59,7 +61,7 @@ def test_the_head_keeps_its_own_learning_rate() -> None:
     base, task = net("bert"), small_task()
     runs = [Adapted(base, Only("*")) for _ in range(2)]
     for model, lr in zip(runs, (1e-3, 0.0), strict=True):
-        list(train(model, task, steps=1, lr=lr, size=6, readings=0))
+        list(train(model, task, steps=1, lr=lr, size=6, validations=0))
     deltas = [model.delta() for model in runs]
     assert torch.equal(deltas[0]["heads.tiny.weight"], deltas[1]["heads.tiny.weight"])
     assert not deltas[1]["body.embeddings.word_embeddings.weight"].any()
@@ -67,7 +69,7 @@ def test_the_head_keeps_its_own_learning_rate() -> None:
 
 def test_nothing_decays() -> None:
     model = Adapted(net("bert"), Only("*"))
-    list(train(model, small_task(), steps=3, size=6, readings=0))
+    list(train(model, small_task(), steps=3, size=6, validations=0))
     unused = model.delta()["body.embeddings.word_embeddings.weight"][5000:]
     assert not unused.any()
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from ftkit.experiments.bench import FULL
+from ftkit.experiments.benchmark import FULL
 from ftkit.experiments.rate_search import chosen
 from ftkit.experiments.tables import where
 from ftkit.lessons.bitfit.study import ALL, GROUPS, GROUPS_AT, GROUPS_ON, PAIR, SAME_HEAD
@@ -21,39 +21,48 @@ class Evidence:
     def __init__(self, table: pd.DataFrame) -> None:
         self.table = table
         self.read = table[table["quantity"] == "test/accuracy"]
-        self.ons = list(dict.fromkeys(self.read["on"]))
+        self.benches = list(dict.fromkeys(self.read["bench"]))
 
-    def sizes(self, on: str) -> list[int]:
+    def sizes(self, bench: str) -> list[int]:
         """The numbers of examples that were recorded on a bench, smallest first."""
-        return sorted(int(size) for size in self.read[self.read["on"] == on]["examples"].unique())
+        return sorted(
+            int(size) for size in self.read[self.read["bench"] == bench]["examples"].unique()
+        )
 
-    def test(self, on: str, examples: int, method: str = BITFIT, groups: str = ALL) -> np.ndarray:
+    def test(
+        self, bench: str, examples: int, method: str = BITFIT, groups: str = ALL
+    ) -> np.ndarray:
         """Accuracy on test, one a seed, of BitFit on some groups or of a rail, at its best rate."""
-        found = self._read(on, examples, method, groups).sort_values("seed")
-        assert len(found) and not found["seed"].duplicated().any(), (on, examples, method, groups)
+        found = self._read(bench, examples, method, groups).sort_values("seed")
+        assert len(found) and not found["seed"].duplicated().any(), (
+            bench,
+            examples,
+            method,
+            groups,
+        )
         return found["value"].to_numpy()
 
-    def minus(self, on: str, examples: int, method: str) -> np.ndarray:
+    def minus(self, bench: str, examples: int, method: str) -> np.ndarray:
         """BitFit on all biases minus a rail: accuracy on test, one a seed."""
-        return self.test(on, examples) - self.test(on, examples, method)
+        return self.test(bench, examples) - self.test(bench, examples, method)
 
     def at(self, end: int, method: str) -> dict[str, np.ndarray]:
         """For each bench BitFit minus a rail with the fewest examples (`end` 0) or the most (-1), which the key names."""
         return {
-            f"{on} ({n:,})": self.minus(on, n, method)
-            for on in self.ons
-            for n in [self.sizes(on)[end]]
+            f"{bench} ({n:,})": self.minus(bench, n, method)
+            for bench in self.benches
+            for n in [self.sizes(bench)[end]]
         }
 
-    def rate(self, on: str, examples: int, method: str = BITFIT, groups: str = ALL) -> float:
+    def rate(self, bench: str, examples: int, method: str = BITFIT, groups: str = ALL) -> float:
         """The rate that was chosen on valid."""
-        return chosen(self._read(on, examples, method, groups))
+        return chosen(self._read(bench, examples, method, groups))
 
-    def cost(self, name: str, on: str, method: str = BITFIT) -> float:
+    def cost(self, name: str, bench: str, method: str = BITFIT) -> float:
         """One entry of the bill, the median over the runs; for BitFit on all biases."""
         rows = where(
             self.table,
-            on=on,
+            bench=bench,
             method=method,
             quantity=f"cost/{name}",
             groups=ALL if method == BITFIT else "",
@@ -68,10 +77,10 @@ class Evidence:
         }
         return dict(sorted(means.items(), key=lambda item: -item[1]))
 
-    def _read(self, on: str, examples: int, method: str, groups: str) -> pd.DataFrame:
+    def _read(self, bench: str, examples: int, method: str, groups: str) -> pd.DataFrame:
         return where(
             self.read,
-            on=on,
+            bench=bench,
             examples=examples,
             method=method,
             groups=groups if method == BITFIT else "",
@@ -100,10 +109,10 @@ def much_data(found: Evidence) -> Claim:
 
 def gap_grows(found: Evidence) -> Claim:
     """The more data, the further BitFit lies behind: the difference of the differences."""
-    ends = {on: (found.sizes(on)[0], found.sizes(on)[-1]) for on in found.ons}
+    ends = {bench: (found.sizes(bench)[0], found.sizes(bench)[-1]) for bench in found.benches}
     changes = {
-        on: found.minus(on, least, FULL) - found.minus(on, most, FULL)
-        for on, (least, most) in ends.items()
+        bench: found.minus(bench, least, FULL) - found.minus(bench, most, FULL)
+        for bench, (least, most) in ends.items()
     }
     figures, says = judged(changes, {"beats"})
     experiment = "BitFit minus full with the fewest examples, minus the same with the most, by seed; test, points"
@@ -140,12 +149,13 @@ def pair_is_enough(found: Evidence) -> Claim:
 def hundred_times_the_rate(found: Evidence) -> Claim:
     """BitFit wants a hundred times the learning rate of full fine-tuning; within a factor of three, one step of the grid, is the same."""
     ratios = {
-        on: [found.rate(on, n) / found.rate(on, n, FULL) for n in found.sizes(on)]
-        for on in found.ons
+        bench: [found.rate(bench, n) / found.rate(bench, n, FULL) for n in found.sizes(bench)]
+        for bench in found.benches
     }
     every = [ratio for values in ratios.values() for ratio in values]
     figures = "; ".join(
-        f"{on} {', '.join(f'{ratio:.1f}x' for ratio in values)}" for on, values in ratios.items()
+        f"{bench} {', '.join(f'{ratio:.1f}x' for ratio in values)}"
+        for bench, values in ratios.items()
     )
     says = "holds" if all(30 < ratio < 350 for ratio in every) else "does not hold"
     experiment = "the rate chosen on valid for BitFit over that for full, for each number of examples; one step of the grid counts as the same"
@@ -162,15 +172,16 @@ def hundred_times_the_rate(found: Evidence) -> Claim:
 def share_of_cost(found: Evidence) -> Claim:
     """A thousandth of the numbers is a thousandth of the cost."""
     kinds, parts, off = ("weights", "gradients", "optimizer", "activations"), [], []
-    for on in found.ons:
+    for bench in found.benches:
         numbers, flops = (
-            found.cost(name, on) / found.cost(name, on, FULL) for name in ("trainable", "flops")
+            found.cost(name, bench) / found.cost(name, bench, FULL)
+            for name in ("trainable", "flops")
         )
-        memory = sum(found.cost(kind, on) for kind in kinds) / sum(
-            found.cost(kind, on, FULL) for kind in kinds
+        memory = sum(found.cost(kind, bench) for kind in kinds) / sum(
+            found.cost(kind, bench, FULL) for kind in kinds
         )
         parts.append(
-            f"{on} {numbers:.1%} of the numbers, {memory:.0%} of the bytes, {flops:.0%} of the FLOPs"
+            f"{bench} {numbers:.1%} of the numbers, {memory:.0%} of the bytes, {flops:.0%} of the FLOPs"
         )
         off.append(min(memory, flops) / numbers)
     experiment = "all biases over full fine-tuning: numbers that train; bytes of weights, gradients, AdamW and activations; FLOPs; measured"

@@ -11,7 +11,7 @@ WEAKEST = -10
 
 
 def movements(values: Mapping[str, float]) -> Spec:
-    """Two tables, a row a block of the body and a column a group of biases, from readings `look/<change or gradient>/<block>/<group>`.
+    """Two tables, a row a block of the body and a column a group of biases, from readings `probe/<change or gradient>/<block>/<group>`.
 
     Left, how far the biases moved, root mean square, on the scale of the weights. Right, their last gradient as a power of ten. Not of the
     strongest there is: where only the key may move, that is rounding too.
@@ -20,7 +20,7 @@ def movements(values: Mapping[str, float]) -> Spec:
         {
             key.split("/", 2)[2]: value
             for key, value in values.items()
-            if key.startswith(f"look/{of}/")
+            if key.startswith(f"probe/{of}/")
         }
         for of in _KINDS
     )
@@ -44,12 +44,12 @@ def movements(values: Mapping[str, float]) -> Spec:
         _title("how far the biases moved", 0.23),
         _title("last gradient, as a power of ten", 0.77),
     ]
-    look = layout(320, margin={"l": 120, "r": 14, "t": 34, "b": 96}, annotations=titles, **axes)
+    probe = layout(320, margin={"l": 120, "r": 14, "t": 34, "b": 96}, annotations=titles, **axes)
     cells = [
         _cells(change, ".2g", 0, max(change.values(), default=0.0) or 1.0, "", "moved by"),
         _cells(powers, ".1f", WEAKEST, 0, "2", "10 to the"),
     ]
-    return {"data": cells, "layout": look}
+    return {"data": cells, "layout": probe}
 
 
 _KINDS = ("change", "gradient")

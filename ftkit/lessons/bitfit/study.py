@@ -9,8 +9,8 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from ftkit.experiments import bench
-from ftkit.experiments.bench import BENCHMARKS, FROZEN, FULL, HEAD, fine_tuning, load_benchmark
+from ftkit.experiments import benchmark
+from ftkit.experiments.benchmark import BENCHMARKS, FROZEN, FULL, HEAD, fine_tuning, load_benchmark
 from ftkit.experiments.rate_search import few, settled
 from ftkit.experiments.recording import make
 from ftkit.experiments.sweep import grid
@@ -76,51 +76,51 @@ REFERENCE_LRS: dict[str, dict[str, tuple[float, ...]]] = {
 SEEDS = tuple(range(8))
 
 
-def where(on: str, groups: str) -> str:
+def where(bench: str, groups: str) -> str:
     """The biases of a bench's body that `groups`, joined by "+", name.
 
     Raises:
         ValueError: there is no such group.
     """
-    of = GROUPS[BENCHMARKS[on].base]
+    of = GROUPS[BENCHMARKS[bench].base]
     if unknown := [group for group in groups.split("+") if group not in of]:
         raise ValueError(f"groups must be some of {', '.join(of)}, joined by +, got {unknown[0]!r}")
     return ",".join(of[group] for group in groups.split("+"))
 
 
-def rows(on: str, examples: int) -> int:
+def rows(bench: str, examples: int) -> int:
     """`examples`, or as many as the bench's task has to train on, if it has fewer."""
-    return min(examples, len(load_benchmark(on)[1].train))
+    return min(examples, len(load_benchmark(bench)[1].train))
 
 
 def trial(
-    on: str,
+    bench: str,
     groups: str,
     examples: int,
     lr: float,
     seed: int = 0,
     test: bool = False,
-    look: Probe | None = None,
+    probe: Probe | None = None,
 ) -> Iterator[Event]:
     """BitFit on a bench: one run. `groups`, joined by "+", are those of the body's biases that may move."""
-    space = BitFit(where(on, groups))
+    space = BitFit(where(bench, groups))
     yield from fine_tuning(
-        on, space, HEAD, lr=lr, seed=seed, look=look, test=test, examples=rows(on, examples)
+        bench, space, HEAD, lr=lr, seed=seed, probe=probe, test=test, examples=rows(bench, examples)
     )
 
 
-def rail(
-    on: str, method: str, examples: int, lr: float, seed: int = 0, test: bool = False
+def reference(
+    bench: str, method: str, examples: int, lr: float, seed: int = 0, test: bool = False
 ) -> Iterator[Event]:
     """What BitFit stands between: "full fine-tuning", or a frozen body, whose head alone trains: at the rate `lr`."""
-    yield from bench.reference(
-        on, FROZEN if method == SAME_HEAD else method, lr, seed, test, rows(on, examples)
+    yield from benchmark.reference(
+        bench, FROZEN if method == SAME_HEAD else method, lr, seed, test, rows(bench, examples)
     )
 
 
 def moved(model: Adapted) -> dict[str, float]:
     """How far the biases of each group and block have moved, and how strong their last gradient was, as root mean squares over their
-    entries: `look/change/<block>/<group>` and `look/gradient/<block>/<group>`; what lies before or behind the blocks is a block too."""
+    entries: `probe/change/<block>/<group>` and `probe/gradient/<block>/<group>`; what lies before or behind the blocks is a block too."""
     entries: dict[str, list[torch.Tensor]] = {}
     for name, before, now in model.changed():
         group = next(
@@ -133,8 +133,8 @@ def moved(model: Adapted) -> dict[str, float]:
         )
         if group is not None:
             gradient = next(model.changes[name].parameters()).grad
-            entries.setdefault(f"look/change/{block(name)}/{group}", []).append(now - before)
-            entries.setdefault(f"look/gradient/{block(name)}/{group}", []).append(
+            entries.setdefault(f"probe/change/{block(name)}/{group}", []).append(now - before)
+            entries.setdefault(f"probe/gradient/{block(name)}/{group}", []).append(
                 torch.zeros(1) if gradient is None else gradient
             )
     return {name: float(torch.cat(parts).square().mean().sqrt()) for name, parts in entries.items()}
@@ -152,28 +152,35 @@ def block(name: str) -> str:
 
 def record(executor: Executor | None, seeds: tuple[int, ...] = SEEDS) -> pd.DataFrame:
     """The whole study: rates are chosen on valid, with half of the seeds; test is read once, with all seeds, for what was chosen."""
-    half, cells = few(seeds), [(on, examples) for on, sizes in SIZES.items() for examples in sizes]
+    half, cells = (
+        few(seeds),
+        [(bench, examples) for bench, sizes in SIZES.items() for examples in sizes],
+    )
     ours = [
         job
-        for on, n in cells
-        for job in grid(on=[on], groups=[ALL], examples=[n], lr=LRS[on], seed=half)
+        for bench, n in cells
+        for job in grid(bench=[bench], groups=[ALL], examples=[n], lr=LRS[bench], seed=half)
     ]
     ours += grid(
-        on=[GROUPS_ON],
+        bench=[GROUPS_ON],
         groups=[*GROUPS["mini"], PAIR],
         examples=[GROUPS_AT],
         lr=GROUP_LRS,
         seed=half,
     )
-    rails = [
+    references = [
         job
         for method, lrs in REFERENCE_LRS.items()
-        for on, examples in cells
-        for job in grid(on=[on], method=[method], examples=[examples], lr=lrs[on], seed=half)
+        for bench, examples in cells
+        for job in grid(
+            bench=[bench], method=[method], examples=[examples], lr=lrs[bench], seed=half
+        )
     ]
     tables = [
-        settled(rail, rails, ["on", "method", "examples"], seeds, executor, keep=("test",)),
-        settled(trial, ours, ["on", "groups", "examples"], seeds, executor, keep=("test",)),
+        settled(
+            reference, references, ["bench", "method", "examples"], seeds, executor, keep=("test",)
+        ),
+        settled(trial, ours, ["bench", "groups", "examples"], seeds, executor, keep=("test",)),
     ]
     return pd.concat(tables, ignore_index=True).fillna({"method": "BitFit", "groups": ""})
 

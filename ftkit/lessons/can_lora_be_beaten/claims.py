@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ftkit.experiments.bench import FROZEN, FULL
+from ftkit.experiments.benchmark import FROZEN, FULL
 from ftkit.experiments.rate_search import chosen
 from ftkit.experiments.tables import where
 from ftkit.lessons.can_lora_be_beaten.study import (
@@ -18,7 +18,7 @@ from ftkit.lessons.can_lora_be_beaten.study import (
     MOST,
     NUMBERS,
     OPERATIONS,
-    RAILS,
+    REFERENCES,
 )
 from ftkit.stats.paired import Judged, crossed, family
 from ftkit.stats.tradeoff import improvement, pareto_front, share_of_gain
@@ -49,44 +49,61 @@ class Evidence:
     def __init__(self, table: pd.DataFrame) -> None:
         self.every = table
         self.table = table[table["quantity"].str.startswith(("test/", "cost/"))]
-        self.places = list(dict.fromkeys(table["on"]))
+        self.places = list(dict.fromkeys(table["bench"]))
 
     def test(
-        self, on: str, method: str, rank: int = MIDDLE, examples: int = MOST, budget: str = NUMBERS
+        self,
+        bench: str,
+        method: str,
+        rank: int = MIDDLE,
+        examples: int = MOST,
+        budget: str = NUMBERS,
     ) -> np.ndarray:
         """Accuracy at the rate that was chosen. LoRA is the same under either budget."""
         budget = NUMBERS if method == LORA else budget
         return by_seed(
-            self.table, on=on, method=method, rank=rank, examples=examples, budget=budget
+            self.table, bench=bench, method=method, rank=rank, examples=examples, budget=budget
         )
 
     def rate(
-        self, on: str, method: str, rank: int = MIDDLE, examples: int = MOST, budget: str = NUMBERS
+        self,
+        bench: str,
+        method: str,
+        rank: int = MIDDLE,
+        examples: int = MOST,
+        budget: str = NUMBERS,
     ) -> float:
         """The rate that was chosen on valid."""
-        return chosen(self.table, on=on, method=method, rank=rank, examples=examples, budget=budget)
+        return chosen(
+            self.table, bench=bench, method=method, rank=rank, examples=examples, budget=budget
+        )
 
     def minus_lora(
-        self, on: str, method: str, rank: int = MIDDLE, examples: int = MOST, budget: str = NUMBERS
+        self,
+        bench: str,
+        method: str,
+        rank: int = MIDDLE,
+        examples: int = MOST,
+        budget: str = NUMBERS,
     ) -> np.ndarray:
         """A method minus LoRA, seed by seed.
 
         Raises:
             ValueError: they were not run with the same seeds.
         """
-        own, lora = (self._seeds(on, name, rank, examples, budget) for name in (method, LORA))
+        own, lora = (self._seeds(bench, name, rank, examples, budget) for name in (method, LORA))
         if own != lora:
             raise ValueError(
-                f"{method} and LoRA must have the same seeds on {on}, got {own} and {lora}; run those that are missing"
+                f"{method} and LoRA must have the same seeds on {bench}, got {own} and {lora}; run those that are missing"
             )
-        return self.test(on, method, rank, examples, budget) - self.test(
-            on, LORA, rank, examples, budget
+        return self.test(bench, method, rank, examples, budget) - self.test(
+            bench, LORA, rank, examples, budget
         )
 
-    def _seeds(self, on: str, method: str, rank: int, examples: int, budget: str) -> list[int]:
+    def _seeds(self, bench: str, method: str, rank: int, examples: int, budget: str) -> list[int]:
         rows = where(
             self.table,
-            on=on,
+            bench=bench,
             method=method,
             rank=rank,
             examples=examples,
@@ -94,18 +111,25 @@ class Evidence:
         )
         return sorted(rows[rows["quantity"] == "test/accuracy"]["seed"])
 
-    def with_items(self, on: str, method: str, examples: int = MOST) -> tuple[float, float, float]:
+    def with_items(
+        self, bench: str, method: str, examples: int = MOST
+    ) -> tuple[float, float, float]:
         """The same with an interval for which the test items are a sample too: (mean, low, high)."""
-        cell: dict[str, Any] = {"on": on, "rank": MIDDLE, "examples": examples, "budget": NUMBERS}
+        cell: dict[str, Any] = {
+            "bench": bench,
+            "rank": MIDDLE,
+            "examples": examples,
+            "budget": NUMBERS,
+        }
         ours, lora = (
             by_seed_and_item(self.table, method=name, **cell).astype(float)
             for name in (method, LORA)
         )
         return crossed(ours - lora)
 
-    def with_its_alpha(self, on: str) -> np.ndarray:
+    def with_its_alpha(self, bench: str) -> np.ndarray:
         """LoRA with alpha 16 or 256, whichever does better on valid, each at its best rate there: accuracy on test, one a seed."""
-        asked: dict[str, Any] = {"on": on, "rank": MIDDLE, "examples": MOST}
+        asked: dict[str, Any] = {"bench": bench, "rank": MIDDLE, "examples": MOST}
         both = {LORA: NUMBERS, LARGER_ALPHA: CONTROL}
         best = max(
             both,
@@ -113,45 +137,45 @@ class Evidence:
                 over_rates(self.every, method=name, budget=both[name], **asked)["mean"].max()
             ),
         )
-        return self.test(on, best, budget=both[best])
+        return self.test(bench, best, budget=both[best])
 
     def rivals(self, rank: int = MIDDLE, examples: int = MOST, budget: str = NUMBERS) -> list[str]:
         """Every method but LoRA that was recorded so everywhere; full fine-tuning and the frozen body are none."""
         rows = where(
             self.table, rank=rank, examples=examples, budget=budget, quantity="test/accuracy"
         )
-        met = rows.groupby("method", sort=False)["on"].nunique()
+        met = rows.groupby("method", sort=False)["bench"].nunique()
         return [
             str(name)
             for name, count in met.items()
-            if count == len(self.places) and name not in (LORA, *RAILS)
+            if count == len(self.places) and name not in (LORA, *REFERENCES)
         ]
 
     @cached_property
     def cells(self) -> dict[tuple[str, int], dict[str, Judged]]:
         """For each task and size of data the rivals as one family."""
         return {
-            (on, examples): family(
+            (bench, examples): family(
                 {
-                    name: self.minus_lora(on, name, examples=examples).tolist()
-                    for name in self._met(on, examples)
+                    name: self.minus_lora(bench, name, examples=examples).tolist()
+                    for name in self._met(bench, examples)
                 },
                 MARGIN,
             )
-            for on in self.places
+            for bench in self.places
             for examples in EXAMPLES
         }
 
-    def _met(self, on: str, examples: int) -> list[str]:
+    def _met(self, bench: str, examples: int) -> list[str]:
         rows = where(
             self.table,
-            on=on,
+            bench=bench,
             examples=examples,
             rank=MIDDLE,
             budget=NUMBERS,
             quantity="test/accuracy",
         )
-        return [name for name in dict.fromkeys(rows["method"]) if name not in (LORA, *RAILS)]
+        return [name for name in dict.fromkeys(rows["method"]) if name not in (LORA, *REFERENCES)]
 
     def overall(
         self,
@@ -163,8 +187,8 @@ class Evidence:
         """A method minus LoRA, one a seed: the mean over all tasks and those sizes of data. What is declared to decide."""
         return np.mean(
             [
-                self.minus_lora(on, method, rank, size, budget)
-                for on in self.places
+                self.minus_lora(bench, method, rank, size, budget)
+                for bench in self.places
                 for size in examples
             ],
             axis=0,
@@ -183,7 +207,7 @@ class Evidence:
         )
         rows = [
             self._row(name, rank, examples, budget, told.get(name))
-            for name in (LORA, *rivals, *RAILS)
+            for name in (LORA, *rivals, *REFERENCES)
         ]
         table = pd.DataFrame(rows)
         on_front = {cost: pareto_front(table[cost], table["accuracy"]) for cost in COSTS}
@@ -195,15 +219,15 @@ class Evidence:
     def _row(
         self, method: str, rank: int, examples: int, budget: str, told: Judged | None
     ) -> dict[str, Any]:
-        own = (MIDDLE, examples, NUMBERS) if method in RAILS else (rank, examples, budget)
-        runs = {on: self.test(on, method, *own) for on in self.places}
-        against = {on: self.test(on, LORA, rank, examples) for on in self.places}
-        rails = [
-            np.mean([self.test(on, rail, examples=examples) for on in self.places], axis=0)
+        own = (MIDDLE, examples, NUMBERS) if method in REFERENCES else (rank, examples, budget)
+        runs = {bench: self.test(bench, method, *own) for bench in self.places}
+        against = {bench: self.test(bench, LORA, rank, examples) for bench in self.places}
+        references = [
+            np.mean([self.test(bench, rail, examples=examples) for bench in self.places], axis=0)
             for rail in (FROZEN, FULL)
         ]
         share, low, high = share_of_gain(
-            np.mean(list(runs.values()), axis=0).tolist(), *(rail.tolist() for rail in rails)
+            np.mean(list(runs.values()), axis=0).tolist(), *(rail.tolist() for rail in references)
         )
         return {
             "method": method,
@@ -216,7 +240,10 @@ class Evidence:
             else f"{share:.0%} [anything]",
             "odds": float(
                 np.mean(
-                    [improvement(runs[on].tolist(), against[on].tolist()) for on in self.places]
+                    [
+                        improvement(runs[bench].tolist(), against[bench].tolist())
+                        for bench in self.places
+                    ]
                 )
             ),
             **{cost: self.cost(method, cost, rank, examples, budget) for cost in COSTS},
@@ -236,10 +263,10 @@ class Evidence:
             method=method,
             examples=examples,
             quantity=f"cost/{name}",
-            rank=MIDDLE if method in RAILS else rank,
+            rank=MIDDLE if method in REFERENCES else rank,
         )
-        rows = where(rows, budget=NUMBERS if method in (LORA, *RAILS) else budget)
-        return float(rows.groupby("on")["value"].median().mean())
+        rows = where(rows, budget=NUMBERS if method in (LORA, *REFERENCES) else budget)
+        return float(rows.groupby("bench")["value"].median().mean())
 
 
 def beaten(found: Evidence, budget: str) -> Claim:
@@ -263,13 +290,11 @@ def beaten(found: Evidence, budget: str) -> Claim:
 def somewhere(found: Evidence) -> Claim:
     """On every task LoRA can be beaten by something."""
     figures = []
-    for (on, examples), told in found.cells.items():
+    for (bench, examples), told in found.cells.items():
         small = [name for name in told if name not in LARGER]
-        first = max(
-            small, key=lambda name, told=told: (told[name].verdict == "beats", told[name].mean)
-        )  # type: ignore[misc]
+        first = max(small, key=lambda name: (told[name].verdict == "beats", told[name].mean))
         figures.append(
-            f"{on}, {examples:,}: {first} {100 * told[first].mean:+.1f}, {told[first].verdict}"
+            f"{bench}, {examples:,}: {first} {100 * told[first].mean:+.1f}, {told[first].verdict}"
         )
     return Claim(
         "Whatever the task and the data, something beats LoRA.",
@@ -292,7 +317,8 @@ def tuned_alpha(found: Evidence) -> list[Claim]:
         return []
     gaps = {
         name: np.mean(
-            [found.test(on, name) - found.with_its_alpha(on) for on in found.places], axis=0
+            [found.test(bench, name) - found.with_its_alpha(bench) for bench in found.places],
+            axis=0,
         )
         for name in first
     }
@@ -325,8 +351,8 @@ def _can_be_beaten(told: Mapping[str, Judged]) -> str:
     return (
         "holds"
         if "beats" in verdicts
-        else "cannot tell"
-        if "cannot tell" in verdicts
+        else "inconclusive"
+        if "inconclusive" in verdicts
         else "does not hold"
     )
 

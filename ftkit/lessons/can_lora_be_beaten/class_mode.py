@@ -12,7 +12,7 @@ from ftkit.experiments.sweep import sweep
 from ftkit.lessons.can_lora_be_beaten.study import EXAMPLES, MIDDLE, NUMBERS, trial
 from ftkit.storage import read_table, write_table
 
-SAME = ("torch", "transformers", "fingerprints", "methods", "on", "examples")
+SAME = ("torch", "transformers", "fingerprints", "methods", "bench", "examples")
 """What must be the same in all files, so that they differ by their seeds alone."""
 
 
@@ -20,7 +20,7 @@ def hand_in(
     folder: Path,
     seed: int,
     recorded: pd.DataFrame,
-    on: str,
+    bench: str,
     methods: Sequence[str],
     examples: int = EXAMPLES[1],
 ) -> Path:
@@ -37,7 +37,7 @@ def hand_in(
         raise ValueError(
             f"seed must be one that the record does not have, got {seed}; take a number of your own, such as your birthday"
         )
-    cell: dict[str, Any] = {"on": on, "rank": MIDDLE, "examples": examples, "budget": NUMBERS}
+    cell: dict[str, Any] = {"bench": bench, "rank": MIDDLE, "examples": examples, "budget": NUMBERS}
     own = {**cell, "seed": seed, "test": True}
     table = sweep(
         trial,
@@ -47,7 +47,7 @@ def hand_in(
     write_table(
         path,
         table,
-        {**about("09", [seed]), "methods": list(methods), "on": on, "examples": examples},
+        {**about("09", [seed]), "methods": list(methods), "bench": bench, "examples": examples},
     )
     return path
 

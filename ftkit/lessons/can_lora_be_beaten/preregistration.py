@@ -45,7 +45,7 @@ class Plan:
             )
         if len(set(self.seeds)) < max(FEWEST, len(self.seeds)):
             raise ValueError(
-                f"there must be at least {FEWEST} seeds, each once, got {list(self.seeds)}; fewer cannot tell"
+                f"there must be at least {FEWEST} seeds, each once, got {list(self.seeds)}; fewer inconclusive"
             )
         if self.family < 1:
             raise ValueError(
@@ -73,7 +73,7 @@ class Plan:
         return self.seal
 
     def decide(self, differences: Sequence[float]) -> str:
-        """The plan's answer to one difference a seed: "beats", "loses", "ties" or "cannot tell", with mean, interval and p.
+        """The plan's answer to one difference a seed: "beats", "loses", "ties" or "inconclusive", with mean, interval and p.
 
         "beats" and "loses" need p, times the family, below 0.05, and a mean beyond the margin.
 
@@ -87,7 +87,7 @@ class Plan:
         mean, low, high = interval(differences)
         p = min(1.0, self.family * sign_flip(differences))
         says = verdict(differences, self.margin)
-        says = "cannot tell" if says in ("beats", "loses") and p >= 0.05 else says
+        says = "inconclusive" if says in ("beats", "loses") and p >= 0.05 else says
         return f"{says}: {mean:+.4f} [{low:+.4f}, {high:+.4f}], p = {p:.3f}, {len(differences)} seeds, plan {self.seal}"
 
 

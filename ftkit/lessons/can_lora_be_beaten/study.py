@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from ftkit.experiments.bench import (
+from ftkit.experiments.benchmark import (
     FROZEN,
     FULL,
     HEAD,
@@ -53,44 +53,46 @@ SCORED = 64
 """How many of the training rows say which entries have the steepest loss."""
 
 
-def density(on: str, rank: int) -> float:
+def density(bench: str, rank: int) -> float:
     """The share of the entries of those matrices that LoRA of `rank` has numbers, at most 1."""
     return min(
         1.0,
         rank
-        * sizes(on)[0]
+        * sizes(bench)[0]
         / sum(
             weight.numel()
-            for weight in select(load_benchmark(on)[0], sparse.where(on, sparse.LINEAR)).values()
+            for weight in select(
+                load_benchmark(bench)[0], sparse.where(bench, sparse.LINEAR)
+            ).values()
         ),
     )
 
 
 @lru_cache(maxsize=16)
-def share_of_rows(on: str, rank: int) -> float:
+def share_of_rows(bench: str, rank: int) -> float:
     """The largest share of the rows of those matrices, the same in each, that has no more numbers than LoRA of `rank`, if one row does."""
-    found = matrices(load_benchmark(on)[0], "body.*", "whole rows").values()
+    found = matrices(load_benchmark(bench)[0], "body.*", "whole rows").values()
     every = sorted({count / matrix.out for matrix in found for count in range(1, matrix.out + 1)})
     fit = [
         share
         for share in every
         if sum(exact_count(share, matrix.out) * matrix.into for matrix in found)
-        <= rank * sizes(on)[0]
+        <= rank * sizes(bench)[0]
     ]
     return max(fit, default=every[0])
 
 
 @lru_cache(maxsize=16)
-def steepest(on: str, rank: int, examples: int, seed: int) -> Space:
+def steepest(bench: str, rank: int, examples: int, seed: int) -> Space:
     """As many entries as LoRA of `rank` has numbers, those where the loss on the first training rows is steepest."""
-    base, task = load_benchmark(on)
+    base, task = load_benchmark(bench)
     data = task.take(examples, seed)
     batches = [
         data.batch("train", rows) for rows in torch.arange(min(SCORED, examples)).split(SIZE)
     ]
     return top(
-        gradient(base.fresh_heads(seed), batches, sparse.where(on, sparse.LINEAR)),
-        density(on, rank),
+        gradient(base.fresh_heads(seed), batches, sparse.where(bench, sparse.LINEAR)),
+        density(bench, rank),
     )
 
 
@@ -98,22 +100,24 @@ LARGER_ALPHA = "LoRA, alpha 256"
 """LoRA with 16 times its alpha: LoRA+, whose B has 16 times A's rate, does nearly the same. A control, asked for after LoRA+ had won."""
 Made = Callable[[str, int, int, int], tuple[Space, ...]]
 MADE: dict[str, Made] = {
-    "LoRA": lambda on, rank, examples, seed: (LoRA(rank),),
-    "DoRA": lambda on, rank, examples, seed: (DoRA(fitting(on, rank, each=1, a_rank=2)),),
-    "LoRA+": lambda on, rank, examples, seed: (LoRAPlus(rank),),
-    "BitFit": lambda on, rank, examples, seed: (BitFit(),),
-    "sparse, random": lambda on, rank, examples, seed: (
-        Sparse(density(on, rank), "random", sparse.where(on, sparse.LINEAR), seed),
+    "LoRA": lambda bench, rank, examples, seed: (LoRA(rank),),
+    "DoRA": lambda bench, rank, examples, seed: (DoRA(fitting(bench, rank, each=1, a_rank=2)),),
+    "LoRA+": lambda bench, rank, examples, seed: (LoRAPlus(rank),),
+    "BitFit": lambda bench, rank, examples, seed: (BitFit(),),
+    "sparse, random": lambda bench, rank, examples, seed: (
+        Sparse(density(bench, rank), "random", sparse.where(bench, sparse.LINEAR), seed),
     ),
-    "sparse, gradient": lambda on, rank, examples, seed: (steepest(on, rank, examples, seed),),
-    "whole rows": lambda on, rank, examples, seed: (
-        Rows(share_of_rows(on, rank), "random", sparse.where(on, sparse.LINEAR), seed),
+    "sparse, gradient": lambda bench, rank, examples, seed: (
+        steepest(bench, rank, examples, seed),
     ),
-    "last block": lambda on, rank, examples, seed: (LastBlocks(1),),
-    LARGER_ALPHA: lambda on, rank, examples, seed: (LoRA(rank, alpha=16 * 16.0),),
+    "whole rows": lambda bench, rank, examples, seed: (
+        Rows(share_of_rows(bench, rank), "random", sparse.where(bench, sparse.LINEAR), seed),
+    ),
+    "last block": lambda bench, rank, examples, seed: (LastBlocks(1),),
+    LARGER_ALPHA: lambda bench, rank, examples, seed: (LoRA(rank, alpha=16 * 16.0),),
 }
 METHODS = tuple(name for name in MADE if name != LARGER_ALPHA)
-RAILS = (FROZEN, FULL)
+REFERENCES = (FROZEN, FULL)
 OWN = "this method"
 """The method of the panel's own rows; which one it is stands in `who`."""
 FIXED = ("BitFit", "last block")
@@ -133,27 +137,29 @@ SEEDS = tuple(range(9))
 """Nine: with eight no sign flip can tell of a family of seven rivals."""
 TUNING = 3
 """With how many of the seeds rates are chosen."""
-NUMBERS, OPERATIONS = "equal numbers, 80 steps", "equal numbers and operations"
+NUMBERS, OPERATIONS = "equal parameters, 80 steps", "equal parameters and operations"
 BUDGETS = (NUMBERS, OPERATIONS)
 """What all get alike: the numbers that train (but those of `FIXED` and of full fine-tuning), and as many steps or as many operations."""
 CONTROL = "a control, 80 steps"
 """The budget of `LARGER_ALPHA`, which is no rival: it tells what a rival's lead is made of."""
 
 
-def spaces(on: str, method: str, rank: int, examples: int, seed: int) -> tuple[Space, ...]:
+def spaces(bench: str, method: str, rank: int, examples: int, seed: int) -> tuple[Space, ...]:
     """Where the change of a method, or of a rail, may live.
 
     Raises:
         ValueError: there is no such method.
     """
-    if method in RAILS:
+    if method in REFERENCES:
         return () if method == FULL else (HEAD,)
     if method not in MADE:
-        raise ValueError(f"method must be one of {', '.join((*METHODS, *RAILS))}, got {method!r}")
-    return (*MADE[method](on, rank, examples, seed), HEAD)
+        raise ValueError(
+            f"method must be one of {', '.join((*METHODS, *REFERENCES))}, got {method!r}"
+        )
+    return (*MADE[method](bench, rank, examples, seed), HEAD)
 
 
-def steps(on: str, method: str, rank: int, examples: int, budget: str) -> int:
+def steps(bench: str, method: str, rank: int, examples: int, budget: str) -> int:
     """80, or as many steps as have the operations of LoRA's 80: those of a step are counted on a batch that is the same for all.
 
     Raises:
@@ -164,14 +170,14 @@ def steps(on: str, method: str, rank: int, examples: int, budget: str) -> int:
     if budget != OPERATIONS:
         return STEPS
     lora, own = (
-        step_cost(on, *spaces(on, name, rank, examples, 0)).values["cost/flops"]
+        step_cost(bench, *spaces(bench, name, rank, examples, 0)).values["cost/flops"]
         for name in ("LoRA", method)
     )
     return max(1, round(STEPS * lora / own))
 
 
 def trial(
-    on: str,
+    bench: str,
     method: str,
     rank: int,
     examples: int,
@@ -179,19 +185,19 @@ def trial(
     budget: str = NUMBERS,
     seed: int = 0,
     test: bool = False,
-    look: Probe | None = None,
+    probe: Probe | None = None,
 ) -> Iterator[Event]:
     """One run of a method with as many numbers as LoRA of `rank`, on `examples` training rows; the frozen body's `lr` is the head's."""
-    own = spaces(on, method, rank, examples, seed)
-    many = steps(on, method, rank, examples, budget)
+    own = spaces(bench, method, rank, examples, seed)
+    many = steps(bench, method, rank, examples, budget)
     head_lr = lr if method == FROZEN else HEAD_LR
     yield from fine_tuning(
-        on,
+        bench,
         *own,
         lr=lr,
         head_lr=head_lr,
         seed=seed,
-        look=look,
+        probe=probe,
         test=test,
         examples=examples,
         steps=many,
@@ -210,7 +216,7 @@ def jobs(
         for rows in examples
     ]
     if MOST in examples:
-        free = [method for method in methods if method not in (*FIXED, *RAILS)]
+        free = [method for method in methods if method not in (*FIXED, *REFERENCES)]
         asked += [
             (place, method, rank, MOST, NUMBERS)
             for place in places
@@ -227,7 +233,7 @@ def jobs(
         asked += [
             (place, LARGER_ALPHA, MIDDLE, MOST, CONTROL) for place in places if "LoRA+" in methods
         ]
-    names = ("on", "method", "rank", "examples", "budget")
+    names = ("bench", "method", "rank", "examples", "budget")
     each = [dict(zip(names, one, strict=True)) for one in asked]
     return [
         {**one, "lr": lr, "seed": seed}
@@ -244,18 +250,18 @@ def seconds(
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        return {on: in_turns(_steppers(on), rounds) for on in places}
+        return {bench: in_turns(_steppers(bench), rounds) for bench in places}
     finally:
         torch.set_num_threads(threads)
 
 
-def _steppers(on: str) -> dict[str, Callable[[], float]]:
-    base, task = load_benchmark(on)
+def _steppers(bench: str) -> dict[str, Callable[[], float]]:
+    base, task = load_benchmark(bench)
     stream = task.take(MOST).batches(SIZE, torch.Generator().manual_seed(0))
     batches = [batch for batch, _ in zip(stream, range(16), strict=False)]
     return {
-        name: stepper(Adapted(base, *spaces(on, name, MIDDLE, MOST, 0)), batches)
-        for name in (*METHODS, *RAILS)
+        name: stepper(Adapted(base, *spaces(bench, name, MIDDLE, MOST, 0)), batches)
+        for name in (*METHODS, *REFERENCES)
     }
 
 
@@ -264,11 +270,11 @@ def record(
     seeds: tuple[int, ...] = SEEDS,
     places: Sequence[str] = tuple(PLACES),
     examples: Sequence[int] = EXAMPLES,
-    methods: Sequence[str] = (*METHODS, *RAILS),
+    methods: Sequence[str] = (*METHODS, *REFERENCES),
 ) -> pd.DataFrame:
     """The whole study, or a part of it: rates are chosen on valid, with three of the seeds; test is read once, with all, for what was
     chosen."""
-    by = ["on", "method", "rank", "examples", "budget"]
+    by = ["bench", "method", "rank", "examples", "budget"]
     return settled(trial, jobs(seeds[:TUNING], places, examples, methods), by, seeds, executor)
 
 
@@ -276,8 +282,8 @@ def for_the_panel(table: pd.DataFrame) -> pd.DataFrame:
     """What the panel stands on: the rails, and each run wherever it would have been the same. Biases and the last block do not feel the
     rank, and LoRA is the measure of both budgets."""
     table = table[table["budget"] != CONTROL]
-    is_rail = table["method"].isin(RAILS)
-    own = table[~is_rail].assign(who=table["method"], method=OWN)
+    is_reference = table["method"].isin(REFERENCES)
+    own = table[~is_reference].assign(who=table["method"], method=OWN)
     same = [
         where(own, who=who, budget=NUMBERS).assign(rank=rank)
         for who in FIXED
@@ -285,7 +291,7 @@ def for_the_panel(table: pd.DataFrame) -> pd.DataFrame:
         if rank != MIDDLE
     ]
     same.append(where(own, who="LoRA").assign(budget=OPERATIONS))
-    return pd.concat([own, *same, table[is_rail].assign(who="")], ignore_index=True)
+    return pd.concat([own, *same, table[is_reference].assign(who="")], ignore_index=True)
 
 
 def main(path: Path, seeds: Sequence[int] = SEEDS) -> None:

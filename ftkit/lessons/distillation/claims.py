@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ftkit.experiments.bench import BENCHMARKS
+from ftkit.experiments.benchmark import BENCHMARKS
 from ftkit.experiments.rate_search import chosen
 from ftkit.experiments.tables import where
 from ftkit.lessons.distillation.study import DISTILLATION, MAIN, TRIED, best_temperature
@@ -29,45 +29,47 @@ class Evidence:
 
     def __init__(self, table: pd.DataFrame, about: Mapping[str, Any]) -> None:
         self.table, self.teachers = table, about["teachers"]
-        self.ons = [on for on in BENCHMARKS if on in set(table["on"])]
+        self.benches = [bench for bench in BENCHMARKS if bench in set(table["bench"])]
 
-    def at(self, on: str, among: Sequence[float] = TRIED) -> dict[str, Any]:
+    def at(self, bench: str, among: Sequence[float] = TRIED) -> dict[str, Any]:
         """Where the dials stand for a task: as in `MAIN`, and at the temperature that is best on valid."""
-        return {**MAIN, "temperature": best_temperature(self.table, on, among)}
+        return {**MAIN, "temperature": best_temperature(self.table, bench, among)}
 
     def read(
-        self, on: str, method: str = DISTILLATION, quantity: str = "accuracy", **moved: Any
+        self, bench: str, method: str = DISTILLATION, quantity: str = "accuracy", **moved: Any
     ) -> np.ndarray:
         """What was read on test, one a seed: of students with one dial moved away from `at(on)`, or of another method."""
-        rows = self._rows(on, method, f"test/{quantity}", moved).sort_values("seed")
-        assert len(rows) and not rows["seed"].duplicated().any(), (on, method, quantity, moved)
+        rows = self._rows(bench, method, f"test/{quantity}", moved).sort_values("seed")
+        assert len(rows) and not rows["seed"].duplicated().any(), (bench, method, quantity, moved)
         return rows["value"].to_numpy()
 
-    def rate(self, on: str, method: str = DISTILLATION, **moved: Any) -> float:
+    def rate(self, bench: str, method: str = DISTILLATION, **moved: Any) -> float:
         """The rate that was chosen on valid."""
-        return chosen(self._rows(on, method, "test/accuracy", moved))
+        return chosen(self._rows(bench, method, "test/accuracy", moved))
 
-    def teacher(self, on: str) -> float:
+    def teacher(self, bench: str) -> float:
         """How often the teacher is right on test."""
-        return float(self.teachers[on]["test"])
+        return float(self.teachers[bench]["test"])
 
-    def cost(self, name: str, on: str, method: str = DISTILLATION) -> float:
+    def cost(self, name: str, bench: str, method: str = DISTILLATION) -> float:
         """One entry of the bill, the median over the runs."""
         return float(
-            where(self.table, on=on, method=method, quantity=f"cost/{name}")["value"].median()
+            where(self.table, bench=bench, method=method, quantity=f"cost/{name}")["value"].median()
         )
 
     def over(self, method: str) -> dict[str, np.ndarray]:
         """Distillation minus another method, on each task."""
-        return {on: self.read(on) - self.read(on, method) for on in self.ons}
+        return {bench: self.read(bench) - self.read(bench, method) for bench in self.benches}
 
     def against(self, **moved: Any) -> dict[str, np.ndarray]:
         """Distillation minus itself with one dial moved, on each task."""
-        return {on: self.read(on) - self.read(on, **moved) for on in self.ons}
+        return {bench: self.read(bench) - self.read(bench, **moved) for bench in self.benches}
 
-    def _rows(self, on: str, method: str, quantity: str, moved: Mapping[str, Any]) -> pd.DataFrame:
-        dials = {**self.at(on), **moved} if method == DISTILLATION else {}
-        return where(self.table, on=on, method=method, quantity=quantity, **dials)
+    def _rows(
+        self, bench: str, method: str, quantity: str, moved: Mapping[str, Any]
+    ) -> pd.DataFrame:
+        dials = {**self.at(bench), **moved} if method == DISTILLATION else {}
+        return where(self.table, bench=bench, method=method, quantity=quantity, **dials)
 
 
 def beats_labels(found: Evidence) -> Claim:
@@ -86,7 +88,11 @@ def beats_labels(found: Evidence) -> Claim:
 def same_rows(found: Evidence) -> Claim:
     """A teacher's probabilities teach more than the labels of the very same few rows."""
     figures, says = judged(
-        {on: found.read(on, transfer=0) - found.read(on, LABELS) for on in found.ons}, {"beats"}
+        {
+            bench: found.read(bench, transfer=0) - found.read(bench, LABELS)
+            for bench in found.benches
+        },
+        {"beats"},
     )
     experiment = "distillation without transfer rows minus the same student on the labels of the same few rows, equal steps; test, points"
     return Claim(
@@ -135,10 +141,10 @@ def transfer_set(found: Evidence) -> Claim:
 
 def temperature(found: Evidence) -> Claim:
     """A temperature above 1 is worth it."""
-    hot = {on: found.at(on, TRIED[1:])["temperature"] for on in found.ons}
+    hot = {bench: found.at(bench, TRIED[1:])["temperature"] for bench in found.benches}
     gains = {
-        f"{on}, T = {t:g}": found.read(on, temperature=t) - found.read(on, temperature=1.0)
-        for on, t in hot.items()
+        f"{bench}, T = {t:g}": found.read(bench, temperature=t) - found.read(bench, temperature=1.0)
+        for bench, t in hot.items()
     }
     figures, says = judged(gains, {"beats"})
     experiment = (
@@ -163,7 +169,7 @@ def inherited_layers(found: Evidence) -> Claim:
 def better_teacher(found: Evidence) -> Claim:
     """The better teacher makes the better student."""
     (one, two), names = (
-        sorted((found.teacher(on), on) for on in ("library", OTHER)),
+        sorted((found.teacher(bench), bench) for bench in ("library", OTHER)),
         {"library": "minilm", OTHER: "mini"},
     )
     difference = found.read(two[1]) - found.read(one[1])
@@ -180,7 +186,7 @@ def better_teacher(found: Evidence) -> Claim:
 
 def most_of_the_teacher(found: Evidence) -> Claim:
     """A smaller student keeps 97 % of its teacher's accuracy."""
-    left = {on: found.read(on) - 0.97 * found.teacher(on) for on in found.ons}
+    left = {bench: found.read(bench) - 0.97 * found.teacher(bench) for bench in found.benches}
     figures, says = judged(left, {"beats", "ties"})
     experiment = "the student's accuracy minus 97 % of its teacher's; test, points"
     return Claim(

@@ -23,17 +23,17 @@ class Example:
 
 
 def teaching(values: Mapping[str, float], examples: Mapping[str, Sequence[Example]]) -> Spec:
-    """Some rows and what is said of them, from readings `look/<teacher or student>/<on>/<row>/<class>`, probabilities.
+    """Some rows and what is said of them, from readings `probe/<teacher or student>/<on>/<row>/<class>`, probabilities.
 
     A text is shown with a bar a class for both; an image with the class that each of them finds most probable. Above it the readings
-    `look/accuracy/<who>` and `look/agreement/both`. `examples[on][row]` is the row itself.
+    `probe/accuracy/<who>` and `probe/agreement/both`. `examples[on][row]` is the row itself.
     """
     said: dict[tuple[str, int], dict[str, list[float]]] = {}
     for key, value in values.items():
-        who, on, *rest = key.split("/")[1:]
+        who, bench, *rest = key.split("/")[1:]
         if who in WHO:
-            said.setdefault((on, int(rest[0])), {}).setdefault(who, []).append(value)
-    rows = [(examples[on][row], both) for (on, row), both in said.items()]
+            said.setdefault((bench, int(rest[0])), {}).setdefault(who, []).append(value)
+    rows = [(examples[bench][row], both) for (bench, row), both in said.items()]
     if not rows:
         return {"data": [], "layout": layout(120, annotations=[_headline(values)])}
     draw = _texts if isinstance(rows[0][0].given, str) else _images
@@ -45,9 +45,9 @@ Row = tuple[Example, Mapping[str, Sequence[float]]]
 
 def _headline(values: Mapping[str, float]) -> dict[str, Any]:
     figures = {
-        "teacher right": values.get("look/accuracy/teacher"),
-        "student right": values.get("look/accuracy/student"),
-        "the same answer": values.get("look/agreement/both"),
+        "teacher right": values.get("probe/accuracy/teacher"),
+        "student right": values.get("probe/accuracy/student"),
+        "the same answer": values.get("probe/agreement/both"),
     }
     words = "   ".join(
         f"{name}: {share:.1%}" for name, share in figures.items() if share is not None
@@ -111,8 +111,8 @@ def _texts(rows: Sequence[Row], headline: dict[str, Any]) -> Spec:
                 "name": who,
                 "marker": {"color": colour},
             }
-            look = {"showlegend": not i, "hovertemplate": f"{who} %{{y:.1%}}<extra></extra>"}
-            traces.append({**bars, **look, "xaxis": f"x{at}", "yaxis": f"y{at}"})
+            probe = {"showlegend": not i, "hovertemplate": f"{who} %{{y:.1%}}<extra></extra>"}
+            traces.append({**bars, **probe, "xaxis": f"x{at}", "yaxis": f"y{at}"})
         ticks = {
             "tickvals": list(range(len(names))),
             "ticktext": names,

@@ -9,7 +9,7 @@ import torch
 from datasets import Dataset, concatenate_datasets
 from torch import Tensor
 
-from ftkit.experiments.bench import VALID_ROWS, load_benchmark
+from ftkit.experiments.benchmark import VALID_ROWS, load_benchmark
 from ftkit.lessons.distillation.teachers import SCHOOLING, divided, known, stored
 from ftkit.model.base import Net
 from ftkit.tasks.task import Task
@@ -28,21 +28,21 @@ BODIES: Mapping[str, tuple[int, ...]] = {
 
 
 @lru_cache(maxsize=len(SCHOOLING))
-def teacher(on: str) -> Teacher:
+def teacher(bench: str) -> Teacher:
     """The teacher of that name, as a teacher of students: its answers are asked for, not itself."""
-    return Teacher(stored(on))
+    return Teacher(stored(bench))
 
 
 @lru_cache(maxsize=len(SCHOOLING))
-def pool(on: str) -> Task:
+def pool(bench: str) -> Task:
     """The task with the training rows that its teacher has not learned from, and has answered."""
-    stored(on)  # refuses a name that is none
-    rest = divided(load_benchmark(SCHOOLING[on].on)[1])[1]
-    return replace(rest, train=rest.train.select(known(on, rest.train).tolist()))
+    stored(bench)  # refuses a name that is none
+    rest = divided(load_benchmark(SCHOOLING[bench].bench)[1])[1]
+    return replace(rest, train=rest.train.select(known(bench, rest.train).tolist()))
 
 
 @lru_cache(maxsize=32)
-def given(on: str, transfer: int, seed: int, labels: str = "none") -> Task:
+def given(bench: str, transfer: int, seed: int, labels: str = "none") -> Task:
     """The rows of one student, drawn with `seed`: a few with their labels, the classes as balanced as can be, and `transfer` more.
 
     Those come as they are found, since balancing would take the labels that they lack; where there are not so many, all that there are.
@@ -57,19 +57,19 @@ def given(on: str, transfer: int, seed: int, labels: str = "none") -> Task:
         raise ValueError(
             f"labels must be none, teacher or true and transfer at least 0, got {labels!r} and {transfer}"
         )
-    whole = pool(on)
-    few = whole.take(LABELLED[on], seed)
+    whole = pool(bench)
+    few = whole.take(LABELLED[bench], seed)
     taken = torch.isin(input_keys(whole.train), input_keys(few.train)).numpy()
     order = np.random.default_rng(seed).permutation(np.flatnonzero(~taken))[:transfer]
     if not len(order):
         return few
     more = replace(whole, train=whole.train.select(order))
     if labels != "true":
-        more = unlabelled(more) if labels == "none" else pseudo_labelled(teacher(on), more)
+        more = unlabelled(more) if labels == "none" else pseudo_labelled(teacher(bench), more)
     return replace(few, train=concatenate_datasets([few.train, more.train]))
 
 
-def newcomer(on: str, body: str, seed: int) -> Net:
+def newcomer(bench: str, body: str, seed: int) -> Net:
     """A student before its first step, with a head drawn with `seed`.
 
     Raises:
@@ -77,16 +77,16 @@ def newcomer(on: str, body: str, seed: int) -> Net:
     """
     if body not in BODIES:
         raise ValueError(f"body must be one of {', '.join(BODIES)}, got {body!r}")
-    base = load_benchmark(SCHOOLING[on].on)[0]
+    base = load_benchmark(SCHOOLING[bench].bench)[0]
     return student(base.fresh_heads(seed), BODIES[body], seed if "random" in body else None)
 
 
-def marks(on: str, model: Net) -> tuple[dict[str, float], Tensor]:
+def marks(bench: str, model: Net) -> tuple[dict[str, float], Tensor]:
     """`accuracy` on test, and `agreement` with the teacher on the rows of test that it has answered, both in [0, 1]; and which rows of test
     were right, 0 or 1, (rows,)."""
-    task = pool(on)
-    said, asked = Teacher(model).logits(task.test, task.name), known(on, task.test)
-    theirs = stored(on)(task.batch("test", asked))
+    task = pool(bench)
+    said, asked = Teacher(model).logits(task.test, task.name), known(bench, task.test)
+    theirs = stored(bench)(task.batch("test", asked))
     right = (said.argmax(-1) == task.labels("test")).to(torch.uint8)
     return {
         "accuracy": float(right.float().mean()),
@@ -94,12 +94,12 @@ def marks(on: str, model: Net) -> tuple[dict[str, float], Tensor]:
     }, right
 
 
-def standing(on: str) -> dict[str, float]:
+def standing(bench: str) -> dict[str, float]:
     """How often a teacher is right on valid and on test, in [0, 1], over the rows that it has answered."""
-    task, found = pool(on), {}
+    task, found = pool(bench), {}
     for stage in ("valid", "test"):
-        asked = known(on, task.split(stage))
-        said = stored(on)(task.batch(stage, asked))
+        asked = known(bench, task.split(stage))
+        said = stored(bench)(task.batch(stage, asked))
         found[stage] = float((said.argmax(-1) == task.labels(stage)[asked]).float().mean())
     return found
 
@@ -115,12 +115,12 @@ class Shown:
 
 
 @lru_cache(maxsize=len(SCHOOLING))
-def shown(on: str) -> Shown:
+def shown(bench: str) -> Shown:
     """The rows of valid that a reading reads, as far as the teacher has answered them."""
-    task = pool(on)
-    rows = known(on, task.valid)
+    task = pool(bench)
+    rows = known(bench, task.valid)
     rows = rows[rows < VALID_ROWS]
     data = task.valid.select(rows.tolist())
     return Shown(
-        data, task.labels("valid")[rows], teacher(on).logits(data, task.name).float(), task
+        data, task.labels("valid")[rows], teacher(bench).logits(data, task.name).float(), task
     )

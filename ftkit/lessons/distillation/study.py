@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from ftkit.experiments.bench import BENCHMARKS, FROZEN, FULL
+from ftkit.experiments.benchmark import BENCHMARKS, FROZEN, FULL
 from ftkit.experiments.rate_search import few, settled
 from ftkit.experiments.recording import make
 from ftkit.experiments.sweep import grid, sweep
@@ -42,31 +42,35 @@ SEEDS = tuple(range(8))
 
 
 def record(
-    executor: Executor | None, seeds: tuple[int, ...] = SEEDS, ons: Sequence[str] = tuple(LABELLED)
+    executor: Executor | None,
+    seeds: tuple[int, ...] = SEEDS,
+    benches: Sequence[str] = tuple(LABELLED),
 ) -> pd.DataFrame:
     """The whole study. Rates are chosen on valid with half of the seeds; what was chosen runs with all of them, and reads test once."""
-    half, places = few(seeds), [on for on in ons if on in BENCHMARKS]
+    half, places = few(seeds), [bench for bench in benches if bench in BENCHMARKS]
     warm = [
         job
-        for on in ons
-        for job in students(on, [{**MAIN, "temperature": t} for t in TRIED], LRS, half)
+        for bench in benches
+        for job in students(bench, [{**MAIN, "temperature": t} for t in TRIED], LRS, half)
     ]
-    ours = settled(trial, warm, ["on", *DIALS], seeds, executor)
-    at = {on: {**MAIN, "temperature": best_temperature(ours, on)} for on in ons}
+    ours = settled(trial, warm, ["bench", *DIALS], seeds, executor)
+    at = {bench: {**MAIN, "temperature": best_temperature(ours, bench)} for bench in benches}
     moved = [
         job
-        for on in places
-        for job in students(on, [{**at[on], **move} for move in MOVED], LRS, half)
+        for bench in places
+        for job in students(bench, [{**at[bench], **move} for move in MOVED], LRS, half)
     ]
-    shown = [job for on in places for job in students(on, only_shown(at[on]), [PANEL_LR], half)]
+    shown = [
+        job for bench in places for job in students(bench, only_shown(at[bench]), [PANEL_LR], half)
+    ]
     beside = [
-        job for m, lrs in RATES.items() for job in grid(on=places, method=[m], lr=lrs, seed=half)
+        job for m, lrs in RATES.items() for job in grid(bench=places, method=[m], lr=lrs, seed=half)
     ]
     tables = [
         ours.assign(method=DISTILLATION),
-        settled(trial, moved, ["on", *DIALS], seeds, executor).assign(method=DISTILLATION),
+        settled(trial, moved, ["bench", *DIALS], seeds, executor).assign(method=DISTILLATION),
         sweep(trial, shown, executor).assign(method=DISTILLATION),
-        settled(control, beside, ["on", "method"], seeds, executor),
+        settled(control, beside, ["bench", "method"], seeds, executor),
     ]
     whole = pd.concat(tables, ignore_index=True)
     return whole.fillna({"temperature": 0.0, "weight": 0.0, "transfer": -1, "body": ""}).astype(
@@ -75,13 +79,13 @@ def record(
 
 
 def students(
-    on: str, dials: Sequence[dict[str, Any]], lrs: Sequence[float], seeds: Sequence[int]
+    bench: str, dials: Sequence[dict[str, Any]], lrs: Sequence[float], seeds: Sequence[int]
 ) -> list[dict[str, Any]]:
     """The jobs of the students of a teacher with these positions of the dials."""
     return [
         job
         for at in dials
-        for job in grid(on=[on], **{name: [at[name]] for name in DIALS}, lr=lrs, seed=seeds)
+        for job in grid(bench=[bench], **{name: [at[name]] for name in DIALS}, lr=lrs, seed=seeds)
     ]
 
 
@@ -98,16 +102,16 @@ def only_shown(at: dict[str, Any]) -> list[dict[str, Any]]:
     return [position for position in every if position not in judged]
 
 
-def best_temperature(table: pd.DataFrame, on: str, among: Sequence[float] = TRIED) -> float:
+def best_temperature(table: pd.DataFrame, bench: str, among: Sequence[float] = TRIED) -> float:
     """The temperature that is best on valid, over all seeds, each at its best rate, with the other dials as in `MAIN`."""
-    read = where(table, quantity="test/accuracy", on=on, **MAIN)
+    read = where(table, quantity="test/accuracy", bench=bench, **MAIN)
     chosen = {
         float(t): float(lr)
         for t, lr in zip(read["temperature"], read["lr"], strict=True)
         if t in among
     }
     means = {
-        t: where(last(table), on=on, temperature=t, lr=lr, **MAIN)["value"].mean()
+        t: where(last(table), bench=bench, temperature=t, lr=lr, **MAIN)["value"].mean()
         for t, lr in chosen.items()
     }
     return max(means, key=means.__getitem__)
@@ -119,8 +123,8 @@ def for_the_panel(table: pd.DataFrame) -> pd.DataFrame:
     Pseudo-labels of the second teacher were not recorded.
     """
     ours, beside = table[table["method"] == DISTILLATION], table[table["method"] != DISTILLATION]
-    shared = beside[(beside["on"] == "library") & (beside["method"] != PSEUDO)]
-    return pd.concat([ours, beside, shared.assign(on="library by mini")], ignore_index=True)
+    shared = beside[(beside["bench"] == "library") & (beside["method"] != PSEUDO)]
+    return pd.concat([ours, beside, shared.assign(bench="library by mini")], ignore_index=True)
 
 
 def about_teachers() -> dict[str, Any]:

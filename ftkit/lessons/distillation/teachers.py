@@ -17,7 +17,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ftkit.experiments.bench import SIZE, VALID_ROWS, load_benchmark
+from ftkit.experiments.benchmark import SIZE, VALID_ROWS, load_benchmark
 from ftkit.model.adapted import Adapted
 from ftkit.model.base import load_base
 from ftkit.paths import kit_path
@@ -35,7 +35,7 @@ SEED = 0
 class Schooling:
     """How a teacher is made: which base, on the task of which bench, for how many steps, and the learning rates that are tried."""
 
-    on: str
+    bench: str
     base: str
     steps: int
     lrs: tuple[float, ...]
@@ -60,7 +60,7 @@ def divided(task: Task) -> tuple[Task, Task]:
 
 def schooled(how: Schooling) -> tuple[Adapted, dict[str, Any]]:
     """A teacher, trained at the one of its rates that is best on valid (of two as accurate, by the loss), and how it was made."""
-    task, tried = divided(load_benchmark(how.on)[1])[0], []
+    task, tried = divided(load_benchmark(how.bench)[1])[0], []
     for lr in how.lrs:
         model = Adapted(load_base(how.base, task).fresh_heads(SEED), seed=SEED)
         *_, last = train(
@@ -70,7 +70,7 @@ def schooled(how: Schooling) -> tuple[Adapted, dict[str, Any]]:
             size=SIZE,
             lr=lr,
             seed=SEED,
-            readings=1,
+            validations=1,
             valid_rows=VALID_ROWS,
         )
         tried.append((last.values["valid/accuracy"], -last.values["valid/loss"], lr, model))
@@ -104,7 +104,7 @@ def make(path: Path, names: Sequence[str] = tuple(SCHOOLING)) -> None:
     tensors, about = read(path) if path.exists() else ({}, {})
     for name in names:
         model, about[name] = schooled(SCHOOLING[name])
-        students = divided(load_benchmark(SCHOOLING[name].on)[1])[1]
+        students = divided(load_benchmark(SCHOOLING[name].bench)[1])[1]
         tensors |= {f"{name}/{part}": tensor for part, tensor in answers(model, students).items()}
     beside = path.with_name(path.name + ".part")
     save_file(tensors, beside, metadata={name: json.dumps(how) for name, how in about.items()})

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ftkit.experiments import bench
-from ftkit.experiments.bench import (
+from ftkit.experiments import benchmark
+from ftkit.experiments.benchmark import (
     BENCHMARKS,
     FROZEN,
     FULL,
@@ -50,7 +50,7 @@ TEXTS, IMAGES = 4, 12
 
 
 def trial(
-    on: str,
+    bench: str,
     temperature: float,
     weight: float,
     transfer: int,
@@ -58,7 +58,7 @@ def trial(
     lr: float,
     seed: int = 0,
     test: bool = False,
-    look: Callable[[str, Adapted], Mapping[str, float]] | None = None,
+    probe: Callable[[str, Adapted], Mapping[str, float]] | None = None,
 ) -> Iterator[Event]:
     """One student of the teacher `on`: 80 steps of 16 rows, with `transfer` rows that have no label beside the few that have one.
 
@@ -66,23 +66,25 @@ def trial(
         ValueError: there is no such teacher or body; a temperature or weight outside its range.
     """
     objective, model = (
-        Distillation(teacher(on), temperature, weight),
-        Adapted(newcomer(on, body, seed)),
+        Distillation(teacher(bench), temperature, weight),
+        Adapted(newcomer(bench, body, seed)),
     )
     yield from learning(
         model,
-        given(on, transfer, seed),
+        given(bench, transfer, seed),
         lr,
         seed,
         objective,
-        look=partial(look, on) if look else None,
+        probe=partial(probe, bench) if probe else None,
     )
     if test:
-        yield tested(on, model)
-    yield bill(SCHOOLING[on].on, len(BODIES[body]))
+        yield tested(bench, model)
+    yield bill(SCHOOLING[bench].bench, len(BODIES[body]))
 
 
-def control(on: str, method: str, lr: float, seed: int = 0, test: bool = False) -> Iterator[Event]:
+def control(
+    bench: str, method: str, lr: float, seed: int = 0, test: bool = False
+) -> Iterator[Event]:
     """What a student is compared with, at equal steps.
 
     The student itself without soft answers: "labels alone" (no teacher, no further rows), "pseudo-labels" (all rows, the teacher's most
@@ -95,21 +97,23 @@ def control(on: str, method: str, lr: float, seed: int = 0, test: bool = False) 
     if method not in ROWS:
         raise ValueError(f"method must be one of {', '.join(ROWS)}, got {method!r}")
     transfer, labels = ROWS[method]
-    data, place = given(on, transfer, seed, labels), SCHOOLING[on].on
+    data, place = given(bench, transfer, seed, labels), SCHOOLING[bench].bench
     spaces = (HEAD,) if method == FROZEN else ()
     is_whole = method in (FULL, FROZEN)
     model = Adapted(
         load_benchmark(place)[0].fresh_heads(seed)
         if is_whole
-        else newcomer(on, "two blocks", seed),
+        else newcomer(bench, "two blocks", seed),
         *spaces,
     )
     yield from learning(
         model, data, lr, seed, supervised, head_lr=lr if method == FROZEN else HEAD_LR
     )
     if test:
-        yield tested(on, model)
-    yield bench.step_cost(place, *spaces) if is_whole else bill(place, len(BODIES["two blocks"]))
+        yield tested(bench, model)
+    yield (
+        benchmark.step_cost(place, *spaces) if is_whole else bill(place, len(BODIES["two blocks"]))
+    )
 
 
 def learning(
@@ -129,9 +133,9 @@ def learning(
     )
 
 
-def tested(on: str, model: Adapted) -> Event:
+def tested(bench: str, model: Adapted) -> Event:
     """Accuracy on test, and agreement with the teacher there: read once, for settings that were chosen before."""
-    found, right = marks(on, model.net)
+    found, right = marks(bench, model.net)
     return Event(
         STEPS,
         "test",
@@ -142,7 +146,7 @@ def tested(on: str, model: Adapted) -> Event:
 
 @lru_cache(maxsize=2 * len(BENCHMARKS))
 def bill(place: str, blocks: int) -> Event:
-    """What a step of a student of so many blocks costs, on the batch of `bench.step_cost`; the teacher has answered already. Measured once."""
+    """What a step of a student of so many blocks costs, on the batch of `benchmark.step_cost`; the teacher has answered already. Measured once."""
     base, task = load_benchmark(place)
     batch = next(
         task.take(BENCHMARKS[place].examples, 0).batches(SIZE, torch.Generator().manual_seed(0))
@@ -153,29 +157,30 @@ def bill(place: str, blocks: int) -> Event:
     )
 
 
-def answers(on: str, model: Adapted) -> dict[str, float]:
-    """What teacher and student say to some rows of valid: `look/<who>/<on>/<row>/<class>`, probabilities; and over all rows that a reading
-    reads `look/accuracy/<who>` and `look/agreement/both`."""
-    seen = shown(on)
+def answers(bench: str, model: Adapted) -> dict[str, float]:
+    """What teacher and student say to some rows of valid: `probe/<who>/<on>/<row>/<class>`, probabilities; and over all rows that a reading
+    reads `probe/accuracy/<who>` and `probe/agreement/both`."""
+    seen = shown(bench)
     said = {"teacher": seen.said, "student": Teacher(model).logits(seen.data, seen.task.name)}
-    readings = {
-        f"look/accuracy/{who}": float((z.argmax(-1) == seen.labels).float().mean())
+    validations = {
+        f"probe/accuracy/{who}": float((z.argmax(-1) == seen.labels).float().mean())
         for who, z in said.items()
     }
-    readings["look/agreement/both"] = agreement(said["student"], said["teacher"])
-    rows = worth_showing(on, said["student"])
+    validations["probe/agreement/both"] = agreement(said["student"], said["teacher"])
+    rows = worth_showing(bench, said["student"])
     for who, z in said.items():
         for row in rows:
-            readings |= {
-                f"look/{who}/{on}/{row}/{i}": p for i, p in enumerate(z[row].softmax(-1).tolist())
+            validations |= {
+                f"probe/{who}/{bench}/{row}/{i}": p
+                for i, p in enumerate(z[row].softmax(-1).tolist())
             }
-    return readings
+    return validations
 
 
-def worth_showing(on: str, student_said: Tensor) -> list[int]:
+def worth_showing(bench: str, student_said: Tensor) -> list[int]:
     """Of texts the same rows every time, from the one that the teacher is least sure of to the surest; of images those that the student
     gets wrong, and others if these are few."""
-    seen = shown(on)
+    seen = shown(bench)
     if seen.task.kind == "text":
         surest = seen.said.softmax(-1).amax(-1).argsort(stable=True)
         return surest[torch.linspace(0, len(surest) - 1, min(TEXTS, len(surest))).long()].tolist()
@@ -183,9 +188,9 @@ def worth_showing(on: str, student_said: Tensor) -> list[int]:
     return right.argsort(stable=True)[:IMAGES].tolist()
 
 
-def examples(on: str) -> list[Example]:
+def examples(bench: str) -> list[Example]:
     """The rows that `answers` speaks of, as the picture shows them."""
-    seen = shown(on)
+    seen = shown(bench)
     inputs: list[Any] = seen.data[seen.task.kind][:]
     return [
         Example(one, int(label), seen.task.classes)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ftkit.experiments.bench import FULL, SIZE
+from ftkit.experiments.benchmark import FULL, SIZE
 from ftkit.experiments.tables import where
 from ftkit.lessons.limits_of_lora.claims_far_tasks import HEARD, NEAR, Evidence
 from ftkit.lessons.limits_of_lora.trial import LARGE_RANK, LORA
@@ -24,7 +24,7 @@ COURT = "LoRA, rank 8"
 
 def forgetting(table: pd.DataFrame, **settings: Any) -> pd.DataFrame:
     """One row a run on the nearest place: `seed`, `lr`, its last `accuracy` on valid and `words`, nats a hidden word afterwards."""
-    rows = where(table, on=NEAR, size=SIZE, **settings)
+    rows = where(table, bench=NEAR, size=SIZE, **settings)
     accuracy = (
         rows[rows["quantity"] == "valid/accuracy"]
         .sort_values("step")
@@ -66,15 +66,17 @@ def _nats(values: np.ndarray) -> str:
 
 
 def _less(values: np.ndarray) -> str:
-    """What differences in nats say to "less": holds, does not hold, or cannot tell."""
+    """What differences in nats say to "less": holds, does not hold, or inconclusive."""
     return {"loses": "holds", "beats": "does not hold", "ties": "does not hold"}.get(
-        verdict(values.tolist(), NATS), "cannot tell"
+        verdict(values.tolist(), NATS), "inconclusive"
     )
 
 
 def forgets_less(found: Evidence) -> Claim:
     """LoRA forgets less."""
-    less = found.way(NEAR, LORA, LARGE_RANK, "after/words") - found.rail(NEAR, FULL, "after/words")
+    less = found.way(NEAR, LORA, LARGE_RANK, "after/words") - found.reference(
+        NEAR, FULL, "after/words"
+    )
     experiment = f"hidden words of unseen English, LoRA of rank {LARGE_RANK} minus full, each at the rate that is best for the task"
     return Claim(
         "LoRA forgets less than full fine-tuning.", BIDERMAN, experiment, _nats(less), _less(less)
@@ -98,11 +100,11 @@ def intruders(found: Evidence) -> Claim:
     """LoRA leaves directions that are like none of before; full fine-tuning does not."""
     share = {
         "LoRA": found.way(NEAR, LORA, LARGE_RANK, "after/intruders").mean(),
-        "full": found.rail(NEAR, FULL, "after/intruders").mean(),
+        "full": found.reference(NEAR, FULL, "after/intruders").mean(),
     }
     least = {
         "LoRA": found.way(NEAR, LORA, LARGE_RANK, "after/likeness"),
-        "full": found.rail(NEAR, FULL, "after/likeness"),
+        "full": found.reference(NEAR, FULL, "after/likeness"),
     }
     mean, low, high = interval((least["LoRA"] - least["full"]).tolist())
     says = (
@@ -110,7 +112,7 @@ def intruders(found: Evidence) -> Claim:
         if share["LoRA"] > 0.01 > share["full"]
         else "does not hold"
         if max(share.values()) < 0.01
-        else "cannot tell"
+        else "inconclusive"
     )
     figures = "; ".join(
         f"{name}: {share[name]:.1%} of the strongest, the least like has cosine {least[name].mean():.2f}"

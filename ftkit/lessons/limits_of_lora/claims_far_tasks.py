@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ftkit.experiments.bench import FULL, SIZE
+from ftkit.experiments.benchmark import FULL, SIZE
 from ftkit.experiments.rate_search import chosen
 from ftkit.experiments.tables import last, summary, where
 from ftkit.lessons.limits_of_lora.trial import (
@@ -40,11 +40,11 @@ class Evidence:
 
     def __init__(self, table: pd.DataFrame) -> None:
         self.table = table
-        self.ons = list(PLACES)
+        self.benches = list(PLACES)
 
     def way(
         self,
-        on: str,
+        bench: str,
         way: str,
         rank: int | None = None,
         quantity: str = "test/accuracy",
@@ -52,46 +52,46 @@ class Evidence:
     ) -> np.ndarray:
         """A quantity of one way at the rate that was chosen for it."""
         return self._read(
-            quantity, on=on, way=way, rank=ONE_RANK[way] if rank is None else rank, size=size
+            quantity, bench=bench, way=way, rank=ONE_RANK[way] if rank is None else rank, size=size
         )
 
-    def rail(
-        self, on: str, method: str = FULL, quantity: str = "test/accuracy", size: int = SIZE
+    def reference(
+        self, bench: str, method: str = FULL, quantity: str = "test/accuracy", size: int = SIZE
     ) -> np.ndarray:
         """The same of full fine-tuning or the frozen body."""
-        return self._read(quantity, on=on, method=method, size=size)
+        return self._read(quantity, bench=bench, method=method, size=size)
 
     def _read(self, quantity: str, **settings: Any) -> np.ndarray:
         return by_seed(self.table, quantity, lr=chosen(self.table, **settings), **settings)
 
-    def best_rank(self, on: str) -> int:
+    def best_rank(self, bench: str) -> int:
         """The rank of LoRA that is best on valid, at its best rate."""
         found = {}
         for rank in RANKS:
-            settings = {"on": on, "way": LORA, "rank": rank, "size": SIZE}
+            settings = {"bench": bench, "way": LORA, "rank": rank, "size": SIZE}
             rows = where(last(self.table), **settings, lr=chosen(self.table, **settings))
             found[rank] = float(summary(rows, ["rank"])["mean"].iloc[0])
         return max(found, key=lambda rank: found[rank])
 
-    def gap(self, on: str, rank: int | None = None, size: int = SIZE) -> np.ndarray:
+    def gap(self, bench: str, rank: int | None = None, size: int = SIZE) -> np.ndarray:
         """LoRA minus full fine-tuning; by default of the rank that is best on valid."""
         return self.way(
-            on, LORA, self.best_rank(on) if rank is None else rank, size=size
-        ) - self.rail(on, size=size)
+            bench, LORA, self.best_rank(bench) if rank is None else rank, size=size
+        ) - self.reference(bench, size=size)
 
-    def rank_needed(self, on: str) -> int | None:
+    def rank_needed(self, bench: str) -> int | None:
         """The smallest rank from which on LoRA is at most the margin behind, by its interval; None if none is."""
-        behind = [rank for rank in RANKS if interval(list(self.gap(on, rank)))[1] <= -MARGIN]
+        behind = [rank for rank in RANKS if interval(list(self.gap(bench, rank)))[1] <= -MARGIN]
         higher = [rank for rank in RANKS if rank > max(behind, default=0)]
         return min(higher, default=None)
 
-    def rate(self, on: str, **settings: Any) -> float:
+    def rate(self, bench: str, **settings: Any) -> float:
         """The rate that was chosen on valid."""
-        return chosen(self.table, on=on, size=SIZE, **settings)
+        return chosen(self.table, bench=bench, size=SIZE, **settings)
 
     def luck(self, **settings: Any) -> tuple[float, float]:
         """Of the rates that were tried on the nearest place: the best mean accuracy on valid, and what one rate drawn blindly gives."""
-        rows = where(last(self.table), on=NEAR, size=SIZE, **settings)
+        rows = where(last(self.table), bench=NEAR, size=SIZE, **settings)
         means = summary(rows, ["lr"])["mean"].tolist()
         return max(means), expected_best(means, 1)
 
@@ -99,7 +99,7 @@ class Evidence:
 def farther(found: Evidence) -> Claim:
     """The farther the task, the farther LoRA falls behind."""
     near = found.gap(NEAR)
-    gaps = {on: found.gap(on) - near for on in FAR}
+    gaps = {bench: found.gap(bench) - near for bench in FAR}
     experiment = f"LoRA (rank best on valid) minus full fine-tuning, there less on {NEAR}; each at its best rate; test, points"
     return Claim(
         "The farther a task is, the farther LoRA falls behind full fine-tuning.",
@@ -111,7 +111,7 @@ def farther(found: Evidence) -> Claim:
 
 def rank_closes_it(found: Evidence) -> Claim:
     """What is missing far away is rank."""
-    gaps = {on: found.gap(on, RANKS[-1]) for on in FAR}
+    gaps = {bench: found.gap(bench, RANKS[-1]) for bench in FAR}
     experiment = f"rank {RANKS[-1]} (more numbers in the factors than in a square matrix) minus full fine-tuning; test, points"
     return Claim(
         "On a far task LoRA lacks rank; a high one closes the gap.",
@@ -123,7 +123,9 @@ def rank_closes_it(found: Evidence) -> Claim:
 
 def targets_matter(found: Evidence) -> Claim:
     """Which layers LoRA sits in matters far away."""
-    gaps = {on: found.way(on, LORA, MIXED_RANK) - found.way(on, ATTENTION) for on in FAR}
+    gaps = {
+        bench: found.way(bench, LORA, MIXED_RANK) - found.way(bench, ATTENTION) for bench in FAR
+    }
     experiment = f"rank {MIXED_RANK} everywhere minus rank {EQUAL_RANK} there, equal numbers, each at its best rate; test, points"
     return Claim(
         "LoRA must sit in every linear layer; on attention alone it is worse.",
@@ -135,7 +137,7 @@ def targets_matter(found: Evidence) -> Claim:
 
 def inside_is_enough(found: Evidence) -> Claim:
     """All weights but the embeddings do as well as all weights."""
-    gaps = {on: found.way(on, INSIDE) - found.rail(on) for on in FAR}
+    gaps = {bench: found.way(bench, INSIDE) - found.reference(bench) for bench in FAR}
     claim = "It is because a change of low rank is too small: every weight inside the blocks, moving freely, would do."
     experiment = "full fine-tuning without the embeddings minus full fine-tuning; test, points"
     return Claim(claim, HEARD, experiment, *judged(gaps, {"ties", "beats"}))
@@ -143,7 +145,7 @@ def inside_is_enough(found: Evidence) -> Claim:
 
 def embeddings_close_it(found: Evidence) -> Claim:
     """With the word embeddings LoRA keeps up."""
-    gaps = {on: found.way(on, BOTH) - found.rail(on) for on in FAR}
+    gaps = {bench: found.way(bench, BOTH) - found.reference(bench) for bench in FAR}
     experiment = (
         f"LoRA of rank {MIXED_RANK} with the word embeddings minus full fine-tuning; test, points"
     )
@@ -157,7 +159,10 @@ def embeddings_close_it(found: Evidence) -> Claim:
 
 def vectors_are_missing(found: Evidence) -> Claim:
     """What LoRA lacks far away are the word vectors."""
-    gaps = {on: found.way(on, WORDS) - found.way(on, LORA, found.best_rank(on)) for on in FAR}
+    gaps = {
+        bench: found.way(bench, WORDS) - found.way(bench, LORA, found.best_rank(bench))
+        for bench in FAR
+    }
     experiment = "embeddings and head alone minus LoRA at the rank best on valid; each at its best rate; test, points"
     return Claim(
         "What LoRA lacks far away are the word vectors.",
@@ -169,7 +174,7 @@ def vectors_are_missing(found: Evidence) -> Claim:
 
 def past_is_a_burden(found: Evidence) -> Claim:
     """Far enough away a pretrained start is worse than none."""
-    gaps = {on: found.way(on, SCRATCH) - found.rail(on) for on in FAR}
+    gaps = {bench: found.way(bench, SCRATCH) - found.reference(bench) for bench in FAR}
     experiment = "random weights minus pretrained ones, both fully fine-tuned, each at its best rate; test, points"
     return Claim(
         "Far enough away, a pretrained start is worse than none.",
@@ -181,7 +186,7 @@ def past_is_a_burden(found: Evidence) -> Claim:
 
 def frozen_transformers_do(found: Evidence) -> Claim:
     """The blocks of a language model serve even for what is no language."""
-    gaps = {on: found.way(on, WORDS) - found.way(on, SCRATCH) for on in FAR}
+    gaps = {bench: found.way(bench, WORDS) - found.way(bench, SCRATCH) for bench in FAR}
     claim = "The blocks of a pretrained transformer serve, untouched, even for what is no language."
     experiment = "embeddings and head alone minus random weights fully trained, each at its best rate; test, points"
     return Claim(claim, LU, experiment, *judged(gaps, {"ties", "beats"}))
@@ -215,7 +220,7 @@ def touchy(found: Evidence) -> Claim:
     )
     experiment = f"rates by half powers of ten, as many as were tried for each, on {NEAR}; means of all seeds; one comparison, no interval"
     says = (
-        "cannot tell"
+        "inconclusive"
         if abs(lost["LoRA"] - lost["full"]) < 1
         else "holds"
         if lost["LoRA"] > lost["full"]

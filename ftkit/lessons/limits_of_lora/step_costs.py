@@ -7,7 +7,7 @@ from statistics import median
 
 import torch
 
-from ftkit.experiments.bench import FULL, HEAD, SIZE, load_benchmark
+from ftkit.experiments.benchmark import FULL, HEAD, SIZE, load_benchmark
 from ftkit.experiments.step_time import ratios
 from ftkit.model.adapted import Adapted
 from ftkit.model.base import load_base

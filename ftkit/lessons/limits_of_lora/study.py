@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from ftkit.experiments.bench import FULL, SIZE
+from ftkit.experiments.benchmark import FULL, SIZE
 from ftkit.experiments.recording import make
 from ftkit.experiments.sweep import grid, sweep
 from ftkit.experiments.tables import where
@@ -23,15 +23,15 @@ def record(executor: Executor | None, seeds: tuple[int, ...] = SEEDS) -> pd.Data
     """The study, and on the nearest place LoRA and full fine-tuning with all seeds at every rate that was tried: their whole curve of
     accuracy and forgetting, one a seed."""
     table = distance.record(executor, seeds)
-    own: dict[str, Any] = {"on": [NEAR], "size": [SIZE], "seed": seeds}
-    tried = where(table, on=NEAR, way=LORA, rank=LARGE_RANK, size=SIZE)["lr"].unique()
+    own: dict[str, Any] = {"bench": [NEAR], "size": [SIZE], "seed": seeds}
+    tried = where(table, bench=NEAR, way=LORA, rank=LARGE_RANK, size=SIZE)["lr"].unique()
     more = [
         sweep(
             distance.trial, grid(way=[LORA], rank=[LARGE_RANK], lr=sorted(tried), **own), executor
         )
     ]
-    tried = where(table, on=NEAR, method=FULL, size=SIZE)["lr"].unique()
-    more.append(sweep(distance.rail, grid(method=[FULL], lr=sorted(tried), **own), executor))
+    tried = where(table, bench=NEAR, method=FULL, size=SIZE)["lr"].unique()
+    more.append(sweep(distance.reference, grid(method=[FULL], lr=sorted(tried), **own), executor))
     every = (
         pd.concat([table, *more], ignore_index=True)
         .fillna({"method": OWN, "way": "", "rank": 0})

@@ -5,8 +5,8 @@ from concurrent.futures import Executor
 
 import pandas as pd
 
-from ftkit.experiments import bench
-from ftkit.experiments.bench import (
+from ftkit.experiments import benchmark
+from ftkit.experiments.benchmark import (
     BENCHMARKS,
     FAR_TASKS,
     FROZEN,
@@ -74,14 +74,14 @@ OWN = "beside the head"
 
 
 def trial(
-    on: str,
+    bench: str,
     way: str,
     rank: int,
     lr: float,
     size: int = SIZE,
     seed: int = 0,
     test: bool = False,
-    look: Probe | None = None,
+    probe: Probe | None = None,
 ) -> Iterator[Event]:
     """One run: the head moves, and what `way` names, with `rank` where that has one; "random weights" is full fine-tuning without a past.
     `size` is the rows of a step. What it leaves behind comes at the end.
@@ -93,54 +93,60 @@ def trial(
         raise ValueError(f"way must be one of {', '.join(WAYS)}, got {way!r}")
     if way == SCRATCH:
         yield from fine_tuning(
-            on,
+            bench,
             lr=lr,
             seed=seed,
-            look=look,
+            probe=probe,
             test=test,
             size=size,
-            net=load_benchmark(on)[0].untrained(seed),
+            net=load_benchmark(bench)[0].untrained(seed),
         )
     else:
         yield from fine_tuning(
-            on,
+            bench,
             *MADE[way](rank),
             HEAD,
             lr=lr,
             seed=seed,
-            look=look,
+            probe=probe,
             test=test,
             size=size,
             after=aftermath,
         )
 
 
-def rail(
-    on: str, method: str, lr: float, size: int = SIZE, seed: int = 0, test: bool = False
+def reference(
+    bench: str, method: str, lr: float, size: int = SIZE, seed: int = 0, test: bool = False
 ) -> Iterator[Event]:
     """What LoRA stands between, and what that leaves behind."""
-    yield from bench.reference(on, method, lr, seed, test, size=size, after=aftermath)
+    yield from benchmark.reference(bench, method, lr, seed, test, size=size, after=aftermath)
 
 
 def record(executor: Executor | None, seeds: tuple[int, ...] = SEEDS) -> pd.DataFrame:
     """The whole study: rates are chosen on valid, with half of the seeds; test is read once, with all seeds, for what was chosen."""
-    half, ons = few(seeds), list(PLACES)
+    half, benches = few(seeds), list(PLACES)
     ranks = {LORA: RANKS} | {way: (rank,) for way, rank in ONE_RANK.items()}
     jobs = [
         job
         for way in WAYS
-        for job in grid(on=ons, way=[way], rank=ranks[way], size=[SIZE], lr=LRS[way], seed=half)
+        for job in grid(
+            bench=benches, way=[way], rank=ranks[way], size=[SIZE], lr=LRS[way], seed=half
+        )
     ]
-    jobs += grid(on=ons[:1], way=[LORA], rank=[LARGE_RANK], size=[LARGE], lr=LRS[LORA], seed=half)
-    rails = [
+    jobs += grid(
+        bench=benches[:1], way=[LORA], rank=[LARGE_RANK], size=[LARGE], lr=LRS[LORA], seed=half
+    )
+    references = [
         job
         for method, lrs in REFERENCE_LRS.items()
-        for job in grid(on=ons, method=[method], size=[SIZE], lr=lrs, seed=half)
+        for job in grid(bench=benches, method=[method], size=[SIZE], lr=lrs, seed=half)
     ]
-    rails += grid(on=ons[:1], method=[FULL], size=[LARGE], lr=REFERENCE_LRS[FULL], seed=half)
+    references += grid(
+        bench=benches[:1], method=[FULL], size=[LARGE], lr=REFERENCE_LRS[FULL], seed=half
+    )
     tables = [
-        settled(rail, rails, ["on", "method", "size"], seeds, executor),
-        settled(trial, jobs, ["on", "way", "rank", "size"], seeds, executor),
+        settled(reference, references, ["bench", "method", "size"], seeds, executor),
+        settled(trial, jobs, ["bench", "way", "rank", "size"], seeds, executor),
     ]
     return (
         pd.concat(tables, ignore_index=True)

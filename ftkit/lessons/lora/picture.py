@@ -8,7 +8,7 @@ from ftkit.figures.weight_names import short
 
 
 def spectra(values: Mapping[str, float], most: int = 40) -> Spec:
-    """Singular values of a change, from readings named `look/<which>/<weight>/<i>`.
+    """Singular values of a change, from readings named `probe/<which>/<weight>/<i>`.
 
     Left, a row a matrix: how strong the change is in each of its directions, strongest first, as a share of the strongest of all. Right,
     the matrix that changed most: singular values of its weight before and after, and of the change.
@@ -46,8 +46,8 @@ def spectra(values: Mapping[str, float], most: int = 40) -> Spec:
         },
         "yaxis2": {"title": {"text": "singular value"}, "anchor": "x2", "rangemode": "tozero"},
     }
-    look = layout(320, margin={"l": 128, "r": 14, "t": 34, "b": 40}, legend=legend, **axes)
-    return {"data": [_heat(change, top, most), *_lines(rows, 1e-6 * top)], "layout": look}
+    probe = layout(320, margin={"l": 128, "r": 14, "t": 34, "b": 40}, legend=legend, **axes)
+    return {"data": [_heat(change, top, most), *_lines(rows, 1e-6 * top)], "layout": probe}
 
 
 def _heat(change: Mapping[str, list[float]], top: float, most: int) -> Any:
@@ -68,13 +68,13 @@ def _heat(change: Mapping[str, list[float]], top: float, most: int) -> Any:
 
 
 def _lines(rows: Mapping[str, list[float]], least: float) -> list[Any]:
-    looks = {
+    probes = {
         "before": (GREY, "weight before"),
         "after": (COLOURS["sparse"], "weight after"),
         "change": (COLOURS["LoRA"], "change"),
     }
     traces = []
-    for which, (colour, name) in looks.items():
+    for which, (colour, name) in probes.items():
         drawn = [value if value > least else None for value in rows[which]]
         style = {"line": {"color": colour}, "marker": {"size": 4}}
         traces.append(

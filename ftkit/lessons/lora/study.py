@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from ftkit.experiments.bench import BENCHMARKS, FROZEN, FULL, HEAD, fine_tuning, reference
+from ftkit.experiments.benchmark import BENCHMARKS, FROZEN, FULL, HEAD, fine_tuning, reference
 from ftkit.experiments.rate_search import few, settled
 from ftkit.experiments.recording import make
 from ftkit.experiments.step_time import lora_over_full
@@ -29,33 +29,33 @@ EQUAL = {"opening": 7, "library": 7, "digits": 9}
 """The rank at which LoRA on attention alone has exactly the numbers of rank 4 on every linear layer."""
 
 
-def where(on: str, targets: str) -> str:
+def where(bench: str, targets: str) -> str:
     """The weights of a bench's body that `targets` names."""
     return {
         "all linear": "body.*",
-        "attention": BENCHMARKS[on].attention,
-        "feed-forward": BENCHMARKS[on].feed_forward,
+        "attention": BENCHMARKS[bench].attention,
+        "feed-forward": BENCHMARKS[bench].feed_forward,
     }[targets]
 
 
 def trial(
-    on: str,
+    bench: str,
     rank: int,
     lr: float,
     targets: str = "all linear",
     alpha: str = "16",
     seed: int = 0,
     test: bool = False,
-    look: Probe | None = None,
+    probe: Probe | None = None,
 ) -> Iterator[Event]:
     """LoRA on a bench: one run. `alpha` is "16", constant over ranks, or "2r", twice the rank."""
-    space = LoRA(rank, 16.0 if alpha == "16" else None, where(on, targets))
-    yield from fine_tuning(on, space, HEAD, lr=lr, seed=seed, look=look, test=test)
+    space = LoRA(rank, 16.0 if alpha == "16" else None, where(bench, targets))
+    yield from fine_tuning(bench, space, HEAD, lr=lr, seed=seed, probe=probe, test=test)
 
 
 def spectrum(model: Adapted) -> dict[str, float]:
-    """The singular values of each matrix's change, largest first (`look/change/<weight>/<i>`), and of the weight that changed most
-    before and after (`look/before/...`, `look/after/...`)."""
+    """The singular values of each matrix's change, largest first (`probe/change/<weight>/<i>`), and of the weight that changed most
+    before and after (`probe/before/...`, `probe/after/...`)."""
     matrices = {
         name: pair
         for name, *pair in model.changed()
@@ -71,7 +71,7 @@ def spectrum(model: Adapted) -> dict[str, float]:
         for which, matrix in zip(("before", "after"), matrices[most], strict=True)
     }
     return {
-        f"look/{which}/{name}/{i}": value
+        f"probe/{which}/{name}/{i}": value
         for (which, name), values in found.items()
         for i, value in enumerate(values.tolist())
     }
@@ -82,27 +82,32 @@ def record(executor: Executor | None, seeds: tuple[int, ...] = SEEDS) -> pd.Data
 
     Other targets and the other alpha run beside it, on the first bench and with half of the seeds: for the panel, not for a verdict.
     """
-    half, ons = few(seeds), list(BENCHMARKS)
-    main = grid(on=ons, rank=RANKS, targets=TARGETS[:1], alpha=["16"], lr=LRS, seed=seeds)
+    half, benches = few(seeds), list(BENCHMARKS)
+    main = grid(bench=benches, rank=RANKS, targets=TARGETS[:1], alpha=["16"], lr=LRS, seed=seeds)
     equal = [
         job
-        for on in ons
+        for bench in benches
         for job in grid(
-            on=[on], rank=[EQUAL[on]], targets=["attention"], alpha=["16"], lr=LRS, seed=seeds
+            bench=[bench],
+            rank=[EQUAL[bench]],
+            targets=["attention"],
+            alpha=["16"],
+            lr=LRS,
+            seed=seeds,
         )
     ]
-    rails = [
+    references = [
         job
         for method, lrs in REFERENCE_LRS.items()
-        for job in grid(on=ons, method=[method], lr=lrs, seed=seeds)
+        for job in grid(bench=benches, method=[method], lr=lrs, seed=seeds)
     ]
     beside = [
-        *grid(on=ons[:1], rank=RANKS, targets=TARGETS[1:], alpha=["16"], lr=LRS, seed=half),
-        *grid(on=ons[:1], rank=RANKS, targets=TARGETS[:1], alpha=["2r"], lr=LRS, seed=half),
+        *grid(bench=benches[:1], rank=RANKS, targets=TARGETS[1:], alpha=["16"], lr=LRS, seed=half),
+        *grid(bench=benches[:1], rank=RANKS, targets=TARGETS[:1], alpha=["2r"], lr=LRS, seed=half),
     ]
     tables = [
-        settled(reference, rails, ["on", "method"], seeds, executor),
-        settled(trial, main + equal, ["on", "rank", "targets", "alpha"], seeds, executor),
+        settled(reference, references, ["bench", "method"], seeds, executor),
+        settled(trial, main + equal, ["bench", "rank", "targets", "alpha"], seeds, executor),
         sweep(trial, beside, executor),
     ]
     whole = pd.concat(tables, ignore_index=True)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ftkit.experiments.bench import FULL, SIZE, STEPS
+from ftkit.experiments.benchmark import FULL, SIZE, STEPS
 from ftkit.experiments.rate_search import chosen
 from ftkit.experiments.tables import last, summary, where
 from ftkit.lessons.multitask.gradient_conflicts import CONTROL

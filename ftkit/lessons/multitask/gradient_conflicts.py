@@ -41,10 +41,10 @@ class Pulls:
             CONTROL: cosines_between(one, another, group),
         }
 
-    def look(self, model: Adapted) -> dict[str, float]:
-        """The same by block, in one mapping: `look/<pair or itself>/<block>`, in [-1, 1]."""
+    def probe(self, model: Adapted) -> dict[str, float]:
+        """The same by block, in one mapping: `probe/<pair or itself>/<block>`, in [-1, 1]."""
         return {
-            f"look/{name}/{where}": value
+            f"probe/{name}/{where}": value
             for name, found in self.now(model).items()
             for where, value in found.items()
         }

@@ -12,7 +12,7 @@ SYMBOLS = ("diamond", "square", "triangle-up", "cross")
 
 
 def conflicts(values: Mapping[str, float]) -> Spec:
-    """Two tables, a row a block of the body and a column a step, from readings `look/<pair or itself>/<block>/<step>`: the cosine between
+    """Two tables, a row a block of the body and a column a step, from readings `probe/<pair or itself>/<block>/<step>`: the cosine between
     two gradients, in [-1, 1]. Left of the two tasks, right of the target and more rows of it. Blue agrees,
     orange opposes."""
     axes = {
@@ -36,10 +36,10 @@ def conflicts(values: Mapping[str, float]) -> Spec:
         _title(f"cosine of {words}", x)
         for words, x in zip(SIDES.values(), (0.23, 0.77), strict=True)
     ]
-    look = layout(300, margin={"l": 96, "r": 14, "t": 34, "b": 44}, annotations=titles, **axes)
+    probe = layout(300, margin={"l": 96, "r": 14, "t": 34, "b": 44}, annotations=titles, **axes)
     return {
         "data": [_cells(values, side, axis) for side, axis in zip(SIDES, ("", "2"), strict=True)],
-        "layout": look,
+        "layout": probe,
     }
 
 
@@ -61,7 +61,7 @@ def _cells(values: Mapping[str, float], side: str, axis: str) -> dict[str, Any]:
     found = {
         tuple(key.split("/")[2:]): value
         for key, value in values.items()
-        if key.startswith(f"look/{side}/")
+        if key.startswith(f"probe/{side}/")
     }
     blocks = list(dict.fromkeys(block for block, _ in found))
     steps = sorted({step for _, step in found}, key=int)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ftkit.experiments.bench import FROZEN, FULL, STEPS
+from ftkit.experiments.benchmark import FROZEN, FULL, STEPS
 from ftkit.experiments.rate_search import chosen, few, settled
 from ftkit.experiments.recording import make
 from ftkit.experiments.sweep import grid, sweep

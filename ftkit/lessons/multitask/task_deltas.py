@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from ftkit.experiments.bench import SIZE, STEPS, VALID_ROWS, tested
+from ftkit.experiments.benchmark import SIZE, STEPS, VALID_ROWS, tested
 from ftkit.lessons.multitask.gradient_conflicts import CONTROL, opposed
 from ftkit.lessons.multitask.trial import EXAMPLES, FIXED, arriving, drawn, load, looking, objective
 from ftkit.model.adapted import Adapted
@@ -24,7 +24,7 @@ EVERY = 4
 def learned(net: Net, task: Task, lr: float, seed: int) -> Delta:
     """What a LoRA on the body and the task's own head learn alone in 80 steps of 16 rows."""
     model = Adapted(net, LoRA(RANK, alpha=ALPHA), Only(f"heads.{task.name}.*"), seed=seed)
-    for _ in train(model, task, steps=STEPS, size=SIZE, lr=lr, seed=seed, readings=0):
+    for _ in train(model, task, steps=STEPS, size=SIZE, lr=lr, seed=seed, validations=0):
         pass
     return model.delta()
 
@@ -90,7 +90,7 @@ def conflict(pair: str, lr: float, examples: int = EXAMPLES, seed: int = 0) -> I
         lr=lr,
         objective=objective(FIXED, 0.5, tasks),
         seed=seed,
-        readings=0,
+        validations=0,
     ):
         if event.step % EVERY == 0:
             for name, cosines in pulls.now(model, by_block=False).items():

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from ftkit.experiments.bench import FROZEN, FULL, HEAD, SIZE, STEPS, VALID_ROWS, tested
+from ftkit.experiments.benchmark import FROZEN, FULL, HEAD, SIZE, STEPS, VALID_ROWS, tested
 from ftkit.lessons.multitask.gradient_conflicts import Pulls
 from ftkit.model.adapted import Adapted
 from ftkit.model.base import Net, load_base
@@ -124,19 +124,19 @@ def trial(
     examples: int = EXAMPLES,
     seed: int = 0,
     test: bool = False,
-    look: bool = False,
+    probe: bool = False,
 ) -> Iterator[Event]:
     """Full fine-tuning on both tasks: 80 steps of 16 rows. `way` is how they are balanced, `share` the target's part, which the ways that
     weigh for themselves ignore.
 
     `valid/accuracy` is the target's; the last reading has `valid/other` too. With `look`, events of stage "look" tell how the tasks'
-    gradients lay to each other up to that step, `look/<pair or itself>/<block>/<step>`; with `test`, both tasks' accuracies on test come
+    gradients lay to each other up to that step, `probe/<pair or itself>/<block>/<step>`; with `test`, both tasks' accuracies on test come
     once.
     """
     target, other = tasks = drawn(pair, examples, seed)
     model = Adapted(load(pair)[0].fresh_heads(seed), seed=seed)
     aim, (data, size) = objective(way, share, tasks), arriving(way, share, tasks)
-    pulls, seen = looking(pair, examples, seed).look if look else None, {}
+    pulls, seen = looking(pair, examples, seed).probe if probe else None, {}
     for event in train(
         model,
         data,
@@ -146,9 +146,9 @@ def trial(
         objective=aim,
         seed=seed,
         valid_rows=VALID_ROWS,
-        look=pulls,
+        probe=pulls,
     ):
-        if event.stage == "look":
+        if event.stage == "probe":
             seen.update({f"{name}/{event.step}": value for name, value in event.values.items()})
             event = replace(event, values=dict(seen))
         if event.stage == "valid" and event.step == STEPS:

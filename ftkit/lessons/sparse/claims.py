@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ftkit.experiments.bench import FULL
+from ftkit.experiments.benchmark import FULL
 from ftkit.experiments.rate_search import chosen
 from ftkit.experiments.tables import last, summary, where
 from ftkit.lessons.sparse.study import AT, OVER, SPARSE
@@ -30,43 +30,47 @@ class Evidence:
         self.table = table
         self.ours = table[table["method"] == SPARSE]
 
-    def test(self, on: str, criterion: str, density: float = AT, scope: str = LINEAR) -> np.ndarray:
+    def test(
+        self, bench: str, criterion: str, density: float = AT, scope: str = LINEAR
+    ) -> np.ndarray:
         """Accuracy on test of a mask, at the rate that was chosen for it."""
-        return by_seed(self.ours, on=on, criterion=criterion, density=density, scope=scope)
+        return by_seed(self.ours, bench=bench, criterion=criterion, density=density, scope=scope)
 
-    def rail(self, on: str, method: str) -> np.ndarray:
+    def reference(self, bench: str, method: str) -> np.ndarray:
         """Accuracy on test of full fine-tuning or the frozen body."""
-        return by_seed(self.table, on=on, method=method)
+        return by_seed(self.table, bench=bench, method=method)
 
-    def rate(self, on: str, criterion: str, density: float = AT, scope: str = LINEAR) -> float:
+    def rate(self, bench: str, criterion: str, density: float = AT, scope: str = LINEAR) -> float:
         """The rate that was chosen for a mask."""
-        return chosen(self.ours, on=on, criterion=criterion, density=density, scope=scope)
+        return chosen(self.ours, bench=bench, criterion=criterion, density=density, scope=scope)
 
-    def cost(self, name: str, on: str, **settings: Any) -> float:
+    def cost(self, name: str, bench: str, **settings: Any) -> float:
         """One entry of the bill, the median over the runs."""
         return float(
-            where(self.table, on=on, quantity=f"cost/{name}", **settings)["value"].median()
+            where(self.table, bench=bench, quantity=f"cost/{name}", **settings)["value"].median()
         )
 
-    def compared(self, on: str, scope: str = LINEAR) -> list[str]:
+    def compared(self, bench: str, scope: str = LINEAR) -> list[str]:
         """The criteria that were tried at one hundredth of the entries."""
         return [
             str(criterion)
-            for criterion in where(self.ours, on=on, density=AT, scope=scope)["criterion"].unique()
+            for criterion in where(self.ours, bench=bench, density=AT, scope=scope)[
+                "criterion"
+            ].unique()
         ]
 
     def random_densities(self) -> list[float]:
         """The densities of which random masks were tried, the smallest first."""
         return sorted(
             float(density)
-            for density in where(self.ours, on=OVER, criterion="random", scope=LINEAR)[
+            for density in where(self.ours, bench=OVER, criterion="random", scope=LINEAR)[
                 "density"
             ].unique()
         )
 
-    def at_one_rate(self, on: str) -> dict[float, dict[str, float]]:
+    def at_one_rate(self, bench: str) -> dict[float, dict[str, float]]:
         """For each rate that every criterion was tried at: the mean accuracy on valid by criterion, best first."""
-        rows = where(last(self.ours), on=on, density=AT, scope=LINEAR)
+        rows = where(last(self.ours), bench=bench, density=AT, scope=LINEAR)
         means = (
             summary(rows, ["lr", "criterion"])
             .pivot(index="lr", columns="criterion", values="mean")
@@ -80,10 +84,10 @@ class Evidence:
 
 
 def gaps(
-    found: Evidence, criterion: str, other: str, ons: tuple[str, ...] = ("opening", "digits")
+    found: Evidence, criterion: str, other: str, benches: tuple[str, ...] = ("opening", "digits")
 ) -> dict[str, np.ndarray]:
     """On each bench one criterion minus another; one hundredth of the entries of the linear layers."""
-    return {on: found.test(on, criterion) - found.test(on, other) for on in ons}
+    return {bench: found.test(bench, criterion) - found.test(bench, other) for bench in benches}
 
 
 def everywhere(found: Evidence, criterion: str, other: str) -> dict[str, np.ndarray]:
@@ -97,8 +101,11 @@ def everywhere(found: Evidence, criterion: str, other: str) -> dict[str, np.ndar
 
 def as_good_as_full(found: Evidence) -> Claim:
     """A mask by Fisher information does as well as full fine-tuning."""
-    minus = {on: found.test(on, "Fisher") - found.rail(on, FULL) for on in ("opening", "digits")}
-    minus[f"{OVER}, {BODY}"] = found.test(OVER, "Fisher", scope=BODY) - found.rail(OVER, FULL)
+    minus = {
+        bench: found.test(bench, "Fisher") - found.reference(bench, FULL)
+        for bench in ("opening", "digits")
+    }
+    minus[f"{OVER}, {BODY}"] = found.test(OVER, "Fisher", scope=BODY) - found.reference(OVER, FULL)
     claim = "A small share of the numbers (half a per cent in the paper), chosen by Fisher information, does as well as all of them."
     return Claim(
         claim, SUNG, f"Fisher minus full fine-tuning, {TUNED}", *judged(minus, {"ties", "beats"})
@@ -179,17 +186,17 @@ def moving_masks(found: Evidence) -> Claim:
 def share_of_cost(found: Evidence) -> Claim:
     """A hundredth of the numbers is a hundredth of the cost."""
     kinds, parts, off = ("weights", "gradients", "optimizer", "activations"), [], []
-    for on in ("opening", "digits"):
+    for bench in ("opening", "digits"):
         mine, full = {"criterion": "random", "density": AT, "scope": LINEAR}, {"method": FULL}
         numbers, flops = (
-            found.cost(name, on, **mine) / found.cost(name, on, **full)
+            found.cost(name, bench, **mine) / found.cost(name, bench, **full)
             for name in ("trainable", "flops")
         )
-        memory = sum(found.cost(kind, on, **mine) for kind in kinds) / sum(
-            found.cost(kind, on, **full) for kind in kinds
+        memory = sum(found.cost(kind, bench, **mine) for kind in kinds) / sum(
+            found.cost(kind, bench, **full) for kind in kinds
         )
         parts.append(
-            f"{on} {numbers:.1%} of the numbers, {memory:.0%} of the bytes, {flops:.0%} of the FLOPs"
+            f"{bench} {numbers:.1%} of the numbers, {memory:.0%} of the bytes, {flops:.0%} of the FLOPs"
         )
         off.append(min(memory, flops) / numbers)
     experiment = "random entries over full fine-tuning: numbers; bytes of weights, gradients, AdamW and activations; FLOPs; measured"

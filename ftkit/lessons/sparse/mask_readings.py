@@ -15,8 +15,8 @@ CELLS = 12
 
 
 def seen(model: Adapted) -> dict[str, float]:
-    """The mask of a sparse model as readings, all in [0, 1]: `look/density/<block>/<kind>`, the share of the body's entries of a kind in
-    a block that move; and for each matrix of a linear layer `look/mask/<block>/<kind>/<row>/<column>`, the same by cells of it."""
+    """The mask of a sparse model as readings, all in [0, 1]: `probe/density/<block>/<kind>`, the share of the body's entries of a kind in
+    a block that move; and for each matrix of a linear layer `probe/mask/<block>/<kind>/<row>/<column>`, the same by cells of it."""
     totals: dict[str, list[int]] = {}
     cells: dict[str, float] = {}
     matrices = linear_layers(model.base)
@@ -27,11 +27,11 @@ def seen(model: Adapted) -> dict[str, float]:
         totals[key] = [moving + len(places), every + weight.numel()]
         if name in matrices:
             cells |= {
-                f"look/mask/{key}/{i}/{j}": share
+                f"probe/mask/{key}/{i}/{j}": share
                 for (i, j), share in by_cell(places, *weight.shape).items()
             }
     return {
-        f"look/density/{key}": moving / every for key, (moving, every) in totals.items()
+        f"probe/density/{key}": moving / every for key, (moving, every) in totals.items()
     } | cells
 
 

@@ -9,8 +9,8 @@ Tiles = dict[tuple[str, str], list[list[float]]]
 
 
 def mask(values: Mapping[str, float]) -> Spec:
-    """Two maps, a row a block of the body and a column a kind of weight, from readings `look/density/<block>/<kind>` and
-    `look/mask/<block>/<kind>/<row>/<column>`, all in [0, 1].
+    """Two maps, a row a block of the body and a column a kind of weight, from readings `probe/density/<block>/<kind>` and
+    `probe/mask/<block>/<kind>/<row>/<column>`, all in [0, 1].
 
     Left, the share of the entries that move. Right, each matrix as a tile, its outputs downwards: the darker a cell, the fewer of its
     entries move.
@@ -18,7 +18,7 @@ def mask(values: Mapping[str, float]) -> Spec:
     shares = {
         tuple(key.split("/")[2:]): value
         for key, value in values.items()
-        if key.startswith("look/density/")
+        if key.startswith("probe/density/")
     }
     axes = {
         "xaxis": {
@@ -94,7 +94,7 @@ def _tiles(values: Mapping[str, float]) -> Tiles:
     """The cells of each matrix, row by row, as they come."""
     found: dict[tuple[str, str], dict[int, list[float]]] = {}
     for key, value in values.items():
-        if key.startswith("look/mask/"):
+        if key.startswith("probe/mask/"):
             block, kind, row, _ = key.split("/")[2:]
             found.setdefault((block, kind), {}).setdefault(int(row), []).append(value)
     return {place: list(rows.values()) for place, rows in found.items()}

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from ftkit.experiments.bench import FROZEN, FULL, reference
+from ftkit.experiments.benchmark import FROZEN, FULL, reference
 from ftkit.experiments.rate_search import chosen, few, settled
 from ftkit.experiments.recording import make
 from ftkit.experiments.sweep import grid
@@ -54,24 +54,29 @@ REFERENCE_LRS = {
 SPARSE = "sparse"
 """The method of the panel's own rows."""
 SEEDS = tuple(range(8))
-BY = ("on", "criterion", "density", "scope")
+BY = ("bench", "criterion", "density", "scope")
 
 
 def jobs(seeds: Sequence[int]) -> list[dict[str, Any]]:
     """The runs from which the rates are chosen."""
 
     def some(
-        on: str, criterion: str, density: float, lrs: tuple[float, ...], scope: str = LINEAR
+        bench: str, criterion: str, density: float, lrs: tuple[float, ...], scope: str = LINEAR
     ) -> list[dict[str, Any]]:
         return grid(
-            on=[on], criterion=[criterion], density=[density], scope=[scope], lr=lrs, seed=seeds
+            bench=[bench],
+            criterion=[criterion],
+            density=[density],
+            scope=[scope],
+            lr=lrs,
+            seed=seeds,
         )
 
     compared = [
         job
-        for on, criteria in COMPARED.items()
+        for bench, criteria in COMPARED.items()
         for criterion in criteria
-        for job in some(on, criterion, AT, RATES[on])
+        for job in some(bench, criterion, AT, RATES[bench])
     ]
     thinner = [
         job for density, lrs in BY_DENSITY.items() for job in some(OVER, "random", density, lrs)
@@ -90,14 +95,14 @@ def jobs(seeds: Sequence[int]) -> list[dict[str, Any]]:
 def record(executor: Executor | None, seeds: tuple[int, ...] = SEEDS) -> pd.DataFrame:
     """The whole study. Rates are chosen on valid with half of the seeds; what was chosen runs with all of them, and reads test once."""
     half = few(seeds)
-    rails = [
+    references = [
         job
         for method, lrs in REFERENCE_LRS.items()
-        for on in lrs
-        for job in grid(on=[on], method=[method], lr=lrs[on], seed=half)
+        for bench in lrs
+        for job in grid(bench=[bench], method=[method], lr=lrs[bench], seed=half)
     ]
     ours = settled(trial, jobs(half), BY, seeds, executor)
-    beside = settled(reference, rails, ["on", "method"], seeds, executor)
+    beside = settled(reference, references, ["bench", "method"], seeds, executor)
     whole = pd.concat([ours.assign(method=SPARSE), beside], ignore_index=True)
     return whole.fillna({"criterion": "", "scope": "", "density": 0.0})
 

@@ -7,7 +7,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from ftkit.experiments.bench import (
+from ftkit.experiments.benchmark import (
     BENCHMARKS,
     HEAD,
     SIZE,
@@ -44,7 +44,7 @@ FULL_LRS = {"opening": 1e-2, "library": 3e-4, "digits": 1e-3}
 """The rates at which full fine-tuning did best in the record of lesson 02: with them it says which entries change most."""
 
 
-def where(on: str, scope: str) -> str:
+def where(bench: str, scope: str) -> str:
     """The weights of a bench's body that `scope` names: the matrices of its linear layers, or everything.
 
     Raises:
@@ -54,42 +54,47 @@ def where(on: str, scope: str) -> str:
         raise ValueError(
             f"scope must be one of {', '.join(SCOPES)}, got {scope!r}; for other weights build a Sparse yourself"
         )
-    names = [name for name in linear_layers(load_benchmark(on)[0]) if name.startswith("body.")]
+    names = [name for name in linear_layers(load_benchmark(bench)[0]) if name.startswith("body.")]
     return ",".join(names) if scope == LINEAR else "body.*"
 
 
-def entries(on: str, density: float, scope: str = LINEAR) -> int:
+def entries(bench: str, density: float, scope: str = LINEAR) -> int:
     """How many entries of a bench's body a density stands for."""
     return exact_count(
         density,
-        sum(weight.numel() for weight in select(load_benchmark(on)[0], where(on, scope)).values()),
+        sum(
+            weight.numel()
+            for weight in select(load_benchmark(bench)[0], where(bench, scope)).values()
+        ),
     )
 
 
 @lru_cache(maxsize=32)
-def scores(on: str, criterion: str, scope: str, seed: int) -> dict[str, Tensor]:
+def scores(bench: str, criterion: str, scope: str, seed: int) -> dict[str, Tensor]:
     """What a criterion with data says of each entry, from the training rows and the head of that seed. Computed once: "changed most" is
     a whole run of full fine-tuning."""
-    net, data = load_benchmark(on)[0].fresh_heads(seed), training_rows(on, seed)
+    net, data = load_benchmark(bench)[0].fresh_heads(seed), training_rows(bench, seed)
     if criterion == "changed most":
         full = Adapted(net, seed=seed)
-        for _ in train(full, data, steps=STEPS, size=SIZE, lr=FULL_LRS[on], seed=seed, readings=0):
+        for _ in train(
+            full, data, steps=STEPS, size=SIZE, lr=FULL_LRS[bench], seed=seed, validations=0
+        ):
             pass
-        return movement(full.delta(), where(on, scope))
+        return movement(full.delta(), where(bench, scope))
     score = {"gradient": gradient, "Fisher": fisher}[criterion]
     return score(
         net,
         [data.batch("train", rows) for rows in torch.arange(SCORED).split(SIZE)],
-        where(on, scope),
+        where(bench, scope),
     )
 
 
-def training_rows(on: str, seed: int) -> Task:
+def training_rows(bench: str, seed: int) -> Task:
     """The task of a bench with the training rows that belong to a seed."""
-    return load_benchmark(on)[1].take(BENCHMARKS[on].examples, seed)
+    return load_benchmark(bench)[1].take(BENCHMARKS[bench].examples, seed)
 
 
-def space(on: str, criterion: str, density: float, scope: str = LINEAR, seed: int = 0) -> Space:
+def space(bench: str, criterion: str, density: float, scope: str = LINEAR, seed: int = 0) -> Space:
     """The entries with which a run begins.
 
     Raises:
@@ -100,44 +105,48 @@ def space(on: str, criterion: str, density: float, scope: str = LINEAR, seed: in
             f"criterion must be one of {'; '.join(CRITERIA)}, got {criterion!r}; for scores of your own use top"
         )
     if criterion in WITH_DATA:
-        return top(scores(on, criterion, scope, seed), density)
+        return top(scores(bench, criterion, scope, seed), density)
     if criterion == ROWS:
-        return Rows(density, where=where(on, scope), seed=seed)
-    return Sparse(density, "random" if criterion in SHARES else criterion, where(on, scope), seed)
+        return Rows(density, where=where(bench, scope), seed=seed)
+    return Sparse(
+        density, "random" if criterion in SHARES else criterion, where(bench, scope), seed
+    )
 
 
 def trial(
-    on: str,
+    bench: str,
     criterion: str,
     density: float,
     lr: float,
     scope: str = LINEAR,
     seed: int = 0,
     test: bool = False,
-    look: Probe | None = None,
+    probe: Probe | None = None,
 ) -> Iterator[Event]:
     """Sparse fine-tuning on a bench: one run. `density` is the share of the entries (or rows) in `scope` that move."""
-    start = space(on, criterion, density, scope, seed)
+    start = space(bench, criterion, density, scope, seed)
     if criterion in SHARES:
-        yield from in_parts(on, start, SHARES[criterion], where(on, scope), lr, seed, test, look)
+        yield from in_parts(
+            bench, start, SHARES[criterion], where(bench, scope), lr, seed, test, probe
+        )
     else:
-        yield from fine_tuning(on, start, HEAD, lr=lr, seed=seed, test=test, look=look)
+        yield from fine_tuning(bench, start, HEAD, lr=lr, seed=seed, test=test, probe=probe)
 
 
 def in_parts(
-    on: str,
+    bench: str,
     start: Space,
     share: float,
     among: str,
     lr: float,
     seed: int = 0,
     test: bool = False,
-    look: Probe | None = None,
+    probe: Probe | None = None,
 ) -> Iterator[Event]:
     """A run in four parts, each with an optimizer, a warm-up and a decay of its own. Between two parts a share of the entries, the
     smallest, makes way for those of `among` where the loss is steepest."""
-    base, task = load_benchmark(on)
-    data, steps = training_rows(on, seed), STEPS // PARTS
+    base, task = load_benchmark(bench)
+    data, steps = training_rows(bench, seed), STEPS // PARTS
     model = Adapted(base.fresh_heads(seed), start, HEAD, seed=seed)
     for part in range(PARTS):
         order = seed + 1000 * part  # or each part would read the rows of the first again
@@ -155,11 +164,11 @@ def in_parts(
             size=SIZE,
             lr=lr,
             seed=order,
-            readings=2,
+            validations=2,
             valid_rows=VALID_ROWS,
-            look=look,
+            probe=probe,
         )
         yield from (replace(event, step=event.step + part * steps) for event in events)
     if test:
         yield tested(accuracy=evaluate(model, task))
-    yield step_cost(on, start, HEAD)
+    yield step_cost(bench, start, HEAD)

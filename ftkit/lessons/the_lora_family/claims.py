@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ftkit.experiments.bench import FULL
+from ftkit.experiments.benchmark import FULL
 from ftkit.experiments.rate_search import chosen
 from ftkit.experiments.tables import where
 from ftkit.lessons.the_lora_family.study import HIGH, JUDGED, OWN, RELATIVES
@@ -33,38 +33,38 @@ class Evidence:
 
     def __init__(self, table: pd.DataFrame) -> None:
         self.table = table
-        self.ons = list(dict.fromkeys(where(table, method=OWN)["on"]))
+        self.benches = list(dict.fromkeys(where(table, method=OWN)["bench"]))
 
-    def test(self, on: str, relative: str, rank: int) -> np.ndarray:
+    def test(self, bench: str, relative: str, rank: int) -> np.ndarray:
         """Accuracy at the rate that was chosen."""
-        return by_seed(self.table, on=on, relative=relative, rank=rank)
+        return by_seed(self.table, bench=bench, relative=relative, rank=rank)
 
-    def rail(self, on: str, method: str) -> np.ndarray:
+    def reference(self, bench: str, method: str) -> np.ndarray:
         """The same of "full fine-tuning" or the "frozen body"."""
-        return by_seed(self.table, on=on, method=method)
+        return by_seed(self.table, bench=bench, method=method)
 
-    def minus_lora(self, on: str, relative: str, rank: int) -> np.ndarray:
+    def minus_lora(self, bench: str, relative: str, rank: int) -> np.ndarray:
         """A relative minus LoRA of that rank."""
-        return self.test(on, relative, rank) - self.test(on, "LoRA", rank)
+        return self.test(bench, relative, rank) - self.test(bench, "LoRA", rank)
 
-    def rate(self, on: str, relative: str, rank: int) -> float:
+    def rate(self, bench: str, relative: str, rank: int) -> float:
         """The rate that was chosen on valid."""
-        return chosen(self.table, on=on, relative=relative, rank=rank)
+        return chosen(self.table, bench=bench, relative=relative, rank=rank)
 
-    def numbers(self, on: str, relative: str, rank: int) -> int:
+    def numbers(self, bench: str, relative: str, rank: int) -> int:
         """How many numbers train, the head's included."""
         return int(
-            where(self.table, on=on, relative=relative, rank=rank, quantity="cost/trainable")[
+            where(self.table, bench=bench, relative=relative, rank=rank, quantity="cost/trainable")[
                 "value"
             ].median()
         )
 
-    def early(self, on: str, relative: str, rank: int) -> np.ndarray:
+    def early(self, bench: str, relative: str, rank: int) -> np.ndarray:
         """Accuracy on valid after a third of the run, at the rate that was chosen for its end."""
-        lr = self.rate(on, relative, rank)
+        lr = self.rate(bench, relative, rank)
         rows = where(
             self.table,
-            on=on,
+            bench=bench,
             relative=relative,
             rank=rank,
             lr=lr,
@@ -73,10 +73,10 @@ class Evidence:
         )
         return rows.drop_duplicates("seed").sort_values("seed")["value"].to_numpy()
 
-    def with_items(self, on: str, relative: str, rank: int) -> tuple[float, float, float]:
+    def with_items(self, bench: str, relative: str, rank: int) -> tuple[float, float, float]:
         """The same difference with an interval for which the test items are a sample too: (mean, low, high)."""
         ours, lora = (
-            by_seed_and_item(self.table, on=on, relative=name, rank=rank).astype(float)
+            by_seed_and_item(self.table, bench=bench, relative=name, rank=rank).astype(float)
             for name in (relative, "LoRA")
         )
         return crossed(ours - lora)
@@ -85,21 +85,21 @@ class Evidence:
     def families(self) -> dict[tuple[str, int], dict[str, Judged]]:
         """For each bench and rank the relatives minus LoRA, judged as one family."""
         return {
-            (on, rank): family(
-                {name: self.minus_lora(on, name, rank).tolist() for name in OTHERS}, MARGIN
+            (bench, rank): family(
+                {name: self.minus_lora(bench, name, rank).tolist() for name in OTHERS}, MARGIN
             )
-            for on in self.ons
+            for bench in self.benches
             for rank in JUDGED
         }
 
     def verdicts(self, relative: str) -> dict[str, tuple[str, str]]:
         """For each bench and rank: the difference in points with its interval, and the verdict."""
         return {
-            f"{on}, rank {rank}": (
-                points(self.minus_lora(on, relative, rank)),
+            f"{bench}, rank {rank}": (
+                points(self.minus_lora(bench, relative, rank)),
                 judged_[relative].verdict,
             )
-            for (on, rank), judged_ in self.families.items()
+            for (bench, rank), judged_ in self.families.items()
         }
 
 
@@ -129,7 +129,8 @@ AS_GOOD = {
 def high_ranks(found: Evidence) -> Claim:
     """At a high rank rsLoRA gains what LoRA's scale lets go."""
     gaps: dict[str, Any] = {
-        on: found.test(on, "rsLoRA", HIGH) - found.test(on, "LoRA", HIGH) for on in found.ons
+        bench: found.test(bench, "rsLoRA", HIGH) - found.test(bench, "LoRA", HIGH)
+        for bench in found.benches
     }
     experiment = f"rsLoRA minus LoRA at rank {HIGH}, each at its best rate; test, points"
     return Claim(
@@ -143,8 +144,9 @@ def high_ranks(found: Evidence) -> Claim:
 def faster(found: Evidence) -> Claim:
     """PiSSA is ahead of LoRA early in a run."""
     gaps = {
-        f"{on}, rank {rank}": found.early(on, "PiSSA", rank) - found.early(on, "LoRA", rank)
-        for on in found.ons
+        f"{bench}, rank {rank}": found.early(bench, "PiSSA", rank)
+        - found.early(bench, "LoRA", rank)
+        for bench in found.benches
         for rank in JUDGED
     }
     experiment = f"PiSSA minus LoRA after {EARLY} of the 80 steps, each at the rate that is best at the end; valid, points"
@@ -154,15 +156,15 @@ def faster(found: Evidence) -> Claim:
 def beaten_by_none(found: Evidence) -> Claim:
     """With a tuned rate no relative beats LoRA anywhere."""
     every = {
-        f"{name} on {on}, rank {rank}": each[name].verdict
-        for (on, rank), each in found.families.items()
+        f"{name} on {bench}, rank {rank}": each[name].verdict
+        for (bench, rank), each in found.families.items()
         for name in OTHERS
     }
     beats = [name for name, says in every.items() if says == "beats"]
-    told = sum(says != "cannot tell" for says in every.values())
+    told = sum(says != "inconclusive" for says in every.values())
     figures = f"{len(beats)} of {len(every)} comparisons are won ({'; '.join(beats) or 'none'}); {told} can be told"
     experiment = "all relatives minus LoRA, all benches, ranks 2 and 8; verdicts as above"
-    says = "does not hold" if beats else "holds" if told == len(every) else "cannot tell"
+    says = "does not hold" if beats else "holds" if told == len(every) else "inconclusive"
     return Claim(
         "With a tuned rate for each, no relative beats LoRA.",
         "often heard",
@@ -181,7 +183,11 @@ def family_claims(table: pd.DataFrame) -> list[Claim]:
 
 
 def gain(
-    found: Evidence, on: str, relative: str, rank: int
+    found: Evidence, bench: str, relative: str, rank: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """What a share of the whole gain is made of: the relative's accuracies, the frozen body's and full fine-tuning's, one a seed."""
-    return found.test(on, relative, rank), found.rail(on, "frozen body"), found.rail(on, FULL)
+    return (
+        found.test(bench, relative, rank),
+        found.reference(bench, "frozen body"),
+        found.reference(bench, FULL),
+    )

@@ -10,7 +10,7 @@ HALVES = {"attention": ("circle", COLOURS["LoRA"]), "feed-forward": ("diamond", 
 
 
 def turns(values: Mapping[str, float]) -> Spec:
-    """Length against direction, a point a matrix, from readings named `look/longer/<weight>` and `look/turned/<weight>`.
+    """Length against direction, a point a matrix, from readings named `probe/longer/<weight>` and `probe/turned/<weight>`.
 
     The axes of Liu et al. 2024, arXiv:2402.09353, figure 2, with the mean angle in degrees for direction: full fine-tuning and LoRA leave
     other clouds there. A method that scales rows and turns none lies on the left edge. Only the edges of a cloud are named: names overlap.

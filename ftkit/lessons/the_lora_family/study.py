@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 from torch.nn import functional as F
 
-from ftkit.experiments.bench import (
+from ftkit.experiments.benchmark import (
     BENCHMARKS,
     HEAD,
     STEPS,
@@ -40,18 +40,18 @@ WIDTH = 32
 """VeRA's rank for each rank of LoRA: even so it has far fewer numbers, and its frozen matrices cost more operations than the layers."""
 
 MADE: dict[str, Callable[[str, int, int], Space]] = {
-    "LoRA": lambda on, rank, seed: LoRA(rank),
-    "rsLoRA": lambda on, rank, seed: RsLoRA(rank),
-    "LoRA+": lambda on, rank, seed: LoRAPlus(rank),
-    "LoRA-FA": lambda on, rank, seed: LoRAFA(fitting(on, rank, each=0, a_rank=1), seed=seed),
-    "DoRA": lambda on, rank, seed: DoRA(fitting(on, rank, each=1, a_rank=2)),
-    "PiSSA": lambda on, rank, seed: PiSSA(rank),
-    "AdaLoRA": lambda on, rank, seed: AdaLoRA(more(rank)),
-    "VeRA": lambda on, rank, seed: VeRA(WIDTH * rank, seed=seed),
-    "(IA)3": lambda on, rank, seed: IA3(),
+    "LoRA": lambda bench, rank, seed: LoRA(rank),
+    "rsLoRA": lambda bench, rank, seed: RsLoRA(rank),
+    "LoRA+": lambda bench, rank, seed: LoRAPlus(rank),
+    "LoRA-FA": lambda bench, rank, seed: LoRAFA(fitting(bench, rank, each=0, a_rank=1), seed=seed),
+    "DoRA": lambda bench, rank, seed: DoRA(fitting(bench, rank, each=1, a_rank=2)),
+    "PiSSA": lambda bench, rank, seed: PiSSA(rank),
+    "AdaLoRA": lambda bench, rank, seed: AdaLoRA(more(rank)),
+    "VeRA": lambda bench, rank, seed: VeRA(WIDTH * rank, seed=seed),
+    "(IA)3": lambda bench, rank, seed: IA3(),
 }
 RELATIVES = tuple(MADE)
-ONS = ("opening", "digits")
+BENCHES = ("opening", "digits")
 """Text and vision. Not "library": there a new head on a frozen body does most of the work, and little is left in which two could differ."""
 FIXED = ("(IA)3",)
 """Those that have the same numbers whatever the rank."""
@@ -77,17 +77,17 @@ OWN = "relative"
 
 
 @lru_cache(maxsize=len(BENCHMARKS))
-def sizes(on: str) -> tuple[int, int]:
+def sizes(bench: str) -> tuple[int, int]:
     """Of the linear layers of a bench's body: inputs and outputs together, and outputs alone."""
-    found = matrices(load_benchmark(on)[0], "body.*", "LoRA").values()
+    found = matrices(load_benchmark(bench)[0], "body.*", "LoRA").values()
     outs = sum(matrix.out for matrix in found)
     return outs + sum(matrix.into for matrix in found), outs
 
 
-def fitting(on: str, rank: int, each: int, a_rank: int) -> int:
+def fitting(bench: str, rank: int, each: int, a_rank: int) -> int:
     """The largest rank, at least 1, with no more numbers than LoRA of `rank`: `each` numbers an output, and for each rank as many as
     there are outputs (`a_rank` 1) or inputs and outputs (2)."""
-    both, outs = sizes(on)
+    both, outs = sizes(bench)
     return max(1, (rank * both - each * outs) // (both if a_rank == 2 else outs))
 
 
@@ -96,21 +96,21 @@ def more(rank: int) -> int:
     return rank + (rank + 1) // 2
 
 
-def pruned(on: str, rank: int) -> Between:
+def pruned(bench: str, rank: int) -> Between:
     """What AdaLoRA does between steps: at the end it has as many directions as LoRA of `rank`, in whatever matrices."""
     return lambda model: Pruning(
-        model, rank * len(matrices(load_benchmark(on)[0], "body.*", "AdaLoRA")), STEPS
+        model, rank * len(matrices(load_benchmark(bench)[0], "body.*", "AdaLoRA")), STEPS
     )
 
 
 def trial(
-    on: str,
+    bench: str,
     relative: str,
     rank: int,
     lr: float,
     seed: int = 0,
     test: bool = False,
-    look: Probe | None = None,
+    probe: Probe | None = None,
 ) -> Iterator[Event]:
     """One of LoRA's relatives on a bench, with at most the numbers of LoRA of `rank`, if its own smallest size allows: one run. AdaLoRA has
     them at the end; on the way, and on its bill, it has half as many again.
@@ -120,22 +120,22 @@ def trial(
     """
     if relative not in MADE:
         raise ValueError(f"relative must be one of {', '.join(RELATIVES)}, got {relative!r}")
-    between = pruned(on, rank) if relative == "AdaLoRA" else None
+    between = pruned(bench, rank) if relative == "AdaLoRA" else None
     yield from fine_tuning(
-        on,
-        MADE[relative](on, rank, seed),
+        bench,
+        MADE[relative](bench, rank, seed),
         HEAD,
         lr=lr,
         seed=seed,
-        look=look,
+        probe=probe,
         test=test,
         between=between,
     )
 
 
 def turned(model: Adapted) -> dict[str, float]:
-    """How far the rows of each matrix of the body have gone: `look/longer/<weight>`, the mean change of their length as a share of it,
-    in either direction, and `look/turned/<weight>`, the mean angle between before and now, in degrees. A row makes one output feature."""
+    """How far the rows of each matrix of the body have gone: `probe/longer/<weight>`, the mean change of their length as a share of it,
+    in either direction, and `probe/turned/<weight>`, the mean angle between before and now, in degrees. A row makes one output feature."""
     layers, found = matrices(model.base, "body.*", "turned"), dict[str, float]()
     for name, before, now in model.changed():
         if name in layers:
@@ -149,16 +149,16 @@ def turned(model: Adapted) -> dict[str, float]:
                 .arccos()
                 .rad2deg()
             )
-            found[f"look/longer/{name}"] = float(
+            found[f"probe/longer/{name}"] = float(
                 ((moved.norm(dim=1) - lengths).abs() / lengths).mean()
             )
-            found[f"look/turned/{name}"] = float(angles.mean())
+            found[f"probe/turned/{name}"] = float(angles.mean())
     return found
 
 
 def record(executor: Executor | None, seeds: tuple[int, ...] = SEEDS) -> pd.DataFrame:
     """The whole study: rates are chosen on valid, with half of the seeds; test is read once, with all seeds, for what was chosen."""
-    half, ons = few(seeds), list(ONS)
+    half, benches = few(seeds), list(BENCHES)
     ranks: dict[str, tuple[int, ...]] = {
         relative: JUDGED[:1] if relative in FIXED else JUDGED for relative in RELATIVES
     }
@@ -167,22 +167,22 @@ def record(executor: Executor | None, seeds: tuple[int, ...] = SEEDS) -> pd.Data
         job
         for relative in RELATIVES
         for job in grid(
-            on=ons, relative=[relative], rank=ranks[relative], lr=LRS[relative], seed=half
+            bench=benches, relative=[relative], rank=ranks[relative], lr=LRS[relative], seed=half
         )
     ]
-    rails = [
+    references = [
         job
         for method, lrs in REFERENCE_LRS.items()
-        for job in grid(on=ons, method=[method], lr=lrs, seed=half)
+        for job in grid(bench=benches, method=[method], lr=lrs, seed=half)
     ]
-    ours = settled(trial, jobs, ["on", "relative", "rank"], seeds, executor)
+    ours = settled(trial, jobs, ["bench", "relative", "rank"], seeds, executor)
     again = [
         ours[ours["relative"] == relative].assign(rank=rank)
         for relative in FIXED
         for rank in JUDGED[1:]
     ]
     table = pd.concat(
-        [settled(reference, rails, ["on", "method"], seeds, executor), ours, *again],
+        [settled(reference, references, ["bench", "method"], seeds, executor), ours, *again],
         ignore_index=True,
     )
     return table.fillna({"method": OWN, "relative": "", "rank": 0}).astype({"rank": int})

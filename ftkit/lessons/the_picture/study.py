@@ -10,7 +10,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
-from ftkit.experiments.bench import (
+from ftkit.experiments.benchmark import (
     FROZEN,
     FULL,
     HEAD,

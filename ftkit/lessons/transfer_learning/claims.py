@@ -25,23 +25,25 @@ class Evidence:
 
     def __init__(self, table: pd.DataFrame) -> None:
         self.table = table
-        self.ons = [str(on) for on in table[table["method"] == FREEZING]["on"].unique()]
+        self.benches = [
+            str(bench) for bench in table[table["method"] == FREEZING]["bench"].unique()
+        ]
 
     def test(self, quantity: str = "test/accuracy", **settings: Any) -> np.ndarray:
         """A quantity that is read once, for the rate that was chosen."""
         return by_seed(self.table, quantity, **settings)
 
-    def frozen(self, on: str, count: int, body: str = "pretrained") -> np.ndarray:
+    def frozen(self, bench: str, count: int, body: str = "pretrained") -> np.ndarray:
         """Accuracy on test with `count` parts frozen."""
-        return self.test(method=FREEZING, on=on, frozen=count, body=body)
+        return self.test(method=FREEZING, bench=bench, frozen=count, body=body)
 
-    def rate(self, on: str, count: int, body: str = "pretrained") -> float:
+    def rate(self, bench: str, count: int, body: str = "pretrained") -> float:
         """The rate that was chosen with `count` parts frozen."""
-        return chosen(self.table, method=FREEZING, on=on, frozen=count, body=body)
+        return chosen(self.table, method=FREEZING, bench=bench, frozen=count, body=body)
 
-    def recipe(self, method: str, on: str = "library") -> np.ndarray:
+    def recipe(self, method: str, bench: str = "library") -> np.ndarray:
         """Accuracy on test of a recipe."""
-        return self.test(method=method, on=on)
+        return self.test(method=method, bench=bench)
 
     def blend(self, share: float, side: str) -> np.ndarray:
         """Accuracy on test of the probe plus a share of what fine-tuning it taught, "in" or "out" of distribution."""
@@ -55,12 +57,12 @@ class Evidence:
             else self.test("shift/accuracy", method=method)
         )
 
-    def cost(self, name: str, on: str, count: int) -> float:
+    def cost(self, name: str, bench: str, count: int) -> float:
         """One entry of the bill with `count` parts frozen, the median over the runs."""
         rows = where(
             self.table,
             method=FREEZING,
-            on=on,
+            bench=bench,
             frozen=count,
             body="pretrained",
             quantity=f"cost/{name}",
@@ -70,7 +72,9 @@ class Evidence:
 
 def pretraining_pays(found: Evidence) -> Claim:
     """A pretrained start beats random weights."""
-    gaps = {on: found.frozen(on, 0) - found.frozen(on, 0, "random") for on in found.ons}
+    gaps = {
+        bench: found.frozen(bench, 0) - found.frozen(bench, 0, "random") for bench in found.benches
+    }
     experiment = "full fine-tuning from pretrained minus from random weights, each at its best rate; test, points"
     return Claim(
         "With the same steps, a pretrained start beats random weights.",
@@ -82,12 +86,14 @@ def pretraining_pays(found: Evidence) -> Claim:
 
 def one_block_is_most(found: Evidence) -> Claim:
     """The last block alone gets nine tenths of what everything gets."""
-    shares = {on: found.frozen(on, ALL - 1) / found.frozen(on, 0) for on in found.ons}
-    spans = {on: interval(list(values)) for on, values in shares.items()}
+    shares = {
+        bench: found.frozen(bench, ALL - 1) / found.frozen(bench, 0) for bench in found.benches
+    }
+    spans = {bench: interval(list(values)) for bench, values in shares.items()}
     figures = "; ".join(
-        f"{on} {m:.0%} [{low:.0%}, {high:.0%}]" for on, (m, low, high) in spans.items()
+        f"{bench} {m:.0%} [{low:.0%}, {high:.0%}]" for bench, (m, low, high) in spans.items()
     )
-    says = "cannot tell"
+    says = "inconclusive"
     if all(len(values) >= 8 for values in shares.values()):
         says = "holds" if all(low >= 0.9 for _, low, _ in spans.values()) else says
         says = "does not hold" if any(high < 0.9 for _, _, high in spans.values()) else says
@@ -165,7 +171,7 @@ def half_way(found: Evidence) -> Claim:
     both = (
         "does not hold"
         if "does not hold" in (says, safe)
-        else ("holds" if says == safe == "holds" else "cannot tell")
+        else ("holds" if says == safe == "holds" else "inconclusive")
     )
     experiment = "the probe plus half of what LP-FT learned after it, minus all of it; test, points"
     claim = (

@@ -12,7 +12,7 @@ BOUNDS = (0.01, 0.05, 0.2, 1.0)
 
 
 def network(values: Mapping[str, float]) -> Spec:
-    """The network as a column of boxes, the input below and the head on top, from readings `look/moved/<part>` and `look/frozen/<part>`.
+    """The network as a column of boxes, the input below and the head on top, from readings `probe/moved/<part>` and `probe/frozen/<part>`.
 
     A frozen part is grey. One that may move is the darker, the longer its change is beside its weights; the bars say how long.
     """
@@ -101,11 +101,11 @@ def between(inside: Band, outside: Band) -> Spec:
     steps = [_stop(i, share, curves, len(traces)) for i, share in enumerate(shares)]
     for curve, colour in zip(curves, colours, strict=True):
         last = list(curve["mean"])[-1]
-        look = {"size": 13, "color": colour, "line": {"width": 1, "color": "white"}}
+        probe = {"size": 13, "color": colour, "line": {"width": 1, "color": "white"}}
         mark = {
             "mode": "markers+text",
             "textposition": "top center",
-            "marker": look,
+            "marker": probe,
             "showlegend": False,
         }
         traces.append(scatter(x=shares[-1:], y=[last], text=[f"{last:.1%}"], **mark))

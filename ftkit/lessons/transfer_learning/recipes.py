@@ -4,7 +4,7 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from ftkit.experiments.bench import (
+from ftkit.experiments.benchmark import (
     BENCHMARKS,
     HEAD,
     SIZE,
@@ -42,7 +42,7 @@ class Stage:
 def chain(net: Net, data: Task, stages: list[Stage], seed: int) -> Generator[Event, None, Adapted]:
     """Stages one after another, each on what the one before it left. Yields the events of all, their steps counted through; returns
     the model of the last stage, whose base is what that stage began with."""
-    done, readings = 0, 12 // len(stages)
+    done, validations = 0, 12 // len(stages)
     for number, stage in enumerate(stages):
         order = seed + 1000 * number  # or each stage would read the rows of the first again
         model = Adapted(net, *stage.spaces, seed=seed)
@@ -55,7 +55,7 @@ def chain(net: Net, data: Task, stages: list[Stage], seed: int) -> Generator[Eve
             head_lr=head_lr,
             size=SIZE,
             seed=order,
-            readings=readings,
+            validations=validations,
             valid_rows=VALID_ROWS,
         )
         for event in events:
@@ -89,17 +89,17 @@ def stages(net: Net, method: str, lr: float, probe: float) -> list[Stage]:
 
 
 def recipe(
-    on: str, method: str, lr: float, seed: int = 0, test: bool = False, probe: float = 3e-2
+    bench: str, method: str, lr: float, seed: int = 0, test: bool = False, probe: float = 3e-2
 ) -> Iterator[Event]:
     """A recipe on a bench: one run. With `test` also what happens out of distribution, on the bench for which that was built."""
-    base, task = load_benchmark(on)
+    base, task = load_benchmark(bench)
     net = base.fresh_heads(seed)
     model = yield from chain(
-        net, task.take(BENCHMARKS[on].examples, seed), stages(net, method, lr, probe), seed
+        net, task.take(BENCHMARKS[bench].examples, seed), stages(net, method, lr, probe), seed
     )
     if test:
         yield tested(accuracy=evaluate(model, task))
-    if test and on == "library":
+    if test and bench == "library":
         yield Event(STEPS, "shift", {"shift/accuracy": evaluate(model, shifted()).accuracy})
         if method == "LP-FT":
             yield Event(STEPS, "blend", blend(model, task, shifted()))

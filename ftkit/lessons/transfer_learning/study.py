@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ftkit.experiments.bench import BENCHMARKS
+from ftkit.experiments.benchmark import BENCHMARKS
 from ftkit.experiments.rate_search import chosen, few, settled
 from ftkit.experiments.recording import make
 from ftkit.experiments.sweep import KEPT, grid, sweep
@@ -37,28 +37,28 @@ FREEZING = "freezing"
 
 def record(executor: Executor | None, seeds: tuple[int, ...] = SEEDS) -> pd.DataFrame:
     """The whole study. Rates are chosen on valid with half of the seeds; what was chosen runs with all of them, and reads test once."""
-    half, ons = few(seeds), list(BENCHMARKS)
+    half, benches = few(seeds), list(BENCHMARKS)
     jobs = [
         job
         for k, lrs in RATES.items()
-        for job in grid(on=ons, frozen=[k], body=["pretrained"], lr=lrs, seed=half)
+        for job in grid(bench=benches, frozen=[k], body=["pretrained"], lr=lrs, seed=half)
     ]
-    jobs += grid(on=ons, frozen=[0], body=["random"], lr=LRS[1:], seed=half)
-    main = settled(freezing.trial, jobs, ["on", "frozen", "body"], seeds, executor, KEEP).assign(
+    jobs += grid(bench=benches, frozen=[0], body=["random"], lr=LRS[1:], seed=half)
+    main = settled(freezing.trial, jobs, ["bench", "frozen", "body"], seeds, executor, KEEP).assign(
         method=FREEZING
     )
-    probe = chosen(main, on="library", frozen=ALL)
+    probe = chosen(main, bench="library", frozen=ALL)
     recipe = partial(recipes.recipe, probe=probe)
     staged = [
         job
         for method, lrs in RECIPE_RATES.items()
-        for job in grid(on=["library"], method=[method], lr=lrs, seed=half)
+        for job in grid(bench=["library"], method=[method], lr=lrs, seed=half)
     ]
-    staged += grid(on=["opening"], method=["first block"], lr=LRS[1:], seed=half)
+    staged += grid(bench=["opening"], method=["first block"], lr=LRS[1:], seed=half)
     full = {
-        "on": "library",
+        "bench": "library",
         "method": "full fine-tuning",
-        "lr": chosen(main, on="library", frozen=0, body="pretrained"),
+        "lr": chosen(main, bench="library", frozen=0, body="pretrained"),
         "test": True,
     }
     distant = [
@@ -66,12 +66,12 @@ def record(executor: Executor | None, seeds: tuple[int, ...] = SEEDS) -> pd.Data
     ]
     tables = [
         main,
-        settled(recipe, staged, ["on", "method"], seeds, executor, KEEP),
+        settled(recipe, staged, ["bench", "method"], seeds, executor, KEEP),
         sweep(recipe, [{**full, "seed": seed} for seed in seeds], executor, keep=("shift",)).drop(
             columns="test"
         ),
         settled(recipes.far, distant, ["method"], seeds, executor, KEEP).assign(
-            on="digits as text"
+            bench="digits as text"
         ),
     ]
     whole = pd.concat(tables, ignore_index=True)
@@ -81,7 +81,7 @@ def record(executor: Executor | None, seeds: tuple[int, ...] = SEEDS) -> pd.Data
 def choices(table: pd.DataFrame) -> pd.DataFrame:
     """Every rate that was chosen, one row each, and whether it lies at the edge of those that were tried, so that a better one may lie
     beyond."""
-    rows, by = [], ["method", "on", "frozen", "body"]
+    rows, by = [], ["method", "bench", "frozen", "body"]
     for key, part in table.groupby(by, sort=False):
         tried, settings = sorted(part["lr"].unique()), dict(zip(by, key, strict=True))
         if "test/accuracy" in set(part["quantity"]):

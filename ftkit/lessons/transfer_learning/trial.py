@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from ftkit.experiments.bench import HEAD, fine_tuning, load_benchmark
+from ftkit.experiments.benchmark import HEAD, fine_tuning, load_benchmark
 from ftkit.model.adapted import Adapted
 from ftkit.model.base import Net
 from ftkit.model.change import Space
@@ -47,13 +47,13 @@ def spaces(frozen: int) -> tuple[Space, ...]:
 
 
 def trial(
-    on: str,
+    bench: str,
     frozen: int,
     lr: float,
     body: str = "pretrained",
     seed: int = 0,
     test: bool = False,
-    look: Probe | None = None,
+    probe: Probe | None = None,
 ) -> Iterator[Event]:
     """One run on a bench with `frozen` parts frozen. With everything frozen `lr` is the head's rate, since nothing else trains.
 
@@ -62,16 +62,16 @@ def trial(
     """
     if body not in BODIES:
         raise ValueError(f"body must be one of {', '.join(BODIES)}, got {body!r}")
-    net = load_benchmark(on)[0].untrained(seed) if body == "random" else None
+    net = load_benchmark(bench)[0].untrained(seed) if body == "random" else None
     head_lr = lr if frozen == ALL else HEAD_LR
     yield from fine_tuning(
-        on, *spaces(frozen), lr=lr, head_lr=head_lr, seed=seed, look=look, test=test, net=net
+        bench, *spaces(frozen), lr=lr, head_lr=head_lr, seed=seed, probe=probe, test=test, net=net
     )
 
 
 def moved(model: Adapted) -> dict[str, float]:
-    """How far each part of the network moved, from the bottom: `look/moved/<part>` is the length of its change over that of its weights
-    in the base; a part that is frozen has `look/frozen/<part>`, 0."""
+    """How far each part of the network moved, from the bottom: `probe/moved/<part>` is the length of its change over that of its weights
+    in the base; a part that is frozen has `probe/frozen/<part>`, 0."""
     found = {}
     lengths = {
         name: (float((now - before).square().sum()), float(before.square().sum()))
@@ -80,5 +80,5 @@ def moved(model: Adapted) -> dict[str, float]:
     for part, names in parts(model.base).items():
         own = [lengths[name] for name in names if name in lengths]
         change, weights = (sum(column) for column in zip(*own, strict=True)) if own else (0.0, 1.0)
-        found[f"look/{'moved' if own else 'frozen'}/{part}"] = (change / weights) ** 0.5
+        found[f"probe/{'moved' if own else 'frozen'}/{part}"] = (change / weights) ** 0.5
     return found

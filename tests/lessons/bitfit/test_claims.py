@@ -50,40 +50,40 @@ def test_verdicts_follow_the_figures(table: pd.DataFrame) -> None:
         (
             "little data",
             0.1,
-            {"method": "full fine-tuning", "on": "library", "examples": 32},
+            {"method": "full fine-tuning", "bench": "library", "examples": 32},
             "does not hold",
         ),
         ("little data", 0.05, {"method": "full fine-tuning", "examples": 32}, "holds"),
         (
             "little data",
             lambda seed: 0.04 + 0.08 * (seed % 2),
-            {"method": "full fine-tuning", "on": "digits", "examples": 32},
-            "cannot tell",
+            {"method": "full fine-tuning", "bench": "digits", "examples": 32},
+            "inconclusive",
         ),
         (
             "much data",
             0.1,
-            {"method": "BitFit", "on": "library", "examples": 8000},
+            {"method": "BitFit", "bench": "library", "examples": 8000},
             "does not hold",
         ),
         (
             "much data",
             0.05,
-            {"method": "BitFit", "on": "library", "examples": 8000},
+            {"method": "BitFit", "bench": "library", "examples": 8000},
             "does not hold",
         ),
-        ("much data", 0.1, {"method": "BitFit", "on": "library", "examples": 2000}, "holds"),
+        ("much data", 0.1, {"method": "BitFit", "bench": "library", "examples": 2000}, "holds"),
         ("gap grows", 0.1, {"method": "full fine-tuning", "examples": 32}, "does not hold"),
         (
             "beats frozen",
             0.3,
-            {"method": SAME_HEAD, "on": "digits", "examples": 512},
+            {"method": SAME_HEAD, "bench": "digits", "examples": 512},
             "does not hold",
         ),
         ("beats frozen", 0.3, {"method": SAME_HEAD, "examples": 32}, "holds"),
         ("beats frozen", 0.3, {"method": "frozen body"}, "holds"),
         ("pair", -0.03, {"groups": PAIR}, "does not hold"),
-        ("pair", lambda seed: np.where(seed % 2, 0.1, -0.1), {"groups": PAIR}, "cannot tell"),
+        ("pair", lambda seed: np.where(seed % 2, 0.1, -0.1), {"groups": PAIR}, "inconclusive"),
     ],
 )
 def test_verdicts_turn_when_the_figures_do(
@@ -108,7 +108,7 @@ def test_the_verdict_on_the_cost_turns_with_the_bill(table: pd.DataFrame) -> Non
 
 def test_four_seeds_never_tell(table: pd.DataFrame) -> None:
     few = verdicts(table[table["seed"] < 4])
-    assert {few[claim] for claim in CLAIMS[:5]} == {"cannot tell"}
+    assert {few[claim] for claim in CLAIMS[:5]} == {"inconclusive"}
 
 
 def test_the_groups_alone_are_ranked_on_test(table: pd.DataFrame) -> None:

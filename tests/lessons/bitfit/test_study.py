@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 import pytest
 import torch
 
-from ftkit.experiments import bench
+from ftkit.experiments import benchmark
 from ftkit.experiments.tables import tuned, where
 from ftkit.lessons.bitfit import study as bitfit
 from ftkit.lessons.bitfit.picture import WEAKEST, movements
@@ -57,22 +57,22 @@ BEST = {"opening": 3e-2, "library": 3e-3, "digits": 1e-3}
 
 
 def fake_trial(
-    on: str, groups: str, examples: int, lr: float, seed: int = 0, test: bool = False
+    bench: str, groups: str, examples: int, lr: float, seed: int = 0, test: bool = False
 ) -> Iterator[Event]:
     """Best at a rate of the bench; all data alike; one group five points worse, the key's fifteen."""
     worse = 0.0 if groups in (bitfit.ALL, bitfit.PAIR) else 0.15 if groups == "key" else 0.05
-    yield from events(0.8 - worse - off(lr, BEST[on]) + 0.001 * seed, COSTS, test)
+    yield from events(0.8 - worse - off(lr, BEST[bench]) + 0.001 * seed, COSTS, test)
 
 
 def fake_rail(
-    on: str, method: str, examples: int, lr: float, seed: int = 0, test: bool = False
+    bench: str, method: str, examples: int, lr: float, seed: int = 0, test: bool = False
 ) -> Iterator[Event]:
     """Full fine-tuning: five points worse than BitFit with little data, five better with much."""
     if method in ("frozen body", bitfit.SAME_HEAD):
         yield from events(0.6 - off(lr, 1e-1) + 0.001 * seed, COSTS, test)
     else:
         yield from events(
-            (0.75 if examples < 500 else 0.85) - off(lr, BEST[on] / 10) + 0.001 * seed,
+            (0.75 if examples < 500 else 0.85) - off(lr, BEST[bench] / 10) + 0.001 * seed,
             FULL_COSTS,
             test,
         )
@@ -91,17 +91,17 @@ def table() -> pd.DataFrame:
     return made_up()
 
 
-@pytest.mark.parametrize("on", list(bench.BENCHMARKS))
-def test_the_groups_share_no_bias_and_together_are_all_of_bitfit(on: str) -> None:
-    base, _ = bench.load_benchmark(on)
+@pytest.mark.parametrize("bench", list(benchmark.BENCHMARKS))
+def test_the_groups_share_no_bias_and_together_are_all_of_bitfit(bench: str) -> None:
+    base, _ = benchmark.load_benchmark(bench)
     groups = [
-        set(BitFit(bitfit.where(on, group)).changes(base)) for group in bitfit.GROUPS[base.name]
+        set(BitFit(bitfit.where(bench, group)).changes(base)) for group in bitfit.GROUPS[base.name]
     ]
     assert sum(map(len, groups)) == len(set.union(*groups))
     assert (
         set.union(*groups)
         == set(BitFit().changes(base))
-        == set(BitFit(bitfit.where(on, bitfit.ALL)).changes(base))
+        == set(BitFit(bitfit.where(bench, bitfit.ALL)).changes(base))
     )
     assert list(bitfit.GROUPS[base.name]) == list(bitfit.GROUPS["mini"]), (
         "one row of buttons serves every bench"
@@ -132,22 +132,25 @@ def test_the_number_of_examples_reaches_the_run() -> None:
     def losses(**settings: Any) -> list[float]:
         return [
             event.values["train/loss"]
-            for event in bench.fine_tuning("digits", bench.HEAD, lr=1e-3, **settings)
+            for event in benchmark.fine_tuning("digits", benchmark.HEAD, lr=1e-3, **settings)
             if event.stage == "train"
         ]
 
     few, usual = losses(examples=16), losses()
-    assert few != usual and usual == losses(examples=bench.BENCHMARKS["digits"].examples)
+    assert few != usual and usual == losses(examples=benchmark.BENCHMARKS["digits"].examples)
     assert few[-1] < 0.5 * usual[-1], "the same sixteen rows eighty times"
 
 
 def test_the_design_covers_every_size_of_every_bench(table: pd.DataFrame) -> None:
     ours = table[table["method"] == "BitFit"]
     recorded = {
-        tuple(row) for row in ours[["on", "groups", "examples", "lr"]].drop_duplicates().to_numpy()
+        tuple(row)
+        for row in ours[["bench", "groups", "examples", "lr"]].drop_duplicates().to_numpy()
     }
-    for on, sizes in bitfit.SIZES.items():
-        assert {(on, bitfit.ALL, size, lr) for size in sizes for lr in bitfit.LRS[on]} <= recorded
+    for bench, sizes in bitfit.SIZES.items():
+        assert {
+            (bench, bitfit.ALL, size, lr) for size in sizes for lr in bitfit.LRS[bench]
+        } <= recorded
     single = {
         (bitfit.GROUPS_ON, group, bitfit.GROUPS_AT, lr)
         for group in bitfit.GROUPS["mini"]
@@ -165,18 +168,20 @@ def test_the_record_is_affordable(table: pd.DataFrame) -> None:
 def test_test_is_read_once_with_every_seed_for_what_was_chosen(table: pd.DataFrame) -> None:
     assert not table.drop(columns="value").duplicated().any(), "a run stands in the table once"
     read = table[table["quantity"] == "test/accuracy"]
-    assert set(read.groupby(["on", "method", "groups", "examples"]).size()) == {len(bitfit.SEEDS)}
-    assert set(read.groupby(["on", "method", "groups", "examples"])["lr"].nunique()) == {1}
+    assert set(read.groupby(["bench", "method", "groups", "examples"]).size()) == {
+        len(bitfit.SEEDS)
+    }
+    assert set(read.groupby(["bench", "method", "groups", "examples"])["lr"].nunique()) == {1}
     cells = sum(map(len, bitfit.SIZES.values()))
     assert len(read) == (4 * cells + 1 + len(bitfit.GROUPS["mini"])) * len(bitfit.SEEDS)
-    assert {row["lr"] for _, row in where(read, method="BitFit", on="library").iterrows()} == {
+    assert {row["lr"] for _, row in where(read, method="BitFit", bench="library").iterrows()} == {
         BEST["library"]
     }
 
 
 def test_a_panel_can_stand_on_the_table(table: pd.DataFrame) -> None:
-    recorded = Recorded(table, method="BitFit", over="examples", scope=("on", "examples"))
-    settings = {"on": "library", "groups": bitfit.ALL, "examples": 128, "lr": 3e-3}
+    recorded = Recorded(table, method="BitFit", over="examples", scope=("bench", "examples"))
+    settings = {"bench": "library", "groups": bitfit.ALL, "examples": 128, "lr": 3e-3}
     curve = recorded.curve(settings)
     assert curve is not None and curve["runs"][-1] == len(bitfit.SEEDS) // 2
     names = [point["name"] for point in recorded.points(settings)]
@@ -188,30 +193,30 @@ def test_a_panel_can_stand_on_the_table(table: pd.DataFrame) -> None:
 
 
 @pytest.fixture(scope="module")
-def looks() -> dict[str, float]:
-    events = list(bitfit.trial("digits", bitfit.ALL, 64, 1e-3, look=bitfit.moved))
-    return dict([event for event in events if event.stage == "look"][-1].values)
+def probes() -> dict[str, float]:
+    events = list(bitfit.trial("digits", bitfit.ALL, 64, 1e-3, probe=bitfit.moved))
+    return dict([event for event in events if event.stage == "probe"][-1].values)
 
 
 def test_the_look_sees_every_group_move_and_the_key_without_a_gradient(
-    looks: dict[str, float],
+    probes: dict[str, float],
 ) -> None:
-    groups = {name.split("/")[3] for name in looks}
-    assert groups == set(bitfit.GROUPS["mini-vit"]) and {name.split("/")[2] for name in looks} >= {
+    groups = {name.split("/")[3] for name in probes}
+    assert groups == set(bitfit.GROUPS["mini-vit"]) and {name.split("/")[2] for name in probes} >= {
         "embedding",
         "block 0",
         "behind",
     }
     for number in range(3):
         assert (
-            looks[f"look/gradient/block {number}/key"]
-            < 1e-3 * looks[f"look/gradient/block {number}/query"]
+            probes[f"probe/gradient/block {number}/key"]
+            < 1e-3 * probes[f"probe/gradient/block {number}/query"]
         )
-        assert looks[f"look/change/block {number}/query"] > 1e-4
+        assert probes[f"probe/change/block {number}/query"] > 1e-4
 
 
 def test_a_look_measures_the_change_and_not_the_bias() -> None:
-    model = Adapted(bench.load_benchmark("digits")[0], BitFit())
+    model = Adapted(benchmark.load_benchmark("digits")[0], BitFit())
     assert set(bitfit.moved(model).values()) == {0.0}
     with torch.no_grad():
         model.changes["body.layers.1.attention.v_proj.bias"].value += 2.0  # type: ignore[operator]
@@ -219,27 +224,27 @@ def test_a_look_measures_the_change_and_not_the_bias() -> None:
     far = {name: value for name, value in bitfit.moved(model).items() if value}
     root = math.sqrt(2.0**2 / 2)  # one of the block's two norms has moved
     assert far == {
-        "look/change/block 1/value": pytest.approx(2.0),
-        "look/change/block 2/norms and embedding": pytest.approx(root),
+        "probe/change/block 1/value": pytest.approx(2.0),
+        "probe/change/block 2/norms and embedding": pytest.approx(root),
     }
 
 
 def test_a_group_that_may_not_move_is_not_seen() -> None:
-    events = list(bitfit.trial("digits", "query", 64, 1e-3, look=bitfit.moved))
+    events = list(bitfit.trial("digits", "query", 64, 1e-3, probe=bitfit.moved))
     assert {
         name.split("/")[3]
-        for name in [event for event in events if event.stage == "look"][-1].values
+        for name in [event for event in events if event.stage == "probe"][-1].values
     } == {"query"}
 
 
-def test_the_picture_says_what_the_look_saw(looks: dict[str, float]) -> None:
-    figure = go.Figure(movements(looks))
+def test_the_picture_says_what_the_look_saw(probes: dict[str, float]) -> None:
+    figure = go.Figure(movements(probes))
     change, gradient = figure.data
     row, column = list(change.y).index("block 1"), list(change.x).index("value")
-    assert change.z[row][column] == looks["look/change/block 1/value"]
+    assert change.z[row][column] == probes["probe/change/block 1/value"]
     assert change.z[list(change.y).index("embedding")][column] is None
     assert gradient.z[row][column] == pytest.approx(
-        math.log10(looks["look/gradient/block 1/value"])
+        math.log10(probes["probe/gradient/block 1/value"])
     )
     assert gradient.z[row][list(gradient.x).index("key")] < -6
     assert gradient.zmax == 0
@@ -247,13 +252,13 @@ def test_the_picture_says_what_the_look_saw(looks: dict[str, float]) -> None:
 
 def test_the_picture_of_a_run_that_has_not_begun_is_empty() -> None:
     assert go.Figure(movements({})).data[0].z == ()
-    still = movements({"look/change/block 0/query": 0.0, "look/gradient/block 0/query": 0.0})
+    still = movements({"probe/change/block 0/query": 0.0, "probe/gradient/block 0/query": 0.0})
     assert still["data"][0]["z"] == [[0.0]] and still["data"][1]["z"] == [[WEAKEST]]
     pulled = movements(
         {
-            "look/gradient/block 0/query": 2.0,
-            "look/gradient/block 0/value": 0.02,
-            "look/gradient/block 0/key": 0.0,
+            "probe/gradient/block 0/query": 2.0,
+            "probe/gradient/block 0/value": 0.02,
+            "probe/gradient/block 0/key": 0.0,
         }
     )
     assert pulled["data"][1]["z"] == [
@@ -264,8 +269,8 @@ def test_the_picture_of_a_run_that_has_not_begun_is_empty() -> None:
 def test_where_only_the_key_may_move_the_picture_shows_no_pull() -> None:
     events = [
         event
-        for event in bitfit.trial("opening", "key", 64, 3e-2, look=bitfit.moved)
-        if event.stage == "look"
+        for event in bitfit.trial("opening", "key", 64, 3e-2, probe=bitfit.moved)
+        if event.stage == "probe"
     ]
     (_, gradient) = movements(events[-1].values)["data"]
     assert max(value for cells in gradient["z"] for value in cells) < -6
@@ -281,7 +286,7 @@ def test_every_recorded_best_rate_lies_inside_what_was_tried(
 ) -> None:
     table, about = recorded
     assert about["seeds"] == list(bitfit.SEEDS) and about["command"] == "make results LESSON=04"
-    by = ["on", "method", "groups", "examples"]
+    by = ["bench", "method", "groups", "examples"]
     read, valid = (table[table["quantity"] == f"{stage}/accuracy"] for stage in ("test", "valid"))
     for key, lr in tuned(valid, by).items():
         tried = sorted(where(valid, **dict(zip(by, key, strict=True)))["lr"].unique())
@@ -292,4 +297,4 @@ def test_every_recorded_best_rate_lies_inside_what_was_tried(
         assert set(where(read, **dict(zip(by, key, strict=True)))["lr"]) == {lr}, (
             "test was read for the rate chosen on valid alone"
         )
-    assert about["fingerprints"]["digits"] == bench.load_benchmark("digits")[1].fingerprint
+    assert about["fingerprints"]["digits"] == benchmark.load_benchmark("digits")[1].fingerprint

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ftkit.experiments.bench import FROZEN, FULL
+from ftkit.experiments.benchmark import FROZEN, FULL
 from ftkit.experiments.tables import last, replay, tuned, where
 from ftkit.lessons.can_lora_be_beaten import class_mode as classroom
 from ftkit.lessons.can_lora_be_beaten import study as board
@@ -27,8 +27,8 @@ from ftkit.lessons.can_lora_be_beaten.study import (
     NUMBERS,
     OPERATIONS,
     PLACES,
-    RAILS,
     RANKS,
+    REFERENCES,
     SEEDS,
     TUNING,
 )
@@ -42,7 +42,7 @@ BEST = {name: sorted(lrs)[1] for name, lrs in LRS.items()}
 
 
 def fake_trial(
-    on: str,
+    bench: str,
     method: str,
     rank: int,
     examples: int,
@@ -53,7 +53,7 @@ def fake_trial(
 ) -> Iterator[Event]:
     """Random entries beat LoRA by three points, DoRA ties, biases lose by five; with equal operations random entries lose their lead."""
     lead = LEAD.get(method, 0.0) * (budget == NUMBERS or method != "sparse, random")
-    noise = 0.002 * math.sin(sum(map(ord, f"{on} {method} {seed}")))
+    noise = 0.002 * math.sin(sum(map(ord, f"{bench} {method} {seed}")))
     accuracy = (
         0.6
         + 0.1 * math.log10(examples) / 3
@@ -107,7 +107,7 @@ class TestBoard:
         for rank in RANKS:
             assert set(found.board(rank)["method"]) == set(METHODS) - (
                 set(FIXED) if rank != MIDDLE else set()
-            ) | set(RAILS)
+            ) | set(REFERENCES)
 
     def test_a_challenger_enters_as_a_method(self, table: pd.DataFrame) -> None:
         theirs = where(table, method="DoRA").assign(method="mine")
@@ -123,7 +123,7 @@ class TestBoard:
     def test_who_was_not_everywhere_is_no_rival_of_the_whole_board(
         self, table: pd.DataFrame
     ) -> None:
-        theirs = where(table, method="DoRA", on="digits").assign(method="mine")
+        theirs = where(table, method="DoRA", bench="digits").assign(method="mine")
         assert "mine" not in set(Evidence(pd.concat([table, theirs])).board()["method"])
 
     def test_seeds_that_differ_are_not_paired(self, table: pd.DataFrame) -> None:
@@ -151,7 +151,7 @@ class TestBoard:
 
     def test_with_eight_seeds_seven_rivals_cannot_be_told(self, table: pd.DataFrame) -> None:
         rows = Evidence(table[table["seed"] < 8]).board()
-        assert set(rows["verdict"]) == {"cannot tell", "ties", ""}
+        assert set(rows["verdict"]) == {"inconclusive", "ties", ""}
 
 
 class TestClaims:
@@ -165,13 +165,13 @@ class TestClaims:
         self, table: pd.DataFrame
     ) -> None:
         flat = table[
-            (table["on"] != "digits") | table["method"].isin(["LoRA", LARGER_ALPHA, *RAILS])
+            (table["bench"] != "digits") | table["method"].isin(["LoRA", LARGER_ALPHA, *REFERENCES])
         ]
         same = pd.concat(
             [
                 flat,
                 *[
-                    where(table, on="digits", method="LoRA", rank=MIDDLE).assign(method=name)
+                    where(table, bench="digits", method="LoRA", rank=MIDDLE).assign(method=name)
                     for name in METHODS[1:]
                 ],
             ]
@@ -193,14 +193,16 @@ class TestClaims:
             larger & table["quantity"].eq("valid/accuracy")
         )
         found = Evidence(table.assign(value=table["value"] + lead))
-        assert all((found.with_its_alpha(on) == found.test(on, "LoRA")).all() for on in PLACES)
+        assert all(
+            (found.with_its_alpha(bench) == found.test(bench, "LoRA")).all() for bench in PLACES
+        )
 
     def test_a_table_without_the_control_makes_no_claim_of_it(self, table: pd.DataFrame) -> None:
         assert len(board_claims(table[table["method"] != LARGER_ALPHA])) == 3
 
     def test_every_cell_is_a_family(self, table: pd.DataFrame) -> None:
         cells = Evidence(table).cells
-        assert set(cells) == {(on, n) for on in PLACES for n in EXAMPLES} and MOST in EXAMPLES
+        assert set(cells) == {(bench, n) for bench in PLACES for n in EXAMPLES} and MOST in EXAMPLES
         assert all(set(told) == set(METHODS) - {"LoRA"} for told in cells.values())
 
 
@@ -214,7 +216,7 @@ class TestPlan:
     plan = Plan(
         "DoRA beats LoRA on opening",
         "accuracy on test",
-        "equal numbers, 80 steps",
+        "equal parameters, 80 steps",
         0.01,
         tuple(range(8)),
         family=2,
@@ -249,7 +251,7 @@ class TestPlan:
     def test_it_decides_by_its_rule(self) -> None:
         clear = [0.03, 0.025, 0.02, 0.03, 0.035, 0.02, 0.03, 0.025]
         assert self.plan.decide(clear).startswith("beats: +0.0269")
-        assert Plan(**{**vars(self.plan), "family": 7}).decide(clear).startswith("cannot tell"), (
+        assert Plan(**{**vars(self.plan), "family": 7}).decide(clear).startswith("inconclusive"), (
             "2/256 times seven is above 0.05"
         )
         assert self.plan.decide([0.001, -0.001] * 4).startswith("ties")
@@ -327,7 +329,7 @@ class TestRecord:
 
     @pytest.fixture(scope="class")
     def record(self) -> pd.DataFrame:
-        return read_table(kit_path("data", "results", "09_board.parquet"))[0]
+        return read_table(kit_path("data", "results", "09_can_lora_be_beaten.parquet"))[0]
 
     def test_the_answer(self, record: pd.DataFrame) -> None:
         found = Evidence(record)
@@ -342,7 +344,7 @@ class TestRecord:
     def test_every_best_rate_lies_inside_those_tried_and_test_was_read_for_it_alone(
         self, record: pd.DataFrame
     ) -> None:
-        by = ["on", "method", "rank", "examples", "budget"]
+        by = ["bench", "method", "rank", "examples", "budget"]
         chosen = record[record["quantity"] == "test/accuracy"].groupby(by)
         assert set(chosen["lr"].nunique()) == {1} and set(chosen.size()) == {len(SEEDS)}
         tuning = record[record["seed"].isin(SEEDS[:TUNING])]
@@ -352,8 +354,8 @@ class TestRecord:
             assert tried.min() < best[key] < tried.max(), key  # type: ignore[index]
 
     def test_every_method_and_rail_is_there_on_every_task(self, record: pd.DataFrame) -> None:
-        jobs = pd.DataFrame(board.jobs(SEEDS, tuple(PLACES), EXAMPLES, (*METHODS, *RAILS)))
-        by = ["on", "method", "rank", "examples", "budget"]
+        jobs = pd.DataFrame(board.jobs(SEEDS, tuple(PLACES), EXAMPLES, (*METHODS, *REFERENCES)))
+        by = ["bench", "method", "rank", "examples", "budget"]
         assert set(record[by].itertuples(index=False, name=None)) == set(
             jobs[by].itertuples(index=False, name=None)
         )
@@ -367,7 +369,7 @@ class TestRecord:
 
     def test_what_was_recorded_is_what_a_run_gives(self, record: pd.DataFrame) -> None:
         settings = {
-            "on": "digits",
+            "bench": "digits",
             "method": "BitFit",
             "rank": MIDDLE,
             "examples": 64,
@@ -391,8 +393,8 @@ class TestRecord:
 
     def test_the_panel_has_every_run_where_it_is_the_same(self, record: pd.DataFrame) -> None:
         shown = board.for_the_panel(record)
-        own = where(shown, method=board.OWN, quantity="valid/accuracy", on="digits", seed=0)
-        assert set(shown[shown["method"] != board.OWN]["method"]) == set(RAILS) and set(
+        own = where(shown, method=board.OWN, quantity="valid/accuracy", bench="digits", seed=0)
+        assert set(shown[shown["method"] != board.OWN]["method"]) == set(REFERENCES) and set(
             own["who"]
         ) == set(METHODS)
         for who in FIXED:

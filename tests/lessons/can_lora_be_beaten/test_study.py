@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 from distributed import Client, LocalCluster
 
-from ftkit.experiments.bench import FROZEN, FULL, STEPS, load_benchmark, step_cost
+from ftkit.experiments.benchmark import FROZEN, FULL, STEPS, load_benchmark, step_cost
 from ftkit.experiments.recording import kept_in, made_by, make, standing
 from ftkit.experiments.resumable import runs
 from ftkit.experiments.tables import where
@@ -34,8 +34,8 @@ from ftkit.lessons.can_lora_be_beaten.study import (
     NUMBERS,
     OPERATIONS,
     PLACES,
-    RAILS,
     RANKS,
+    REFERENCES,
     SEEDS,
     spaces,
 )
@@ -50,7 +50,7 @@ SMALL = partial(board.record, places=("digits",), examples=(64,), methods=("LoRA
 
 
 def fake_trial(
-    on: str,
+    bench: str,
     method: str,
     rank: int,
     examples: int,
@@ -80,24 +80,24 @@ def table() -> pd.DataFrame:
         return board.record(None)
 
 
-@pytest.mark.parametrize("on", PLACES)
+@pytest.mark.parametrize("bench", PLACES)
 @pytest.mark.parametrize("rank", RANKS)
-def test_nobody_has_more_numbers_than_lora_and_nobody_much_fewer(on: str, rank: int) -> None:
-    base, _ = load_benchmark(on)
+def test_nobody_has_more_numbers_than_lora_and_nobody_much_fewer(bench: str, rank: int) -> None:
+    base, _ = load_benchmark(bench)
     counts = {
         name: sum(
-            p.numel() for p in Adapted(base, *spaces(on, name, rank, 64, 0)[:-1]).parameters()
+            p.numel() for p in Adapted(base, *spaces(bench, name, rank, 64, 0)[:-1]).parameters()
         )
         for name in FREE
     }
     for name, count in counts.items():
         if (name, rank) != ("DoRA", 1):
-            assert counts["LoRA"] - sizes(on)[0] < count <= counts["LoRA"], name
+            assert counts["LoRA"] - sizes(bench)[0] < count <= counts["LoRA"], name
     assert (
         counts["sparse, random"]
         == counts["sparse, gradient"]
         == counts["LoRA"]
-        == rank * sizes(on)[0]
+        == rank * sizes(bench)[0]
     )
 
 
@@ -107,7 +107,7 @@ def test_seeds_draw_other_entries_and_rows() -> None:
         assert first == same and first != other
 
 
-@pytest.mark.parametrize("method", [*METHODS, *RAILS])
+@pytest.mark.parametrize("method", [*METHODS, *REFERENCES])
 def test_with_equal_operations_a_run_costs_what_lora_s_does(method: str) -> None:
     own = step_cost("digits", *spaces("digits", method, MIDDLE, 64, 0)).values["cost/flops"]
     lora = step_cost("digits", *spaces("digits", "LoRA", MIDDLE, 64, 0)).values["cost/flops"]
@@ -141,7 +141,7 @@ def test_the_control_is_lora_with_16_times_the_alpha_and_stands_in_no_family(
 
 def test_the_seconds_of_a_step_are_those_of_every_method() -> None:
     (taken,) = board.seconds(("digits",), rounds=3).values()
-    assert set(taken) == {*METHODS, *RAILS} and all(0 < value < 1 for value in taken.values())
+    assert set(taken) == {*METHODS, *REFERENCES} and all(0 < value < 1 for value in taken.values())
     assert taken[FULL] > taken["last block"]
 
 
@@ -151,43 +151,48 @@ def test_bad_names_are_refused() -> None:
     ):
         list(board.trial("digits", "prompt", 4, 64, 1e-3))
     with pytest.raises(
-        ValueError, match="budget must be one of equal numbers, 80 steps; .*, got 'time'"
+        ValueError, match="budget must be one of equal parameters, 80 steps; .*, got 'time'"
     ):
         list(board.trial("digits", "LoRA", 4, 64, 1e-3, "time"))
 
 
 def test_every_cell_has_nine_seeds_at_an_interior_rate(table: pd.DataFrame) -> None:
     read = table[table["quantity"] == "test/accuracy"]
-    for on in PLACES:
-        for method in (*METHODS, *RAILS):
+    for bench in PLACES:
+        for method in (*METHODS, *REFERENCES):
             for examples in EXAMPLES:
                 rows = where(
-                    read, on=on, method=method, rank=MIDDLE, examples=examples, budget=NUMBERS
+                    read, bench=bench, method=method, rank=MIDDLE, examples=examples, budget=NUMBERS
                 )
                 assert sorted(rows["seed"]) == list(SEEDS) and rows["lr"].nunique() == 1
             if method != "LoRA":
                 assert len(
-                    where(read, on=on, method=method, budget=OPERATIONS, examples=MOST)
+                    where(read, bench=bench, method=method, budget=OPERATIONS, examples=MOST)
                 ) == len(SEEDS)
         for method in FREE:
             for rank in RANKS:
                 assert len(
-                    where(read, on=on, method=method, rank=rank, examples=MOST, budget=NUMBERS)
+                    where(
+                        read, bench=bench, method=method, rank=rank, examples=MOST, budget=NUMBERS
+                    )
                 ) == len(SEEDS)
     for _, cell in table[table["quantity"] == "valid/accuracy"].groupby(
-        ["on", "method", "rank", "examples", "budget"]
+        ["bench", "method", "rank", "examples", "budget"]
     ):
         lrs = sorted(cell["lr"].unique())
         (chosen,) = where(
             read,
-            **{name: cell[name].iloc[0] for name in ("on", "method", "rank", "examples", "budget")},
+            **{
+                name: cell[name].iloc[0]
+                for name in ("bench", "method", "rank", "examples", "budget")
+            },
         )["lr"].unique()
         assert lrs[0] < chosen < lrs[-1] and len(lrs) >= 3
 
 
 def test_every_method_is_tuned_with_as_many_runs_unless_its_best_rate_lay_at_an_edge() -> None:
-    asked = pd.DataFrame(board.jobs(range(3), tuple(PLACES), EXAMPLES, (*METHODS, *RAILS)))
-    per_cell = asked.groupby(["on", "method", "rank", "examples", "budget"]).size()
+    asked = pd.DataFrame(board.jobs(range(3), tuple(PLACES), EXAMPLES, (*METHODS, *REFERENCES)))
+    per_cell = asked.groupby(["bench", "method", "rank", "examples", "budget"]).size()
     assert set(per_cell) == {9}
 
 

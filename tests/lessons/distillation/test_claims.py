@@ -23,7 +23,7 @@ CLAIMS = [
     "97 %",
 ]
 ABOUT = {
-    "teachers": {on: {"test": 0.75} for on in ("opening", "digits")}
+    "teachers": {bench: {"test": 0.75} for bench in ("opening", "digits")}
     | {"library": {"test": 0.75}, "library by mini": {"test": 0.7}}
 }
 
@@ -62,46 +62,56 @@ def wavering(seed: Any) -> Any:
 @pytest.mark.parametrize(
     ("claim", "by", "settings", "says"),
     [
-        ("labels", 0.2, {"method": LABELS, "on": "digits"}, "does not hold"),
-        ("labels", 0.2, {"method": TRUE, "on": "digits"}, "holds"),
-        ("labels", wavering, {"method": LABELS, "on": "library"}, "cannot tell"),
-        ("labels", 0.1, {"method": LABELS, "on": "library"}, "does not hold"),
-        ("same rows", 0.2, {"method": LABELS, "on": "digits"}, "does not hold"),
+        ("labels", 0.2, {"method": LABELS, "bench": "digits"}, "does not hold"),
+        ("labels", 0.2, {"method": TRUE, "bench": "digits"}, "holds"),
+        ("labels", wavering, {"method": LABELS, "bench": "library"}, "inconclusive"),
+        ("labels", 0.1, {"method": LABELS, "bench": "library"}, "does not hold"),
+        ("same rows", 0.2, {"method": LABELS, "bench": "digits"}, "does not hold"),
         (
             "same rows",
             -0.2,
-            {"method": DISTILLATION, "on": "opening", "transfer": 0},
+            {"method": DISTILLATION, "bench": "opening", "transfer": 0},
             "does not hold",
         ),
-        ("same rows", wavering, {"method": DISTILLATION, "transfer": 0}, "cannot tell"),
+        ("same rows", wavering, {"method": DISTILLATION, "transfer": 0}, "inconclusive"),
         ("same rows", 0.2, {"method": TRUE}, "holds"),
-        ("soft", 0.04, {"method": PSEUDO, "on": "opening"}, "does not hold"),
+        ("soft", 0.04, {"method": PSEUDO, "bench": "opening"}, "does not hold"),
         ("soft", 0.3, {"method": LABELS}, "holds"),
-        ("soft", wavering, {"method": PSEUDO}, "cannot tell"),
+        ("soft", wavering, {"method": PSEUDO}, "inconclusive"),
         ("true", -0.1, {"method": TRUE}, "holds"),
-        ("true", -0.1, {"method": TRUE, "on": "opening"}, "does not hold"),
+        ("true", -0.1, {"method": TRUE, "bench": "opening"}, "does not hold"),
         (
             "transfer",
             0.1,
-            {"method": DISTILLATION, "on": "opening", "transfer": 0},
+            {"method": DISTILLATION, "bench": "opening", "transfer": 0},
             "does not hold",
         ),
-        ("transfer", wavering, {"method": DISTILLATION, "transfer": 0}, "cannot tell"),
+        ("transfer", wavering, {"method": DISTILLATION, "transfer": 0}, "inconclusive"),
         (
             "temperature",
             0.1,
-            {"method": DISTILLATION, "on": "digits", "temperature": 1.0},
+            {"method": DISTILLATION, "bench": "digits", "temperature": 1.0},
             "does not hold",
         ),
-        ("temperature", 0.5, {"method": DISTILLATION, "on": "digits", "temperature": 4.0}, "holds"),
+        (
+            "temperature",
+            0.5,
+            {"method": DISTILLATION, "bench": "digits", "temperature": 4.0},
+            "holds",
+        ),
         (
             "layers",
             0.4,
-            {"method": DISTILLATION, "on": "library", "body": "two random blocks"},
+            {"method": DISTILLATION, "bench": "library", "body": "two random blocks"},
             "does not hold",
         ),
-        ("better teacher", 0.1, {"method": DISTILLATION, "on": "library by mini"}, "does not hold"),
-        ("97 %", -0.2, {"method": DISTILLATION, "on": "opening"}, "does not hold"),
+        (
+            "better teacher",
+            0.1,
+            {"method": DISTILLATION, "bench": "library by mini"},
+            "does not hold",
+        ),
+        ("97 %", -0.2, {"method": DISTILLATION, "bench": "opening"}, "does not hold"),
     ],
 )
 def test_verdicts_turn_when_the_figures_do(
@@ -133,8 +143,10 @@ def test_the_claims_are_judged_at_the_temperature_that_valid_has_chosen(
     table: pd.DataFrame,
 ) -> None:
     assert Evidence(table, ABOUT).at("digits")["temperature"] == 2.0
-    hotter = turned(table, 0.5, "valid/accuracy", on="digits", method=DISTILLATION, temperature=4.0)
-    worse = turned(hotter, -0.5, on="digits", method=DISTILLATION, temperature=4.0)
+    hotter = turned(
+        table, 0.5, "valid/accuracy", bench="digits", method=DISTILLATION, temperature=4.0
+    )
+    worse = turned(hotter, -0.5, bench="digits", method=DISTILLATION, temperature=4.0)
     with pytest.raises(AssertionError):
         distill_claims(worse, ABOUT)  # the other dials were not moved there
     found = Evidence(worse, ABOUT)
@@ -142,7 +154,7 @@ def test_the_claims_are_judged_at_the_temperature_that_valid_has_chosen(
 
 
 def test_four_seeds_never_tell(table: pd.DataFrame) -> None:
-    assert set(verdicts(table[table["seed"] < 4]).values()) == {"cannot tell"}
+    assert set(verdicts(table[table["seed"] < 4]).values()) == {"inconclusive"}
 
 
 def test_a_reading_is_that_of_the_rate_that_was_chosen(table: pd.DataFrame) -> None:

@@ -12,8 +12,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from ftkit.experiments import bench
-from ftkit.experiments.bench import FROZEN, FULL
+from ftkit.experiments import benchmark
+from ftkit.experiments.benchmark import FROZEN, FULL
 from ftkit.experiments.tables import where
 from ftkit.lessons.distillation import students as pupils
 from ftkit.lessons.distillation import study as distill_record
@@ -37,7 +37,7 @@ from ftkit.techniques.distillation import Teacher
 from ftkit.techniques.stored_answers import Stored, input_keys
 from ftkit.training.events import Event, unpacked
 
-ONS = list(pupils.LABELLED)
+BENCHES = list(pupils.LABELLED)
 AT = {**MAIN, "temperature": 2.0}
 """Where the made-up runs are best."""
 COSTS = dict.fromkeys(
@@ -59,7 +59,7 @@ def off(lr: float, best: float) -> float:
 
 
 def fake_trial(
-    on: str,
+    bench: str,
     temperature: float,
     weight: float,
     transfer: int,
@@ -76,12 +76,12 @@ def fake_trial(
         + 0.2 * (body == "two random blocks")
     )
     yield from events(
-        0.8 - worse - 0.03 * (on == "library by mini") - off(lr, 0.1) + 0.001 * seed, test
+        0.8 - worse - 0.03 * (bench == "library by mini") - off(lr, 0.1) + 0.001 * seed, test
     )
 
 
 def fake_control(
-    on: str, method: str, lr: float, seed: int = 0, test: bool = False
+    bench: str, method: str, lr: float, seed: int = 0, test: bool = False
 ) -> Iterator[Event]:
     """Labels alone ten points worse, pseudo-labels four, true labels three better."""
     worse = {LABELS: 0.1, PSEUDO: 0.04, TRUE: -0.03, FULL: 0.05, FROZEN: 0.2}[method]
@@ -102,9 +102,9 @@ def table() -> pd.DataFrame:
 
 
 class TestTeachers:
-    @pytest.mark.parametrize("on", list(bench.BENCHMARKS))
-    def test_no_row_is_both_for_the_teacher_and_for_its_students(self, on: str) -> None:
-        task = bench.load_benchmark(on)[1]
+    @pytest.mark.parametrize("bench", list(benchmark.BENCHMARKS))
+    def test_no_row_is_both_for_the_teacher_and_for_its_students(self, bench: str) -> None:
+        task = benchmark.load_benchmark(bench)[1]
         theirs, ours = (set(input_keys(part.train).tolist()) for part in teachers.divided(task))
         assert not theirs & ours and len(theirs) + len(ours) >= len(
             set(input_keys(task.train).tolist())
@@ -112,7 +112,7 @@ class TestTeachers:
         assert 0.55 < len(theirs) / (len(theirs) + len(ours)) < 0.7
 
     def test_which_part_a_row_is_in_does_not_depend_on_the_others(self) -> None:
-        task = bench.load_benchmark("library")[1]
+        task = benchmark.load_benchmark("library")[1]
         few = task.take(300, seed=4)
         whole, some = (set(input_keys(teachers.divided(t)[0].train).tolist()) for t in (task, few))
         assert some == whole & set(input_keys(few.train).tolist())
@@ -126,15 +126,15 @@ class TestTeachers:
         teachers.make(path, ["digits"])
         tensors, about = teachers.read(path)
         assert about["digits"]["lr"] == 1e-3 and about["digits"]["rows"] == len(
-            teachers.divided(bench.load_benchmark("digits")[1])[0].train
+            teachers.divided(benchmark.load_benchmark("digits")[1])[0].train
         )
         answers = Stored(tensors["digits/keys"], tensors["digits/logits"])
-        students = teachers.divided(bench.load_benchmark("digits")[1])[1]
+        students = teachers.divided(benchmark.load_benchmark("digits")[1])[1]
         assert all(
             answers.knows(students.split(stage)).all() for stage in ("train", "valid", "test")
         )
         assert not answers.knows(
-            teachers.divided(bench.load_benchmark("digits")[1])[0].train
+            teachers.divided(benchmark.load_benchmark("digits")[1])[0].train
         ).any(), "it is not asked about what it has learned"
         right = (answers.logits[answers.knows(students.valid).sum() :].argmax(-1)).numel()
         assert right and tensors["digits/logits"].dtype == torch.float16
@@ -149,7 +149,7 @@ class TestTeachers:
         path.write_bytes(teachers.shipped().read_bytes())
         teachers.make(path, ["digits"])
         (before, _), (after, about) = teachers.read(teachers.shipped()), teachers.read(path)
-        assert about.keys() == set(ONS) and about["digits"]["steps"] == 1
+        assert about.keys() == set(BENCHES) and about["digits"]["steps"] == 1
         assert all(
             torch.equal(before[key], after[key]) for key in before if not key.startswith("digits/")
         )
@@ -164,14 +164,18 @@ class TestTeachers:
 
 
 class TestPupils:
-    @pytest.mark.parametrize("on", ["opening", "digits"])
-    def test_a_few_rows_keep_their_label_and_the_others_have_none(self, on: str) -> None:
-        data, few = pupils.given(on, 50, seed=1), pupils.pool(on).take(pupils.LABELLED[on], 1)
+    @pytest.mark.parametrize("bench", ["opening", "digits"])
+    def test_a_few_rows_keep_their_label_and_the_others_have_none(self, bench: str) -> None:
+        data, few = (
+            pupils.given(bench, 50, seed=1),
+            pupils.pool(bench).take(pupils.LABELLED[bench], 1),
+        )
         labels = data.labels("train")
         assert (
-            len(labels) == pupils.LABELLED[on] + 50 and (labels[pupils.LABELLED[on] :] == -1).all()
+            len(labels) == pupils.LABELLED[bench] + 50
+            and (labels[pupils.LABELLED[bench] :] == -1).all()
         )
-        assert torch.equal(labels[: pupils.LABELLED[on]], few.labels("train"))
+        assert torch.equal(labels[: pupils.LABELLED[bench]], few.labels("train"))
         assert (
             len(set(input_keys(data.train).tolist()))
             == len(set(input_keys(few.train).tolist())) + 50
@@ -182,7 +186,7 @@ class TestPupils:
 
     def test_no_row_is_one_that_the_teacher_has_learned_from(self) -> None:
         learned = set(
-            input_keys(teachers.divided(bench.load_benchmark("digits")[1])[0].train).tolist()
+            input_keys(teachers.divided(benchmark.load_benchmark("digits")[1])[0].train).tolist()
         )
         assert not learned & set(input_keys(pupils.given("digits", MOST, 0).train).tolist())
 
@@ -227,7 +231,7 @@ class TestPupils:
             pupils.given("digits", transfer, 0, labels)
 
     def test_a_student_has_every_second_block_of_the_base_or_random_ones(self) -> None:
-        base = bench.load_benchmark("digits")[0].state_dict()
+        base = benchmark.load_benchmark("digits")[0].state_dict()
         taught, random = (
             pupils.newcomer("digits", body, 2).state_dict()
             for body in ("two blocks", "two random blocks")
@@ -264,8 +268,8 @@ class TestPupils:
         assert whole["accuracy"] == pytest.approx(right.float().mean().item()) and len(
             right
         ) == len(task.test)
-        monkeypatch.setattr(pupils, "stored", lambda on: part)
-        monkeypatch.setattr(pupils, "known", lambda on, data: torch.arange(100))
+        monkeypatch.setattr(pupils, "stored", lambda bench: part)
+        monkeypatch.setattr(pupils, "known", lambda bench, data: torch.arange(100))
         some, _ = pupils.marks("digits", pupils.newcomer("digits", "two blocks", 0))
         assert some["accuracy"] == whole["accuracy"] and some["agreement"] != whole["agreement"]
 
@@ -299,7 +303,7 @@ class TestRuns:
     def test_the_dials_reach_the_run(self) -> None:
         def losses(**moved: Any) -> list[float]:
             settings = {
-                "on": "digits",
+                "bench": "digits",
                 "temperature": 4.0,
                 "weight": 0.9,
                 "transfer": 20,
@@ -321,7 +325,7 @@ class TestRuns:
             {"lr": 1e-2},
             {"seed": 1},
         )
-        assert len(usual) == bench.STEPS and all(losses(**one) != usual for one in moved)
+        assert len(usual) == benchmark.STEPS and all(losses(**one) != usual for one in moved)
 
     def test_the_whole_base_and_the_student_have_bills_of_their_own(self) -> None:
         student, full, frozen = (
@@ -363,7 +367,7 @@ class TestRecord:
     def test_a_rate_at_the_edge_of_its_grid_is_followed_until_the_best_lies_inside(
         self, table: pd.DataFrame
     ) -> None:
-        ours = where(table, method=DISTILLATION, on="opening", temperature=2.0, **MAIN)
+        ours = where(table, method=DISTILLATION, bench="opening", temperature=2.0, **MAIN)
         assert (
             set(ours[ours["quantity"] == "test/accuracy"]["lr"]) == {0.1} and ours["lr"].max() > 0.1
         )
@@ -372,12 +376,12 @@ class TestRecord:
         self, table: pd.DataFrame
     ) -> None:
         assert not table.drop(columns="value").duplicated().any(), "a run stands in the table once"
-        read = table[table["quantity"] == "test/accuracy"].groupby(["on", "method", *DIALS])
+        read = table[table["quantity"] == "test/accuracy"].groupby(["bench", "method", *DIALS])
         assert set(read.size()) == {len(distill_record.SEEDS)} and set(read["lr"].nunique()) == {1}
-        assert len(read) == len(TRIED) * len(ONS) + 3 * len(MOVED) + 3 * 5
+        assert len(read) == len(TRIED) * len(BENCHES) + 3 * len(MOVED) + 3 * 5
 
     def test_the_temperature_is_chosen_on_valid(self, table: pd.DataFrame) -> None:
-        assert {best_temperature(table, on) for on in ONS} == {2.0}
+        assert {best_temperature(table, bench) for bench in BENCHES} == {2.0}
         assert best_temperature(table, "digits", among=(1.0,)) == 1.0
         main = (table["transfer"] == MAIN["transfer"]) & (table["body"] == MAIN["body"])
         elsewhere = table.assign(lr=table["lr"].where(main, 10 * table["lr"]))
@@ -397,12 +401,12 @@ class TestRecord:
             "transfer": distill.TRANSFER,
             "body": tuple(pupils.BODIES),
         }
-        for on in bench.BENCHMARKS:
+        for bench in benchmark.BENCHMARKS:
             for dial, values in stops.items():
                 assert all(
-                    len(where(table, on=on, method=DISTILLATION, **{**AT, dial: value}))
+                    len(where(table, bench=bench, method=DISTILLATION, **{**AT, dial: value}))
                     for value in values
-                ), (on, dial)
+                ), (bench, dial)
 
     def test_the_record_is_affordable(self) -> None:
         runs: list[dict[str, Any]] = []
@@ -430,49 +434,49 @@ class TestRecord:
         recorded = Recorded(
             distill_record.for_the_panel(table), method=DISTILLATION, over="transfer"
         )
-        for on in ONS:
-            curve = recorded.curve({**AT, "on": on, "lr": 3e-3})
+        for bench in BENCHES:
+            curve = recorded.curve({**AT, "bench": bench, "lr": 3e-3})
             assert curve is not None and curve["runs"][-1] == len(distill_record.SEEDS) // 2
-            names = [point["name"] for point in recorded.points({**AT, "on": on, "lr": 3e-3})]
-            missing = {PSEUDO} if on == "library by mini" else set()
+            names = [point["name"] for point in recorded.points({**AT, "bench": bench, "lr": 3e-3})]
+            missing = {PSEUDO} if bench == "library by mini" else set()
             assert set(names) == {DISTILLATION, *ROWS} - missing, (
                 "two teachers of one task share the rails that need none"
             )
 
 
 @pytest.fixture(scope="module")
-def looks() -> dict[str, dict[str, float]]:
-    def last(on: str) -> dict[str, float]:
+def probes() -> dict[str, dict[str, float]]:
+    def last(bench: str) -> dict[str, float]:
         return ends(
-            distill.trial(on, 4.0, 0.9, 0, "two blocks", 1e-3, look=distill.answers), "look"
+            distill.trial(bench, 4.0, 0.9, 0, "two blocks", 1e-3, probe=distill.answers), "probe"
         )
 
-    return {on: last(on) for on in ("digits", "library by mini")}
+    return {bench: last(bench) for bench in ("digits", "library by mini")}
 
 
 class TestPicture:
     def test_a_look_gives_probabilities_of_both_and_how_often_they_agree(
-        self, looks: dict[str, dict[str, float]]
+        self, probes: dict[str, dict[str, float]]
     ) -> None:
-        for on, look in looks.items():
-            classes = len(pupils.pool(on).classes)
+        for bench, probe in probes.items():
+            classes = len(pupils.pool(bench).classes)
             for who in ("teacher", "student"):
                 said = torch.tensor(
-                    [value for key, value in look.items() if key.startswith(f"look/{who}/")]
+                    [value for key, value in probe.items() if key.startswith(f"probe/{who}/")]
                 ).view(-1, classes)
-                assert len(said) == (distill.TEXTS if on != "digits" else distill.IMAGES)
+                assert len(said) == (distill.TEXTS if bench != "digits" else distill.IMAGES)
                 torch.testing.assert_close(said.sum(-1), torch.ones(len(said)))
             assert (
-                0 < look["look/accuracy/student"] < look["look/accuracy/teacher"] < 1
-                and 0 < look["look/agreement/both"] < 1
+                0 < probe["probe/accuracy/student"] < probe["probe/accuracy/teacher"] < 1
+                and 0 < probe["probe/agreement/both"] < 1
             )
 
     def test_the_same_sentences_are_shown_from_the_least_sure_to_the_surest(
-        self, looks: dict[str, dict[str, float]]
+        self, probes: dict[str, dict[str, float]]
     ) -> None:
         sure: dict[int, float] = {}
-        for key, value in looks["library by mini"].items():
-            if key.startswith("look/teacher/"):
+        for key, value in probes["library by mini"].items():
+            if key.startswith("probe/teacher/"):
                 row = int(key.split("/")[3])
                 sure[row] = max(value, sure.get(row, 0.0))
         assert list(sure) == distill.worth_showing("library by mini", torch.zeros(400, 8))
@@ -487,11 +491,11 @@ class TestPicture:
         said[[7, 150]] = said[[7, 150]].roll(1, dims=-1)
         assert distill.worth_showing("digits", said)[:3] == [7, 150, 0]
 
-    def test_the_sentence_stands_over_its_bars(self, looks: dict[str, dict[str, float]]) -> None:
+    def test_the_sentence_stands_over_its_bars(self, probes: dict[str, dict[str, float]]) -> None:
         examples = {"library by mini": distill.examples("library by mini")}
-        figure = go.Figure(teaching(looks["library by mini"], examples))
-        look, first = (
-            looks["library by mini"],
+        figure = go.Figure(teaching(probes["library by mini"], examples))
+        probe, first = (
+            probes["library by mini"],
             distill.worth_showing("library by mini", torch.zeros(400, 8))[0],
         )
         titles = [note.text for note in figure.layout.annotations]
@@ -501,10 +505,10 @@ class TestPicture:
         )
         teacher, student = figure.data[:2]
         assert list(teacher.y) == [
-            look[f"look/teacher/library by mini/{first}/{i}"] for i in range(8)
+            probe[f"probe/teacher/library by mini/{first}/{i}"] for i in range(8)
         ]
         assert list(student.y) == [
-            look[f"look/student/library by mini/{first}/{i}"] for i in range(8)
+            probe[f"probe/student/library by mini/{first}/{i}"] for i in range(8)
         ]
         label = examples["library by mini"][first].label
         assert [text.startswith("<b>") for text in figure.layout.xaxis.ticktext] == [
@@ -516,7 +520,7 @@ class TestPicture:
         image = [[0.0, 1.0], [0.5, 0.0]]
         classes = tuple("0123456789")
         values = {
-            f"look/{who}/digits/0/{i}": 0.91 if i == said else 0.01
+            f"probe/{who}/digits/0/{i}": 0.91 if i == said else 0.01
             for who, said in (("teacher", 3), ("student", 8))
             for i in range(10)
         }
@@ -530,10 +534,10 @@ class TestPicture:
         figure = json.dumps(
             teaching(
                 {
-                    "look/teacher/x/0/0": 1.0,
-                    "look/teacher/x/0/1": 0.0,
-                    "look/student/x/0/0": 1.0,
-                    "look/student/x/0/1": 0.0,
+                    "probe/teacher/x/0/0": 1.0,
+                    "probe/teacher/x/0/1": 0.0,
+                    "probe/student/x/0/0": 1.0,
+                    "probe/student/x/0/1": 0.0,
                 },
                 {"x": [nasty]},
             )
@@ -554,20 +558,22 @@ class TestShipped:
 
     def test_the_answers_are_small_and_finite(self) -> None:
         tensors, about = teachers.read(teachers.shipped())
-        assert teachers.shipped().stat().st_size < 600_000 and about.keys() == set(ONS)
-        assert all(tensors[f"{on}/logits"].isfinite().all() for on in ONS)
+        assert teachers.shipped().stat().st_size < 600_000 and about.keys() == set(BENCHES)
+        assert all(tensors[f"{bench}/logits"].isfinite().all() for bench in BENCHES)
 
     def test_every_teacher_knows_more_than_the_most_frequent_answer(self) -> None:
-        for on in ONS:
-            task = pupils.pool(on)
+        for bench in BENCHES:
+            task = pupils.pool(bench)
             floor = float(task.labels("valid").bincount().max()) / len(task.valid)
-            assert pupils.standing(on)["valid"] > floor + 0.05, on
+            assert pupils.standing(bench)["valid"] > floor + 0.05, bench
 
     def test_most_rows_of_the_installed_libraries_have_an_answer(self) -> None:
-        for on in ONS:
-            whole = teachers.divided(bench.load_benchmark(teachers.SCHOOLING[on].on)[1])[1]
+        for bench in BENCHES:
+            whole = teachers.divided(benchmark.load_benchmark(teachers.SCHOOLING[bench].bench)[1])[
+                1
+            ]
             assert all(
-                len(teachers.known(on, whole.split(stage))) > 0.9 * len(whole.split(stage))
+                len(teachers.known(bench, whole.split(stage))) > 0.9 * len(whole.split(stage))
                 for stage in ("train", "valid", "test")
             )
 
@@ -583,15 +589,15 @@ class TestShipped:
             and about["command"] == "make results LESSON=06"
         )
         read = table[table["quantity"] == "test/accuracy"]
-        for on, method, *dials in (
-            read[["on", "method", *DIALS]].drop_duplicates().itertuples(index=False)
+        for bench, method, *dials in (
+            read[["bench", "method", *DIALS]].drop_duplicates().itertuples(index=False)
         ):
-            own = where(table, on=on, method=method, **dict(zip(DIALS, dials, strict=True)))
+            own = where(table, bench=bench, method=method, **dict(zip(DIALS, dials, strict=True)))
             (lr,) = set(own[own["quantity"] == "test/accuracy"]["lr"])
-            assert own["lr"].min() < lr < own["lr"].max(), (on, method, dials)
-        assert about["fingerprints"]["digits"] == bench.load_benchmark("digits")[
+            assert own["lr"].min() < lr < own["lr"].max(), (bench, method, dials)
+        assert about["fingerprints"]["digits"] == benchmark.load_benchmark("digits")[
             1
-        ].fingerprint and about["teachers"].keys() == set(ONS)
+        ].fingerprint and about["teachers"].keys() == set(BENCHES)
 
     def test_every_teachers_rate_lies_inside_its_grid(self) -> None:
         for name, how in teachers.read(teachers.shipped())[1].items():

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ftkit.experiments import bench
-from ftkit.experiments.bench import FULL
+from ftkit.experiments import benchmark
+from ftkit.experiments.benchmark import FULL
 from ftkit.experiments.tables import where
 from ftkit.lessons.limits_of_lora import study as distance_record
 from ftkit.lessons.limits_of_lora import trial as distance
@@ -57,10 +57,10 @@ def noise(*what: Any) -> float:
 
 
 def fake_trial(
-    on: str, way: str, rank: int, lr: float, size: int = 16, seed: int = 0, test: bool = False
+    bench: str, way: str, rank: int, lr: float, size: int = 16, seed: int = 0, test: bool = False
 ) -> Iterator[Event]:
     """LoRA loses eight points far away at any rank, and three with large batches; it forgets half of what full fine-tuning does."""
-    lead = LEAD[way] * (on in FAR) - 0.03 * (size == LARGE)
+    lead = LEAD[way] * (bench in FAR) - 0.03 * (size == LARGE)
     steepness = abs(math.log10(lr / 1e-2))
     accuracy = 0.7 + lead - 0.05 * steepness + noise(way, rank, seed) + 0.001 * seed
     yield from events(
@@ -69,7 +69,7 @@ def fake_trial(
 
 
 def fake_rail(
-    on: str, method: str, lr: float, size: int = 16, seed: int = 0, test: bool = False
+    bench: str, method: str, lr: float, size: int = 16, seed: int = 0, test: bool = False
 ) -> Iterator[Event]:
     best = 3e-3 if method == FULL else 3e-2
     accuracy = (
@@ -122,12 +122,12 @@ def test_the_panel_finds_every_way_at_every_rank_but_what_was_recorded_with_one(
 ) -> None:
     rows = for_the_panel(table)
     for way in WAYS:
-        ranks = sorted(where(rows, on=PLACES[4], way=way)["rank"].unique())
+        ranks = sorted(where(rows, bench=PLACES[4], way=way)["rank"].unique())
         assert ranks == {BOTH: [distance.MIXED_RANK], ATTENTION: [distance.EQUAL_RANK]}.get(
             way, list(RANKS)
         )
-    assert len(where(rows, on=NEAR, method=FULL)) == len(
-        where(table, on=NEAR, method=FULL, size=16)
+    assert len(where(rows, bench=NEAR, method=FULL)) == len(
+        where(table, bench=NEAR, method=FULL, size=16)
     )
     assert "size" not in rows
 
@@ -162,7 +162,7 @@ class TestFar:
     ) -> None:
         nearby = (
             table["way"].eq(LORA)
-            & table["on"].eq(NEAR)
+            & table["bench"].eq(NEAR)
             & table["quantity"].isin(["test/accuracy", "valid/accuracy"])
         )
         assert (
@@ -172,13 +172,13 @@ class TestFar:
 
     def test_fewer_seeds_than_eight_never_tell(self, table: pd.DataFrame) -> None:
         says = {claim.verdict for claim in far_claims(table[table["seed"] < 6])[:-1]}
-        assert says == {"cannot tell"}
+        assert says == {"inconclusive"}
 
     def test_a_rate_that_is_drawn_blindly_gives_the_mean_of_those_tried(
         self, table: pd.DataFrame
     ) -> None:
         best, blind = Evidence(table).luck(method=FULL)
-        lrs = where(table, on=NEAR, method=FULL, size=16)["lr"].unique()
+        lrs = where(table, bench=NEAR, method=FULL, size=16)["lr"].unique()
         means = [0.7 - 0.05 * abs(math.log10(lr / 3e-3)) for lr in lrs]
         assert best - blind == pytest.approx(max(means) - np.mean(means), abs=1e-6)
 
@@ -227,11 +227,11 @@ class TestCost:
         )
         assert cost_claims(nobody, about())[2].verdict == "does not hold"
         everyone = table.assign(value=table["value"].where(~rows, 0.2))
-        assert cost_claims(everyone, about())[2].verdict == "cannot tell"
+        assert cost_claims(everyone, about())[2].verdict == "inconclusive"
 
 
 def test_the_floor_of_every_place_is_known() -> None:
-    assert all(0.1 < bench.majority_baseline(on) < 0.2 for on in PLACES)
+    assert all(0.1 < benchmark.majority_baseline(bench) < 0.2 for bench in PLACES)
 
 
 class TestRecord:
@@ -239,7 +239,7 @@ class TestRecord:
 
     @pytest.fixture(scope="class")
     def record(self) -> tuple[pd.DataFrame, dict[str, Any]]:
-        return read_table(kit_path("data", "results", "03_distance.parquet"))
+        return read_table(kit_path("data", "results", "03_limits_of_lora.parquet"))
 
     def test_which_items_were_right_stands_beside_every_accuracy_on_test(
         self, record: tuple[pd.DataFrame, dict[str, Any]]
@@ -252,7 +252,7 @@ class TestRecord:
     def test_every_best_rate_lies_inside_those_tried(
         self, record: tuple[pd.DataFrame, dict[str, Any]]
     ) -> None:
-        by = ["on", "method", "way", "rank", "size"]
+        by = ["bench", "method", "way", "rank", "size"]
         for key, cell in record[0][record[0]["quantity"] == "valid/accuracy"].groupby(by):
             chosen = where(record[0], **dict(zip(by, key, strict=True)), quantity="test/accuracy")[
                 "lr"

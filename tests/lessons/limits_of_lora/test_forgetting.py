@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F
 from transformers import BertForMaskedLM
 
-from ftkit.experiments.bench import FULL, HEAD, load_benchmark
+from ftkit.experiments.benchmark import FULL, HEAD, load_benchmark
 from ftkit.lessons.limits_of_lora.forgetting import (
     READ,
     aftermath,

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from ftkit.experiments import bench
+from ftkit.experiments import benchmark
 from ftkit.experiments.tables import where
 from ftkit.lessons.limits_of_lora import trial as distance
 from ftkit.lessons.limits_of_lora.trial import (
@@ -34,18 +34,20 @@ def events(accuracy: float, test: bool) -> Iterator[Event]:
 
 
 def fake_trial(
-    on: str, way: str, rank: int, lr: float, size: int = 16, seed: int = 0, test: bool = False
+    bench: str, way: str, rank: int, lr: float, size: int = 16, seed: int = 0, test: bool = False
 ) -> Iterator[Event]:
     """LoRA loses five points a place, whatever its rank; with the embeddings none."""
-    lost = 0.05 * PLACES.index(on) * (way == LORA)
+    lost = 0.05 * PLACES.index(bench) * (way == LORA)
     yield from events(0.7 - lost - 0.05 * abs(math.log10(lr / 1e-2)) + 0.001 * seed, test)
 
 
 def fake_rail(
-    on: str, method: str, lr: float, size: int = 16, seed: int = 0, test: bool = False
+    bench: str, method: str, lr: float, size: int = 16, seed: int = 0, test: bool = False
 ) -> Iterator[Event]:
     yield from events(
-        (0.7 if method == bench.FULL else 0.4) - 0.05 * abs(math.log10(lr / 3e-3)) + 0.001 * seed,
+        (0.7 if method == benchmark.FULL else 0.4)
+        - 0.05 * abs(math.log10(lr / 3e-3))
+        + 0.001 * seed,
         test,
     )
 
@@ -59,7 +61,7 @@ def table() -> pd.DataFrame:
 
 
 def test_the_places_lie_farther_and_farther() -> None:
-    texts = [bench.load_benchmark(on)[1].train["text"][:50] for on in PLACES[:-1]]
+    texts = [benchmark.load_benchmark(bench)[1].train["text"][:50] for bench in PLACES[:-1]]
     known = [
         sum(
             a == b
@@ -69,7 +71,7 @@ def test_the_places_lie_farther_and_farther() -> None:
         for there in texts
     ]
     assert known == sorted(known, reverse=True) and known[-1] < 0.2 * known[0]
-    labels = [bench.load_benchmark(on)[1].labels("train").tolist() for on in PLACES[:-1]]
+    labels = [benchmark.load_benchmark(bench)[1].labels("train").tolist() for bench in PLACES[:-1]]
     assert all(there == labels[0] for there in labels), "the same sentences with the same labels"
 
 
@@ -78,7 +80,7 @@ def test_a_place_that_is_none_is_refused() -> None:
         ValueError,
         match="on must be one of opening; library; digits; library, 25% foreign; .*, got 'mars'",
     ):
-        bench.load_benchmark("mars")
+        benchmark.load_benchmark("mars")
     with pytest.raises(
         ValueError, match="way must be one of LoRA, .*, random weights, got 'prompt'"
     ):
@@ -87,7 +89,7 @@ def test_a_place_that_is_none_is_refused() -> None:
 
 @pytest.mark.parametrize("way", list(MADE))
 def test_what_moves_is_what_the_way_says(way: str) -> None:
-    base, _ = bench.load_benchmark("library")
+    base, _ = benchmark.load_benchmark("library")
     names = set(Adapted(base, *MADE[way](4)).changes)
     inner = {name for name, _ in base.named_parameters() if name.startswith("body.encoder.")}
     assert (EMBEDDINGS in names) == (way in (BOTH, WORDS))
@@ -110,7 +112,7 @@ def test_what_moves_is_what_the_way_says(way: str) -> None:
 
 
 def test_attention_alone_has_as_many_numbers_as_every_layer_at_rank_four() -> None:
-    base, _ = bench.load_benchmark("library")
+    base, _ = benchmark.load_benchmark("library")
     alone, all_linear = (
         Adapted(base, *MADE[way](rank))
         for way, rank in ((ATTENTION, distance.EQUAL_RANK), (LORA, distance.MIXED_RANK))
@@ -121,27 +123,27 @@ def test_attention_alone_has_as_many_numbers_as_every_layer_at_rank_four() -> No
 
 
 def test_at_the_highest_rank_a_matrix_has_more_numbers_than_entries() -> None:
-    base, _ = bench.load_benchmark("library")
+    base, _ = benchmark.load_benchmark("library")
     square = base.get_parameter("body.encoder.layer.0.attention.self.query.weight")
     assert max(RANKS) * sum(square.shape) > square.numel() > RANKS[-2] * sum(square.shape)
 
 
 def test_the_record_reads_test_once_for_every_way_and_place(table: pd.DataFrame) -> None:
     read = table[table["quantity"] == "test/accuracy"]
-    for on in PLACES:
+    for bench in PLACES:
         for way in WAYS:
             for rank in {
                 LORA: RANKS,
                 BOTH: (distance.MIXED_RANK,),
                 ATTENTION: (distance.EQUAL_RANK,),
             }.get(way, (0,)):
-                assert sorted(where(read, on=on, way=way, rank=rank, size=16)["seed"]) == list(
-                    range(8)
-                ), (on, way, rank)
-        for method in (bench.FULL, bench.FROZEN):
-            assert len(where(read, on=on, method=method, size=16)) == 8
-    for settings in ({"way": LORA, "rank": distance.LARGE_RANK}, {"method": bench.FULL}):
-        assert len(where(read, on="library", size=distance.LARGE, **settings)) == 8, (
+                assert sorted(
+                    where(read, bench=bench, way=way, rank=rank, size=16)["seed"]
+                ) == list(range(8)), (bench, way, rank)
+        for method in (benchmark.FULL, benchmark.FROZEN):
+            assert len(where(read, bench=bench, method=method, size=16)) == 8
+    for settings in ({"way": LORA, "rank": distance.LARGE_RANK}, {"method": benchmark.FULL}):
+        assert len(where(read, bench="library", size=distance.LARGE, **settings)) == 8, (
             "and once with large batches"
         )
 
@@ -151,10 +153,10 @@ def test_random_weights_know_nothing_of_the_base(monkeypatch: Any) -> None:
     monkeypatch.setattr(
         distance,
         "fine_tuning",
-        lambda on, *spaces, **given: iter(seen.append((spaces, given)) or ()),
+        lambda bench, *spaces, **given: iter(seen.append((spaces, given)) or ()),
     )
     list(distance.trial("library", SCRATCH, 0, 1e-3, seed=3))
-    (spaces, given), base = seen[0], bench.load_benchmark("library")[0]
+    (spaces, given), base = seen[0], benchmark.load_benchmark("library")[0]
     assert not spaces and not given["net"].get_parameter(EMBEDDINGS).equal(
         base.get_parameter(EMBEDDINGS)
     )

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from lessons.multitask.test_study import made_up
 
-from ftkit.experiments.bench import FULL
+from ftkit.experiments.benchmark import FULL
 from ftkit.lessons.multitask.claims import Evidence, multitask_claims
 from ftkit.lessons.multitask.study import BALANCE, CONFLICT, DELTAS, TRANSFER, by_size
 from ftkit.lessons.multitask.trial import ALTERNATING, FIXED, HELPS, HURTS
@@ -66,19 +66,19 @@ def test_verdicts_follow_the_figures(table: pd.DataFrame) -> None:
     [
         ("helps", 0.1, {"part": TRANSFER, "method": FULL, "pair": HELPS}, "does not hold"),
         ("helps", 0.2, {"part": BALANCE, "pair": HELPS, "share": 1.0}, "does not hold"),
-        ("helps", noise, {"part": TRANSFER, "method": FULL, "pair": HELPS}, "cannot tell"),
+        ("helps", noise, {"part": TRANSFER, "method": FULL, "pair": HELPS}, "inconclusive"),
         ("helps", -0.2, {"part": TRANSFER, "way": FIXED, "pair": HURTS}, "holds"),
         ("more is better", 0.12, {"part": TRANSFER, "way": FIXED, "pair": HURTS}, "holds"),
         (
             "more is better",
             lambda seed: 0.05 + noise(seed),
             {"part": TRANSFER, "way": FIXED, "pair": HURTS},
-            "cannot tell",
+            "inconclusive",
         ),
         ("more is better", -0.12, {"part": TRANSFER, "method": FULL}, "holds"),
         ("PCGrad", 0.05, {"way": "PCGrad", "pair": HURTS}, "does not hold"),
         ("PCGrad", 0.05, {"way": "PCGrad", "quantity": "test/other"}, "does not hold"),
-        ("PCGrad", noise, {"way": "PCGrad"}, "cannot tell"),
+        ("PCGrad", noise, {"way": "PCGrad"}, "inconclusive"),
         ("PCGrad", -0.05, {"way": "PCGrad"}, "holds"),
         ("GradNorm", 0.05, {"way": "GradNorm", "pair": HELPS}, "does not hold"),
         ("uncertainty", 0.05, {"way": "uncertainty", "pair": HELPS}, "does not hold"),
@@ -88,11 +88,11 @@ def test_verdicts_follow_the_figures(table: pd.DataFrame) -> None:
             "by size",
             lambda seed: 0.05 + noise(seed),
             {"way": ALTERNATING, "share": by_size(HELPS)},
-            "cannot tell",
+            "inconclusive",
         ),
         ("deltas", -0.1, {"part": DELTAS, "quantity": "test/mixed"}, "does not hold"),
         ("deltas", -0.1, {"part": DELTAS, "quantity": "test/mixed other"}, "does not hold"),
-        ("deltas", noise, {"part": DELTAS, "quantity": "test/mixed"}, "cannot tell"),
+        ("deltas", noise, {"part": DELTAS, "quantity": "test/mixed"}, "inconclusive"),
     ],
 )
 def test_verdicts_turn_when_the_figures_do(
@@ -111,7 +111,7 @@ def test_verdicts_turn_when_the_figures_do(
         (0.5, {"pull/pair": HELPS}, "does not hold"),
         (0.5, {"pull/itself": HURTS}, "does not hold"),
         (noise, {"pull/itself": HURTS}, "holds"),
-        (lambda seed: 0.3 + 3 * noise(seed), {"pull/itself": HURTS}, "cannot tell"),
+        (lambda seed: 0.3 + 3 * noise(seed), {"pull/itself": HURTS}, "inconclusive"),
         (0.5, {"pull/itself": HELPS}, "holds"),
     ],
 )
@@ -155,7 +155,7 @@ def test_fixed_weights_are_chosen_on_valid_among_those_that_leave_no_task_out(
 
 def test_fewer_than_eight_seeds_cannot_tell(table: pd.DataFrame) -> None:
     few = table[table["seed"] < 7]
-    assert set(verdicts(few).values()) == {"cannot tell"}
+    assert set(verdicts(few).values()) == {"inconclusive"}
 
 
 def test_a_seed_that_is_read_twice_is_an_error(table: pd.DataFrame) -> None:

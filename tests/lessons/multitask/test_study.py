@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 import pytest
 import torch
 
-from ftkit.experiments.bench import FROZEN, FULL, SIZE, STEPS
+from ftkit.experiments.benchmark import FROZEN, FULL, SIZE, STEPS
 from ftkit.experiments.tables import where
 from ftkit.lessons.multitask import study as multitask_record
 from ftkit.lessons.multitask import task_deltas as multitask_deltas
@@ -379,17 +379,17 @@ def test_the_bill_counts_a_second_head_and_two_passes() -> None:
 
 
 def test_looking_changes_nothing_and_remembers(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen, plain = short_run(monkeypatch, look=True), short_run(monkeypatch)
-    assert [event for event in seen if event.stage != "look"] == plain
-    looks = [event.values for event in seen if event.stage == "look"]
-    first, last = looks[0], looks[-1]
-    assert last.items() >= first.items() and len(last) == len(looks) * len(first)
+    seen, plain = short_run(monkeypatch, probe=True), short_run(monkeypatch)
+    assert [event for event in seen if event.stage != "probe"] == plain
+    probes = [event.values for event in seen if event.stage == "probe"]
+    first, last = probes[0], probes[-1]
+    assert last.items() >= first.items() and len(last) == len(probes) * len(first)
     assert {name.split("/")[1] for name in last} == {"pair", CONTROL} and all(
         -1 <= value <= 1 for value in last.values()
     )
-    assert min(value for name, value in last.items() if name.startswith(f"look/{CONTROL}")) < 0.9, (
-        "two batches, not one twice"
-    )
+    assert (
+        min(value for name, value in last.items() if name.startswith(f"probe/{CONTROL}")) < 0.9
+    ), "two batches, not one twice"
     assert {name.split("/")[2] for name in last} == {
         "embeddings",
         "block 1",
@@ -468,7 +468,7 @@ def test_a_run_that_is_looked_at_says_how_often_gradients_opposed(
 def test_the_picture_says_what_was_seen_in_the_order_of_the_steps() -> None:
     signs = {"pair": -1, CONTROL: 1}
     values = {
-        f"look/{side}/{block}/{step}": 0.1 * step * sign
+        f"probe/{side}/{block}/{step}": 0.1 * step * sign
         for side, sign in signs.items()
         for block in "ab"
         for step in (3, 10)

@@ -12,7 +12,7 @@ from lessons.sparse.test_study import made_up
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ftkit.experiments.bench import FULL
+from ftkit.experiments.benchmark import FULL
 from ftkit.lessons.sparse import bugs as bugs_sparse
 from ftkit.lessons.sparse.claims import Evidence, sparse_claims
 from ftkit.lessons.sparse.trial import BODY, CRITERIA, DENSITIES, LINEAR
@@ -60,23 +60,23 @@ def noisy(seed: Any) -> Any:
 @pytest.mark.parametrize(
     ("claim", "by", "settings", "says"),
     [
-        ("as full", 0.05, {"method": FULL, "on": "digits"}, "does not hold"),
+        ("as full", 0.05, {"method": FULL, "bench": "digits"}, "does not hold"),
         ("as full", -0.05, {"criterion": "Fisher", "scope": BODY}, "does not hold"),
         ("as full", -0.05, {"criterion": "random"}, "holds"),
-        ("as full", noisy, {"method": FULL, "on": "opening"}, "cannot tell"),
+        ("as full", noisy, {"method": FULL, "bench": "opening"}, "inconclusive"),
         ("fisher", 0.05, {"criterion": "Fisher"}, "holds"),
         ("fisher", 0.05, {"criterion": "Fisher", "scope": LINEAR}, "does not hold"),
-        ("fisher", noisy, {"criterion": "Fisher"}, "cannot tell"),
-        ("ticket", 0.1, {"criterion": "random", "on": "digits"}, "does not hold"),
-        ("ticket", 0.1, {"criterion": "random", "on": "library"}, "holds"),
+        ("fisher", noisy, {"criterion": "Fisher"}, "inconclusive"),
+        ("ticket", 0.1, {"criterion": "random", "bench": "digits"}, "does not hold"),
+        ("ticket", 0.1, {"criterion": "random", "bench": "library"}, "holds"),
         ("ticket", 0.1, {"criterion": "random", "density": 0.1}, "holds"),
         ("largest", 0.1, {"criterion": "largest"}, "holds"),
         ("largest", 0.045, {"criterion": "largest"}, "does not hold"),
-        ("rows", -0.05, {"criterion": "whole rows", "on": "digits"}, "does not hold"),
+        ("rows", -0.05, {"criterion": "whole rows", "bench": "digits"}, "does not hold"),
         ("rows", 0.05, {"criterion": "whole rows"}, "holds"),
-        ("moving", 0.05, {"criterion": "random, in parts", "on": "opening"}, "does not hold"),
+        ("moving", 0.05, {"criterion": "random, in parts", "bench": "opening"}, "does not hold"),
         ("moving", 0.2, {"criterion": "random"}, "holds"),
-        ("moving", noisy, {"criterion": "drop and regrow"}, "cannot tell"),
+        ("moving", noisy, {"criterion": "drop and regrow"}, "inconclusive"),
     ],
 )
 def test_verdicts_turn_when_the_figures_do(
@@ -103,7 +103,7 @@ def test_one_rate_for_every_density_does_not_grow(table: pd.DataFrame) -> None:
     other = table.copy()
     other.loc[
         (other["criterion"] == "random")
-        & (other["on"] == "opening")
+        & (other["bench"] == "opening")
         & (other["quantity"] == "test/accuracy"),
         "lr",
     ] = 0.1
@@ -120,7 +120,7 @@ def test_the_verdict_on_the_cost_turns_with_the_bill(table: pd.DataFrame) -> Non
 
 def test_four_seeds_never_tell(table: pd.DataFrame) -> None:
     few = verdicts(table[table["seed"] < 4])
-    assert {few[claim] for claim in CLAIMS if claim not in ("faster", "cost")} == {"cannot tell"}
+    assert {few[claim] for claim in CLAIMS if claim not in ("faster", "cost")} == {"inconclusive"}
 
 
 def test_at_one_rate_the_winner_is_another_one(table: pd.DataFrame) -> None:
@@ -147,7 +147,7 @@ def test_what_is_asked_is_what_was_recorded(table: pd.DataFrame) -> None:
         CRITERIA
     )
     assert found.rate("opening", "Fisher") == 0.01 and found.rate("opening", "random", 0.1) == 0.01
-    assert len(found.test("digits", "whole rows")) == 8 and found.rail(
+    assert len(found.test("digits", "whole rows")) == 8 and found.reference(
         "library", FULL
     ).mean() == pytest.approx(0.8035)
 

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 import pytest
 import torch
 
-from ftkit.experiments import bench
+from ftkit.experiments import benchmark
 from ftkit.experiments.rate_search import few
 from ftkit.experiments.tables import replay, tuned, where
 from ftkit.lessons.sparse import study as sparse_record
@@ -52,14 +52,14 @@ def events(accuracy: float, costs: dict[str, float], test: bool) -> Iterator[Eve
     yield Event(80, "cost", {f"cost/{name}": value for name, value in costs.items()})
 
 
-def best_rate(on: str, criterion: str, density: float) -> float:
+def best_rate(bench: str, criterion: str, density: float) -> float:
     """On the ladder: the thinner the larger; Fisher wants a tenth of what the others want."""
     at = {0.0001: 1.0, 0.001: 0.3, 0.003: 0.1, AT: 0.1, 0.03: 0.03, 0.1: 0.01, 0.2: 0.01}[density]
-    return at * (0.1 if criterion == "Fisher" else 1.0) * (1.0 if on == "opening" else 0.1)
+    return at * (0.1 if criterion == "Fisher" else 1.0) * (1.0 if bench == "opening" else 0.1)
 
 
 def fake_trial(
-    on: str,
+    bench: str,
     criterion: str,
     density: float,
     scope: str,
@@ -67,12 +67,12 @@ def fake_trial(
     seed: int = 0,
     test: bool = False,
 ) -> Iterator[Event]:
-    far = 0.05 * abs(math.log10(lr / best_rate(on, criterion, density)))
+    far = 0.05 * abs(math.log10(lr / best_rate(bench, criterion, density)))
     yield from events(0.8 + BETTER.get(criterion, 0.0) - far + 0.001 * seed, COSTS, test)
 
 
 def fake_rail(
-    on: str, method: str, lr: float, seed: int = 0, test: bool = False
+    bench: str, method: str, lr: float, seed: int = 0, test: bool = False
 ) -> Iterator[Event]:
     peak, height, costs = (
         (1e-2, 0.8, FULL_COSTS) if method == "full fine-tuning" else (3e-1, 0.5, COSTS)
@@ -86,15 +86,21 @@ def test_the_rails_have_the_head_rate_of_every_mask_and_the_frozen_body_its_own(
     asked: list[tuple[Any, ...]] = []
 
     def noted(
-        on: str, *spaces: Any, lr: float, head_lr: float = HEAD_LR, seed: int, test: bool, **_: Any
+        bench: str,
+        *spaces: Any,
+        lr: float,
+        head_lr: float = HEAD_LR,
+        seed: int,
+        test: bool,
+        **_: Any,
     ) -> Iterator[Event]:
         asked.append((len(spaces), head_lr, seed, test))
         return iter(())
 
-    monkeypatch.setattr(bench, "fine_tuning", noted)
+    monkeypatch.setattr(benchmark, "fine_tuning", noted)
     monkeypatch.setattr(sparse, "fine_tuning", noted)
-    list(sparse_record.rail("digits", "full fine-tuning", 1e-3, 5, True))
-    list(sparse_record.rail("digits", "frozen body", 0.3, 5))
+    list(sparse_record.reference("digits", "full fine-tuning", 1e-3, 5, True))
+    list(sparse_record.reference("digits", "frozen body", 0.3, 5))
     list(sparse.trial("digits", "random", AT, 1e-2, seed=5, test=True))
     assert asked == [(0, HEAD_LR, 5, True), (1, 0.3, 5, False), (2, HEAD_LR, 5, True)]
 
@@ -114,23 +120,24 @@ def table() -> pd.DataFrame:
 
 
 def entries_of(
-    on: str, criterion: str, density: float, scope: str = LINEAR, seed: int = 0
+    bench: str, criterion: str, density: float, scope: str = LINEAR, seed: int = 0
 ) -> Chosen:
-    found = space(on, criterion, density, scope, seed)
-    base = bench.load_benchmark(on)[0]
+    found = space(bench, criterion, density, scope, seed)
+    base = benchmark.load_benchmark(bench)[0]
     return found if isinstance(found, Chosen) else found.chosen(base)  # type: ignore[attr-defined,no-any-return]
 
 
-@pytest.mark.parametrize("on", list(bench.BENCHMARKS))
+@pytest.mark.parametrize("bench", list(benchmark.BENCHMARKS))
 def test_the_linear_scope_is_every_matrix_of_a_linear_layer_of_the_body_and_nothing_else(
-    on: str,
+    bench: str,
 ) -> None:
-    base, _ = bench.load_benchmark(on)
+    base, _ = benchmark.load_benchmark(bench)
     want = {name for name in linear_layers(base) if name.startswith("body.")}
     assert (
-        set(Sparse(1.0, where=sparse.where(on, LINEAR)).changes(base)) == want and len(want) == 18
+        set(Sparse(1.0, where=sparse.where(bench, LINEAR)).changes(base)) == want
+        and len(want) == 18
     )
-    assert set(Sparse(1.0, where=sparse.where(on, BODY)).changes(base)) == {
+    assert set(Sparse(1.0, where=sparse.where(bench, BODY)).changes(base)) == {
         n for n, _ in base.named_parameters() if n.startswith("body.")
     }
 
@@ -158,8 +165,8 @@ def test_every_criterion_without_training_chooses_other_entries() -> None:
 
 
 def test_scores_come_from_the_training_rows_and_the_head_of_the_seed() -> None:
-    base, task = bench.load_benchmark("digits")
-    data = task.take(bench.BENCHMARKS["digits"].examples, 3)
+    base, task = benchmark.load_benchmark("digits")
+    data = task.take(benchmark.BENCHMARKS["digits"].examples, 3)
     batches = [data.batch("train", rows) for rows in torch.arange(sparse.SCORED).split(32)]
     for criterion, score in (("gradient", gradient), ("Fisher", fisher)):
         by_hand = score(base.fresh_heads(3), batches, sparse.where("digits", LINEAR))
@@ -174,12 +181,18 @@ def test_what_changed_most_is_what_a_full_run_of_that_seed_moved(
 ) -> None:
     monkeypatch.setattr(sparse, "STEPS", 2)
     found = sparse.scores.__wrapped__("digits", "changed most", LINEAR, 1)
-    base, task = bench.load_benchmark("digits")
+    base, task = benchmark.load_benchmark("digits")
     model = Adapted(base.fresh_heads(1))
-    data = task.take(bench.BENCHMARKS["digits"].examples, 1)
+    data = task.take(benchmark.BENCHMARKS["digits"].examples, 1)
     list(
         sparse.train(
-            model, data, steps=2, size=bench.SIZE, lr=sparse.FULL_LRS["digits"], seed=1, readings=0
+            model,
+            data,
+            steps=2,
+            size=benchmark.SIZE,
+            lr=sparse.FULL_LRS["digits"],
+            seed=1,
+            validations=0,
         )
     )
     delta = model.delta()
@@ -197,9 +210,9 @@ def test_scores_are_computed_once() -> None:
 
 def test_whole_rows_move_whole_rows() -> None:
     found = space("digits", "whole rows", 0.1)
-    assert isinstance(found, Rows) and set(found.changes(bench.load_benchmark("digits")[0])) == set(
-        sparse.where("digits", LINEAR).split(",")
-    )
+    assert isinstance(found, Rows) and set(
+        found.changes(benchmark.load_benchmark("digits")[0])
+    ) == set(sparse.where("digits", LINEAR).split(","))
 
 
 @pytest.mark.parametrize(
@@ -215,7 +228,7 @@ def test_whole_rows_move_whole_rows() -> None:
 )
 def test_what_there_is_not_is_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        space(**{"on": "digits", "criterion": "random", "density": AT, **settings})
+        space(**{"bench": "digits", "criterion": "random", "density": AT, **settings})
 
 
 @lru_cache(maxsize=2)
@@ -223,26 +236,28 @@ def parts_of(share: float) -> tuple[list[Event], list[Chosen]]:
     """The events of a run in parts, and the mask at each look."""
     masks: list[Chosen] = []
 
-    def look(model: Adapted) -> dict[str, float]:
+    def probe(model: Adapted) -> dict[str, float]:
         masks.append(Chosen.of(model))
         return {}
 
     start = space("digits", "random", AT)
     return list(
-        in_parts("digits", start, share, sparse.where("digits", LINEAR), 1e-2, test=True, look=look)
+        in_parts(
+            "digits", start, share, sparse.where("digits", LINEAR), 1e-2, test=True, probe=probe
+        )
     ), masks
 
 
 def test_a_run_in_parts_has_eighty_steps_counted_through_and_reads_test_once() -> None:
     found, _ = parts_of(0.3)
     assert [event.step for event in found if event.stage == "train"] == list(
-        range(1, bench.STEPS + 1)
+        range(1, benchmark.STEPS + 1)
     )
     assert [event.stage for event in found][-2:] == ["test", "cost"] and [
         e.stage for e in found
     ].count("test") == 1
     last = [event for event in found if event.stage == "valid"][-1]
-    assert last.step == bench.STEPS
+    assert last.step == benchmark.STEPS
 
 
 def test_between_two_parts_the_share_makes_way_and_the_number_stays() -> None:
@@ -262,7 +277,7 @@ def test_the_control_is_cut_into_the_same_parts_and_keeps_its_mask() -> None:
     assert len(set(masks)) == 1
     moving = [e.values["train/loss"] for e in parts_of(0.3)[0] if e.stage == "train"]
     still = [e.values["train/loss"] for e in control if e.stage == "train"]
-    steps = bench.STEPS // sparse.PARTS
+    steps = benchmark.STEPS // sparse.PARTS
     assert moving[:steps] == still[:steps] and moving[steps + 1 :] != still[steps + 1 :]
     assert SHARES["random, in parts"] == 0.0 < SHARES["drop and regrow"]
 
@@ -305,25 +320,29 @@ def test_the_trial_sends_each_criterion_its_way() -> None:
 class TestTheLook:
     @pytest.fixture(scope="class")
     def model(self) -> Adapted:
-        return Adapted(bench.load_benchmark("opening")[0], Sparse(0.02, where="body.*"), bench.HEAD)
+        return Adapted(
+            benchmark.load_benchmark("opening")[0], Sparse(0.02, where="body.*"), benchmark.HEAD
+        )
 
     def test_the_densities_add_up_to_what_trains(self, model: Adapted) -> None:
-        looks, sizes = seen(model), dict[str, int]()
+        probes, sizes = seen(model), dict[str, int]()
         for name, weight in model.base.body.named_parameters(prefix="body"):
-            key = f"look/density/{sparse_block(name)}/{kind('mini', name)}"
+            key = f"probe/density/{sparse_block(name)}/{kind('mini', name)}"
             sizes[key] = sizes.get(key, 0) + weight.numel()
-        densities = {key: value for key, value in looks.items() if key.startswith("look/density/")}
+        densities = {
+            key: value for key, value in probes.items() if key.startswith("probe/density/")
+        }
         assert set(densities) == set(sizes)
         assert sum(densities[key] * sizes[key] for key in sizes) == pytest.approx(
             len(Chosen.of(model))
         )
 
     def test_the_cells_of_a_matrix_add_up_to_its_entries(self, model: Adapted) -> None:
-        name, looks = "body.encoder.layer.1.intermediate.dense.weight", seen(model)
+        name, probes = "body.encoder.layer.1.intermediate.dense.weight", seen(model)
         cells = [
             value
-            for key, value in looks.items()
-            if key.startswith("look/mask/block 1/feed-forward in/")
+            for key, value in probes.items()
+            if key.startswith("probe/mask/block 1/feed-forward in/")
         ]
         assert len(cells) == CELLS**2
         size = 192 * 96 / CELLS**2
@@ -337,28 +356,30 @@ class TestTheLook:
 
     def test_rows_are_seen_across_a_matrix(self) -> None:
         model = Adapted(
-            bench.load_benchmark("digits")[0], Rows(0.01, where="body.layers.0.mlp.fc2.weight")
+            benchmark.load_benchmark("digits")[0], Rows(0.01, where="body.layers.0.mlp.fc2.weight")
         )
         name = "body.layers.0.mlp.fc2.weight"
         (row,) = model.changes[name].rows.tolist()  # type: ignore[operator,union-attr]
         assert positions(model, name, model.base.get_parameter(name)).tolist() == list(
             range(288 * row, 288 * row + 288)
         )
-        looks = {
+        probes = {
             key: value
             for key, value in seen(model).items()
-            if value and key.startswith("look/mask/")
+            if value and key.startswith("probe/mask/")
         }
-        assert set(looks) == {
-            f"look/mask/block 0/feed-forward out/{row * CELLS // 72}/{j}" for j in range(CELLS)
+        assert set(probes) == {
+            f"probe/mask/block 0/feed-forward out/{row * CELLS // 72}/{j}" for j in range(CELLS)
         }
 
     def test_what_is_frozen_is_zero(self) -> None:
-        looks = seen(
-            Adapted(bench.load_benchmark("digits")[0], space("digits", "random", AT), bench.HEAD)
+        probes = seen(
+            Adapted(
+                benchmark.load_benchmark("digits")[0], space("digits", "random", AT), benchmark.HEAD
+            )
         )
         still = {
-            key for key, value in looks.items() if key.startswith("look/density/") and not value
+            key for key, value in probes.items() if key.startswith("probe/density/") and not value
         }
         assert still and all(key.endswith(("biases and norms", "embeddings")) for key in still)
 
@@ -368,19 +389,21 @@ def sparse_block(name: str) -> str:
 
 
 def test_the_picture_says_what_the_look_saw() -> None:
-    looks = seen(Adapted(bench.load_benchmark("opening")[0], Sparse(0.02, where="body.*")))
-    spec = mask(looks)
+    probes = seen(Adapted(benchmark.load_benchmark("opening")[0], Sparse(0.02, where="body.*")))
+    spec = mask(probes)
     shares, mosaic = go.Figure(spec).data
     row, column = list(shares.y).index("block 2"), list(shares.x).index("value")
-    assert shares.z[row][column] == looks["look/density/block 2/value"]
+    assert shares.z[row][column] == probes["probe/density/block 2/value"]
     assert shares.z[list(shares.y).index("embedding")][column] is None
-    assert shares.text[row][column] == f"{100 * looks['look/density/block 2/value']:.2g}"
+    assert shares.text[row][column] == f"{100 * probes['probe/density/block 2/value']:.2g}"
     across, down = (list(spec["layout"][axis]["ticktext"]) for axis in ("xaxis2", "yaxis2"))
     top, left = (CELLS + 1) * down.index("block 2"), (CELLS + 1) * across.index("value")
-    assert mosaic.z[top + 5][left + 7] == looks["look/mask/block 2/value/5/7"]
+    assert mosaic.z[top + 5][left + 7] == probes["probe/mask/block 2/value/5/7"]
     assert mosaic.text[top + 5][left + 7] == "block 2, value"
     assert all(value is None for value in mosaic.z[CELLS]), "a gap between two rows of tiles"
-    assert mosaic.zmax == max(value for key, value in looks.items() if key.startswith("look/mask/"))
+    assert mosaic.zmax == max(
+        value for key, value in probes.items() if key.startswith("probe/mask/")
+    )
 
 
 def test_the_picture_of_a_run_that_has_not_begun_is_empty() -> None:
@@ -392,7 +415,9 @@ def test_the_design_covers_the_criteria_and_the_densities(table: pd.DataFrame) -
         tuple(row) for row in where(table, method=SPARSE)[list(BY)].drop_duplicates().to_numpy()
     }
     assert {
-        (on, criterion, AT, LINEAR) for on, criteria in COMPARED.items() for criterion in criteria
+        (bench, criterion, AT, LINEAR)
+        for bench, criteria in COMPARED.items()
+        for criterion in criteria
     } <= cells
     assert {(OVER, "random", density, LINEAR) for density in DENSITIES} <= cells
     assert {(OVER, criterion, AT, BODY) for criterion in ("random", "Fisher")} <= cells
@@ -411,19 +436,23 @@ def test_test_is_read_once_with_every_seed_for_what_was_chosen(table: pd.DataFra
     assert not table.drop(columns="value").duplicated().any(), "a run stands in the table once"
     read = where(table, method=SPARSE, quantity="test/accuracy")
     assert set(read.groupby(list(BY)).size()) == {len(SEEDS)}
-    for on, criterion, density, _, lr in (
+    for bench, criterion, density, _, lr in (
         read[[*BY, "lr"]].drop_duplicates().itertuples(index=False)
     ):
-        assert lr == pytest.approx(best_rate(on, criterion, density)), (on, criterion, density)
+        assert lr == pytest.approx(best_rate(bench, criterion, density)), (
+            bench,
+            criterion,
+            density,
+        )
 
 
 def test_the_rates_of_fisher_were_found_beyond_the_common_grid(table: pd.DataFrame) -> None:
     best = choices(table)
     assert not best["edge"].any() and len(best) == 26
-    fisher_on = where(best, criterion="Fisher", on="opening", scope=LINEAR)
+    fisher_on = where(best, criterion="Fisher", bench="opening", scope=LINEAR)
     assert (
         fisher_on["lr"].tolist() == [1e-2]
-        and min(where(table, on="opening", criterion="Fisher", scope=LINEAR)["lr"]) == 3e-3
+        and min(where(table, bench="opening", criterion="Fisher", scope=LINEAR)["lr"]) == 3e-3
     )
 
 
@@ -435,7 +464,7 @@ def test_an_edge_is_called_one(table: pd.DataFrame) -> None:
 def test_a_panel_can_stand_on_the_table(table: pd.DataFrame) -> None:
     recorded = Recorded(table, method=SPARSE, over="density")
     settings = {
-        "on": "opening",
+        "bench": "opening",
         "criterion": "random",
         "density": 0.03,
         "scope": LINEAR,
@@ -469,7 +498,7 @@ def test_test_was_read_for_the_rate_that_was_best_on_valid(
         )  # type: ignore[index]
     assert (
         about["command"] == "make results LESSON=05"
-        and about["fingerprints"]["digits"] == bench.load_benchmark("digits")[1].fingerprint
+        and about["fingerprints"]["digits"] == benchmark.load_benchmark("digits")[1].fingerprint
     )
 
 
@@ -477,7 +506,7 @@ def test_what_was_recorded_is_what_a_run_gives(
     recorded: tuple[pd.DataFrame, dict[str, Any]],
 ) -> None:
     settings: dict[str, Any] = {
-        "on": "digits",
+        "bench": "digits",
         "criterion": "random",
         "density": AT,
         "scope": LINEAR,

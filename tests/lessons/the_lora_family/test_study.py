@@ -10,18 +10,18 @@ import plotly.graph_objects as go
 import pytest
 import torch
 
-from ftkit.experiments import bench
+from ftkit.experiments import benchmark
 from ftkit.experiments.tables import where
 from ftkit.lessons.the_lora_family import study as family
 from ftkit.lessons.the_lora_family.claims import EARLY, OTHERS, Evidence, family_claims, gain
 from ftkit.lessons.the_lora_family.picture import turns
 from ftkit.lessons.the_lora_family.study import (
+    BENCHES,
     FIXED,
     HIGH,
     JUDGED,
     LRS,
     MADE,
-    ONS,
     OWN,
     RANKS,
     RELATIVES,
@@ -55,10 +55,10 @@ LEADS = {"DoRA": 0.03, "VeRA": -0.05, "LoRA+": 0.02}
 
 
 def fake_trial(
-    on: str, relative: str, rank: int, lr: float, seed: int = 0, test: bool = False
+    bench: str, relative: str, rank: int, lr: float, seed: int = 0, test: bool = False
 ) -> Iterator[Event]:
     """DoRA beats LoRA, and LoRA+ in one place; VeRA loses; PiSSA is ahead early; rsLoRA at the high rank."""
-    lead = LEADS.get(relative, 0.0) * (relative != "LoRA+" or on == "digits") + 0.03 * (
+    lead = LEADS.get(relative, 0.0) * (relative != "LoRA+" or bench == "digits") + 0.03 * (
         relative == "rsLoRA" and rank == HIGH
     )
     accuracy = (
@@ -72,11 +72,11 @@ def fake_trial(
 
 
 def fake_rail(
-    on: str, method: str, lr: float, seed: int = 0, test: bool = False
+    bench: str, method: str, lr: float, seed: int = 0, test: bool = False
 ) -> Iterator[Event]:
     accuracy = (
         0.8 - 0.05 * abs(math.log10(lr / 1e-3))
-        if method == bench.FULL
+        if method == benchmark.FULL
         else 0.6 - 0.05 * abs(math.log10(lr / 1e-1))
     )
     yield from events(accuracy + 0.001 * seed, seed, test)
@@ -90,18 +90,18 @@ def table() -> pd.DataFrame:
         return family.record(None)
 
 
-@pytest.mark.parametrize("on", list(bench.BENCHMARKS))
+@pytest.mark.parametrize("bench", list(benchmark.BENCHMARKS))
 @pytest.mark.parametrize("rank", RANKS)
-def test_nobody_has_more_numbers_than_lora_but_at_its_smallest(on: str, rank: int) -> None:
-    base, _ = bench.load_benchmark(on)
+def test_nobody_has_more_numbers_than_lora_but_at_its_smallest(bench: str, rank: int) -> None:
+    base, _ = benchmark.load_benchmark(bench)
     counts = {
-        name: sum(p.numel() for p in Adapted(base, made(on, rank, 0)).parameters())
+        name: sum(p.numel() for p in Adapted(base, made(bench, rank, 0)).parameters())
         for name, made in MADE.items()
     }
     for name, count in counts.items():
         if (name, rank) not in {("DoRA", 1), ("VeRA", 1)} and name != "AdaLoRA":
             assert count <= counts["LoRA"], name
-    both, outs = family.sizes(on)
+    both, outs = family.sizes(bench)
     assert counts["LoRA-FA"] > counts["LoRA"] - outs
     assert rank == 1 or counts["DoRA"] > counts["LoRA"] - both
     assert counts["LoRA"] == counts["rsLoRA"] == counts["LoRA+"] == counts["PiSSA"]
@@ -115,7 +115,7 @@ def test_adalora_begins_with_half_as_many_directions_again_and_ends_with_lora_s(
     monkeypatch.setattr(
         family,
         "pruned",
-        lambda on, rank: lambda model: (models.append(model), prune(on, rank)(model))[1],
+        lambda bench, rank: lambda model: (models.append(model), prune(bench, rank)(model))[1],
     )
     list(family.trial("digits", "AdaLoRA", 2, 3e-2))
     strengths = [change.l for name, change in models[0].changes.items() if name.startswith("body.")]
@@ -135,13 +135,13 @@ def test_there_is_no_other_relative() -> None:
 
 def test_the_record_has_ten_seeds_of_all_at_an_interior_rate(table: pd.DataFrame) -> None:
     read = table[table["quantity"] == "test/accuracy"]
-    for on in ONS:
+    for bench in BENCHES:
         for relative in RELATIVES:
             for rank in (*JUDGED, HIGH) if relative in ("LoRA", "rsLoRA") else JUDGED:
-                rows = where(read, on=on, relative=relative, rank=rank)
-                assert sorted(rows["seed"]) == list(range(10)), (on, relative, rank)
+                rows = where(read, bench=bench, relative=relative, rank=rank)
+                assert sorted(rows["seed"]) == list(range(10)), (bench, relative, rank)
                 assert set(rows["lr"]) == {BEST.get(relative, 1e-2)}
-    assert set(table["method"]) == {OWN, bench.FULL, bench.FROZEN}
+    assert set(table["method"]) == {OWN, benchmark.FULL, benchmark.FROZEN}
 
 
 def test_what_has_no_rank_is_recorded_once_and_shown_at_both(table: pd.DataFrame) -> None:
@@ -182,7 +182,7 @@ class TestClaims:
 
     def test_with_eight_seeds_nothing_could_be_told_apart(self, table: pd.DataFrame) -> None:
         judged = Evidence(table[table["seed"] < 8]).families["digits", 2]
-        assert {each.verdict for each in judged.values()} == {"cannot tell", "ties"}
+        assert {each.verdict for each in judged.values()} == {"inconclusive", "ties"}
 
     def test_the_last_claim_counts_what_is_won(self, table: pd.DataFrame) -> None:
         last = family_claims(table)[-1]
@@ -211,29 +211,29 @@ class TestTurns:
     def seen(self, relative: str, lr: float = 3e-2) -> dict[str, float]:
         (last,) = [
             e
-            for e in family.trial("digits", relative, 2, lr, look=family.turned)
-            if e.stage == "look" and e.step == bench.STEPS
+            for e in family.trial("digits", relative, 2, lr, probe=family.turned)
+            if e.stage == "probe" and e.step == benchmark.STEPS
         ]
         return dict(last.values)
 
     def test_rows_that_are_scaled_grow_and_do_not_turn(self) -> None:
-        base, _ = bench.load_benchmark("digits")
+        base, _ = benchmark.load_benchmark("digits")
         model = Adapted(base, MADE["(IA)3"]("digits", 2, 0))
         name = "body.layers.0.attention.v_proj.weight"
         model.changes[name].l.data.fill_(1.25)
         found = family.turned(model)
-        assert found[f"look/longer/{name}"] == pytest.approx(0.25, rel=1e-4)
-        assert found[f"look/turned/{name}"] < 0.05
+        assert found[f"probe/longer/{name}"] == pytest.approx(0.25, rel=1e-4)
+        assert found[f"probe/turned/{name}"] < 0.05
         assert not [key for key in found if "q_proj" in key]
 
     def test_a_right_angle_is_ninety_degrees(self) -> None:
-        base, _ = bench.load_benchmark("digits")
+        base, _ = benchmark.load_benchmark("digits")
         model = Adapted(base, Only("body.layers.0.mlp.fc1.weight"))
         weight = model.changes["body.layers.0.mlp.fc1.weight"].value
         weight.data.copy_(_turned(weight.detach()))
         found = family.turned(model)
-        assert found["look/turned/body.layers.0.mlp.fc1.weight"] == pytest.approx(90, abs=0.01)
-        assert found["look/longer/body.layers.0.mlp.fc1.weight"] == pytest.approx(1.0, rel=1e-4)
+        assert found["probe/turned/body.layers.0.mlp.fc1.weight"] == pytest.approx(90, abs=0.01)
+        assert found["probe/longer/body.layers.0.mlp.fc1.weight"] == pytest.approx(1.0, rel=1e-4)
 
     def test_the_picture_has_a_point_for_each_matrix_that_changed(self) -> None:
         figure = go.Figure(turns(self.seen("DoRA")))
@@ -258,13 +258,13 @@ class TestRecord:
 
     @pytest.fixture(scope="class")
     def record(self) -> pd.DataFrame:
-        return read_table(kit_path("data", "results", "08_family.parquet"))[0]
+        return read_table(kit_path("data", "results", "08_the_lora_family.parquet"))[0]
 
     def test_every_best_rate_lies_inside_those_tried(self, record: pd.DataFrame) -> None:
         for key, cell in record[record["quantity"] == "valid/accuracy"].groupby(
-            ["on", "method", "relative", "rank"]
+            ["bench", "method", "relative", "rank"]
         ):
-            settings = dict(zip(("on", "method", "relative", "rank"), key, strict=True))
+            settings = dict(zip(("bench", "method", "relative", "rank"), key, strict=True))
             (lr,) = where(record, **settings, quantity="test/accuracy")["lr"].unique()
             assert cell["lr"].min() < lr < cell["lr"].max(), key
 

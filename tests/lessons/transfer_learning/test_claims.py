@@ -12,7 +12,7 @@ from ftkit.lessons.transfer_learning.study import FREEZING
 from ftkit.lessons.transfer_learning.trial import ALL, POSITIONS
 from ftkit.teaching.verdicts import judged
 
-ONS, SEEDS = ("opening", "library", "digits"), range(8)
+BENCHES, SEEDS = ("opening", "library", "digits"), range(8)
 NAMES = (
     "pretraining",
     "one block",
@@ -27,7 +27,7 @@ NAMES = (
 
 def rows_of(
     method: str,
-    on: str,
+    bench: str,
     value: float,
     quantity: str = "test/accuracy",
     frozen: int = -1,
@@ -36,7 +36,7 @@ def rows_of(
     """A quantity on eight seeds, a tenth of a point apart: far less than the margin."""
     same = {
         "method": method,
-        "on": on,
+        "bench": bench,
         "frozen": frozen,
         "body": body,
         "lr": 1e-3,
@@ -65,11 +65,11 @@ def figures(**changed: float) -> pd.DataFrame:
         "out_half": 0.68,
     } | changed
     rows = []
-    for on in ONS:
+    for bench in BENCHES:
         for count in POSITIONS:
             value = level["one"] if count == ALL - 1 else level["full"]
-            rows += rows_of(FREEZING, on, value, frozen=count, body="pretrained")
-        rows += rows_of(FREEZING, on, level["random"], frozen=0, body="random")
+            rows += rows_of(FREEZING, bench, value, frozen=count, body="pretrained")
+        rows += rows_of(FREEZING, bench, level["random"], frozen=0, body="random")
     rows += rows_of("first block", "opening", level["first"])
     rows += rows_of("gradual unfreezing", "library", level["gradual"])
     rows += rows_of("discriminative rates", "library", level["discriminative"])
@@ -119,7 +119,7 @@ def test_a_verdict_turns_with_its_figures_and_no_other_does(
 
 def test_seven_seeds_tell_nothing() -> None:
     table = figures()
-    assert set(verdicts(table[table["seed"] < 7]).values()) == {"cannot tell"}
+    assert set(verdicts(table[table["seed"] < 7]).values()) == {"inconclusive"}
 
 
 def test_luck_larger_than_the_difference_cannot_be_told() -> None:
@@ -130,24 +130,24 @@ def test_luck_larger_than_the_difference_cannot_be_told() -> None:
         ("discriminative rates", "discriminative"),
     ):
         loud = table.assign(value=table["value"] + noise * (table["method"] == method))
-        assert verdicts(loud)[name] == "cannot tell"
+        assert verdicts(loud)[name] == "inconclusive"
 
 
 def test_one_task_against_a_claim_is_enough_and_one_that_cannot_tell_withholds_it() -> None:
     good, bad, loud = np.full(8, 0.05), np.full(8, -0.05), np.tile([0.2, -0.2], 4)
     assert judged({"a": good, "b": good}, {"beats"})[1] == "holds"
-    assert judged({"a": good, "b": loud}, {"beats"})[1] == "cannot tell"
+    assert judged({"a": good, "b": loud}, {"beats"})[1] == "inconclusive"
     assert judged({"a": loud, "b": bad}, {"beats"})[1] == "does not hold"
     between = np.array([0.002, 0.018] * 4)  # more than 0, and about the margin: it beats or ties
     assert judged({"a": between}, {"beats", "ties"}) == (
-        "a +1.0 [+0.3, +1.7], cannot tell",
+        "a +1.0 [+0.3, +1.7], inconclusive",
         "holds",
     )
-    assert judged({"a": between[:6]}, {"beats", "ties"})[1] == "cannot tell", "too few seeds"
+    assert judged({"a": between[:6]}, {"beats", "ties"})[1] == "inconclusive", "too few seeds"
     assert (
         judged({"a": between}, {"beats"})[1]
         == judged({"a": -between}, {"beats", "ties"})[1]
-        == "cannot tell"
+        == "inconclusive"
     )
     assert (
         judged({"a": good, "b": bad}, {"beats"})[0]
@@ -162,10 +162,10 @@ def test_accuracy_is_read_seed_by_seed_at_the_rate_that_was_chosen() -> None:
     )
     found = Evidence(pd.concat([tuning, table]).sample(frac=1.0, random_state=0))
     assert found.frozen("digits", 0) == pytest.approx(0.80 + 0.001 * (np.arange(8) % 3))
-    assert found.rate("digits", 0) == 1e-3 and sorted(found.ons) == sorted(ONS)
+    assert found.rate("digits", 0) == 1e-3 and sorted(found.benches) == sorted(BENCHES)
     assert found.outside("frozen body") == pytest.approx(found.blend(0.0, "out"))
 
 
 def test_a_figure_that_was_not_recorded_is_missed() -> None:
     with pytest.raises(AssertionError, match="gradual"):
-        Evidence(figures()).test(method="gradual unfreezing", on="digits")
+        Evidence(figures()).test(method="gradual unfreezing", bench="digits")

@@ -11,7 +11,7 @@ import pytest
 import torch
 from helpers.nets import net, small_task
 
-from ftkit.experiments import bench
+from ftkit.experiments import benchmark
 from ftkit.experiments.tables import replay, where
 from ftkit.figures.plots import GREY
 from ftkit.lessons.transfer_learning import recipes
@@ -50,11 +50,11 @@ COSTS = (
 TESTED = {"test/accuracy", "shift/accuracy"}
 
 
-@pytest.mark.parametrize("on", list(bench.BENCHMARKS))
+@pytest.mark.parametrize("bench", list(benchmark.BENCHMARKS))
 def test_every_weight_of_a_bench_stands_in_one_part_and_every_position_of_the_dial_is_valid(
-    on: str,
+    bench: str,
 ) -> None:
-    base, _ = bench.load_benchmark(on)
+    base, _ = benchmark.load_benchmark(bench)
     found = parts(base)
     assert list(found) == ["embeddings", *(f"block {i}" for i in range(1, BLOCKS + 1)), "head"]
     assert sorted(name for names in found.values() for name in names) == sorted(
@@ -97,12 +97,12 @@ def test_a_trial_is_its_settings_and_a_random_body_is_another_run() -> None:
 
 def test_with_everything_frozen_the_rate_is_the_heads_and_otherwise_the_head_has_its_own() -> None:
     def head_moved(frozen: int, lr: float) -> float:
-        looks = [
+        probes = [
             event.values
-            for event in freezing.trial("digits", frozen, lr, look=freezing.moved)
-            if event.stage == "look"
+            for event in freezing.trial("digits", frozen, lr, probe=freezing.moved)
+            if event.stage == "probe"
         ]
-        return looks[0]["look/moved/head"]
+        return probes[0]["probe/moved/head"]
 
     assert head_moved(ALL, 0.0) == 0 < head_moved(ALL, 1e-2)
     assert head_moved(ALL - 1, 0.0) == pytest.approx(head_moved(ALL, HEAD_LR), rel=1e-3)
@@ -110,37 +110,37 @@ def test_with_everything_frozen_the_rate_is_the_heads_and_otherwise_the_head_has
 
 @lru_cache
 def seen() -> list[dict[str, float]]:
-    looks = [
+    probes = [
         event.values
-        for event in freezing.trial("digits", 2, 3e-3, look=freezing.moved)
-        if event.stage == "look"
+        for event in freezing.trial("digits", 2, 3e-3, probe=freezing.moved)
+        if event.stage == "probe"
     ]
-    return [dict(values) for values in looks]
+    return [dict(values) for values in probes]
 
 
 def test_what_moved_is_the_length_of_the_change_over_that_of_the_weights() -> None:
     last = seen()[-1]
     assert list(last) == [
-        "look/frozen/embeddings",
-        "look/frozen/block 1",
-        "look/moved/block 2",
-        "look/moved/block 3",
-        "look/moved/head",
+        "probe/frozen/embeddings",
+        "probe/frozen/block 1",
+        "probe/moved/block 2",
+        "probe/moved/block 3",
+        "probe/moved/head",
     ]
     assert (
-        last["look/frozen/embeddings"]
-        == last["look/frozen/block 1"]
+        last["probe/frozen/embeddings"]
+        == last["probe/frozen/block 1"]
         == 0
-        < last["look/moved/block 2"]
+        < last["probe/moved/block 2"]
     )
-    base, _ = bench.load_benchmark("digits")
+    base, _ = benchmark.load_benchmark("digits")
     model = Adapted(base, *spaces(2))
     with torch.no_grad():
         for name, change in model.changes.items():
             if name in parts(base)["block 3"]:
                 change.value.mul_(1.5)  # type: ignore[operator]
     assert freezing.moved(model) == pytest.approx(
-        dict.fromkeys(last, 0.0) | {"look/moved/block 3": 0.5}, abs=1e-6
+        dict.fromkeys(last, 0.0) | {"probe/moved/block 3": 0.5}, abs=1e-6
     )
 
 
@@ -177,10 +177,10 @@ def test_the_slider_moves_a_mark_along_both_lines() -> None:
 
 def test_a_chain_counts_its_steps_through_and_each_stage_stands_on_the_one_before() -> None:
     base, task = net("bert"), small_task()
-    plan = [recipes.Stage((bench.HEAD,), 3, 1e-3), recipes.Stage((), 2, 1e-3)]
+    plan = [recipes.Stage((benchmark.HEAD,), 3, 1e-3), recipes.Stage((), 2, 1e-3)]
     events, model = drained(recipes.chain(base, task, plan, seed=0))
     assert [event.step for event in events if event.stage == "train"] == [1, 2, 3, 4, 5]
-    probed = Adapted(base, bench.HEAD)
+    probed = Adapted(base, benchmark.HEAD)
     drained(recipes.chain(base, task, plan[:1], seed=0))
     assert all(
         torch.equal(weight, base.body.get_parameter(name))
@@ -202,7 +202,7 @@ def test_each_stage_of_a_chain_reads_its_rows_in_another_order(
     monkeypatch.setattr(recipes, "train", watched)
     drained(
         recipes.chain(
-            net("bert"), small_task(), [recipes.Stage((bench.HEAD,), 3, 1e-3)] * 3, seed=7
+            net("bert"), small_task(), [recipes.Stage((benchmark.HEAD,), 3, 1e-3)] * 3, seed=7
         )
     )
     assert seeds[0] == 7 and len(set(seeds)) == 3
@@ -221,13 +221,13 @@ def drained(events: Any) -> tuple[list[Event], Adapted]:
     "method", ["full fine-tuning", "frozen body", "LP-FT", *RECIPE_RATES, "first block"]
 )
 def test_every_recipe_has_80_steps_through_the_body_but_the_frozen_one(method: str) -> None:
-    plan = recipes.stages(bench.load_benchmark("opening")[0], method, 1e-3, 3e-2)
-    through_the_body = [stage.steps for stage in plan if stage.spaces != (bench.HEAD,)]
-    assert sum(through_the_body) == (0 if method == "frozen body" else bench.STEPS)
+    plan = recipes.stages(benchmark.load_benchmark("opening")[0], method, 1e-3, 3e-2)
+    through_the_body = [stage.steps for stage in plan if stage.spaces != (benchmark.HEAD,)]
+    assert sum(through_the_body) == (0 if method == "frozen body" else benchmark.STEPS)
 
 
 def test_gradual_unfreezing_lets_one_more_part_go_at_each_stage() -> None:
-    base, _ = bench.load_benchmark("opening")
+    base, _ = benchmark.load_benchmark("opening")
     sizes = [
         len(Adapted(base, *stage.spaces).changes)
         for stage in recipes.stages(base, "gradual unfreezing", 1e-3, 3e-2)
@@ -237,7 +237,7 @@ def test_gradual_unfreezing_lets_one_more_part_go_at_each_stage() -> None:
 
 
 def test_the_probe_of_lp_ft_has_its_own_rate_and_fine_tuning_the_usual_head_rate() -> None:
-    probe, after = recipes.stages(bench.load_benchmark("opening")[0], "LP-FT", 1e-4, 7e-2)
+    probe, after = recipes.stages(benchmark.load_benchmark("opening")[0], "LP-FT", 1e-4, 7e-2)
     assert (probe.head_lr, after.lr, after.head_lr) == (7e-2, 1e-4, HEAD_LR)
 
 
@@ -246,7 +246,7 @@ def test_an_unknown_recipe_is_refused() -> None:
         ValueError,
         match="method must be one of full fine-tuning, .*, got 'thaw'; for frozen parts use trial",
     ):
-        recipes.stages(bench.load_benchmark("opening")[0], "thaw", 1e-3, 3e-2)
+        recipes.stages(benchmark.load_benchmark("opening")[0], "thaw", 1e-3, 3e-2)
 
 
 def test_a_blend_of_0_is_the_base_and_of_1_the_model() -> None:
@@ -265,18 +265,18 @@ def test_a_blend_of_0_is_the_base_and_of_1_the_model() -> None:
 
 
 def test_the_shifted_task_has_other_words_and_the_same_labels() -> None:
-    inside, outside = bench.load_benchmark("library")[1], recipes.shifted()
+    inside, outside = benchmark.load_benchmark("library")[1], recipes.shifted()
     assert inside.labels("test").equal(outside.labels("test"))
     texts = [[text.lower() for text in task.test["text"]] for task in (inside, outside)]
     assert np.mean([one != other for one, other in zip(*texts, strict=True)]) > 0.25
 
 
-def events(accuracy: float, test: bool, on: str = "", method: str = "") -> Iterator[Event]:
+def events(accuracy: float, test: bool, bench: str = "", method: str = "") -> Iterator[Event]:
     for step in (5, 80):
         yield Event(step, "valid", {"valid/accuracy": accuracy * step / 80, "valid/loss": 1.0})
     if test:
         yield Event(80, "test", {"test/accuracy": accuracy})
-    if test and on == "library" and method:
+    if test and bench == "library" and method:
         yield Event(80, "shift", {"shift/accuracy": accuracy - 0.1})
         if method == "LP-FT":
             yield Event(
@@ -287,7 +287,7 @@ def events(accuracy: float, test: bool, on: str = "", method: str = "") -> Itera
 
 
 def fake_trial(
-    on: str, frozen: int, lr: float, body: str = "pretrained", seed: int = 0, test: bool = False
+    bench: str, frozen: int, lr: float, body: str = "pretrained", seed: int = 0, test: bool = False
 ) -> Iterator[Event]:
     """Best at 1e-3, with everything frozen at 3e-2; a point less for each frozen part; random weights much worse."""
     best = 3e-2 if frozen == ALL else 1e-3
@@ -303,11 +303,11 @@ def fake_trial(
 
 
 def fake_recipe(
-    on: str, method: str, lr: float, seed: int = 0, test: bool = False, probe: float = 0.0
+    bench: str, method: str, lr: float, seed: int = 0, test: bool = False, probe: float = 0.0
 ) -> Iterator[Event]:
     assert probe == 3e-2, "the probe's rate is the one that was chosen for the frozen body"
     assert method != "full fine-tuning" or (lr == 1e-3 and test)
-    yield from events(0.8 - 0.05 * abs(np.log10(lr / 1e-3)) + 0.001 * seed, test, on, method)
+    yield from events(0.8 - 0.05 * abs(np.log10(lr / 1e-3)) + 0.001 * seed, test, bench, method)
 
 
 def fake_far(method: str, lr: float, seed: int = 0, test: bool = False) -> Iterator[Event]:
@@ -326,14 +326,17 @@ def table() -> pd.DataFrame:
 
 def test_the_design_covers_every_position_and_a_verdict_has_all_seeds(table: pd.DataFrame) -> None:
     own = where(table, method=FREEZING, body="pretrained")
-    recorded = {tuple(row) for row in own[["on", "frozen", "lr"]].drop_duplicates().to_numpy()}
+    recorded = {tuple(row) for row in own[["bench", "frozen", "lr"]].drop_duplicates().to_numpy()}
     assert recorded == {
-        (on, frozen, lr) for on in bench.BENCHMARKS for frozen, lrs in RATES.items() for lr in lrs
+        (bench, frozen, lr)
+        for bench in benchmark.BENCHMARKS
+        for frozen, lrs in RATES.items()
+        for lr in lrs
     }
     read = table[table["quantity"].isin(TESTED)]
-    counts = read.groupby(["method", "on", "frozen", "body", "quantity"]).size()
+    counts = read.groupby(["method", "bench", "frozen", "body", "quantity"]).size()
     assert set(counts) == {len(SEEDS)}
-    assert len(counts) == len(bench.BENCHMARKS) * (len(POSITIONS) + 1) + len(
+    assert len(counts) == len(benchmark.BENCHMARKS) * (len(POSITIONS) + 1) + len(
         RECIPE_RATES
     ) * 2 + 1 + 1 + len(FAR_RATES)
 
@@ -341,16 +344,16 @@ def test_the_design_covers_every_position_and_a_verdict_has_all_seeds(table: pd.
 def test_test_is_read_once_for_what_was_chosen_on_valid(table: pd.DataFrame) -> None:
     assert not table.drop(columns="value").duplicated().any(), "a run stands in the table once"
     read = table[table["quantity"].isin(TESTED)]
-    assert read.groupby(["method", "on", "frozen", "body"])["lr"].nunique().max() == 1
+    assert read.groupby(["method", "bench", "frozen", "body"])["lr"].nunique().max() == 1
     assert set(where(read, method=FREEZING, frozen=0)["lr"]) == {1e-3}
     assert set(where(read, method=FREEZING, frozen=ALL)["lr"]) == {3e-2}
 
 
 def test_a_rate_at_the_edge_of_its_grid_is_said(table: pd.DataFrame) -> None:
     found = choices(table)
-    assert len(found) == len(bench.BENCHMARKS) * (len(POSITIONS) + 1) + len(RECIPE_RATES) + 1 + len(
-        FAR_RATES
-    )
+    assert len(found) == len(benchmark.BENCHMARKS) * (len(POSITIONS) + 1) + len(
+        RECIPE_RATES
+    ) + 1 + len(FAR_RATES)
     assert not found["edge"].any() and set(found[found["frozen"] == ALL]["lr"]) == {3e-2}
     narrow = table[(table["method"] != "LP-FT") | (table["lr"] >= 1e-3)]
     assert list(choices(narrow).query("edge")["method"]) == ["LP-FT"]
@@ -380,7 +383,7 @@ def test_the_panel_stands_between_its_two_ends_and_random_weights(table: pd.Data
         method=FREEZING,
         over="frozen",
     )
-    points = recorded.points({"on": "digits", "frozen": 2, "body": "pretrained", "lr": 1e-3})
+    points = recorded.points({"bench": "digits", "frozen": 2, "body": "pretrained", "lr": 1e-3})
     assert [point["label"] for point in points if point["name"] == FREEZING] == ["3", "2", "1", "0"]
     assert {point["name"] for point in points} == {
         FREEZING,
@@ -397,14 +400,18 @@ def test_the_panel_stands_between_its_two_ends_and_random_weights(table: pd.Data
         and by_name["random weights"]["mean"] < by_name["full fine-tuning"]["mean"]
     )
     assert (
-        len(recorded.curve({"on": "digits", "frozen": 2, "body": "pretrained", "lr": 1e-3})["step"])
+        len(
+            recorded.curve({"bench": "digits", "frozen": 2, "body": "pretrained", "lr": 1e-3})[
+                "step"
+            ]
+        )
         == 2
     )  # type: ignore[index]
 
 
 @pytest.fixture(scope="module")
 def recorded() -> tuple[pd.DataFrame, dict[str, Any]]:
-    return read_table(kit_path("data", "results", "01_freezing.parquet"))
+    return read_table(kit_path("data", "results", "01_transfer_learning.parquet"))
 
 
 def test_every_recorded_best_rate_lies_inside_those_tried(
@@ -412,24 +419,24 @@ def test_every_recorded_best_rate_lies_inside_those_tried(
 ) -> None:
     table, about = recorded
     own = where(table, method=FREEZING)
-    for (on, frozen, body), rows in own.groupby(["on", "frozen", "body"]):
+    for (bench, frozen, body), rows in own.groupby(["bench", "frozen", "body"]):
         assert set(rows["lr"]) >= set(RATES[frozen] if body == "pretrained" else LRS[1:]), (
-            on,
+            bench,
             frozen,
             body,
         )
         read = rows[rows["quantity"] == "test/accuracy"]
         (lr,) = read["lr"].unique()
-        assert rows["lr"].min() < lr < rows["lr"].max(), (on, frozen, body)
+        assert rows["lr"].min() < lr < rows["lr"].max(), (bench, frozen, body)
         assert set(read["seed"]) == set(about["seeds"])
-    assert about["fingerprints"]["digits"] == bench.load_benchmark("digits")[1].fingerprint
+    assert about["fingerprints"]["digits"] == benchmark.load_benchmark("digits")[1].fingerprint
 
 
 def test_what_was_recorded_is_what_a_run_gives(
     recorded: tuple[pd.DataFrame, dict[str, Any]],
 ) -> None:
     settings: dict[str, Any] = {
-        "on": "digits",
+        "bench": "digits",
         "frozen": 3,
         "lr": 3e-3,
         "body": "pretrained",

@@ -58,41 +58,41 @@ FAR_TASKS = {
 
 
 @lru_cache(maxsize=len(BENCHMARKS) + len(FAR_TASKS))
-def load_benchmark(on: str) -> tuple[Net, Task]:
+def load_benchmark(bench: str) -> tuple[Net, Task]:
     """The base and the task of a bench; loaded once.
 
     Raises:
         ValueError: there is no such bench.
     """
-    where = find_benchmark(on)
+    where = find_benchmark(bench)
     task = load_task(where.task, permute=where.permuted)
     return load_base(where.base, task), task
 
 
-def find_benchmark(on: str) -> Benchmark:
+def find_benchmark(bench: str) -> Benchmark:
     """The bench of that name, near or far.
 
     Raises:
         ValueError: there is no such bench.
     """
-    if on not in BENCHMARKS and on not in FAR_TASKS:
-        raise ValueError(f"on must be one of {'; '.join([*BENCHMARKS, *FAR_TASKS])}, got {on!r}")
-    return BENCHMARKS[on] if on in BENCHMARKS else FAR_TASKS[on]
+    if bench not in BENCHMARKS and bench not in FAR_TASKS:
+        raise ValueError(f"on must be one of {'; '.join([*BENCHMARKS, *FAR_TASKS])}, got {bench!r}")
+    return BENCHMARKS[bench] if bench in BENCHMARKS else FAR_TASKS[bench]
 
 
-def majority_baseline(on: str) -> float:
+def majority_baseline(bench: str) -> float:
     """The share of the most frequent class in the rows of valid that a run reads, in [0, 1]: what one answer for all gets right."""
-    labels = load_benchmark(on)[1].labels("valid")[:VALID_ROWS]
+    labels = load_benchmark(bench)[1].labels("valid")[:VALID_ROWS]
     return float(labels.bincount().max()) / len(labels)
 
 
 def fine_tuning(
-    on: str,
+    bench: str,
     *spaces: Space,
     lr: Rate,
     seed: int = 0,
     head_lr: float = HEAD_LR,
-    look: Probe | None = None,
+    probe: Probe | None = None,
     test: bool = False,
     net: Net | None = None,
     examples: int | None = None,
@@ -110,8 +110,8 @@ def fine_tuning(
     head by default; `examples` are its training rows, as many as the bench says by default; `size` is the rows of a step. What `between`
     makes of the model is called with the number of each step, when that is done.
     """
-    base, task = load_benchmark(on)
-    data = task.take(find_benchmark(on).examples if examples is None else examples, seed)
+    base, task = load_benchmark(bench)
+    data = task.take(find_benchmark(bench).examples if examples is None else examples, seed)
     model = Adapted(net or base.fresh_heads(seed), *spaces, seed=seed)
     done = between(model) if between else None
     for event in train(
@@ -123,7 +123,7 @@ def fine_tuning(
         head_lr=head_lr,
         seed=seed,
         valid_rows=VALID_ROWS,
-        look=look,
+        probe=probe,
     ):
         if done and event.stage == "train":
             done(event.step)
@@ -132,7 +132,7 @@ def fine_tuning(
         yield Event(steps, "after", after(model))
     if test:
         yield replace(tested(accuracy=evaluate(model, task)), step=steps)
-    yield replace(step_cost(on, *spaces), step=steps)
+    yield replace(step_cost(bench, *spaces), step=steps)
 
 
 def tested(**read: Evaluation) -> Event:
@@ -144,7 +144,7 @@ def tested(**read: Evaluation) -> Event:
 
 
 def reference(
-    on: str,
+    bench: str,
     method: str,
     lr: float,
     seed: int = 0,
@@ -162,7 +162,7 @@ def reference(
         raise ValueError(f"method must be {FULL} or {FROZEN}, got {method!r}")
     spaces, head_lr = ((HEAD,), lr) if method == FROZEN else ((), HEAD_LR)
     yield from fine_tuning(
-        on,
+        bench,
         *spaces,
         lr=lr,
         head_lr=head_lr,
@@ -175,10 +175,10 @@ def reference(
 
 
 @lru_cache(maxsize=1024)
-def step_cost(on: str, *spaces: Space) -> Event:
+def step_cost(bench: str, *spaces: Space) -> Event:
     """What a step on a bench costs, on a batch that is the same for every method; measured once."""
-    base, task = load_benchmark(on)
-    model, data = Adapted(base, *spaces), task.take(find_benchmark(on).examples, 0)
+    base, task = load_benchmark(bench)
+    model, data = Adapted(base, *spaces), task.take(find_benchmark(bench).examples, 0)
     batch = next(data.batches(SIZE, torch.Generator().manual_seed(0)))
     return Event(
         STEPS,
