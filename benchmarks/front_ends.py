@@ -18,17 +18,17 @@ MOVES = 20
 IMPORTS = """\
 from functools import partial
 from ftkit import Explorer, Recorded
-from ftkit.paths import shared_folder
+from ftkit.paths import kit_path
 from ftkit.lessons.lora.picture import spectra
 from ftkit.storage import read_table
-from ftkit.experiments.benchmark import BENCHES, STEPS, load
+from ftkit.experiments.benchmark import BENCHMARKS, STEPS, load_benchmark
 from ftkit.lessons.lora.study import LRS, RANKS, TARGETS, spectrum, trial
-load("opening")
-table, _ = read_table(shared_folder("data", "results", "02_lora.parquet"))
+load_benchmark("opening")
+table, _ = read_table(kit_path("data", "results", "02_lora.parquet"))
 recorded = Recorded(table, method="LoRA", over="rank")"""
 PANEL = """\
-panel = Explorer(partial(trial, look=spectrum), steps=STEPS, recorded=recorded, picture=spectra, start={"rank": 4, "lr": 3e-3},
-                 on=list(BENCHES), rank=RANKS, lr=LRS, targets=TARGETS, alpha=["16", "2r"], title="timed")
+panel = Explorer(partial(trial, probe=spectrum), steps=STEPS, recorded=recorded, picture=spectra, start={"rank": 4, "lr": 3e-3},
+                 bench=list(BENCHMARKS), rank=RANKS, lr=LRS, targets=TARGETS, alpha=["16", "2r"], title="timed")
 panel"""
 WATCH = """css => {
     const curves = document.querySelector(css), of = window.ftkitTimes = {};

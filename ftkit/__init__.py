@@ -9,7 +9,7 @@ A technique fills one of three slots and leaves the others at their defaults: th
 >>> docs = load_task("docs")
 >>> base = load_base("mini", docs)
 >>> model = Adapted(base, LoRA(rank=4), Only("heads.*"))
->>> [event.step for event in train(model, docs, steps=2, readings=0)]
+>>> [event.step for event in train(model, docs, steps=2, validations=0)]
 [1, 2]
 """
 

@@ -79,19 +79,26 @@ def reached(source: str) -> list[Path]:
 
 
 def _imports(source: str) -> set[Path]:
-    names = set[str]()
+    found = set[Path]()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
+            found |= {file for alias in node.names if (file := _file(alias.name))}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return {path for name in names if name.split(".")[0] == ROOT.name and (path := _file(name))}
+            modules = [_file(f"{node.module}.{alias.name}") for alias in node.names]
+            found |= {file for file in modules if file}
+            # A package's own file counts only for a name that it defines itself.
+            if None in modules and (file := _file(node.module)):
+                found.add(file)
+    return found
 
 
 @lru_cache(maxsize=1024)
 def _file(name: str) -> Path | None:
     """The file of a module of this package by its name; None for what is no module, such as a class."""
-    stem = ROOT.joinpath(*name.split(".")[1:])
+    first, *path = name.split(".")
+    if first != ROOT.name:
+        return None
+    stem = ROOT.joinpath(*path)
     return next(
         (
             path

@@ -19,7 +19,7 @@ from ftkit.experiments.benchmark import STEPS, load
 from ftkit.lessons.lora.study import LRS, RANKS, spectrum, trial
 load("digits")""",
     """\
-panel = Explorer(partial(trial, look=spectrum), steps=STEPS, picture=spectra, on=["digits"], rank=RANKS, lr=LRS,
+panel = Explorer(partial(trial, probe=spectrum), steps=STEPS, picture=spectra, bench=["digits"], rank=RANKS, lr=LRS,
                  start={"rank": 4, "lr": 3e-3}, title="in a browser")
 panel""",
 )

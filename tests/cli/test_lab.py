@@ -217,7 +217,7 @@ def test_the_kits_own_lessons_are_no_ones_copies(kit: Path, tmp_path: Path) -> N
         copy_lessons(kit, kit)
     with pytest.raises(ValueError, match="must hold its lessons, got none"):
         copy_lessons(tmp_path, tmp_path / "mine")
-    assert FIRST in {path.name for path in bases.shared_folder("notebooks").iterdir()}
+    assert FIRST in {path.name for path in bases.kit_path("notebooks").iterdir()}
 
 
 def test_the_server_listens_here_alone_and_no_secret_is_in_its_arguments(

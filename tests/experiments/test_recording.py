@@ -18,7 +18,6 @@ from ftkit.experiments.recording import content, make
 from ftkit.experiments.sweep import grid, sweep
 from ftkit.experiments.tables import last, where
 from ftkit.lessons import __main__ as studies
-from ftkit.lessons.lora import study as lora
 from ftkit.storage import read_table
 from ftkit.training.events import Event, unpacked
 
@@ -141,11 +140,16 @@ def test_what_runs_read_is_told_apart(tmp_path: Path) -> None:
 
 
 def test_a_part_of_a_study_leaves_the_record_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    called: list[tuple[str, Any]] = []
-    monkeypatch.setattr(lora, "main", lambda path, seeds=None: called.append((path.name, seeds)))
+    called: list[tuple[str, tuple[int, ...]]] = []
+
+    def noted(path: Path, number: str, record: Any, seeds: Any, **more: Any) -> None:
+        called.append((path.name, tuple(seeds)))
+
+    monkeypatch.setattr("ftkit.lessons.lesson.make", noted)
     studies.main(["02", "--seeds", "2"])
     studies.main(["02"])
-    assert called == [("02_lora.first-2-seeds.parquet", range(2)), ("02_lora.parquet", None)]
+    part, whole = "02_lora.first-2-seeds.parquet", "02_lora.parquet"
+    assert called == [(part, (0, 1)), (whole, tuple(range(8)))]
 
 
 @pytest.mark.parametrize(

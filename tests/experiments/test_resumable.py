@@ -157,11 +157,11 @@ SWEEP = dedent("""
     from multiprocessing import get_context
     from pathlib import Path
     from helpers.kept_trials import counted
-    from ftkit.experiments.resumable import Remembering
+    from ftkit.experiments.resumable import CachedExecutor
     from ftkit.experiments.sweep import grid, sweep
 
     if __name__ == "__main__":
-        with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool, Remembering(Path(sys.argv[1]), pool) as executor:
+        with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool, CachedExecutor(Path(sys.argv[1]), pool) as executor:
             sweep(counted, grid(rank=range(20), lr=[0.1], seed=[0, 1]), executor)
 """)
 
@@ -216,7 +216,7 @@ class TestLineage:
         from ftkit.lessons.lora import study as lora
 
         names = {path.name for path in lineage.reached(Path(lora.__file__).read_text())}
-        assert {"loop.py", "benchmark.py", "study.py", "adapted.py", "inputs.py"} <= names
+        assert {"loop.py", "benchmark.py", "lora.py", "adapted.py", "inputs.py"} <= names
         assert not names & {"explorer.py", "layout.py", "claims.py", "run.py"}
 
     def test_the_version_turns_with_a_module_far_below(

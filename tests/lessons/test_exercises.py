@@ -2,8 +2,10 @@
 
 import contextlib
 import itertools
+import json
 import re
 import time
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -14,26 +16,23 @@ from lessons.answers import RIGHT, WRONG, right_answers, tally_of, wrong_answers
 from torch import nn
 
 import ftkit
-from ftkit.lessons.bitfit import exercises as bitfit
-from ftkit.lessons.can_lora_be_beaten import exercises as board
-from ftkit.lessons.distillation import exercises as distill
-from ftkit.lessons.limits_of_lora import exercises as limits
+from ftkit.lessons import Lesson, lessons
 from ftkit.lessons.lora import exercises as check
-from ftkit.lessons.lora import exercises as lora
 from ftkit.lessons.lora.exercises import fair_comparison as fair
-from ftkit.lessons.multitask import exercises as multitask
-from ftkit.lessons.sparse import exercises as sparse
-from ftkit.lessons.the_lora_family import exercises as family
-from ftkit.lessons.transfer_learning import exercises as transfer
 from ftkit.teaching import exercise as exercise_module
 from ftkit.teaching import hint
 from ftkit.teaching import learner_code as learner
 from ftkit.teaching.exercise import Exercise, Result, exercise
 from ftkit.teaching.learner_code import is_stub
 
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 OURS = str(Path(ftkit.__file__).parent)
-LESSONS = (lora, transfer, bitfit, sparse, distill, multitask, family, limits, board)
-EXERCISES = [getattr(lesson, name) for lesson in LESSONS for name in lesson.__all__]
+EXERCISES = [
+    getattr(lesson.exercises, name)
+    for lesson in lessons().values()
+    if lesson.exercises
+    for name in lesson.exercises.__all__
+]
 
 
 def named(name: str) -> Exercise:
@@ -115,40 +114,24 @@ def test_each_exercise_has_a_ladder_and_is_quick(of: Exercise) -> None:
     assert time.perf_counter() - start < 3
 
 
-def test_the_exercises_rise() -> None:
-    order = [
-        check.trainable_numbers,
-        check.merge,
-        check.best_of_rank,
-        check.tuned,
-        check.lora_embedding,
-    ]
-    assert [(of.difficulty, of.minutes) for of in order] == [
-        (1, 5),
-        (2, 8),
-        (3, 12),
-        (3, 12),
-        (4, 20),
-    ]
-    of_transfer = [transfer.flops_share, transfer.rates, transfer.interpolate, transfer.moving]
-    assert [of.difficulty for of in of_transfer] == [1, 2, 2, 3]
-    assert [
-        of.difficulty for of in (bitfit.biases, bitfit.fold, bitfit.best_shift, bitfit.with_bias)
-    ] == [1, 2, 3, 4]
-    assert [
-        of.difficulty for of in (sparse.bytes_of, sparse.exactly, sparse.per_example, sparse.regrow)
-    ] == [1, 2, 3, 4]
-    assert [
-        of.difficulty
-        for of in (distill.soften, distill.inherited, distill.kd_loss, distill.take_blocks)
-    ] == [1, 2, 3, 4]
-    assert [
-        of.difficulty
-        for of in (multitask.shares, multitask.at_rest, multitask.surgery, multitask.undominated)
-    ] == [1, 2, 3, 3]
-    assert [
-        (of.difficulty, of.minutes) for of in (board.same_numbers, board.flips, board.expected)
-    ] == [(1, 6), (2, 12), (3, 12)]
+RISING = [lesson for lesson in lessons().values() if lesson.exercises]
+
+
+@pytest.mark.parametrize("lesson", RISING, ids=lambda lesson: lesson.name)
+def test_the_exercises_rise(lesson: Lesson) -> None:
+    """In the order in which the notebook asks them, no exercise is easier than the one before it."""
+    order = [getattr(lesson.exercises, name) for name in asked_in(lesson)]
+    assert sorted(of.__name__ for of in order) == sorted(lesson.exercises.__all__)
+    assert [of.difficulty for of in order] == sorted(of.difficulty for of in order)
+    pinned = import_module(f"lessons.{lesson.folder}.wrong_answers").RISING
+    assert [(of.__name__, (of.difficulty, of.minutes)) for of in order] == list(pinned.items())
+
+
+def asked_in(lesson: Lesson) -> list[str]:
+    """The exercises of a lesson in the order in which its notebook checks them."""
+    cells = json.loads((NOTEBOOKS / f"{lesson.name}.ipynb").read_text())["cells"]
+    code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    return list(dict.fromkeys(re.findall(r"^check\.(\w+)\(", code, re.MULTILINE)))
 
 
 def raises(weight: Any, a: Any, b: Any, alpha: Any) -> Any:

@@ -18,7 +18,7 @@ from ftkit.experiments.sweep import READING, grid, sweep
 from ftkit.experiments.tables import replay, where
 from ftkit.figures.comparisons import differences, rates
 from ftkit.figures.plots import COLOURS, learning, trade_off
-from ftkit.lessons.__main__ import STUDIES
+from ftkit.lessons import Lesson, lessons
 from ftkit.lessons.lora.picture import spectra
 from ftkit.panel import explorer
 from ftkit.panel.controls import Ordered, Several
@@ -28,8 +28,6 @@ from ftkit.panel.plot import Plot, plain
 from ftkit.panel.recorded_runs import Recorded
 from ftkit.panel.still_image import packed
 from ftkit.panel.worker import Ended, Job
-from ftkit.paths import kit_path
-from ftkit.storage import read_table
 from ftkit.training.events import Event
 
 CALLS: list[dict[str, Any]] = []
@@ -134,11 +132,11 @@ def test_eight_seeds(panel: Explorer) -> None:
     ("text", "said"),
     [
         ("rank=3", "rank must be one of 1, 4, 16, got '3'"),
-        ("ranks=4", "a setting must be one of on, rank, lr, seed, got 'ranks'"),
+        ("ranks=4", "a setting must be one of bench, rank, lr, seed, got 'ranks'"),
         ("seed=-1", "seed must be a whole number from 0 to 9999"),
         (
             "gibberish",
-            "a share text must look like on=text&rank=1&lr=0.001&seed=0, got 'gibberish'",
+            "a share text must look like bench=text&rank=1&lr=0.001&seed=0, got 'gibberish'",
         ),
     ],
 )
@@ -147,7 +145,7 @@ def test_a_share_text_that_does_not_fit_is_refused_and_moves_nothing(
 ) -> None:
     with pytest.raises(ValueError, match=said):
         panel.load(text)
-    panel.panel._share.value = f"on=<b>&{text}"
+    panel.panel._share.value = f"bench=<b>&{text}"
     assert (
         "Not understood" in panel.panel._status.value and "'<b>'" not in panel.panel._status.value
     )
@@ -219,7 +217,7 @@ def test_in_colab_the_panel_says_that_a_run_cannot_be_left(monkeypatch: pytest.M
     [
         ({"rank": []}, "must have at least one value, got none for rank"),
         ({"start": {"rank": 5}}, "start must be among the settings' values, got rank=5"),
-        ({"start": {"ranks": 4}}, "got ranks=4; the settings are on, rank, lr"),
+        ({"start": {"ranks": 4}}, "got ranks=4; the settings are bench, rank, lr"),
     ],
 )
 def test_bad_settings_are_refused(others: dict[str, Any], said: str) -> None:
@@ -430,15 +428,12 @@ def test_a_spectrum_stops_where_the_rank_does() -> None:
     assert [list(row) for row in heat.z] == [[1.0, 0.5, None]] and heat.y == ("0 fc1",)
 
 
-RECORDS = [kit_path("data", "results", name) for _, name in STUDIES.values()]
-
-
-@pytest.mark.parametrize("path", RECORDS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("lesson", lessons().values(), ids=lambda lesson: lesson.name)
 def test_a_replayed_explorer_of_each_lesson_shows_its_record_and_says_so(
-    path: Any, monkeypatch: pytest.MonkeyPatch
+    lesson: Lesson, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(explorer, "mode", lambda: "headless")
-    table, _ = read_table(path)
+    table, _ = lesson.read()
     names = [name for name in table.columns if name not in (*READING, "seed")]
     ends = table[table["quantity"] == "valid/accuracy"].drop_duplicates(
         [*names, "seed"], keep="last"
@@ -452,7 +447,7 @@ def test_a_replayed_explorer_of_each_lesson_shows_its_record_and_says_so(
         panel = Explorer(
             replay(own),
             name="LoRA",
-            title=path.stem,
+            title=lesson.name,
             **{name: [value] for name, value in settings.items()},
         )
         panel.set(seed=int(row["seed"]))
@@ -481,6 +476,6 @@ def test_a_replayed_run_that_was_not_recorded_says_what_was(
     panel = Explorer(replay(table), rank=[1, 4], lr=[0.1], bench=["text"])
     panel.set(rank=4)
     assert (
-        "a replayed run must be one that was recorded (rank, lr, on, seed)"
+        "a replayed run must be one that was recorded (rank, lr, bench, seed)"
         in panel.panel._status.value
     )

@@ -94,7 +94,7 @@ def test_the_cache_is_read_and_a_broken_one_is_rebuilt(
 
 def test_two_processes_may_build_at_once(tmp_path: Path) -> None:
     code = (
-        "import pandas as pd; from pathlib import Path; from ftkit import docs\n"
+        "import pandas as pd; from pathlib import Path; from ftkit.tasks import docs\n"
         "rows = pd.DataFrame({'text': [f'sentence {i}' for i in range(100000)]})\n"
         f"for _ in range(5): docs._write_cache(rows, Path({str(tmp_path)!r}) / 't.parquet')\n"
         f"assert docs._read_cache(Path({str(tmp_path)!r}) / 't.parquet').equals(rows)"

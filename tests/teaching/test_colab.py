@@ -248,7 +248,7 @@ def test_the_cells_pass_ruff_as_every_notebook_does(tmp_path: Path) -> None:
                 "ruff",
                 *action,
                 "--config",
-                str(ROOT / "pyproject.toml"),
+                str(ROOT / "notebooks" / "ruff.toml"),
                 str(tmp_path),
             ],
             check=True,

@@ -182,11 +182,15 @@ class TestShow:
     def test_some_lines_of_it(self) -> None:
         whole, part = show(LowRank).text(), show(LowRank, lines=(7, 9)).text()
         start = int(whole.split("lines ")[1].split("-")[0])
-        assert part.splitlines()[0] == f"ftkit/lowrank.py, lines {start + 6}-{start + 8}"
+        assert part.splitlines()[0] == f"ftkit/model/low_rank.py, lines {start + 6}-{start + 8}"
         assert part.splitlines()[2:] == [line[4:] for line in whole.splitlines()[2:][6:9]]
 
     def test_a_module_and_another_package(self) -> None:
-        assert show(sources, lines=(1, 1)).text().startswith("ftkit/lesson/sources.py, lines 1-1")
+        assert (
+            show(sources, lines=(1, 1))
+            .text()
+            .startswith("ftkit/teaching/show_source.py, lines 1-1")
+        )
         assert show(nn.Linear.forward).text().startswith("torch/nn/modules/linear.py, lines ")
         assert show(subprocess.run, lines=(1, 1)).text().startswith("subprocess.py, lines ")
 

@@ -90,7 +90,7 @@ def alike(*spaces: Any, other: Task, task: Task | None = None) -> Adapted:
 
 
 def run(adapted: Adapted, data: Any, objective: Any = supervised, **settings: Any) -> list[Any]:
-    given = {"steps": 4, "lr": 1e-2, "size": 6, "readings": 2, "valid_rows": 12, **settings}
+    given = {"steps": 4, "lr": 1e-2, "size": 6, "validations": 2, "valid_rows": 12, **settings}
     return list(train(adapted, data, objective=objective, **given))
 
 

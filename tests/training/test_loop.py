@@ -36,7 +36,7 @@ def test_a_run_can_be_left_at_any_step() -> None:
     assert [event.step for event in islice(events, 3)] == [1, 2, 3]
 
 
-@pytest.mark.parametrize(("steps", "readings"), [(1, 4), (10, 0), (10, 3), (5, 9)])
+@pytest.mark.parametrize(("steps", "validations"), [(1, 4), (10, 0), (10, 3), (5, 9)])
 def test_readings_are_early_and_the_last_one_is_last(steps: int, validations: int) -> None:
     events = list(
         train(

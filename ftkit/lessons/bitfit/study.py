@@ -1,10 +1,9 @@
 """Lesson 04: BitFit on three benches, over the number of examples, between full fine-tuning and the frozen body; and group by group."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import Executor
 from fnmatch import fnmatch
-from pathlib import Path
 
 import pandas as pd
 import torch
@@ -12,7 +11,6 @@ import torch
 from ftkit.experiments import benchmark
 from ftkit.experiments.benchmark import BENCHMARKS, FROZEN, FULL, HEAD, fine_tuning, load_benchmark
 from ftkit.experiments.rate_search import few, settled
-from ftkit.experiments.recording import make
 from ftkit.experiments.sweep import grid
 from ftkit.model.adapted import Adapted
 from ftkit.techniques.bitfit import BitFit
@@ -183,8 +181,3 @@ def record(executor: Executor | None, seeds: tuple[int, ...] = SEEDS) -> pd.Data
         settled(trial, ours, ["bench", "groups", "examples"], seeds, executor, keep=("test",)),
     ]
     return pd.concat(tables, ignore_index=True).fillna({"method": "BitFit", "groups": ""})
-
-
-def main(path: Path, seeds: Sequence[int] = SEEDS) -> None:
-    """Runs the study and writes its table to `path`."""
-    make(path, "04", record, seeds)

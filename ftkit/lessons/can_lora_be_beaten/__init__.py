@@ -1,1 +1,23 @@
-"""Lesson 09."""
+"""Lesson 09, can LoRA be beaten? A leaderboard by budget."""
+
+from ftkit.lessons.can_lora_be_beaten import claims, exercises, study
+from ftkit.lessons.lesson import Lesson
+from ftkit.lessons.transfer_learning.trial import moved
+
+LESSON = Lesson(
+    "09_can_lora_be_beaten",
+    record=study.record,
+    seeds=study.SEEDS,
+    judge=lambda table, about: claims.board_claims(table),
+    exercises=exercises,
+    trial=study.trial,
+    probe=moved,
+    opens_at={
+        "bench": "opening",
+        "method": "sparse, random",
+        "rank": study.MIDDLE,
+        "examples": study.MOST,
+        "lr": 3e-2,
+    },
+    more=lambda: {"seconds": study.seconds()},
+)

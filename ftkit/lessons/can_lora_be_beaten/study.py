@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from functools import lru_cache
-from pathlib import Path
 
 import pandas as pd
 import torch
@@ -19,7 +18,6 @@ from ftkit.experiments.benchmark import (
     step_cost,
 )
 from ftkit.experiments.rate_search import settled
-from ftkit.experiments.recording import make
 from ftkit.experiments.step_time import in_turns, stepper
 from ftkit.experiments.tables import where
 from ftkit.lessons.sparse import trial as sparse
@@ -292,8 +290,3 @@ def for_the_panel(table: pd.DataFrame) -> pd.DataFrame:
     ]
     same.append(where(own, who="LoRA").assign(budget=OPERATIONS))
     return pd.concat([own, *same, table[is_reference].assign(who="")], ignore_index=True)
-
-
-def main(path: Path, seeds: Sequence[int] = SEEDS) -> None:
-    """Runs the study and writes its table to `path`."""
-    make(path, "09", record, seeds, more=lambda: {"seconds": seconds()})

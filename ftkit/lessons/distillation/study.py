@@ -2,14 +2,12 @@
 
 from collections.abc import Sequence
 from concurrent.futures import Executor
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from ftkit.experiments.benchmark import BENCHMARKS, FROZEN, FULL
 from ftkit.experiments.rate_search import few, settled
-from ftkit.experiments.recording import make
 from ftkit.experiments.sweep import grid, sweep
 from ftkit.experiments.tables import last, where
 from ftkit.lessons.distillation import teachers
@@ -131,9 +129,3 @@ def about_teachers() -> dict[str, Any]:
     """How each teacher was made, and how often it is right."""
     _, made = teachers.read(teachers.shipped())
     return {"teachers": {name: {**how, **standing(name)} for name, how in made.items()}}
-
-
-def main(path: Path, seeds: Sequence[int] = SEEDS) -> None:
-    """Makes the teachers, whose answers go beside, then runs the study and writes its table to `path`."""
-    teachers.make(teachers.shipped())
-    make(path, "06", record, seeds, more=about_teachers, reads=[teachers.shipped()])

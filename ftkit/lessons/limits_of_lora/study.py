@@ -1,18 +1,14 @@
 """The record of lesson 03: the study of distance, every rate with all seeds where what is forgotten is judged, and what steps cost."""
 
-from collections.abc import Sequence
 from concurrent.futures import Executor
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from ftkit.experiments.benchmark import FULL, SIZE
-from ftkit.experiments.recording import make
 from ftkit.experiments.sweep import grid, sweep
 from ftkit.experiments.tables import where
 from ftkit.lessons.limits_of_lora import trial as distance
-from ftkit.lessons.limits_of_lora.step_costs import court, everywhere
 from ftkit.lessons.limits_of_lora.trial import LARGE_RANK, LORA, OWN, PLACES, SEEDS
 
 NEAR = PLACES[0]
@@ -50,8 +46,3 @@ def for_the_panel(table: pd.DataFrame) -> pd.DataFrame:
         [rows[~fixed], *(rows[fixed].assign(rank=rank) for rank in distance.RANKS)],
         ignore_index=True,
     )
-
-
-def main(path: Path, seeds: Sequence[int] = SEEDS) -> None:
-    """Runs the study and writes its table to `path`."""
-    make(path, "03", record, seeds, more=lambda: {"court": court(), "prices": everywhere()})

@@ -1,1 +1,17 @@
-"""Lesson 02."""
+"""Lesson 02, LoRA: built by hand, compared, judged."""
+
+from ftkit.experiments.step_time import lora_over_full
+from ftkit.lessons.lesson import Lesson
+from ftkit.lessons.lora import claims, exercises, study
+
+LESSON = Lesson(
+    "02_lora",
+    record=study.record,
+    seeds=study.SEEDS,
+    judge=lambda table, about: claims.lora_claims(table, about, study.EQUAL),
+    exercises=exercises,
+    trial=study.trial,
+    probe=study.spectrum,
+    opens_at={"bench": "opening", "rank": 4, "lr": 3e-3},
+    more=lambda: {"lora_step_over_full_step": lora_over_full()},
+)

@@ -1,16 +1,13 @@
 """Lesson 02: LoRA on three benches, over ranks, learning rates, targets and alpha, between full fine-tuning and the frozen body."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import Executor
-from pathlib import Path
 
 import pandas as pd
 import torch
 
 from ftkit.experiments.benchmark import BENCHMARKS, FROZEN, FULL, HEAD, fine_tuning, reference
 from ftkit.experiments.rate_search import few, settled
-from ftkit.experiments.recording import make
-from ftkit.experiments.step_time import lora_over_full
 from ftkit.experiments.sweep import grid, sweep
 from ftkit.model.adapted import Adapted
 from ftkit.techniques.lora import LoRA
@@ -114,8 +111,3 @@ def record(executor: Executor | None, seeds: tuple[int, ...] = SEEDS) -> pd.Data
     return whole.fillna({"method": "LoRA", "rank": 0, "targets": "", "alpha": ""}).astype(
         {"rank": int}
     )
-
-
-def main(path: Path, seeds: Sequence[int] = SEEDS) -> None:
-    """Runs the study and writes its table to `path`."""
-    make(path, "02", record, seeds, more=lambda: {"lora_step_over_full_step": lora_over_full()})

@@ -1,14 +1,12 @@
 """The record of lesson 07: the front of fixed weights and the methods beside it, and what the other task does to the target."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import Executor
-from pathlib import Path
 
 import pandas as pd
 
 from ftkit.experiments.benchmark import FROZEN, FULL, STEPS
 from ftkit.experiments.rate_search import chosen, few, settled
-from ftkit.experiments.recording import make
 from ftkit.experiments.sweep import grid, sweep
 from ftkit.lessons.multitask import task_deltas as multitask_deltas
 from ftkit.lessons.multitask import trial as multitask
@@ -144,8 +142,3 @@ def for_the_panel(table: pd.DataFrame) -> pd.DataFrame:
         [runs[~learned], *(runs[learned].assign(share=share) for share in SHARES)],
         ignore_index=True,
     )
-
-
-def main(path: Path, seeds: Sequence[int] = SEEDS) -> None:
-    """Runs the study and writes its table to `path`."""
-    make(path, "07", record, seeds)

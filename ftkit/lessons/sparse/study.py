@@ -2,14 +2,12 @@
 
 from collections.abc import Sequence
 from concurrent.futures import Executor
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from ftkit.experiments.benchmark import FROZEN, FULL, reference
 from ftkit.experiments.rate_search import chosen, few, settled
-from ftkit.experiments.recording import make
 from ftkit.experiments.sweep import grid
 from ftkit.experiments.tables import where
 from ftkit.lessons.sparse.trial import BODY, CRITERIA, LINEAR, ROWS, SHARES, trial
@@ -117,8 +115,3 @@ def choices(table: pd.DataFrame) -> pd.DataFrame:
             {**dict(zip(BY, key, strict=True)), "lr": lr, "edge": not tried[0] < lr < tried[-1]}
         )
     return pd.DataFrame(rows).sort_values(list(BY), ignore_index=True)
-
-
-def main(path: Path, seeds: Sequence[int] = SEEDS) -> None:
-    """Runs the study and writes its table to `path`."""
-    make(path, "05", record, seeds)

@@ -1,9 +1,8 @@
 """Lesson 08: LoRA's relatives on two benches, with as many trainable numbers as LoRA, each at its own best learning rate."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from functools import lru_cache
-from pathlib import Path
 
 import pandas as pd
 from torch.nn import functional as F
@@ -18,7 +17,6 @@ from ftkit.experiments.benchmark import (
     reference,
 )
 from ftkit.experiments.rate_search import few, settled
-from ftkit.experiments.recording import make
 from ftkit.experiments.sweep import grid
 from ftkit.lessons.lora.study import REFERENCE_LRS
 from ftkit.model.adapted import Adapted
@@ -186,8 +184,3 @@ def record(executor: Executor | None, seeds: tuple[int, ...] = SEEDS) -> pd.Data
         ignore_index=True,
     )
     return table.fillna({"method": OWN, "relative": "", "rank": 0}).astype({"rank": int})
-
-
-def main(path: Path, seeds: Sequence[int] = SEEDS) -> None:
-    """Runs the study and writes its table to `path`."""
-    make(path, "08", record, seeds)

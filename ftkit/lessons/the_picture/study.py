@@ -1,7 +1,7 @@
 """Is the transfer real? Pretrained against random weights, frozen head against LoRA against full, all against counting words."""
 
 import html
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import Executor
 from pathlib import Path
 
@@ -20,7 +20,6 @@ from ftkit.experiments.benchmark import (
     load_benchmark,
 )
 from ftkit.experiments.rate_search import few, settled
-from ftkit.experiments.recording import make
 from ftkit.experiments.sweep import grid, sweep
 from ftkit.experiments.tables import last, summary, where
 from ftkit.model.change import Space
@@ -161,8 +160,7 @@ def picture(rows: dict[str, dict[str, float]], seeds: int) -> str:
     return "\n".join(parts) + "\n"
 
 
-def main(path: Path, seeds: Sequence[int] = SEEDS) -> None:
-    """Runs the study and writes its table to `path`, and the picture of the README beside it."""
-    make(path, "00", record, seeds)
+def draw_picture(path: Path) -> None:
+    """Draws the picture of the README next to the record at `path`."""
     table, about = read_table(path)
     path.with_suffix(".svg").write_text(picture(intervals(table), len(about["seeds"])))

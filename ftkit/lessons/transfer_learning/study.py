@@ -3,13 +3,11 @@
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from functools import partial
-from pathlib import Path
 
 import pandas as pd
 
 from ftkit.experiments.benchmark import BENCHMARKS
 from ftkit.experiments.rate_search import chosen, few, settled
-from ftkit.experiments.recording import make
 from ftkit.experiments.sweep import KEPT, grid, sweep
 from ftkit.lessons.lora.study import REFERENCE_LRS
 from ftkit.lessons.transfer_learning import recipes
@@ -102,8 +100,3 @@ def for_the_panel(table: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(
         [own, *(rows.assign(method=method) for method, rows in beside.items())], ignore_index=True
     )
-
-
-def main(path: Path, seeds: Sequence[int] = SEEDS) -> None:
-    """Runs the study and writes its table to `path`."""
-    make(path, "01", record, seeds)

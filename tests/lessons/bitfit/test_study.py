@@ -82,7 +82,7 @@ def made_up() -> pd.DataFrame:
     """The study's table, as it would be if the runs were those."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bitfit, "trial", fake_trial)
-        patch.setattr(bitfit, "rail", fake_rail)
+        patch.setattr(bitfit, "reference", fake_rail)
         return bitfit.record(None)
 
 

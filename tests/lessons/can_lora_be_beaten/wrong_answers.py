@@ -419,3 +419,22 @@ def right_same_numbers() -> dict[str, Any]:
         "a fraction": fraction,
         "a weighted mean": weighted,
     }
+
+
+WRONG = {
+    "flips": wrong_flips(),
+    "expected": wrong_expected(),
+    "same_numbers": wrong_same_numbers(),
+}
+RIGHT = {
+    "flips": right_flips(),
+    "expected": right_expected(),
+    "same_numbers": right_same_numbers(),
+}
+
+RISING = {
+    "same_numbers": (1, 6),
+    "flips": (2, 12),
+    "expected": (3, 12),
+}
+"""Difficulty and minutes of each exercise, in the order in which the notebook asks them."""

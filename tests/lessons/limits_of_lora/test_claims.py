@@ -85,7 +85,7 @@ def fake_rail(
 def table() -> pd.DataFrame:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(distance, "trial", fake_trial)
-        patch.setattr(distance, "rail", fake_rail)
+        patch.setattr(distance, "reference", fake_rail)
         return distance_record.record(None)
 
 

@@ -390,3 +390,22 @@ def right_at_equal() -> dict[str, Any]:
         "hats": hats,
         "a tensor": tensors,
     }
+
+
+WRONG = {
+    "step_share": wrong_step_share(),
+    "rank_needed": wrong_rank_needed(),
+    "at_equal": wrong_at_equal(),
+}
+RIGHT = {
+    "step_share": right_step_share(),
+    "rank_needed": right_rank_needed(),
+    "at_equal": right_at_equal(),
+}
+
+RISING = {
+    "step_share": (2, 10),
+    "rank_needed": (2, 10),
+    "at_equal": (3, 12),
+}
+"""Difficulty and minutes of each exercise, in the order in which the notebook asks them."""

@@ -71,7 +71,7 @@ def fake_rail(
 def table() -> pd.DataFrame:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lora, "trial", fake_trial)
-        patch.setattr(lora, "rail", fake_rail)
+        patch.setattr(lora, "reference", fake_rail)
         return lora.record(None)
 
 

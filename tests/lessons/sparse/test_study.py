@@ -110,7 +110,7 @@ def made_up() -> pd.DataFrame:
     """The study's table, as it would be if the runs were those."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sparse_record, "trial", fake_trial)
-        patch.setattr(sparse_record, "rail", fake_rail)
+        patch.setattr(sparse_record, "reference", fake_rail)
         return sparse_record.record(None)
 
 

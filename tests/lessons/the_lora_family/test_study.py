@@ -86,7 +86,7 @@ def fake_rail(
 def table() -> pd.DataFrame:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(family, "trial", fake_trial)
-        patch.setattr(family, "rail", fake_rail)
+        patch.setattr(family, "reference", fake_rail)
         return family.record(None)
 
 

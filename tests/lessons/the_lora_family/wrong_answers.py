@@ -210,3 +210,22 @@ def right_holm() -> dict[str, Any]:
         return [min(1.0, max(sum(q >= y for q in p) * y for y in p if y <= x)) for x in p]
 
     return {"numpy": numpy, "by counting": direct, "a tensor": lambda p: torch.tensor(numpy(p))}
+
+
+WRONG = {
+    "decompose": wrong_decompose(),
+    "principal": wrong_principal(),
+    "holm": wrong_holm(),
+}
+RIGHT = {
+    "decompose": right_decompose(),
+    "principal": right_principal(),
+    "holm": right_holm(),
+}
+
+RISING = {
+    "decompose": (1, 6),
+    "principal": (2, 12),
+    "holm": (3, 15),
+}
+"""Difficulty and minutes of each exercise, in the order in which the notebook asks them."""

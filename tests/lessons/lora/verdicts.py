@@ -1,0 +1,5 @@
+"""The verdicts of the lesson's claims, as its record had them when they were written down."""
+
+from helpers.verdicts import HOLDS, NOT, OPEN
+
+VERDICTS = [OPEN, NOT, NOT, NOT, HOLDS, NOT, NOT]

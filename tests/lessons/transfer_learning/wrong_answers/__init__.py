@@ -1,0 +1,35 @@
+"""What learners hand in, by exercise: wrong answers with the words that must name the fault, and right ones."""
+
+from lessons.transfer_learning.wrong_answers.frozen_blocks import (
+    right_moving,
+    right_share,
+    wrong_moving,
+    wrong_share,
+)
+from lessons.transfer_learning.wrong_answers.rates_and_blends import (
+    right_mix,
+    right_rates,
+    wrong_mix,
+    wrong_rates,
+)
+
+WRONG = {
+    "flops_share": wrong_share(),
+    "rates": wrong_rates(),
+    "interpolate": wrong_mix(),
+    "moving": wrong_moving(),
+}
+RIGHT = {
+    "flops_share": right_share(),
+    "rates": right_rates(),
+    "interpolate": right_mix(),
+    "moving": right_moving(),
+}
+
+RISING = {
+    "flops_share": (1, 8),
+    "rates": (2, 8),
+    "interpolate": (2, 8),
+    "moving": (3, 12),
+}
+"""Difficulty and minutes of each exercise, in the order in which the notebook asks them."""

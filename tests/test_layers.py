@@ -1,0 +1,153 @@
+"""Imports only go down the layers; no two packages import each other; the light packages stay light."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import ftkit
+
+ROOT = Path(ftkit.__file__).parent
+LAYERS = [
+    {"paths", "seeding", "stats", "storage"},
+    {"tasks"},
+    {"model"},
+    {"techniques", "training"},
+    {"experiments", "figures", "pretrain"},
+    {"panel"},
+    {"teaching"},
+    {"lessons"},
+    {"cli"},
+    {"__main__"},
+]
+LIGHT = (
+    "stats",
+    "storage",
+    "paths",
+    "seeding",
+    "figures",
+    "panel",
+    "experiments/sweep",
+    "experiments/tables",
+    "experiments/resumable",
+    "experiments/code_version",
+    "tasks/docstrings",
+    "training/events",
+    "training/background_readings",
+    *(f"lessons/{path.parent.name}/picture" for path in sorted(ROOT.glob("lessons/*/picture.py"))),
+)
+"""What a notebook imports before it has a model: it must not wait for torch."""
+HEAVY = ("torch", "transformers", "datasets", "sklearn")
+
+
+def modules() -> list[Path]:
+    return sorted(
+        path
+        for path in ROOT.rglob("*.py")
+        if path != ROOT / "__init__.py" and "_share" not in path.parts
+    )
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def package(path: Path) -> str:
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+def layer(name: str) -> int:
+    return next(i for i, names in enumerate(LAYERS) if name in names)
+
+
+def imported(path: Path, everywhere: bool = True) -> set[str]:
+    """The modules that a file imports; with `everywhere` inside its functions too."""
+    tree = ast.parse(path.read_text(encoding="utf8"))
+    found = set()
+    for node in ast.walk(tree) if everywhere else tree.body:
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module}
+            if node.module == "ftkit":
+                found |= {f"ftkit.{alias.name}" for alias in node.names}
+    return found
+
+
+@pytest.mark.parametrize("path", modules(), ids=name_of)
+def test_imports_go_down(path: Path) -> None:
+    own = package(path)
+    for name in imported(path):
+        if name.startswith("ftkit."):
+            other = name.split(".")[1]
+            if other == own:
+                assert own != "techniques", (
+                    f"{name_of(path)} imports {name}: no technique knows another"
+                )
+            else:
+                assert layer(other) <= layer(own), f"{name_of(path)} imports {name}"
+
+
+def test_no_two_packages_import_each_other() -> None:
+    """A circle of packages would be one package under several names."""
+    below: dict[str, set[str]] = {}
+    for path in modules():
+        names = (name for name in imported(path) if name.startswith("ftkit."))
+        below.setdefault(package(path), set()).update(name.split(".")[1] for name in names)
+    below = {own: others - {own} for own, others in below.items()}
+    while free := [own for own, others in below.items() if not others & below.keys()]:
+        for own in free:
+            del below[own]
+    assert not below, f"these import each other: {sorted(below)}"
+
+
+def test_no_two_modules_import_each_other() -> None:
+    """The same of modules: what is imported when a module is."""
+    files = {
+        "ftkit." + name_of(path).removesuffix(".py").replace("/", "."): path for path in modules()
+    }
+    files = {name.removesuffix(".__init__"): path for name, path in files.items()}
+    below = {name: imported(path, False) & files.keys() - {name} for name, path in files.items()}
+    while free := [name for name, others in below.items() if not others & below.keys()]:
+        for name in free:
+            del below[name]
+    assert not below, f"these import each other: {sorted(below)}"
+
+
+@pytest.mark.parametrize("name", LIGHT)
+def test_light_packages_import_no_torch(name: str) -> None:
+    files = [path for path in modules() if name_of(path).startswith((f"{name}/", f"{name}.py"))]
+    assert files
+    heavy = {
+        f"{name_of(path)}: {module}"
+        for path in files
+        for module in imported(path, everywhere=name != "seeding")
+        if module.split(".")[0] in HEAVY
+    }
+    assert not heavy
+
+
+def test_import_ftkit_loads_nothing_heavy() -> None:
+    code = "import sys, ftkit; print([m for m in ('torch', 'transformers', 'datasets', 'pandas') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_every_public_name_can_be_fetched() -> None:
+    for name in ftkit.__all__:
+        assert getattr(ftkit, name).__doc__, name
+    with pytest.raises(AttributeError, match="No ftkit attribute nothing"):
+        ftkit.nothing  # noqa: B018
+
+
+def test_the_public_names_are_listed_once() -> None:
+    """`__init__.pyi` is what editors and mypy read; `lazy_loader` reads the same file."""
+    listed = [
+        alias.name
+        for node in ast.parse((ROOT / "__init__.pyi").read_text()).body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    ]
+    assert sorted(listed) == sorted(set(listed)) == sorted(ftkit.__all__)
