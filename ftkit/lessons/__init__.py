@@ -6,7 +6,7 @@ Each folder's `__init__.py` holds `LESSON`. Nothing else registers a lesson: `le
 import pkgutil
 from importlib import import_module
 
-from ftkit.lessons.lesson import Lesson
+from ftkit.lessons.lesson import Lesson as Lesson
 
 
 def lessons() -> dict[str, Lesson]:

@@ -11,6 +11,8 @@ from torch.nn import functional as F
 
 from ftkit.teaching.bug_hunt import Bug, bug
 
+Batches = Iterable[Tensor]
+
 
 def faint_teacher(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
     log_q = F.log_softmax(student / temperature, dim=-1)
@@ -26,9 +28,7 @@ def turned_round(student: Tensor, teacher: Tensor, temperature: float) -> Tensor
     return temperature**2 * kl
 
 
-def wavering_teacher(
-    student: nn.Module, teacher: nn.Module, batches: Iterable[Tensor], lr: float
-) -> None:
+def wavering_teacher(student: nn.Module, teacher: nn.Module, batches: Batches, lr: float) -> None:
     optimizer = torch.optim.AdamW(student.parameters(), lr=lr)
     for model in (student, teacher):
         model.train()

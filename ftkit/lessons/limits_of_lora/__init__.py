@@ -8,7 +8,7 @@ from ftkit.lessons.transfer_learning.trial import moved
 LESSON = Lesson(
     "03_limits_of_lora",
     record=study.record,
-    seeds=study.SEEDS,
+    seeds=trial.SEEDS,
     judge=lambda table, about: [
         *claims_far_tasks.far_claims(table),
         *claims_cost.cost_claims(table, about),

@@ -29,9 +29,7 @@ class LearnedWeights:
         self.optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=0.0)
 
     def step(self, losses: dict[str, Tensor]) -> float:
-        terms = [
-            torch.exp(-self.s[task]) * loss + self.s[task] / 2 for task, loss in losses.items()
-        ]
+        terms = [torch.exp(-self.s[t]) * loss + self.s[t] / 2 for t, loss in losses.items()]
         total = torch.stack(terms).sum()
         self.optimizer.zero_grad()
         total.backward()

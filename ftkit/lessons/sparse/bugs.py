@@ -13,11 +13,12 @@ from ftkit.teaching.bug_hunt import Bug, bug
 
 Loss = Callable[[nn.Module, Any], Tensor]
 Masks = Mapping[str, Tensor]
+Batches = Iterable[Any]
+Rounds = list[Any]
+Choose = Callable[[nn.Module], Masks]
 
 
-def decays(
-    model: nn.Module, masks: Masks, batches: Iterable[Any], loss_of: Loss, lr: float
-) -> None:
+def decays(model: nn.Module, masks: Masks, batches: Batches, loss_of: Loss, lr: float) -> None:
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr)
     for batch in batches:
         gradients = torch.autograd.grad(loss_of(model, batch), list(model.parameters()))
@@ -26,13 +27,7 @@ def decays(
         optimizer.step()
 
 
-def remembers(
-    model: nn.Module,
-    choose: Callable[[nn.Module], Masks],
-    rounds: list[Any],
-    loss_of: Loss,
-    lr: float,
-) -> None:
+def remembers(model: nn.Module, choose: Choose, rounds: Rounds, loss_of: Loss, lr: float) -> None:
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=0.0)
     start = {name: value.clone() for name, value in model.state_dict().items()}
     masks: Masks = {name: torch.ones_like(weight) for name, weight in model.named_parameters()}
