@@ -2,7 +2,7 @@
 
 from ftkit.experiments.step_time import in_turns
 from ftkit.lessons import lessons
-from ftkit.training.background_readings import in_background
+from ftkit.training.background_validation import in_background
 
 BUDGET = 2.0
 

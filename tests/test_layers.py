@@ -35,7 +35,7 @@ LIGHT = (
     "experiments/code_version",
     "tasks/docstrings",
     "training/events",
-    "training/background_readings",
+    "training/background_validation",
     *(f"lessons/{path.parent.name}/picture" for path in sorted(ROOT.glob("lessons/*/picture.py"))),
 )
 """What a notebook imports before it has a model: it must not wait for torch."""

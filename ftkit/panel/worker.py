@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ftkit.experiments.sweep import Trial
-from ftkit.training import background_readings as readings
+from ftkit.training import background_validation as readings
 from ftkit.training.events import Event
 
 

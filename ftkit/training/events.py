@@ -22,7 +22,7 @@ class Event:
 
     step: int
     stage: str
-    values: Mapping[str, float]
+    values: Mapping[str, Any]
     items: Mapping[str, str] = field(default_factory=dict)
 
 

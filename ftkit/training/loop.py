@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from ftkit.model.adapted import Adapted
 from ftkit.model.objective import Objective, supervised
 from ftkit.tasks.task import Batch
-from ftkit.training.background_readings import Readings
+from ftkit.training.background_validation import BackgroundValidation
 from ftkit.training.events import Diverged, Event
 
 Rate = float | Callable[[str], float]
@@ -92,7 +92,7 @@ def train(
     learned = list(objective.parameters()) if isinstance(objective, nn.Module) else []
     optimizer, peaks = _optimizer(model, learned, lr, head_lr)
     weights = [*model.trainable(), *learned]
-    taken = Readings(lambda model, step: _read(model, data, step, valid_rows, probe))
+    taken = BackgroundValidation(lambda model, step: _read(model, data, step, valid_rows, probe))
     stream = data.batches(size, torch.Generator().manual_seed(seed))
     marks = {max(1, round(steps * (i / validations) ** 1.5)) for i in range(1, validations + 1)}
     for step, batch in zip(range(1, steps + 1), stream, strict=False):
@@ -110,7 +110,7 @@ def train(
             **({f"train/{k}": v.item() for k, v in terms.items()} if len(terms) > 1 else {}),
         }
         if not loss.isfinite():
-            yield from taken.rest()
+            yield from taken.drain()
             tried = max(peaks) if callable(lr) else lr
             raise Diverged(
                 f"the loss is {values['train/loss']} at step {step}; try a smaller lr than {tried:g}"
@@ -121,8 +121,8 @@ def train(
         optimizer.step()
         yield Event(step, "train", values)
         if step in marks:
-            yield from taken.take(model, step) if step < steps else taken.last(model, step)
-        yield from taken.ready()
+            yield from taken.request(model, step) if step < steps else taken.final(model, step)
+        yield from taken.finished()
 
 
 def _read(model: Adapted, data: Data, step: int, rows: int, probe: Probe | None) -> list[Event]:

@@ -1,7 +1,7 @@
 """Lesson 05, sparse fine-tuning: single entries of the weights."""
 
 from ftkit.lessons.lesson import Lesson
-from ftkit.lessons.sparse import claims, exercises, mask_readings, study, trial
+from ftkit.lessons.sparse import claims, exercises, mask_probe, study, trial
 
 LESSON = Lesson(
     "05_sparse",
@@ -10,6 +10,6 @@ LESSON = Lesson(
     judge=lambda table, about: claims.sparse_claims(table),
     exercises=exercises,
     trial=trial.trial,
-    probe=mask_readings.seen,
+    probe=mask_probe.seen,
     opens_at={"bench": "opening", "criterion": "random", "density": 0.01, "lr": 0.1},
 )

@@ -16,7 +16,7 @@ from ftkit.experiments.rate_search import few
 from ftkit.experiments.tables import replay, tuned, where
 from ftkit.lessons.sparse import study as sparse_record
 from ftkit.lessons.sparse import trial as sparse
-from ftkit.lessons.sparse.mask_readings import CELLS, by_cell, kind, positions, seen
+from ftkit.lessons.sparse.mask_probe import CELLS, by_cell, kind, positions, seen
 from ftkit.lessons.sparse.picture import mask
 from ftkit.lessons.sparse.study import AT, BY, BY_DENSITY, COMPARED, OVER, SEEDS, SPARSE, choices
 from ftkit.lessons.sparse.trial import BODY, CRITERIA, DENSITIES, LINEAR, SHARES, in_parts, space

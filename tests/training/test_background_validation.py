@@ -15,7 +15,7 @@ from ftkit.model.adapted import Adapted
 from ftkit.model.change import Change
 from ftkit.model.objective import supervised
 from ftkit.techniques.lora import LoRA
-from ftkit.training.background_readings import Readings, in_background
+from ftkit.training.background_validation import BackgroundValidation, in_background
 from ftkit.training.events import Diverged, Event
 from ftkit.training.loop import train
 
@@ -79,13 +79,15 @@ def test_a_reading_sees_what_was_learned_when_it_was_asked_for_on_another_thread
         return [Event(step, "valid", {})]
 
     with in_background():
-        validations = Readings(read)
-        assert not list(validations.take(model, 1)) and not list(validations.ready())
+        validations = BackgroundValidation(read)
+        assert not list(validations.request(model, 1)) and not list(validations.finished())
         with torch.no_grad():
             for weight in model.parameters():
                 weight.fill_(1.0)
         go.set()
-        assert list(validations.rest()) == [Event(1, "valid", {})] and not list(validations.rest())
+        assert list(validations.drain()) == [Event(1, "valid", {})] and not list(
+            validations.drain()
+        )
     assert seen == [(False, False, 0.0)] and model.delta().norm() > 0
 
 
@@ -98,9 +100,9 @@ def test_a_run_that_is_left_leaves_no_reading_and_no_thread() -> None:
         return []
 
     with in_background():
-        validations, model = Readings(read), Adapted(net(BASE), LoRA(2), seed=0)
+        validations, model = BackgroundValidation(read), Adapted(net(BASE), LoRA(2), seed=0)
         for step in (1, 2, 3):
-            list(validations.take(model, step))
+            list(validations.request(model, step))
     go.set()
     for thread in threading.enumerate():
         if thread.name.startswith("ftkit readings"):

@@ -25,7 +25,7 @@ def in_background() -> Iterator[None]:
         second.shutdown(wait=False, cancel_futures=True)
 
 
-class Readings:
+class BackgroundValidation:
     """The readings of one run, in the order in which they were asked for.
 
     Args:
@@ -38,7 +38,7 @@ class Readings:
         self._asked: deque[Future[list[Event]]] = deque()
         self._copy: Any = None
 
-    def take(self, model: Any, step: int) -> Iterator[Event]:
+    def request(self, model: Any, step: int) -> Iterator[Event]:
         """Asks for a reading of `model`, an `Adapted`, as it is now. Without a second thread its events come at once."""
         if self._second is None:
             yield from self._read(model, step)
@@ -49,17 +49,17 @@ class Readings:
             }
             self._asked.append(self._second.submit(self._later, model, learned, pulls, step))
 
-    def ready(self) -> Iterator[Event]:
+    def finished(self) -> Iterator[Event]:
         """The events of what has been read by now."""
         while self._asked and self._asked[0].done():
             yield from self._asked.popleft().result()
 
-    def last(self, model: Any, step: int) -> Iterator[Event]:
+    def final(self, model: Any, step: int) -> Iterator[Event]:
         """The events of all that is left, then those of a reading of `model` after its last step: read here, since nothing else goes on."""
-        yield from self.rest()
+        yield from self.drain()
         yield from self._read(model, step)
 
-    def rest(self) -> Iterator[Event]:
+    def drain(self) -> Iterator[Event]:
         """The events of all that is left; waits for them."""
         while self._asked:
             yield from self._asked.popleft().result()
