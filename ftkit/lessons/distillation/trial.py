@@ -79,7 +79,7 @@ def trial(
     )
     if test:
         yield tested(bench, model)
-    yield bill(SCHOOLING[bench].bench, len(BODIES[body]))
+    yield step_cost(SCHOOLING[bench].bench, len(BODIES[body]))
 
 
 def control(
@@ -112,7 +112,7 @@ def control(
     if test:
         yield tested(bench, model)
     yield (
-        benchmark.step_cost(place, *spaces) if is_whole else bill(place, len(BODIES["two blocks"]))
+        benchmark.step_cost(place, *spaces) if is_whole else step_cost(place, len(BODIES["two blocks"]))
     )
 
 
@@ -145,7 +145,7 @@ def tested(bench: str, model: Adapted) -> Event:
 
 
 @lru_cache(maxsize=2 * len(BENCHMARKS))
-def bill(place: str, blocks: int) -> Event:
+def step_cost(place: str, blocks: int) -> Event:
     """What a step of a student of so many blocks costs, on the batch of `benchmark.step_cost`; the teacher has answered already. Measured once."""
     base, task = load_benchmark(place)
     batch = next(
