@@ -15,7 +15,7 @@ A technique fills one of three slots and leaves the others at their defaults: th
 
 import lazy_loader
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # The public names are listed in __init__.pyi. Each is fetched when it is first used: `import ftkit` must not wait
 # for the libraries below it.
