@@ -1,4 +1,4 @@
-# `make lab` and `make test` are all the set-up there is: both install what they need, once.
+# `make lab` and `make test` are the whole set-up: both install what they need, once.
 PYTHON ?= python3
 BIN := .venv/bin
 COLAB := .venv-colab/bin
@@ -6,7 +6,7 @@ LESSON ?=
 SEEDS ?=
 DASK ?=
 PIP := pip install --quiet --disable-pip-version-check
-# Notebooks run without a front end, in the environment that pytest runs in, on one thread.
+# Notebooks run without a front end, in the environment of pytest, on one thread.
 NBVAL := pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=60
 HEADLESS := FTKIT_HEADLESS=1 OMP_NUM_THREADS=1 PYDEVD_DISABLE_FILE_VALIDATION=1
 
@@ -22,7 +22,7 @@ HEADLESS := FTKIT_HEADLESS=1 OMP_NUM_THREADS=1 PYDEVD_DISABLE_FILE_VALIDATION=1
 
 .venv-colab: .venv-colab/installed
 
-# Colab's versions, with a front end that takes them: the classic Notebook.
+# Colab's versions, with a front end that works with them: the classic Notebook.
 .venv-colab/installed: pyproject.toml constraints-colab.txt
 	$(PYTHON) -m venv .venv-colab
 	$(COLAB)/$(PIP) -c constraints-colab.txt torch
@@ -32,14 +32,14 @@ HEADLESS := FTKIT_HEADLESS=1 OMP_NUM_THREADS=1 PYDEVD_DISABLE_FILE_VALIDATION=1
 lab: .venv  ## open the lessons in JupyterLab
 	$(BIN)/ftkit lab
 
-test: .venv .venv-colab  ## style, types, tests (in a browser too), notebooks, and these once more on Colab's versions
+test: .venv .venv-colab  ## style, types, tests (also in a browser), notebooks, and the notebooks with Colab's versions
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
 	$(MAKE) --jobs=2 --output-sync lessons lessons-colab
 
-# Each is one process that trains on one thread, so the two run at once.
+# Each is one process that trains on one thread, so the two can run at the same time.
 lessons: .venv
 	$(HEADLESS) $(BIN)/python -m $(NBVAL) notebooks
 
@@ -55,13 +55,13 @@ colab: .venv  ## make colab REPO=owner/name TAG=v1: where Colab finds the kit, i
 bench: .venv  ## speeds, as ratios in one run, into benchmarks/results.json
 	$(BIN)/python -m benchmarks.bench
 
-results: .venv  ## the recorded experiments anew, into data/results (two to five hours on two cores); LESSON=02 one lesson's, SEEDS=2 a part, DASK=local in a cluster
+results: .venv  ## run the recorded experiments again, into data/results (two to five hours on two cores); LESSON=02 for one lesson, SEEDS=2 for a part, DASK=local in a cluster
 	$(BIN)/python -m ftkit.lessons $(LESSON) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(DASK),--dask $(DASK))
 
-standing: .venv  ## what a recording has found so far, while it runs: LESSON=02; EVERY=10 shows it every ten seconds
+standing: .venv  ## show the results of a recording so far, while it runs: LESSON=02; EVERY=10 repeats it every ten seconds
 	$(BIN)/python -m ftkit.lessons $(LESSON) --standing $(if $(EVERY),--every $(EVERY))
 
-bases: .venv  ## the shipped bases anew, into data/bases (one to two hours on one core)
+bases: .venv  ## make the shipped bases again, into data/bases (one to two hours on one core)
 	$(BIN)/$(PIP) -c constraints.txt -e ".[lab,test,minilm,bases]"
 	$(BIN)/python -m ftkit.pretrain.mini_vit
 	$(BIN)/python -m ftkit.pretrain.mini
