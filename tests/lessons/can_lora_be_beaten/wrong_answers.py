@@ -104,7 +104,7 @@ def wrong_flips() -> dict[str, tuple[Any, str]]:
             lambda d: (len(d) * np.abs(flipped(d)) >= abs(np.mean(d))).mean(),
             "yours sets sums beside the mean seen",
         ),
-        "by chance": (by_chance, "that is near; if yours draws by chance"),
+        "by chance": (by_chance, "that is near; the exact number is wanted"),
         "rounded": (lambda d: round(right(d), 2), "p is 0.375, yours says 0.38: that is near"),
         "nothing if they cancel": (
             lambda d: right(d) if sum(d) else 0.0,
@@ -241,7 +241,7 @@ def wrong_expected() -> dict[str, tuple[Any, str]]:
             lambda v, t: weighed(sorted(set(v)), t),
             "two settings with equal values are two settings",
         ),
-        "by chance": (by_chance, "that is near; if yours draws by chance"),
+        "by chance": (by_chance, "that is near; the exact number is wanted"),
         "rounded": (
             lambda v, t: round(weighed(sorted(v), t), 2),
             "the expected best is 0.6281, yours is 0.63: that is near",

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ftkit.teaching.checking import Case, as_function, call, diagnose, factor, kind, tensor
+from ftkit.teaching.checking import Case, as_function, call, diagnose, kind, scale_between, tensor
 from ftkit.teaching.exercise import Wrong, exercise
 
 _BERT = [
@@ -160,9 +160,9 @@ def _misfolded(got: Tensor, case: Case) -> str:
     weight, output, value = case.given
     if torch.allclose(got, output):
         return ": that is the output bias as it was; the value bias is lost"
-    if (s := factor(got, output, weight @ value)) is not None:
+    if (s := scale_between(got, output, weight @ value)) is not None:
         return f": what is added is {s:.3g} times `weight @ value`, and it must be 1 times"
-    if factor(got, torch.zeros_like(got), weight @ value) is not None:
+    if scale_between(got, torch.zeros_like(got), weight @ value) is not None:
         return ": that is the value bias's part alone; add the bias that is there"
     if torch.allclose(got, weight.sum(1) + output, atol=1e-4) or torch.allclose(
         got, output + weight.sum(1) * value.mean(), atol=1e-4

@@ -144,7 +144,7 @@ def _rank(yours: Callable[..., Any], case: Case) -> float:
             )
         return answer
 
-    return number(call(said, "low, margin", *case.given))
+    return number(call(said, "low, margin", *case.given), case)
 
 
 _BETWEEN = [
@@ -269,7 +269,9 @@ def at_equal(yours: Any) -> str:
     """`yours(points, accuracy)` is a method's forgetting at that accuracy, on straight lines between neighbours in accuracy. `points` lists
     its (accuracy, forgetting) at several learning rates, in no order; the accuracy lies between their lowest and their highest."""
     yours = as_function(yours, "points, accuracy")
-    answers = [number(call(yours, "points, accuracy", *case.given)) for case in (*_BETWEEN, *_AT)]
+    answers = [
+        number(call(yours, "points, accuracy", *case.given), case) for case in (*_BETWEEN, *_AT)
+    ]
     why = diagnose(answers[: len(_BETWEEN)], _BETWEEN, _MISPLACED, close)
     for case, answer in zip((*_BETWEEN, *_AT), answers, strict=True):
         if not close(answer, right := _forgotten(*case.given)):

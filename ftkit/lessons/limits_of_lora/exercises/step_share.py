@@ -114,7 +114,7 @@ def step_share(yours: Any) -> str:
     shapes [(out, in), ...]. Count for one token: a pass through a matrix takes a product for each of its numbers. The passes are forward,
     back to the input, and one more for the gradient of a matrix that trains; every layer passes a gradient back to its input."""
     yours = as_function(yours, "shapes, rank")
-    answers = [number(call(yours, "shapes, rank", *case.given)) for case in _NETS]
+    answers = [number(call(yours, "shapes, rank", *case.given), case) for case in _NETS]
     why = diagnose(answers, _NETS, _MISPRICED, close)
     for case, answer in zip(_NETS, answers, strict=True):
         if not close(answer, right := _SHARE(*case.given)):

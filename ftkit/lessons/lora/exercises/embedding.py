@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ftkit.teaching.checking import Scaled, factor, kind, scaled_rightly, tensor
+from ftkit.teaching.checking import ObservedScale, check_scales, kind, scale_between, tensor
 from ftkit.teaching.exercise import NotAttempted, Wrong, exercise
 from ftkit.teaching.learner_code import is_stub
 
@@ -59,7 +59,7 @@ def lora_embedding(yours: Any) -> str:
         devices=[]
     ):  # what the learner's code draws must not move the notebook's own random numbers
         torch.manual_seed(0)
-        scaled_rightly(
+        check_scales(
             [_checked(yours, setting) for setting in _SETTINGS],
             "embedding(ids) + scale * (A.T[ids] @ B.T)",
         )
@@ -87,7 +87,7 @@ def _is_class(yours: Any) -> None:
         ) from None
 
 
-def _checked(yours: Any, setting: Setting) -> Scaled:
+def _checked(yours: Any, setting: Setting) -> ObservedScale:
     embedding = nn.Embedding(setting.vocabulary, setting.width)
     before = embedding.weight.detach().clone()
     layer = yours(embedding, setting.rank, setting.alpha)
@@ -105,7 +105,7 @@ def _checked(yours: Any, setting: Setting) -> Scaled:
         raise Wrong(
             "yours writes into the weight of the embedding it was given; the base must stay as it was"
         )
-    return Scaled(setting.rank, setting.alpha, setting.vocabulary, setting.width, found)
+    return ObservedScale(setting.rank, setting.alpha, setting.vocabulary, setting.width, found)
 
 
 def _answer(layer: nn.Module, shape: tuple[int, ...], setting: Setting) -> tuple[Tensor, Tensor]:
@@ -183,9 +183,9 @@ def _scale(
     rows = a.detach() if a.shape[0] == setting.vocabulary else a.detach().t()
     columns = b.detach() if b.shape[0] == setting.rank else b.detach().t()
     change = rows[ids] @ columns
-    if factor(answer.detach(), torch.zeros_like(change), change) is not None:
+    if scale_between(answer.detach(), torch.zeros_like(change), change) is not None:
         raise Wrong(f"for {setting} yours answers with the change alone; add `embedding(ids)`")
-    return factor(answer.detach(), weight[ids], change)
+    return scale_between(answer.detach(), weight[ids], change)
 
 
 def _reaches(answer: Tensor, a: nn.Parameter, b: nn.Parameter) -> None:

@@ -9,13 +9,13 @@ from torch import Tensor
 
 from ftkit.teaching.checking import (
     Case,
-    Scaled,
+    ObservedScale,
     as_function,
     call,
+    check_scales,
     diagnose,
-    factor,
     kind,
-    scaled_rightly,
+    scale_between,
     tensor,
 )
 from ftkit.teaching.exercise import Wrong, exercise
@@ -139,12 +139,14 @@ def merge(yours: Any) -> str:
             "(out, in)",
             like=weight,
         )
-        if factor(got, torch.zeros_like(weight), b @ a) is not None:
+        if scale_between(got, torch.zeros_like(weight), b @ a) is not None:
             raise Wrong(
                 f"for {case.words} yours is the change alone; the merged weight is `weight` plus the change"
             )
-        seen.append(Scaled(len(a), alpha, len(b), a.shape[1], factor(got, weight, b @ a)))
-    scaled_rightly(seen, "weight + scale * (b @ a)")
+        seen.append(
+            ObservedScale(len(a), alpha, len(b), a.shape[1], scale_between(got, weight, b @ a))
+        )
+    check_scales(seen, "weight + scale * (b @ a)")
     return "Merged, the layer is one matrix again and costs what it cost before; the scale went into it, once."
 
 

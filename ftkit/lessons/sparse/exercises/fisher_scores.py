@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ftkit.teaching.checking import Case, as_function, call, diagnose, factor, tensor
+from ftkit.teaching.checking import Case, as_function, call, diagnose, scale_between, tensor
 from ftkit.teaching.exercise import Wrong, exercise
 
 
@@ -119,7 +119,7 @@ def per_example(yours: Any) -> str:
     for case, got in zip(_CLASSIFIERS, answers, strict=True):
         right = _gradients(*case.given).square().mean(0)
         if not torch.allclose(got, right, atol=1e-5, rtol=1e-3):
-            s = factor(got, torch.zeros_like(got), right)
+            s = scale_between(got, torch.zeros_like(got), right)
             why = why or (f": yours is {s:.3g} times what it must be" if s is not None else "")
             raise Wrong(
                 f"for {case.words} the information is off by up to {float((got - right).abs().max()):.3g}{why}"

@@ -169,7 +169,7 @@ def wrong_embedding() -> dict[str, tuple[Any, str]]:
                     (self.a[:, ids.flatten()].reshape(*ids.shape, -1)) @ self.b.T
                 )
             ),
-            "no other factor in the place of 4",
+            "with scale = 4 or any other",
         ),
         "flattens": (
             _with(forward=lambda self, ids: Right.forward(self, ids.flatten())),

@@ -71,7 +71,7 @@ def wrong_count() -> dict[str, tuple[Any, str]]:
             lambda shapes: sum(map(sum, shapes)),
             "must take (shapes, rank), in this order; yours takes (shapes)",
         ),
-        "called by hand": (384, "without brackets behind its name; this is an int"),
+        "called by hand": (384, "without brackets after its name; this is an int"),
     }
 
 
@@ -138,10 +138,10 @@ def wrong_merge() -> dict[str, tuple[Any, str]]:
             scaled(lambda r, alpha: alpha // r),
             "must be scaled by 2.5, yours is scaled by 2; `//` rounds",
         ),
-        "root of the rank": (scaled(lambda r, alpha: alpha / r**0.5), "the factor of rsLoRA"),
+        "root of the rank": (scaled(lambda r, alpha: alpha / r**0.5), "the scale of rsLoRA"),
         "twice": (
             scaled(lambda r, alpha: (alpha / r) ** 2),
-            "yours is scaled by 16; it is applied twice",
+            "yours is scaled by 16; alpha / rank is applied twice",
         ),
         "times rank": (
             scaled(lambda r, alpha: alpha * r),
@@ -155,7 +155,7 @@ def wrong_merge() -> dict[str, tuple[Any, str]]:
             lambda w, a, b, alpha: w + alpha / a.shape[1] * (b @ a),
             "divided by the number of columns of the weight",
         ),
-        "subtracted": (scaled(lambda r, alpha: -alpha / r), "subtracted where it must be added"),
+        "subtracted": (scaled(lambda r, alpha: -alpha / r), "the change is subtracted; add it"),
         "the base as it is": (
             lambda w, a, b, alpha: w.clone(),
             "yours is scaled by 0; the change is missing",
@@ -170,7 +170,7 @@ def wrong_merge() -> dict[str, tuple[Any, str]]:
         ),
         "outer product of sums": (
             lambda w, a, b, alpha: w + alpha / len(a) * b.sum(1)[:, None] * a.sum(0),
-            "no other factor",
+            "with scale = 4 or any other",
         ),
         "wrong order": (lambda w, a, b, alpha: w + a @ b, "Your code raised RuntimeError"),
         "in place": (
@@ -189,9 +189,9 @@ def wrong_merge() -> dict[str, tuple[Any, str]]:
         ),
         "double": (
             lambda w, a, b, alpha: w.double() + alpha / len(a) * (b @ a),
-            "must have the dtype of what it was made from",
+            "must have the dtype of the input",
         ),
-        "nan": (lambda w, a, b, alpha: w / 0 * 0, "holds nan"),
+        "nan": (lambda w, a, b, alpha: w / 0 * 0, "must be finite, got nan"),
         "arguments": (
             lambda w, a, b: w,
             "must take (weight, a, b, alpha), in this order; yours takes (w, a, b)",

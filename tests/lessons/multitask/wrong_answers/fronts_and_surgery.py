@@ -94,7 +94,7 @@ def wrong_surgery() -> dict[str, tuple[Any, str]]:
         "as in the lesson": (shown, "must take (gradients)"),
         "two tasks alone": (pairs_only, "must have the shape (tasks, numbers) = (3, 2)"),
         "in place": (in_place, "writes into `gradients`"),
-        "rounded": (lambda gradients: off(gradients).float(), "the dtype of what it was made from"),
+        "rounded": (lambda gradients: off(gradients).float(), "the dtype of the input"),
         "a list of one": (
             lambda gradients: [off(gradients)],
             "as many new gradients, a row each, got a list",

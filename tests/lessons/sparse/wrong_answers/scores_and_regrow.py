@@ -83,7 +83,7 @@ def wrong_fisher() -> dict[str, tuple[Any, str]]:
         ),
         "in double": (
             lambda weight, x, labels: (_rows(weight, x, labels) ** 2).mean(0).double(),
-            "the dtype of what it was made from",
+            "the dtype of the input",
         ),
         "in place": (in_place, "writes into `x`"),
         "no return": (lambda weight, x, labels: print(end=""), "returns None"),

@@ -134,7 +134,7 @@ def wrong_mix() -> dict[str, tuple[Any, str]]:
         ),
         "rounded": (
             each(lambda b, f, a: torch.lerp(b, f, a).half()),
-            "the dtype of what it was made from",
+            "the dtype of the input",
         ),
     }
 
