@@ -226,9 +226,9 @@ def test_what_a_learner_raises_is_escaped_and_cut() -> None:
     def attack(shapes: Any, rank: int) -> int:
         raise ValueError("<script>alert(1)</script>" + "x" * 1000)
 
-    page = check.trainable_numbers(attack)._repr_html_()
+    page = check.trainable_parameters(attack)._repr_html_()
     assert "<script" not in page and "&lt;script&gt;" in page
-    assert len(check.trainable_numbers(attack).words) < 400
+    assert len(check.trainable_parameters(attack).words) < 400
 
     class Broken(Exception):
         def __str__(self) -> str:
@@ -237,7 +237,7 @@ def test_what_a_learner_raises_is_escaped_and_cut() -> None:
     def broken(shapes: Any, rank: int) -> int:
         raise Broken
 
-    assert check.trainable_numbers(broken).words == "Your code raised Broken"
+    assert check.trainable_parameters(broken).words == "Your code raised Broken"
 
 
 def test_keys_and_types_of_the_learner_are_escaped() -> None:
@@ -254,9 +254,9 @@ def test_an_exit_is_words_and_an_interrupt_stays_one() -> None:
     def interrupted(shapes: Any, rank: int) -> int:
         raise KeyboardInterrupt
 
-    assert "raised SystemExit" in repr(check.trainable_numbers(leaves))
+    assert "raised SystemExit" in repr(check.trainable_parameters(leaves))
     with pytest.raises(KeyboardInterrupt):
-        check.trainable_numbers(interrupted)
+        check.trainable_parameters(interrupted)
 
 
 def test_a_loop_without_an_end_is_stopped_with_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -268,11 +268,11 @@ def test_a_loop_without_an_end_is_stopped_with_its_line(monkeypatch: pytest.Monk
         return total
 
     monkeypatch.setattr(exercise_module, "SECONDS", 0.2)
-    result = check.trainable_numbers(turns)
+    result = check.trainable_parameters(turns)
     assert "still running after 0.2 seconds" in result.words
     assert re.match(r"line \d+: (while shapes:|total \+= rank|with )", result.code)
     time.sleep(0.3)  # nothing strikes after the end
-    assert check.trainable_numbers(lambda shapes, rank: rank * sum(map(sum, shapes)))
+    assert check.trainable_parameters(lambda shapes, rank: rank * sum(map(sum, shapes)))
 
 
 def test_a_timer_that_fires_too_late_strikes_nobody(monkeypatch: pytest.MonkeyPatch) -> None:

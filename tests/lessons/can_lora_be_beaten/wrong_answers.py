@@ -306,7 +306,7 @@ def right_expected() -> dict[str, Any]:
     }
 
 
-def wrong_same_numbers() -> dict[str, tuple[Any, str]]:
+def wrong_same_parameters() -> dict[str, tuple[Any, str]]:
     def lora(shapes: Any, rank: int) -> Any:
         return sum(rank * into + out * rank for out, into in shapes)
 
@@ -392,7 +392,7 @@ def wrong_same_numbers() -> dict[str, tuple[Any, str]]:
     }
 
 
-def right_same_numbers() -> dict[str, Any]:
+def right_same_parameters() -> dict[str, Any]:
     def numpy(shapes: Any, rank: int) -> Any:
         out, into = np.array(shapes).T
         return np.minimum(1, rank * (out + into).sum() / (out @ into))
@@ -424,16 +424,16 @@ def right_same_numbers() -> dict[str, Any]:
 WRONG = {
     "flips": wrong_flips(),
     "expected": wrong_expected(),
-    "same_numbers": wrong_same_numbers(),
+    "same_parameters": wrong_same_parameters(),
 }
 RIGHT = {
     "flips": right_flips(),
     "expected": right_expected(),
-    "same_numbers": right_same_numbers(),
+    "same_parameters": right_same_parameters(),
 }
 
 RISING = {
-    "same_numbers": (1, 6),
+    "same_parameters": (1, 6),
     "flips": (2, 12),
     "expected": (3, 12),
 }

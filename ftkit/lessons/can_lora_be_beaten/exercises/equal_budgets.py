@@ -203,12 +203,12 @@ _MISCUT: dict[str, Callable[[Shapes, int], float]] = {
         "`rank * sum(out + into for out, into in shapes) / sum(out * into for out, into in shapes)`; `min(1, ...)` cuts it at 1.",
     ],
     solution="""
-def same_numbers(shapes, rank):
+def same_parameters(shapes, rank):
     lora = rank * sum(out + into for out, into in shapes)
     return min(1, lora / sum(out * into for out, into in shapes))
 """,
 )
-def same_numbers(yours: Any) -> str:
+def same_parameters(yours: Any) -> str:
     """`yours(shapes, rank)` is the density, at most 1, at which a sparse mask has as many entries as LoRA of that rank has numbers. LoRA
     adds factors to each of the matrices of those shapes [(out, in), ...]. The mask lies over all of them together; its density is the
     share of their entries that it lets train."""

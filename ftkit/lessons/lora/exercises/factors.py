@@ -70,11 +70,11 @@ _MISCOUNTS = {
         "One layer has `rank * in + out * rank` numbers that train; add up the layers.",
     ],
     solution="""
-def trainable_numbers(shapes, rank):
+def trainable_parameters(shapes, rank):
     return sum(rank * (out + into) for out, into in shapes)
 """,
 )
-def trainable_numbers(yours: Any) -> str:
+def trainable_parameters(yours: Any) -> str:
     """`yours(shapes, rank)` is the number of trainable numbers of LoRA on layers of those shapes [(out, in), ...]."""
     yours, answers = as_function(yours, "shapes, rank"), []
     for case in _SHAPES:

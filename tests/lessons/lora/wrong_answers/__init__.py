@@ -6,14 +6,14 @@ from lessons.lora.wrong_answers.fair_comparison import right_tuned, wrong_tuned
 from lessons.lora.wrong_answers.ranks import right_rank, wrong_rank
 
 WRONG = {
-    "trainable_numbers": wrong_count(),
+    "trainable_parameters": wrong_count(),
     "merge": wrong_merge(),
     "best_of_rank": wrong_rank(),
     "tuned": wrong_tuned(),
     "lora_embedding": wrong_embedding(),
 }
 RIGHT = {
-    "trainable_numbers": right_count(),
+    "trainable_parameters": right_count(),
     "merge": right_merge(),
     "best_of_rank": right_rank(),
     "tuned": right_tuned(),
@@ -21,7 +21,7 @@ RIGHT = {
 }
 
 RISING = {
-    "trainable_numbers": (1, 5),
+    "trainable_parameters": (1, 5),
     "merge": (2, 8),
     "best_of_rank": (3, 12),
     "tuned": (3, 12),
