@@ -13,7 +13,7 @@ from ftkit.experiments.tables import last, replay, summary, tuned, where
 from ftkit.panel.recorded_runs import Recorded
 from ftkit.stats.paired import interval
 from ftkit.storage import read_table, write_table
-from ftkit.teaching.verdicts import by_seed, by_seed_and_item
+from ftkit.teaching.recorded_evidence import items_by_seed, values_by_seed
 from ftkit.training.events import Diverged, Event, packed, unpacked
 
 
@@ -144,18 +144,18 @@ def exam(seed: int) -> Iterator[Event]:
 def test_which_items_were_right_comes_back_from_a_file(tmp_path: Path) -> None:
     write_table(tmp_path / "x.parquet", sweep(exam, grid(seed=[0, 1, 2])), {})
     table, _ = read_table(tmp_path / "x.parquet")
-    found = by_seed_and_item(table)
+    found = items_by_seed(table)
     assert found.shape == (3, 10)
     assert found[1].tolist() == [1, 1, 0, 0, 0, 0, 0, 0, 0, 1]
-    assert found.mean(1).tolist() == by_seed(table).tolist()
+    assert found.mean(1).tolist() == values_by_seed(table).tolist()
     with pytest.raises(
-        ValueError, match="the record must say which items were right for test/other, got none"
+        ValueError, match="the recorded runs must say which items were right for test/other, got none"
     ):
-        by_seed_and_item(table, "test/other")
+        items_by_seed(table, "test/other")
     with pytest.raises(
-        ValueError, match="the record must say which items were right for test/accuracy, got none"
+        ValueError, match="the recorded runs must say which items were right for test/accuracy, got none"
     ):
-        by_seed_and_item(table.drop(columns="items"))
+        items_by_seed(table.drop(columns="items"))
 
 
 @pytest.mark.parametrize("count", [0, 1, 7, 8, 9, 1319])

@@ -1,210 +1,196 @@
-"""What the papers say of BitFit, and what the recorded runs of lesson 04 say to it."""
+"""Claims of papers about BitFit, judged by the recorded runs of lesson 04."""
+
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from ftkit.experiments.benchmark import FULL
-from ftkit.experiments.rate_search import chosen
 from ftkit.experiments.tables import where
 from ftkit.lessons.bitfit.study import ALL, GROUPS, GROUPS_AT, GROUPS_ON, PAIR, SAME_HEAD
-from ftkit.teaching.claim_table import Claim
-from ftkit.teaching.verdicts import judged
+from ftkit.teaching.claim_table import Claim, Finding
+from ftkit.teaching.recorded_evidence import RecordedRuns
+from ftkit.teaching.verdicts import judge_differences
 from ftkit.training.loop import HEAD_LR
 
 ZAKEN = "Ben Zaken, Ravfogel and Goldberg 2022, arXiv:2106.10199"
 BITFIT = "BitFit"
 
 
-class Evidence:
-    """The recorded table of lesson 04, asked as its claims need it. Rates are chosen on valid; accuracies are on test."""
+class Evidence(RecordedRuns):
+    """The recorded runs of lesson 04."""
 
     def __init__(self, table: pd.DataFrame) -> None:
-        self.table = table
-        self.read = table[table["quantity"] == "test/accuracy"]
-        self.benches = list(dict.fromkeys(self.read["bench"]))
+        super().__init__(table)
+        self._tested = table[table["quantity"] == "test/accuracy"]
+        self.benches = list(dict.fromkeys(self._tested["bench"]))
+
+    def settings(
+        self, bench: str, examples: int | None = None, method: str = BITFIT, groups: str = ALL
+    ) -> dict[str, Any]:
+        """Select BitFit on some groups of biases, or a reference method.
+
+        Without `examples`, the runs with every number of examples.
+        """
+        settings: dict[str, Any] = {
+            "bench": bench,
+            "method": method,
+            "groups": groups if method == BITFIT else "",
+        }
+        if examples is not None:
+            settings["examples"] = examples
+        return settings
+
+    def cost(self, name: str, bench: str, method: str = BITFIT) -> float:
+        """Return one entry of the cost table, the median over the runs; BitFit's on all biases."""
+        return super().cost(name, bench, method=method)
 
     def sizes(self, bench: str) -> list[int]:
-        """The numbers of examples that were recorded on a bench, smallest first."""
-        return sorted(
-            int(size) for size in self.read[self.read["bench"] == bench]["examples"].unique()
-        )
-
-    def test(
-        self, bench: str, examples: int, method: str = BITFIT, groups: str = ALL
-    ) -> np.ndarray:
-        """Accuracy on test, one a seed, of BitFit on some groups or of a rail, at its best rate."""
-        found = self._read(bench, examples, method, groups).sort_values("seed")
-        assert len(found) and not found["seed"].duplicated().any(), (
-            bench,
-            examples,
-            method,
-            groups,
-        )
-        return found["value"].to_numpy()
+        """Return the numbers of examples that were recorded on a benchmark, smallest first."""
+        return sorted(int(size) for size in where(self._tested, bench=bench)["examples"].unique())
 
     def minus(self, bench: str, examples: int, method: str) -> np.ndarray:
-        """BitFit on all biases minus a rail: accuracy on test, one a seed."""
+        """Return the accuracy of BitFit on all biases minus that of a reference, one a seed."""
         return self.test(bench, examples) - self.test(bench, examples, method)
 
     def at(self, end: int, method: str) -> dict[str, np.ndarray]:
-        """For each bench BitFit minus a rail with the fewest examples (`end` 0) or the most (-1), which the key names."""
-        return {
-            f"{bench} ({n:,})": self.minus(bench, n, method)
-            for bench in self.benches
-            for n in [self.sizes(bench)[end]]
-        }
+        """Return BitFit minus a reference by benchmark; the key names the number of examples.
 
-    def rate(self, bench: str, examples: int, method: str = BITFIT, groups: str = ALL) -> float:
-        """The rate that was chosen on valid."""
-        return chosen(self._read(bench, examples, method, groups))
-
-    def cost(self, name: str, bench: str, method: str = BITFIT) -> float:
-        """One entry of the bill, the median over the runs; for BitFit on all biases."""
-        rows = where(
-            self.table,
-            bench=bench,
-            method=method,
-            quantity=f"cost/{name}",
-            groups=ALL if method == BITFIT else "",
-        )
-        return float(rows["value"].median())
+        Args:
+            end: 0 for the fewest examples, -1 for the most.
+        """
+        sizes = {bench: self.sizes(bench)[end] for bench in self.benches}
+        return {f"{bench} ({n:,})": self.minus(bench, n, method) for bench, n in sizes.items()}
 
     def alone(self) -> dict[str, float]:
-        """For each group of biases the mean accuracy on test if it moves alone, at its best rate, best first."""
+        """Return the mean accuracy on test with one group of biases trained alone, best first."""
         means = {
             group: float(self.test(GROUPS_ON, GROUPS_AT, groups=group).mean())
             for group in GROUPS["mini"]
         }
         return dict(sorted(means.items(), key=lambda item: -item[1]))
 
-    def _read(self, bench: str, examples: int, method: str, groups: str) -> pd.DataFrame:
-        return where(
-            self.read,
-            bench=bench,
-            examples=examples,
-            method=method,
-            groups=groups if method == BITFIT else "",
-        )
 
-
-def little_data(found: Evidence) -> Claim:
-    """With little data BitFit does at least as well as full fine-tuning."""
-    figures, says = judged(found.at(0, FULL), {"ties", "beats"})
-    experiment = "BitFit minus full fine-tuning with the fewest examples (in brackets), each at its best rate; test, points"
+def little_data(runs: Evidence) -> Claim:
+    """Judge whether BitFit does at least as well as full fine-tuning with little data."""
     return Claim(
         "With little data BitFit does as well as full fine-tuning, or better.",
         ZAKEN,
-        experiment,
-        figures,
-        says,
+        "BitFit minus full fine-tuning with the fewest examples (in brackets), "
+        "each at its best learning rate; test, points",
+        *judge_differences(runs.at(0, FULL), {"ties", "beats"}),
     )
 
 
-def much_data(found: Evidence) -> Claim:
-    """With much data full fine-tuning does better."""
-    figures, says = judged(found.at(-1, FULL), {"loses"})
-    experiment = "BitFit minus full fine-tuning with the most examples (in brackets), each at its best rate; test, points"
-    return Claim("With more data it falls behind.", ZAKEN, experiment, figures, says)
-
-
-def gap_grows(found: Evidence) -> Claim:
-    """The more data, the further BitFit lies behind: the difference of the differences."""
-    ends = {bench: (found.sizes(bench)[0], found.sizes(bench)[-1]) for bench in found.benches}
-    changes = {
-        bench: found.minus(bench, least, FULL) - found.minus(bench, most, FULL)
-        for bench, (least, most) in ends.items()
-    }
-    figures, says = judged(changes, {"beats"})
-    experiment = "BitFit minus full with the fewest examples, minus the same with the most, by seed; test, points"
-    return Claim("Data help full fine-tuning more than BitFit.", ZAKEN, experiment, figures, says)
-
-
-def beats_frozen(found: Evidence) -> Claim:
-    """Moving the biases brings more than the head alone."""
-    figures, says = judged(found.at(-1, SAME_HEAD), {"beats"})
-    experiment = f"BitFit minus the frozen body, with the most examples; the head's rate is {HEAD_LR:g} for both; test, points"
+def much_data(runs: Evidence) -> Claim:
+    """Judge whether full fine-tuning does better with much data."""
     return Claim(
-        "Moving the biases brings more than a head on the frozen body.",
+        "With more data it falls behind.",
         ZAKEN,
-        experiment,
-        figures,
-        says,
+        "BitFit minus full fine-tuning with the most examples (in brackets), "
+        "each at its best learning rate; test, points",
+        *judge_differences(runs.at(-1, FULL), {"loses"}),
     )
 
 
-def pair_is_enough(found: Evidence) -> Claim:
-    """Two groups do as well as all."""
-    difference = found.test(GROUPS_ON, GROUPS_AT, groups=PAIR) - found.test(GROUPS_ON, GROUPS_AT)
-    figures, says = judged({GROUPS_ON: difference}, {"ties", "beats"})
-    experiment = f"{PAIR.replace('+', ' and ')} minus all biases, {GROUPS_AT:,} examples, each at its best rate; test, points"
+def gap_grows(runs: Evidence) -> Claim:
+    """Judge whether BitFit falls further behind with more data: a difference of differences."""
+    changes = {}
+    for bench in runs.benches:
+        sizes = runs.sizes(bench)
+        fewest, most = runs.minus(bench, sizes[0], FULL), runs.minus(bench, sizes[-1], FULL)
+        changes[bench] = fewest - most
+    return Claim(
+        "More data help full fine-tuning more than BitFit.",
+        ZAKEN,
+        "BitFit minus full with the fewest examples, minus the same with the most, by seed; "
+        "test, points",
+        *judge_differences(changes, {"beats"}),
+    )
+
+
+def beats_frozen(runs: Evidence) -> Claim:
+    """Judge whether training the biases beats training the head alone."""
+    return Claim(
+        "Training the biases beats a head on the frozen body.",
+        ZAKEN,
+        "BitFit minus the frozen body, with the most examples; "
+        f"the head's learning rate is {HEAD_LR:g} for both; test, points",
+        *judge_differences(runs.at(-1, SAME_HEAD), {"beats"}),
+    )
+
+
+def pair_is_enough(runs: Evidence) -> Claim:
+    """Judge whether two groups of biases do as well as all."""
+    pair = runs.test(GROUPS_ON, GROUPS_AT, groups=PAIR)
+    difference = pair - runs.test(GROUPS_ON, GROUPS_AT)
     return Claim(
         "The biases of the query and of the feed-forward layer's first half are enough.",
         ZAKEN,
-        experiment,
-        figures,
-        says,
+        f"{PAIR.replace('+', ' and ')} minus all biases, {GROUPS_AT:,} examples, "
+        "each at its best learning rate; test, points",
+        *judge_differences({GROUPS_ON: difference}, {"ties", "beats"}),
     )
 
 
-def hundred_times_the_rate(found: Evidence) -> Claim:
-    """BitFit wants a hundred times the learning rate of full fine-tuning; within a factor of three, one step of the grid, is the same."""
-    ratios = {
-        bench: [found.rate(bench, n) / found.rate(bench, n, FULL) for n in found.sizes(bench)]
-        for bench in found.benches
-    }
-    every = [ratio for values in ratios.values() for ratio in values]
-    figures = "; ".join(
-        f"{bench} {', '.join(f'{ratio:.1f}x' for ratio in values)}"
-        for bench, values in ratios.items()
-    )
-    says = "holds" if all(30 < ratio < 350 for ratio in every) else "does not hold"
-    experiment = "the rate chosen on valid for BitFit over that for full, for each number of examples; one step of the grid counts as the same"
-    source = "the settings of the authors' code: 1e-5 for full, 1e-3 for BitFit"
+def hundred_times_the_rate(runs: Evidence) -> Claim:
+    """Judge whether BitFit needs a hundred times the learning rate of full fine-tuning.
+
+    A factor of three, one step of the grid, counts as the same.
+    """
+    results, ratios = [], []
+    for bench in runs.benches:
+        of_bench = [
+            runs.rate(bench, size) / runs.rate(bench, size, FULL) for size in runs.sizes(bench)
+        ]
+        results.append(Finding(bench, ", ".join(f"{ratio:.1f}x" for ratio in of_bench)))
+        ratios += of_bench
     return Claim(
-        "BitFit wants a hundred times the learning rate of full fine-tuning.",
-        source,
-        experiment,
-        figures,
-        says,
+        "BitFit needs a hundred times the learning rate of full fine-tuning.",
+        "the settings of the authors' code: 1e-5 for full, 1e-3 for BitFit",
+        "the learning rate chosen on valid for BitFit over that for full, for each number of "
+        "examples; one step of the grid counts as the same",
+        results,
+        "holds" if all(30 < ratio < 350 for ratio in ratios) else "does not hold",
     )
 
 
-def share_of_cost(found: Evidence) -> Claim:
-    """A thousandth of the numbers is a thousandth of the cost."""
-    kinds, parts, off = ("weights", "gradients", "optimizer", "activations"), [], []
-    for bench in found.benches:
-        numbers, flops = (
-            found.cost(name, bench) / found.cost(name, bench, FULL)
+def share_of_cost(runs: Evidence) -> Claim:
+    """Judge whether a thousandth of the parameters costs a thousandth."""
+    results, excesses = [], []
+    for bench in runs.benches:
+        share = {
+            name: runs.cost(name, bench) / runs.cost(name, bench, FULL)
             for name in ("trainable", "flops")
+        }
+        memory = runs.memory(bench) / runs.memory(bench, FULL)
+        results.append(
+            Finding(
+                bench,
+                f"{share['trainable']:.1%} of the parameters, {memory:.0%} of the bytes, "
+                f"{share['flops']:.0%} of the FLOPs",
+            )
         )
-        memory = sum(found.cost(kind, bench) for kind in kinds) / sum(
-            found.cost(kind, bench, FULL) for kind in kinds
-        )
-        parts.append(
-            f"{bench} {numbers:.1%} of the numbers, {memory:.0%} of the bytes, {flops:.0%} of the FLOPs"
-        )
-        off.append(min(memory, flops) / numbers)
-    experiment = "all biases over full fine-tuning: numbers that train; bytes of weights, gradients, AdamW and activations; FLOPs; measured"
-    says = "does not hold" if min(off) > 2 else "holds"
+        excesses.append(min(memory, share["flops"]) / share["trainable"])
     return Claim(
-        "Training few numbers costs as little as they are few.",
+        "The cost of training falls with the number of trainable parameters.",
         "often heard",
-        experiment,
-        "; ".join(parts),
-        says,
+        "all biases over full fine-tuning: trainable parameters; "
+        "bytes of weights, gradients, AdamW and activations; FLOPs; measured",
+        results,
+        "does not hold" if min(excesses) > 2 else "holds",
     )
 
 
 def bitfit_claims(table: pd.DataFrame) -> list[Claim]:
-    """Every claim of lesson 04, judged by the recorded runs."""
-    found = Evidence(table)
-    judges = (
-        little_data,
-        much_data,
-        gap_grows,
-        beats_frozen,
-        pair_is_enough,
-        hundred_times_the_rate,
-        share_of_cost,
-    )
-    return [judge(found) for judge in judges]
+    """Judge every claim of lesson 04 by its recorded runs."""
+    runs = Evidence(table)
+    return [
+        little_data(runs),
+        much_data(runs),
+        gap_grows(runs),
+        beats_frozen(runs),
+        pair_is_enough(runs),
+        hundred_times_the_rate(runs),
+        share_of_cost(runs),
+    ]

@@ -1,4 +1,4 @@
-"""What is held against LoRA, and for it, and what the recorded runs of lesson 03 say to it: far tasks."""
+"""Claims for and against LoRA on far tasks, judged by the recorded runs of lesson 03."""
 
 from typing import Any
 
@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 
 from ftkit.experiments.benchmark import FULL, SIZE
-from ftkit.experiments.rate_search import chosen
 from ftkit.experiments.tables import last, summary, where
 from ftkit.lessons.limits_of_lora.trial import (
     ATTENTION,
@@ -25,22 +24,36 @@ from ftkit.lessons.limits_of_lora.trial import (
 )
 from ftkit.stats.paired import interval
 from ftkit.stats.tradeoff import expected_best
-from ftkit.teaching.claim_table import Claim
-from ftkit.teaching.verdicts import MARGIN, by_seed, judged
+from ftkit.teaching.claim_table import Claim, Finding
+from ftkit.teaching.recorded_evidence import RecordedRuns, values_by_seed
+from ftkit.teaching.verdicts import MARGIN, judge_differences
 
 NEAR, FAR = PLACES[0], PLACES[4:]
-"""The task that the base is near to; and those two that have none of its words: all words mean others, and digits written as words."""
+"""The benchmark that is nearest to the base, and the two that share no words with it: one replaces
+every word by another, one writes digits as words."""
 HEARD = "often heard"
 REGRET = "Schulman and Thinking Machines 2025, “LoRA Without Regret”"
 LU = "Lu et al. 2021, arXiv:2103.05247"
 
 
-class Evidence:
-    """The recorded table of lesson 03, asked as its claims need it. Rates were chosen on valid; accuracies are on test, one a seed."""
+class Evidence(RecordedRuns):
+    """The recorded runs of lesson 03."""
 
     def __init__(self, table: pd.DataFrame) -> None:
-        self.table = table
+        super().__init__(table)
         self.benches = list(PLACES)
+
+    def settings(self, bench: str, size: int = SIZE, **settings: Any) -> dict[str, Any]:
+        """Select a way or a reference method on a benchmark, at a batch size."""
+        return {"bench": bench, "size": size, **settings}
+
+    def test(self, *case: Any, quantity: str = "test/accuracy", **settings: Any) -> np.ndarray:
+        """Return a quantity at the chosen learning rate, one value a seed.
+
+        Forgetting is recorded at every learning rate, so the chosen one has to be named.
+        """
+        lr = self.rate(*case, **settings)
+        return values_by_seed(self.table, quantity, lr=lr, **self.settings(*case, **settings))
 
     def way(
         self,
@@ -50,209 +63,202 @@ class Evidence:
         quantity: str = "test/accuracy",
         size: int = SIZE,
     ) -> np.ndarray:
-        """A quantity of one way at the rate that was chosen for it."""
-        return self._read(
-            quantity, bench=bench, way=way, rank=ONE_RANK[way] if rank is None else rank, size=size
-        )
+        """Return a quantity of one way to train, one value a seed."""
+        rank = ONE_RANK[way] if rank is None else rank
+        return self.test(bench, size, quantity=quantity, way=way, rank=rank)
 
     def reference(
         self, bench: str, method: str = FULL, quantity: str = "test/accuracy", size: int = SIZE
     ) -> np.ndarray:
-        """The same of full fine-tuning or the frozen body."""
-        return self._read(quantity, bench=bench, method=method, size=size)
-
-    def _read(self, quantity: str, **settings: Any) -> np.ndarray:
-        return by_seed(self.table, quantity, lr=chosen(self.table, **settings), **settings)
+        """Return a quantity of full fine-tuning or of the frozen body, one value a seed."""
+        return self.test(bench, size, quantity=quantity, method=method)
 
     def best_rank(self, bench: str) -> int:
-        """The rank of LoRA that is best on valid, at its best rate."""
-        found = {}
+        """Return LoRA's rank that is best on valid, at its best learning rate."""
+        accuracy = {}
         for rank in RANKS:
-            settings = {"bench": bench, "way": LORA, "rank": rank, "size": SIZE}
-            rows = where(last(self.table), **settings, lr=chosen(self.table, **settings))
-            found[rank] = float(summary(rows, ["rank"])["mean"].iloc[0])
-        return max(found, key=lambda rank: found[rank])
+            settings = self.settings(bench, way=LORA, rank=rank)
+            lr = self.rate(bench, way=LORA, rank=rank)
+            rows = where(last(self.table), **settings, lr=lr)
+            accuracy[rank] = float(summary(rows, ["rank"])["mean"].iloc[0])
+        return max(accuracy, key=lambda rank: accuracy[rank])
 
     def gap(self, bench: str, rank: int | None = None, size: int = SIZE) -> np.ndarray:
-        """LoRA minus full fine-tuning; by default of the rank that is best on valid."""
-        return self.way(
-            bench, LORA, self.best_rank(bench) if rank is None else rank, size=size
-        ) - self.reference(bench, size=size)
+        """Return LoRA minus full fine-tuning; by default at the rank that is best on valid."""
+        rank = self.best_rank(bench) if rank is None else rank
+        return self.way(bench, LORA, rank, size=size) - self.reference(bench, size=size)
 
     def rank_needed(self, bench: str) -> int | None:
-        """The smallest rank from which on LoRA is at most the margin behind, by its interval; None if none is."""
+        """Return the smallest rank from which on LoRA is at most the margin behind.
+
+        The whole interval has to be above minus the margin. None if no rank is enough.
+        """
         behind = [rank for rank in RANKS if interval(list(self.gap(bench, rank)))[1] <= -MARGIN]
         higher = [rank for rank in RANKS if rank > max(behind, default=0)]
         return min(higher, default=None)
 
-    def rate(self, bench: str, **settings: Any) -> float:
-        """The rate that was chosen on valid."""
-        return chosen(self.table, bench=bench, size=SIZE, **settings)
-
     def luck(self, **settings: Any) -> tuple[float, float]:
-        """Of the rates that were tried on the nearest place: the best mean accuracy on valid, and what one rate drawn blindly gives."""
-        rows = where(last(self.table), bench=NEAR, size=SIZE, **settings)
+        """Return the best mean accuracy on valid over the learning rates, and that of a random one.
+
+        Both on the nearest benchmark.
+        """
+        rows = where(last(self.table), **self.settings(NEAR, **settings))
         means = summary(rows, ["lr"])["mean"].tolist()
         return max(means), expected_best(means, 1)
 
 
-def farther(found: Evidence) -> Claim:
-    """The farther the task, the farther LoRA falls behind."""
-    near = found.gap(NEAR)
-    gaps = {bench: found.gap(bench) - near for bench in FAR}
-    experiment = f"LoRA (rank best on valid) minus full fine-tuning, there less on {NEAR}; each at its best rate; test, points"
+def farther(runs: Evidence) -> Claim:
+    """Judge whether LoRA falls further behind on farther tasks."""
+    near = runs.gap(NEAR)
+    gaps = {bench: runs.gap(bench) - near for bench in FAR}
     return Claim(
         "The farther a task is, the farther LoRA falls behind full fine-tuning.",
         HEARD,
-        experiment,
-        *judged(gaps, {"loses"}),
+        "LoRA (rank best on valid) minus full fine-tuning, "
+        f"minus the same difference on {NEAR}; each at its best learning rate; test, points",
+        *judge_differences(gaps, {"loses"}),
     )
 
 
-def rank_closes_it(found: Evidence) -> Claim:
-    """What is missing far away is rank."""
-    gaps = {bench: found.gap(bench, RANKS[-1]) for bench in FAR}
-    experiment = f"rank {RANKS[-1]} (more numbers in the factors than in a square matrix) minus full fine-tuning; test, points"
+def rank_closes_it(runs: Evidence) -> Claim:
+    """Judge whether a high rank closes the gap on far tasks."""
+    gaps = {bench: runs.gap(bench, RANKS[-1]) for bench in FAR}
     return Claim(
         "On a far task LoRA lacks rank; a high one closes the gap.",
         HEARD,
-        experiment,
-        *judged(gaps, {"ties", "beats"}),
+        f"rank {RANKS[-1]} (more parameters in the factors than in a square matrix) "
+        "minus full fine-tuning; test, points",
+        *judge_differences(gaps, {"ties", "beats"}),
     )
 
 
-def targets_matter(found: Evidence) -> Claim:
-    """Which layers LoRA sits in matters far away."""
-    gaps = {
-        bench: found.way(bench, LORA, MIXED_RANK) - found.way(bench, ATTENTION) for bench in FAR
-    }
-    experiment = f"rank {MIXED_RANK} everywhere minus rank {EQUAL_RANK} there, equal numbers, each at its best rate; test, points"
+def targets_matter(runs: Evidence) -> Claim:
+    """Judge whether LoRA on every linear layer beats LoRA on attention on far tasks."""
+    gaps = {bench: runs.way(bench, LORA, MIXED_RANK) - runs.way(bench, ATTENTION) for bench in FAR}
     return Claim(
-        "LoRA must sit in every linear layer; on attention alone it is worse.",
+        "LoRA must be in every linear layer; on attention alone it is worse.",
         REGRET,
-        experiment,
-        *judged(gaps, {"beats"}),
+        f"rank {MIXED_RANK} everywhere minus rank {EQUAL_RANK} on attention, equal parameters, "
+        "each at its best learning rate; test, points",
+        *judge_differences(gaps, {"beats"}),
     )
 
 
-def inside_is_enough(found: Evidence) -> Claim:
-    """All weights but the embeddings do as well as all weights."""
-    gaps = {bench: found.way(bench, INSIDE) - found.reference(bench) for bench in FAR}
-    claim = "It is because a change of low rank is too small: every weight inside the blocks, moving freely, would do."
-    experiment = "full fine-tuning without the embeddings minus full fine-tuning; test, points"
-    return Claim(claim, HEARD, experiment, *judged(gaps, {"ties", "beats"}))
-
-
-def embeddings_close_it(found: Evidence) -> Claim:
-    """With the word embeddings LoRA keeps up."""
-    gaps = {bench: found.way(bench, BOTH) - found.reference(bench) for bench in FAR}
-    experiment = (
-        f"LoRA of rank {MIXED_RANK} with the word embeddings minus full fine-tuning; test, points"
-    )
+def inside_is_enough(runs: Evidence) -> Claim:
+    """Judge whether training all weights but the embeddings does as well as training all."""
+    gaps = {bench: runs.way(bench, INSIDE) - runs.reference(bench) for bench in FAR}
     return Claim(
-        "With the word embeddings free LoRA keeps up far away too.",
+        "LoRA falls behind because a change of low rank is too small: "
+        "training every weight inside the blocks freely would be enough.",
         HEARD,
-        experiment,
-        *judged(gaps, {"ties", "beats"}),
+        "full fine-tuning without the embeddings minus full fine-tuning; test, points",
+        *judge_differences(gaps, {"ties", "beats"}),
     )
 
 
-def vectors_are_missing(found: Evidence) -> Claim:
-    """What LoRA lacks far away are the word vectors."""
+def embeddings_close_it(runs: Evidence) -> Claim:
+    """Judge whether LoRA keeps up if the word embeddings are trained too."""
+    gaps = {bench: runs.way(bench, BOTH) - runs.reference(bench) for bench in FAR}
+    return Claim(
+        "If the word embeddings are trained too, LoRA keeps up on far tasks.",
+        HEARD,
+        f"LoRA of rank {MIXED_RANK} with the word embeddings minus full fine-tuning; test, points",
+        *judge_differences(gaps, {"ties", "beats"}),
+    )
+
+
+def vectors_are_missing(runs: Evidence) -> Claim:
+    """Judge whether LoRA lacks the word vectors on far tasks."""
     gaps = {
-        bench: found.way(bench, WORDS) - found.way(bench, LORA, found.best_rank(bench))
+        bench: runs.way(bench, WORDS) - runs.way(bench, LORA, runs.best_rank(bench))
         for bench in FAR
     }
-    experiment = "embeddings and head alone minus LoRA at the rank best on valid; each at its best rate; test, points"
     return Claim(
-        "What LoRA lacks far away are the word vectors.",
+        "What LoRA lacks on far tasks are the word vectors.",
         HEARD,
-        experiment,
-        *judged(gaps, {"beats"}),
+        "embeddings and head alone minus LoRA at the rank best on valid; "
+        "each at its best learning rate; test, points",
+        *judge_differences(gaps, {"beats"}),
     )
 
 
-def past_is_a_burden(found: Evidence) -> Claim:
-    """Far enough away a pretrained start is worse than none."""
-    gaps = {bench: found.way(bench, SCRATCH) - found.reference(bench) for bench in FAR}
-    experiment = "random weights minus pretrained ones, both fully fine-tuned, each at its best rate; test, points"
+def past_is_a_burden(runs: Evidence) -> Claim:
+    """Judge whether random weights beat a pretrained start on far tasks."""
+    gaps = {bench: runs.way(bench, SCRATCH) - runs.reference(bench) for bench in FAR}
     return Claim(
-        "Far enough away, a pretrained start is worse than none.",
+        "If a task is far enough, a pretrained start is worse than none.",
         HEARD,
-        experiment,
-        *judged(gaps, {"beats"}),
+        "random weights minus pretrained ones, both fully fine-tuned, "
+        "each at its best learning rate; test, points",
+        *judge_differences(gaps, {"beats"}),
     )
 
 
-def frozen_transformers_do(found: Evidence) -> Claim:
-    """The blocks of a language model serve even for what is no language."""
-    gaps = {bench: found.way(bench, WORDS) - found.way(bench, SCRATCH) for bench in FAR}
-    claim = "The blocks of a pretrained transformer serve, untouched, even for what is no language."
-    experiment = "embeddings and head alone minus random weights fully trained, each at its best rate; test, points"
-    return Claim(claim, LU, experiment, *judged(gaps, {"ties", "beats"}))
+def frozen_transformers_do(runs: Evidence) -> Claim:
+    """Judge whether the frozen blocks of a language model are of use for other data."""
+    gaps = {bench: runs.way(bench, WORDS) - runs.way(bench, SCRATCH) for bench in FAR}
+    return Claim(
+        "The frozen blocks of a pretrained transformer are useful even for data that is not "
+        "language.",
+        LU,
+        "embeddings and head alone minus random weights fully trained, "
+        "each at its best learning rate; test, points",
+        *judge_differences(gaps, {"ties", "beats"}),
+    )
 
 
-def large_batches(found: Evidence) -> Claim:
-    """Large batches cost LoRA more than full fine-tuning."""
-    gaps = {NEAR: found.gap(NEAR, LARGE_RANK, LARGE) - found.gap(NEAR, LARGE_RANK)}
-    experiment = f"LoRA of rank {LARGE_RANK} minus full, with {LARGE} rows a step less with {SIZE}; each at its best rate; test, points"
+def large_batches(runs: Evidence) -> Claim:
+    """Judge whether large batches cost LoRA more than full fine-tuning."""
+    gaps = {NEAR: runs.gap(NEAR, LARGE_RANK, LARGE) - runs.gap(NEAR, LARGE_RANK)}
     return Claim(
         "Large batches cost LoRA more than full fine-tuning.",
         REGRET,
-        experiment,
-        *judged(gaps, {"loses"}),
+        f"LoRA of rank {LARGE_RANK} minus full, with {LARGE} rows a step, "
+        f"minus the same with {SIZE}; each at its best learning rate; test, points",
+        *judge_differences(gaps, {"loses"}),
     )
 
 
-def touchy(found: Evidence) -> Claim:
-    """LoRA is touchier about its rate than full fine-tuning."""
-    lost = {}
-    asked: dict[str, dict[str, Any]] = {
+def touchy(runs: Evidence) -> Claim:
+    """Judge whether LoRA is more sensitive to its learning rate than full fine-tuning."""
+    methods: dict[str, dict[str, Any]] = {
         "LoRA": {"way": LORA, "rank": LARGE_RANK},
         "full": {"method": FULL},
     }
-    for name, settings in asked.items():
-        best, blind = found.luck(**settings)
-        lost[name] = 100 * (best - blind)
-    figures = "; ".join(
-        f"{name}: a rate drawn blindly gives {points:.1f} points less than the best"
+    lost = {}
+    for name, settings in methods.items():
+        best, random = runs.luck(**settings)
+        lost[name] = 100 * (best - random)
+    results = [
+        Finding(f"{name}:", f"a random learning rate gives {points:.1f} points less than the best")
         for name, points in lost.items()
-    )
-    experiment = f"rates by half powers of ten, as many as were tried for each, on {NEAR}; means of all seeds; one comparison, no interval"
-    says = (
-        "inconclusive"
-        if abs(lost["LoRA"] - lost["full"]) < 1
-        else "holds"
-        if lost["LoRA"] > lost["full"]
-        else "does not hold"
-    )
+    ]
+    if abs(lost["LoRA"] - lost["full"]) < 1:
+        says = "inconclusive"
+    else:
+        says = "holds" if lost["LoRA"] > lost["full"] else "does not hold"
     return Claim(
-        "LoRA is touchier about its learning rate than full fine-tuning.",
+        "LoRA is more sensitive to its learning rate than full fine-tuning.",
         HEARD,
-        experiment,
-        figures,
+        "learning rates by half powers of ten, all that were tried for each, "
+        f"on {NEAR}; means of all seeds; one comparison, no interval",
+        results,
         says,
     )
 
 
 def far_claims(table: pd.DataFrame) -> list[Claim]:
-    """The claims on far tasks, and on rates and batches."""
-    found = Evidence(table)
-    remedies = (
-        rank_closes_it,
-        targets_matter,
-        inside_is_enough,
-        embeddings_close_it,
-        vectors_are_missing,
-    )
+    """Judge the claims on far tasks, and on learning rates and batches."""
+    runs = Evidence(table)
     return [
-        claim(found)
-        for claim in (
-            farther,
-            *remedies,
-            past_is_a_burden,
-            frozen_transformers_do,
-            large_batches,
-            touchy,
-        )
+        farther(runs),
+        rank_closes_it(runs),
+        targets_matter(runs),
+        inside_is_enough(runs),
+        embeddings_close_it(runs),
+        vectors_are_missing(runs),
+        past_is_a_burden(runs),
+        frozen_transformers_do(runs),
+        large_batches(runs),
+        touchy(runs),
     ]

@@ -1,17 +1,16 @@
-"""What the papers say of freezing and unfreezing, and what the recorded runs of lesson 01 say to it."""
+"""Claims of papers about freezing and unfreezing, judged by the recorded runs of lesson 01."""
 
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ftkit.experiments.rate_search import chosen
-from ftkit.experiments.tables import where
 from ftkit.lessons.transfer_learning.study import FREEZING
 from ftkit.lessons.transfer_learning.trial import ALL
-from ftkit.stats.paired import interval
-from ftkit.teaching.claim_table import Claim
-from ftkit.teaching.verdicts import by_seed, judged
+from ftkit.stats.paired import FEWEST, interval
+from ftkit.teaching.claim_table import Claim, Finding
+from ftkit.teaching.recorded_evidence import RecordedRuns
+from ftkit.teaching.verdicts import judge_differences
 
 ULMFIT = "Howard and Ruder 2018, arXiv:1801.06146"
 ELSA = "Lee, Tang and Lin 2019, arXiv:1911.03090"
@@ -19,175 +18,184 @@ KUMAR = "Kumar et al. 2022, arXiv:2202.10054"
 SURGICAL = "Lee, Chen et al. 2023, arXiv:2210.11466"
 WISE = "Wortsman et al. 2022, arXiv:2109.01903"
 
+SHIFT = (
+    "out of distribution: the test sentences with a quarter of the distinct words exchanged; points"
+)
 
-class Evidence:
-    """The recorded table of lesson 01, asked as its claims need it. Rates were chosen on valid; accuracies are on test, one a seed."""
+
+class Evidence(RecordedRuns):
+    """The recorded runs of lesson 01."""
 
     def __init__(self, table: pd.DataFrame) -> None:
-        self.table = table
-        self.benches = [
-            str(bench) for bench in table[table["method"] == FREEZING]["bench"].unique()
-        ]
+        super().__init__(table)
+        frozen_at_a_depth = table[table["method"] == FREEZING]
+        self.benches = [str(bench) for bench in frozen_at_a_depth["bench"].unique()]
 
-    def test(self, quantity: str = "test/accuracy", **settings: Any) -> np.ndarray:
-        """A quantity that is read once, for the rate that was chosen."""
-        return by_seed(self.table, quantity, **settings)
+    def settings(
+        self,
+        bench: str | None = None,
+        frozen: int = 0,
+        body: str = "pretrained",
+        method: str = FREEZING,
+    ) -> dict[str, Any]:
+        """Select `frozen` parts frozen, from the bottom up; or a recipe, which has no depth."""
+        settings: dict[str, Any] = {"method": method}
+        if bench is not None:
+            settings["bench"] = bench
+        if method == FREEZING:
+            settings |= {"frozen": frozen, "body": body}
+        return settings
 
     def frozen(self, bench: str, count: int, body: str = "pretrained") -> np.ndarray:
-        """Accuracy on test with `count` parts frozen."""
-        return self.test(method=FREEZING, bench=bench, frozen=count, body=body)
-
-    def rate(self, bench: str, count: int, body: str = "pretrained") -> float:
-        """The rate that was chosen with `count` parts frozen."""
-        return chosen(self.table, method=FREEZING, bench=bench, frozen=count, body=body)
+        """Return the accuracy on test with `count` parts frozen."""
+        return self.test(bench, count, body)
 
     def recipe(self, method: str, bench: str = "library") -> np.ndarray:
-        """Accuracy on test of a recipe."""
-        return self.test(method=method, bench=bench)
+        """Return the accuracy on test of a recipe."""
+        return self.test(bench, method=method)
 
     def blend(self, share: float, side: str) -> np.ndarray:
-        """Accuracy on test of the probe plus a share of what fine-tuning it taught, "in" or "out" of distribution."""
-        return self.test(f"blend/{share:g}/{side}", method="LP-FT")
+        """Return the accuracy of the linear probe plus a share of what LP-FT changed after it.
+
+        Args:
+            share: in [0, 1].
+            side: "in" or "out" of distribution.
+        """
+        return self.test(method="LP-FT", quantity=f"blend/{share:g}/{side}")
 
     def outside(self, method: str) -> np.ndarray:
-        """Accuracy out of distribution: of "LP-FT", of "full fine-tuning", or of the "frozen body"."""
-        return (
-            self.blend(0.0, "out")
-            if method == "frozen body"
-            else self.test("shift/accuracy", method=method)
-        )
+        """Return the accuracy out of distribution.
 
-    def cost(self, name: str, bench: str, count: int) -> float:
-        """One entry of the bill with `count` parts frozen, the median over the runs."""
-        rows = where(
-            self.table,
-            method=FREEZING,
-            bench=bench,
-            frozen=count,
-            body="pretrained",
-            quantity=f"cost/{name}",
-        )
-        return float(rows["value"].median())
+        Args:
+            method: "LP-FT", "full fine-tuning" or "frozen body".
+        """
+        if method == "frozen body":
+            return self.blend(0.0, "out")
+        return self.test(method=method, quantity="shift/accuracy")
 
 
-def pretraining_pays(found: Evidence) -> Claim:
-    """A pretrained start beats random weights."""
+def pretraining_pays(runs: Evidence) -> Claim:
+    """Judge whether a pretrained start beats random weights."""
     gaps = {
-        bench: found.frozen(bench, 0) - found.frozen(bench, 0, "random") for bench in found.benches
+        bench: runs.frozen(bench, 0) - runs.frozen(bench, 0, "random") for bench in runs.benches
     }
-    experiment = "full fine-tuning from pretrained minus from random weights, each at its best rate; test, points"
     return Claim(
-        "With the same steps, a pretrained start beats random weights.",
+        "With the same number of steps, a pretrained start beats random weights.",
         ULMFIT,
-        experiment,
-        *judged(gaps, {"beats"}),
+        "full fine-tuning from pretrained minus from random weights, "
+        "each at its best learning rate; test, points",
+        *judge_differences(gaps, {"beats"}),
     )
 
 
-def one_block_is_most(found: Evidence) -> Claim:
-    """The last block alone gets nine tenths of what everything gets."""
-    shares = {
-        bench: found.frozen(bench, ALL - 1) / found.frozen(bench, 0) for bench in found.benches
-    }
+def one_block_is_most(runs: Evidence) -> Claim:
+    """Judge whether the last block alone reaches nine tenths of full fine-tuning's accuracy."""
+    shares = {bench: runs.frozen(bench, ALL - 1) / runs.frozen(bench, 0) for bench in runs.benches}
     spans = {bench: interval(list(values)) for bench, values in shares.items()}
-    figures = "; ".join(
-        f"{bench} {m:.0%} [{low:.0%}, {high:.0%}]" for bench, (m, low, high) in spans.items()
-    )
-    says = "inconclusive"
-    if all(len(values) >= 8 for values in shares.values()):
-        says = "holds" if all(low >= 0.9 for _, low, _ in spans.values()) else says
-        says = "does not hold" if any(high < 0.9 for _, _, high in spans.values()) else says
-    experiment = "test accuracy with the last block (one of three) and the head, over that of full fine-tuning; paired seeds"
+    results = [
+        Finding(bench, f"{mean:.0%} [{low:.0%}, {high:.0%}]")
+        for bench, (mean, low, high) in spans.items()
+    ]
+    if any(len(values) < FEWEST for values in shares.values()):
+        says = "inconclusive"
+    elif any(high < 0.9 for _, _, high in spans.values()):
+        says = "does not hold"
+    elif all(low >= 0.9 for _, low, _ in spans.values()):
+        says = "holds"
+    else:
+        says = "inconclusive"
     return Claim(
         "Fine-tuning the last quarter of the blocks gets 90 % of the quality.",
         ELSA,
-        experiment,
-        figures,
+        "test accuracy with the last block (one of three) and the head, "
+        "over that of full fine-tuning; paired seeds",
+        results,
         says,
     )
 
 
-def last_is_best(found: Evidence) -> Claim:
-    """If one block may move, it should be the last."""
-    gap = {"opening": found.frozen("opening", ALL - 1) - found.recipe("first block", "opening")}
-    experiment = "the last block alone minus the first block alone, as many numbers, each at its best rate; test, points"
-    source = f"often heard; doubted by {SURGICAL}"
+def last_is_best(runs: Evidence) -> Claim:
+    """Judge whether the last block is the one to train if only one is trained."""
+    gap = {"opening": runs.frozen("opening", ALL - 1) - runs.recipe("first block", "opening")}
     return Claim(
-        "If one block may move, it should be the last.",
-        source,
-        experiment,
-        *judged(gap, {"beats", "ties"}),
+        "If you train one block only, it should be the last.",
+        f"often heard; doubted by {SURGICAL}",
+        "the last block alone minus the first block alone, the same number of parameters, "
+        "each at its best learning rate; test, points",
+        *judge_differences(gap, {"beats", "ties"}),
     )
 
 
-def unfreezing_helps(found: Evidence) -> list[Claim]:
-    """Gradual unfreezing and discriminative rates, each better than plain fine-tuning."""
-    words = {
-        "gradual unfreezing": "Unfreezing one part after another beats letting all go at once.",
-        "discriminative rates": "Smaller rates for lower blocks beat one rate for all.",
+def unfreezing_helps(runs: Evidence) -> list[Claim]:
+    """Judge whether gradual unfreezing and discriminative learning rates beat full fine-tuning."""
+    sentences = {
+        "gradual unfreezing": "Unfreezing one part after another beats unfreezing all at once.",
+        "discriminative rates": (
+            "Smaller learning rates for lower blocks beat one learning rate for all."
+        ),
     }
-    made = []
-    for method, claim in words.items():
-        gap = {"library": found.recipe(method) - found.frozen("library", 0)}
-        made.append(
-            Claim(
-                claim,
-                ULMFIT,
-                f"{method} minus full fine-tuning, 80 steps, each at its best rate; test, points",
-                *judged(gap, {"beats"}),
-            )
+    claims = []
+    for method, sentence in sentences.items():
+        gap = {"library": runs.recipe(method) - runs.frozen("library", 0)}
+        experiment = (
+            f"{method} minus full fine-tuning, 80 steps, each at its best learning rate; "
+            "test, points"
         )
-    return made
+        verdict = judge_differences(gap, {"beats"})
+        claims.append(Claim(sentence, ULMFIT, experiment, *verdict))
+    return claims
 
 
-def out_of_distribution(found: Evidence) -> list[Claim]:
-    """What Kumar et al. say of the probe, of fine-tuning, and of one after the other."""
+def out_of_distribution(runs: Evidence) -> list[Claim]:
+    """Judge what Kumar et al. say about the linear probe, fine-tuning, and LP-FT."""
     full, probe, both = (
-        found.outside(method) for method in ("full fine-tuning", "frozen body", "LP-FT")
+        runs.outside(method) for method in ("full fine-tuning", "frozen body", "LP-FT")
     )
-    place = "out of distribution: the test sentences with a quarter of the distinct words exchanged; points"
-    inside = {"in": found.recipe("LP-FT") - found.frozen("library", 0), "out": both - full}
+    inside = runs.recipe("LP-FT") - runs.frozen("library", 0)
     return [
         Claim(
             "Out of distribution, the frozen body beats full fine-tuning.",
             KUMAR,
-            place,
-            *judged({"out": probe - full}, {"beats"}),
+            SHIFT,
+            *judge_differences({"out": probe - full}, {"beats"}),
         ),
         Claim(
-            "First the head alone, then everything (LP-FT): better than fine-tuning, in and out of distribution.",
+            "First the head alone, then everything (LP-FT): "
+            "better than fine-tuning, in and out of distribution.",
             KUMAR,
-            f"LP-FT minus full fine-tuning, 80 steps through the body in both; in distribution, and {place}",
-            *judged(inside, {"beats"}),
+            "LP-FT minus full fine-tuning, 80 steps through the body in both; "
+            f"in distribution, and {SHIFT}",
+            *judge_differences({"in": inside, "out": both - full}, {"beats"}),
         ),
     ]
 
 
-def half_way(found: Evidence) -> Claim:
-    """Half-way between the probe and the fine-tuned network: better out of distribution, no worse in it."""
-    gaps = {side: found.blend(0.5, side) - found.blend(1.0, side) for side in ("in", "out")}
-    figures, says = judged({"out": gaps["out"]}, {"beats"})
-    inside, safe = judged({"in": gaps["in"]}, {"beats", "ties"})
-    both = (
-        "does not hold"
-        if "does not hold" in (says, safe)
-        else ("holds" if says == safe == "holds" else "inconclusive")
+def half_way(runs: Evidence) -> Claim:
+    """Judge whether half of the change helps out of distribution and costs nothing in it."""
+    gaps = {side: runs.blend(0.5, side) - runs.blend(1.0, side) for side in ("in", "out")}
+    outside, helps = judge_differences({"out": gaps["out"]}, {"beats"})
+    inside, is_safe = judge_differences({"in": gaps["in"]}, {"beats", "ties"})
+    if "does not hold" in (helps, is_safe):
+        says = "does not hold"
+    else:
+        says = "holds" if helps == is_safe == "holds" else "inconclusive"
+    return Claim(
+        "Going only half of the way (WiSE-FT) helps out of distribution and costs nothing in it.",
+        WISE,
+        "the linear probe plus half of what LP-FT changed after it, minus all of it; test, points",
+        [*outside, *inside],
+        says,
     )
-    experiment = "the probe plus half of what LP-FT learned after it, minus all of it; test, points"
-    claim = (
-        "Going only half of the way (WiSE-FT) helps out of distribution and costs nothing in it."
-    )
-    return Claim(claim, WISE, experiment, f"{figures}; {inside}", both)
 
 
 def transfer_claims(table: pd.DataFrame) -> list[Claim]:
-    """Every claim of lesson 01, judged by the recorded runs."""
-    found = Evidence(table)
+    """Judge every claim of lesson 01 by its recorded runs."""
+    runs = Evidence(table)
     return [
-        pretraining_pays(found),
-        one_block_is_most(found),
-        last_is_best(found),
-        *unfreezing_helps(found),
-        *out_of_distribution(found),
-        half_way(found),
+        pretraining_pays(runs),
+        one_block_is_most(runs),
+        last_is_best(runs),
+        *unfreezing_helps(runs),
+        *out_of_distribution(runs),
+        half_way(runs),
     ]

@@ -185,7 +185,7 @@ class TestClaims:
             * table["quantity"].isin(["valid/accuracy", "test/accuracy"])
         )
         control = board_claims(table.assign(value=table["value"] + lead))[-1]
-        assert control.verdict == "does not hold" and control.statistic.endswith("ties")
+        assert control.verdict == "does not hold" and control.results[-1].verdict == "ties"
 
     def test_which_alpha_is_chosen_on_valid_and_never_on_test(self, table: pd.DataFrame) -> None:
         larger = table["method"].eq(LARGER_ALPHA)
@@ -234,17 +234,17 @@ class TestPlan:
         path = tmp_path / "plan.json"
         self.plan.write(path)
         with pytest.raises(
-            ValueError, match="a plan that was written must stay, got another for plan.json"
+            ValueError, match="a plan must not be replaced, got another one for plan.json"
         ):
             Plan(**{**vars(self.plan), "margin": 0.02}).write(path)
         path.write_text(path.read_text().replace("0.01", "0.001"))
         with pytest.raises(
-            ValueError, match="plan.json must be as it was sealed, got another text"
+            ValueError, match="plan.json must be unchanged since it was sealed, got another text"
         ):
             read(path)
         path.write_text("[]")
         with pytest.raises(
-            ValueError, match="plan.json must be a plan that was written with write"
+            ValueError, match="plan.json must be a plan that `Plan.write` wrote, got something else"
         ):
             read(path)
 
@@ -264,7 +264,7 @@ class TestPlan:
     @pytest.mark.parametrize(
         ("other", "message"),
         [
-            ({"hypothesis": " "}, "the hypothesis must be said, got nothing"),
+            ({"hypothesis": " "}, "the hypothesis must be written down, got nothing"),
             ({"margin": 0.0}, "the margin must be above 0, got 0.0"),
             (
                 {"seeds": tuple(range(7))},
@@ -300,7 +300,7 @@ class TestClass:
 
     def test_a_seed_of_the_record_is_refused(self, table: pd.DataFrame, tmp_path: Path) -> None:
         with pytest.raises(
-            ValueError, match=f"seed must be one that the record does not have, got {SEEDS[0]}"
+            ValueError, match=f"seed must not be one of the recorded seeds, got {SEEDS[0]}"
         ):
             self.hand_in(table, tmp_path, SEEDS[0])
 

@@ -108,10 +108,10 @@ def test_verdicts_follow_the_figures(table: pd.DataFrame) -> None:
     assert verdicts == {
         "LoRA does as well as full fine-tuning.": "holds",
         "Rank 1 is enough.": "holds",
-        "On attention alone LoRA is worse, even with as many numbers.": "holds",
-        "LoRA wants ten times the learning rate of full fine-tuning.": "holds",
-        "With a constant alpha the best rate hardly depends on the rank.": "holds",
-        "One per cent of the numbers is one per cent of the memory.": "holds",
+        "On attention alone LoRA is worse, even with the same number of parameters.": "holds",
+        "LoRA needs ten times the learning rate of full fine-tuning.": "holds",
+        "With a constant alpha the best learning rate hardly depends on the rank.": "holds",
+        "One per cent of the parameters needs one per cent of the memory.": "holds",
         "LoRA trains faster than full fine-tuning.": "does not hold",
     }
 

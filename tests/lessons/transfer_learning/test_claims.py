@@ -10,7 +10,8 @@ from ftkit.lessons.transfer_learning.claims import Evidence, transfer_claims
 from ftkit.lessons.transfer_learning.recipes import SHARES
 from ftkit.lessons.transfer_learning.study import FREEZING
 from ftkit.lessons.transfer_learning.trial import ALL, POSITIONS
-from ftkit.teaching.verdicts import judged
+from ftkit.teaching.claim_table import Finding
+from ftkit.teaching.verdicts import judge_differences
 
 BENCHES, SEEDS = ("opening", "library", "digits"), range(8)
 NAMES = (
@@ -135,23 +136,25 @@ def test_luck_larger_than_the_difference_cannot_be_told() -> None:
 
 def test_one_task_against_a_claim_is_enough_and_one_that_cannot_tell_withholds_it() -> None:
     good, bad, loud = np.full(8, 0.05), np.full(8, -0.05), np.tile([0.2, -0.2], 4)
-    assert judged({"a": good, "b": good}, {"beats"})[1] == "holds"
-    assert judged({"a": good, "b": loud}, {"beats"})[1] == "inconclusive"
-    assert judged({"a": loud, "b": bad}, {"beats"})[1] == "does not hold"
+    assert judge_differences({"a": good, "b": good}, {"beats"})[1] == "holds"
+    assert judge_differences({"a": good, "b": loud}, {"beats"})[1] == "inconclusive"
+    assert judge_differences({"a": loud, "b": bad}, {"beats"})[1] == "does not hold"
     between = np.array([0.002, 0.018] * 4)  # more than 0, and about the margin: it beats or ties
-    assert judged({"a": between}, {"beats", "ties"}) == (
-        "a +1.0 [+0.3, +1.7], inconclusive",
+    assert judge_differences({"a": between}, {"beats", "ties"}) == (
+        (Finding("a", "+1.0 [+0.3, +1.7]", "inconclusive"),),
         "holds",
     )
-    assert judged({"a": between[:6]}, {"beats", "ties"})[1] == "inconclusive", "too few seeds"
-    assert (
-        judged({"a": between}, {"beats"})[1]
-        == judged({"a": -between}, {"beats", "ties"})[1]
-        == "inconclusive"
+    assert judge_differences({"a": between[:6]}, {"beats", "ties"})[1] == "inconclusive", (
+        "too few seeds"
     )
     assert (
-        judged({"a": good, "b": bad}, {"beats"})[0]
-        == "a +5.0 [+5.0, +5.0], beats; b -5.0 [-5.0, -5.0], loses"
+        judge_differences({"a": between}, {"beats"})[1]
+        == judge_differences({"a": -between}, {"beats", "ties"})[1]
+        == "inconclusive"
+    )
+    results = judge_differences({"a": good, "b": bad}, {"beats"})[0]
+    assert "; ".join(map(str, results)) == (
+        "a +5.0 [+5.0, +5.0], beats; b -5.0 [-5.0, -5.0], loses"
     )
 
 
