@@ -1,7 +1,8 @@
 """What the notebooks use to teach, and how they are stored.
 
 >>> from ftkit.teaching import quiz
->>> asked = quiz("Which factor of LoRA starts at zero?", {"A": "Then B alone would have to be drawn.", "B": "So nothing moves."}, "B")
+>>> options = {"A": "Then B alone would have to be drawn.", "B": "So nothing moves."}
+>>> asked = quiz("Which factor of LoRA starts at zero?", options, "B")
 Question: Which factor of LoRA starts at zero?
   - A
   - B
@@ -10,7 +11,7 @@ Answer with .answer("...")
 Right: So nothing moves.
 """
 
-# No module is named like a name in it: importing the module would put it in the place of the name.
+# No module has the same name as one of these: importing it would replace the name by the module.
 from ftkit.teaching.bug_hunt import bug
 from ftkit.teaching.claim_table import Claim, claims
 from ftkit.teaching.exercise import hint

@@ -1,4 +1,4 @@
-"""What a prediction may be: one of several options, or a number on a scale."""
+"""Kinds of answers to a prediction: one of several options, or a number on a scale."""
 
 import math
 from collections.abc import Hashable, Sequence
@@ -7,25 +7,25 @@ from typing import Any, Protocol
 
 
 class Answer(Protocol):
-    """A kind of answer: what may be said, how it reads, when it is right."""
+    """A kind of answer: which values it allows, how they read, and when one is right."""
 
-    def taken(self, value: Any) -> Any:
-        """`value` as it is written down; ValueError if it cannot be said."""
+    def accept(self, value: Any) -> Any:
+        """Return `value` as the learner's answer; raise ValueError if it is not a possible one."""
 
-    def truth(self, value: Any) -> Any:
-        """`value` as the outcome; ValueError if it cannot be one."""
+    def accept_outcome(self, value: Any) -> Any:
+        """Return `value` as the outcome of the run; raise ValueError if it cannot be one."""
 
     def words(self, value: Any) -> str:
-        """How a value reads."""
+        """Return a value as it is printed."""
 
-    def verdict(self, said: Any, truth: Any) -> tuple[bool, str]:
-        """Whether it is right, and that in words."""
+    def verdict(self, guess: Any, outcome: Any) -> tuple[bool, str]:
+        """Return whether the guess is right, and a sentence that says so."""
 
-    def listing(self) -> list[str]:
-        """What may be said, in lines."""
+    def lines(self) -> list[str]:
+        """Return the possible answers in words, one line each."""
 
     def control(self, widgets: Any) -> Any:
-        """A widget whose `value` is the answer."""
+        """Return a widget whose `value` is the answer."""
 
 
 @dataclass(frozen=True)
@@ -35,29 +35,29 @@ class Options:
     options: tuple[Hashable, ...]
 
     def __post_init__(self) -> None:
-        if len(self.options) < 2 or len({str(option) for option in self.options}) < len(
-            self.options
-        ):
+        different = {str(option) for option in self.options}
+        if len(self.options) < 2 or len(different) < len(self.options):
             raise ValueError(
-                f"options must be at least two and differ, got {list(self.options)}; add or reword one"
+                "options must be at least two and all different, "
+                f"got {list(self.options)}; add or reword one"
             )
 
-    def taken(self, value: Any) -> Any:
+    def accept(self, value: Any) -> Any:
         if value not in self.options:
             raise ValueError(
                 f"the answer must be one of {list(self.options)}, got {value!r}; copy one of them"
             )
         return value
 
-    truth = taken
+    accept_outcome = accept
 
     def words(self, value: Any) -> str:
         return f"“{value}”"
 
-    def verdict(self, said: Any, truth: Any) -> tuple[bool, str]:
-        return said == truth, "Right." if said == truth else "Not this time."
+    def verdict(self, guess: Any, outcome: Any) -> tuple[bool, str]:
+        return guess == outcome, "Right." if guess == outcome else "Not this time."
 
-    def listing(self) -> list[str]:
+    def lines(self) -> list[str]:
         return [str(option) for option in self.options]
 
     def control(self, widgets: Any) -> Any:
@@ -66,7 +66,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Number:
-    """A number from `low` to `high`, right within `tolerance`."""
+    """A number from `low` to `high` that is right within `tolerance`."""
 
     low: float
     high: float
@@ -76,22 +76,25 @@ class Number:
     def __post_init__(self) -> None:
         if not -math.inf < self.low < self.high < math.inf:
             raise ValueError(
-                f"low must be below high, got {self.low} and {self.high}; give the ends of the scale"
+                f"low must be below high, got {self.low} and {self.high}; "
+                "give the two ends of the scale"
             )
         if not 0 <= self.tolerance < self.high - self.low:
             raise ValueError(
-                f"tolerance must be from 0 to below the scale's length, got {self.tolerance}; say how far off is still right"
+                "tolerance must be at least 0 and below the length of the scale, "
+                f"got {self.tolerance}; say how far off still counts as right"
             )
 
-    def taken(self, value: Any) -> float:
-        number = self.truth(value)
+    def accept(self, value: Any) -> float:
+        number = self.accept_outcome(value)
         if not self.low <= number <= self.high:
             raise ValueError(
-                f"the answer must be from {self.words(self.low)} to {self.words(self.high)}, got {value}; stay on the scale"
+                f"the answer must be from {self.words(self.low)} to {self.words(self.high)}, "
+                f"got {value}; stay on the scale"
             )
         return number
 
-    def truth(self, value: Any) -> float:
+    def accept_outcome(self, value: Any) -> float:
         try:
             number = float(value)
         except (TypeError, ValueError):
@@ -100,38 +103,39 @@ class Number:
             ) from None
         if not math.isfinite(number):
             raise ValueError(
-                f"the answer must be a finite number, got {value}; look at the run it came from"
+                f"the answer must be a finite number, got {value}; check the run that gave it"
             )
         return number
 
     def words(self, value: Any) -> str:
-        return (f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}") + (
-            f" {self.unit}" if self.unit else ""
-        )
+        number = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+        return f"{number} {self.unit}" if self.unit else number
 
-    def verdict(self, said: Any, truth: Any) -> tuple[bool, str]:
-        off = abs(said - truth)
-        near = f"within {self.words(self.tolerance)}"
-        if off <= self.tolerance * (1 + 1e-9):
-            return True, f"Right, {near}." if self.tolerance else "Exactly right."
-        return False, f"Too {'high' if said > truth else 'low'} by {self.words(off)}" + (
-            f"; right was {near}." if self.tolerance else "."
-        )
+    def verdict(self, guess: Any, outcome: Any) -> tuple[bool, str]:
+        error = abs(guess - outcome)
+        within = f"within {self.words(self.tolerance)}"
+        if error <= self.tolerance * (1 + 1e-9):
+            return True, f"Right, {within}." if self.tolerance else "Exactly right."
+        direction = "high" if guess > outcome else "low"
+        rule = f"; {within} counts as right." if self.tolerance else "."
+        return False, f"Too {direction} by {self.words(error)}{rule}"
 
-    def listing(self) -> list[str]:
+    def lines(self) -> list[str]:
         scale = f"a number from {self.words(self.low)} to {self.words(self.high)}"
-        return [scale + (f"; right within {self.words(self.tolerance)}" if self.tolerance else "")]
+        if not self.tolerance:
+            return [scale]
+        return [f"{scale}; within {self.words(self.tolerance)} counts as right"]
 
     def control(self, widgets: Any) -> Any:
         step = self.step()
-        start = self.low + round((self.high - self.low) / 2 / step) * step
-        places = max(0, -math.floor(math.log10(step)))
+        middle = self.low + round((self.high - self.low) / 2 / step) * step
+        decimals = max(0, -math.floor(math.log10(step)))
         return widgets.FloatSlider(
-            value=start,
+            value=middle,
             min=self.low,
             max=self.high,
             step=step,
-            readout_format=f",.{places}f",
+            readout_format=f",.{decimals}f",
             continuous_update=False,
             description="your guess",
             style={"description_width": "initial"},
@@ -139,18 +143,19 @@ class Number:
         )
 
     def step(self) -> float:
-        """A round step, such that the scale has 100 to 250 of them.
+        """Return a round step that divides the scale into 100 to 250 steps.
 
         >>> Number(0, 100, "%", 5).step(), Number(0, 3e6, "", 1).step()
         (0.5, 20000.0)
         """
-        raw = (self.high - self.low) / 250
-        ten = 10.0 ** math.floor(math.log10(raw))
-        return next(ten * round_ for round_ in (1, 2, 5, 10) if ten * round_ >= raw * (1 - 1e-9))
+        smallest = (self.high - self.low) / 250
+        decade = 10.0 ** math.floor(math.log10(smallest))
+        candidates = (decade * factor for factor in (1, 2, 5, 10))
+        return next(step for step in candidates if step >= smallest * (1 - 1e-9))
 
 
 def radio(widgets: Any, options: Sequence[Hashable]) -> Any:
-    """Radio buttons of which none is chosen yet; long options wrap."""
+    """Return radio buttons with no choice made yet; long options wrap."""
     pairs = [(str(option), option) for option in options]
     return widgets.RadioButtons(
         options=pairs, value=None, description="", layout=widgets.Layout(width="auto")

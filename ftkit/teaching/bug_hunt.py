@@ -1,4 +1,4 @@
-"""A listing with a planted bug, which the learner must find."""
+"""Bug hunts: listings with a planted bug that the learner has to find."""
 
 import inspect
 from collections.abc import Mapping
@@ -11,10 +11,11 @@ from ftkit.teaching.exercise import Result
 from ftkit.teaching.show_source import highlighted
 
 MISSES_BEFORE_HELP = 3
+"""After this number of wrong lines the hunt says in which part of the listing the bug is."""
 
 
 class Bug(Shown):
-    """A listing, `source`, of which `{line: why it is the bug}` are wrong; `nudges` answer some other lines."""
+    """A listing with a planted bug; see `bug` for its parts."""
 
     def __init__(
         self, source: str, lines: Mapping[int, str], nudges: Mapping[int, str], story: str
@@ -24,7 +25,7 @@ class Bug(Shown):
         self._controls: tuple[Any, Any] | None = None
 
     def guess(self, line: int) -> Result:
-        """Says whether the bug stands in `line`, counted from 1.
+        """Return whether the bug is in `line`, counted from 1.
 
         Raises:
             ValueError: the listing has no such line.
@@ -32,88 +33,99 @@ class Bug(Shown):
         last = len(self.source.splitlines())
         if not isinstance(line, int) or not 1 <= line <= last:
             raise ValueError(
-                f"line must be 1 to {last}, got {line!r}; take a number from the left of the listing"
+                f"line must be 1 to {last}, got {line!r}; "
+                "take a number from the left of the listing"
             )
         if line in self.lines:
             result = Result("yes", f"Found: line {line}", self.lines[line])
         else:
-            if line not in self.missed:
-                self.missed.append(line)
-            tried = f"Tried so far: {', '.join(map(str, sorted(self.missed)))}."
-            words = " ".join(
-                part for part in (self.nudges.get(line, ""), tried, self._narrower(last)) if part
-            )
-            result = Result("no", f"Line {line} is not it", words)
+            result = self._miss(line, last)
         if self._controls:
             self._controls[1].value = result.html()
         return result
 
+    def _miss(self, line: int, last: int) -> Result:
+        if line not in self.missed:
+            self.missed.append(line)
+        tried = f"Tried so far: {', '.join(map(str, sorted(self.missed)))}."
+        sentences = [self.nudges.get(line, ""), tried, self._narrow_down(last)]
+        words = " ".join(sentence for sentence in sentences if sentence)
+        return Result("no", f"Line {line} is not it", words)
+
+    def _narrow_down(self, last: int) -> str:
+        """Return the block of lines that has the bug, once enough lines were tried.
+
+        The blocks cut the listing from its first line on, so the bug is not always in the middle.
+        """
+        if len(self.missed) < MISSES_BEFORE_HELP:
+            return ""
+        size = max(3, last // 3)
+        first = (min(self.lines) - 1) // size * size + 1
+        return f"Narrow it down: the bug is in lines {first} to {min(first + size - 1, last)}."
+
     def html(self) -> str:
-        return card("ask", self._asked(), COLD)
+        return card("ask", self._listing_html(), COLD)
 
     def text(self) -> str:
-        numbered = "\n".join(
-            f"{n:>3}  {line}".rstrip() for n, line in enumerate(self.source.splitlines(), 1)
-        )
+        lines = enumerate(self.source.splitlines(), 1)
+        numbered = "\n".join(f"{number:>3}  {line}".rstrip() for number, line in lines)
         return f"Find the bug. {self.story}\n\n{numbered}\n\nGuess a line with .guess(1)"
 
     def __repr__(self) -> str:
         return f"Bug in {len(self.source.splitlines())} lines, {len(self.missed)} missed"
 
     def box(self) -> Any:
-        if (widgets := controls()) is None:
+        widgets = controls()
+        if widgets is None:
             return None
-        last = len(self.source.splitlines())
-        layout, style = widgets.Layout(width="9em"), {"description_width": "initial"}
         number = widgets.BoundedIntText(
-            value=1, min=1, max=last, description="line", layout=layout, style=style
+            value=1,
+            min=1,
+            max=len(self.source.splitlines()),
+            description="line",
+            layout=widgets.Layout(width="9em"),
+            style={"description_width": "initial"},
         )
-        told = widgets.HTML(layout=widgets.Layout(width="auto"))
-        self._controls = number, told
-        row = widgets.HBox([number, button(widgets, "This line", lambda: self.guess(number.value))])
-        return boxed(widgets, "ask", self._asked(), row, told)
+        result = widgets.HTML(layout=widgets.Layout(width="auto"))
+        self._controls = number, result
+        press = button(widgets, "This line", lambda: self.guess(number.value))
+        return boxed(widgets, "ask", self._listing_html(), widgets.HBox([number, press]), result)
 
-    def _asked(self) -> str:
-        return (
-            heading("Find the bug")
-            + paragraph(self.story)
-            + listing(highlighted(self.source), first=1)
-        )
-
-    def _narrower(self, last: int) -> str:
-        if len(self.missed) < MISSES_BEFORE_HELP:
-            return ""
-        wide = max(
-            3, last // 3
-        )  # blocks of the listing, so that the bug is not always in the middle
-        first = (min(self.lines) - 1) // wide * wide + 1
-        return f"A narrower search: it stands in lines {first} to {min(first + wide - 1, last)}."
+    def _listing_html(self) -> str:
+        code = listing(highlighted(self.source), first=1)
+        return heading("Find the bug") + paragraph(self.story) + code
 
 
 def bug(
     source: Any, *, lines: Mapping[int, str], nudges: Mapping[int, str] | None = None, story: str
 ) -> Bug:
-    """Shows a numbered listing with a planted bug and asks for its line; after three misses it says in which part to look.
+    """Show a numbered listing with a planted bug, and ask for its line.
+
+    After three misses it says in which part of the listing the bug is.
 
     Args:
-        source: code as text, or a function or class whose source is taken.
-        lines: `{line: why this is the bug}`; several where it can be mended in more than one place.
-        nudges: `{line: what to think about}` for lines that look guilty and are not.
-        story: what the code should do, and what is seen instead.
+        source: code as text, or a function or class, of which the source is shown.
+        lines: `{line: why this is the bug}`; several if the bug can be fixed in more than one line.
+        nudges: `{line: something to think about}` for lines that look wrong and are not.
+        story: what the code should do, and what it does instead.
 
     Raises:
-        ValueError: no line is given, or one that the listing lacks, or one that is both bug and nudge.
+        ValueError: no line is given; or the listing has no such line; or a line is both bug and
+            nudge.
     """
     code = dedent(source if isinstance(source, str) else inspect.getsource(source)).strip("\n")
     last, nudges = len(code.splitlines()), nudges or {}
     if not lines:
-        raise ValueError("lines must name the bug, got none; say in which line it stands and why")
-    if wrong := [line for line in [*lines, *nudges] if not 1 <= line <= last]:
+        raise ValueError("lines must name the bug, got none; say which line it is in and why")
+    outside = [line for line in [*lines, *nudges] if not 1 <= line <= last]
+    if outside:
         raise ValueError(
-            f"lines and nudges must lie in 1 to {last}, got {wrong[0]}; count from the beginning of the listing"
+            f"lines and nudges must be in 1 to {last}, got {outside[0]}; "
+            "count from the first line of the listing"
         )
-    if both := lines.keys() & nudges.keys():
+    both = lines.keys() & nudges.keys()
+    if both:
         raise ValueError(f"a line must be bug or nudge, got both for {min(both)}; leave one out")
-    made = Bug(code, lines, nudges, story)
-    made.put()
-    return made
+    hunt = Bug(code, lines, nudges, story)
+    hunt.put()
+    return hunt

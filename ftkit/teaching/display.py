@@ -1,4 +1,4 @@
-"""Where a lesson shows things: a notebook with controls, a notebook that only runs, or a plain terminal."""
+"""Show things in a notebook with controls, in a notebook that only runs, or in a terminal."""
 
 import os
 import sys
@@ -10,10 +10,11 @@ from typing import Any
 from ftkit.teaching.cards import CONTROLS_STYLE, STYLE, card
 
 VIEW = "application/vnd.jupyter.widget-view+json"
+"""The MIME type of a live widget."""
 
 
 def optional(name: str) -> Any:
-    """The module of that name, or None where it is not installed."""
+    """Return the module of that name, or None if it is not installed."""
     try:
         return import_module(name)
     except ImportError:
@@ -21,43 +22,54 @@ def optional(name: str) -> Any:
 
 
 def shell() -> Any:
-    """The IPython shell that runs this code, or None."""
+    """Return the IPython shell that runs this code, or None."""
     ipython = sys.modules.get("IPython")
     return ipython.get_ipython() if ipython else None
 
 
 def controls() -> Any:
-    """ipywidgets where a person can use them; None with FTKIT_HEADLESS=1, outside a notebook, or where it is not installed."""
+    """Return ipywidgets where a person can use them, else None.
+
+    None with FTKIT_HEADLESS=1, outside a notebook, and where ipywidgets is not installed.
+    """
     headless = os.environ.get("FTKIT_HEADLESS", "") not in ("", "0")
     return None if headless or not hasattr(shell(), "kernel") else optional("ipywidgets")
 
 
 class Shown(ABC):
-    """Something that shows itself with `put`. As the last value of the cell that put it, it is not shown a second time."""
+    """Something that `put` shows, once.
+
+    As the last value of the cell that put it, it is not shown a second time.
+    """
 
     _put_in: Any = None
+    """The execution count of the cell that put it."""
 
     @abstractmethod
     def html(self) -> str:
-        """What it looks like where no control works."""
+        """Return what a page without live controls shows."""
 
     @abstractmethod
     def text(self) -> str:
-        """What it says where there is no HTML."""
+        """Return what a terminal prints."""
 
     def box(self) -> Any:
-        """Its controls, one ipywidget; None where controls do not work."""
+        """Return its live controls as one ipywidget; None where they do not work."""
         return None
 
     def put(self) -> None:
-        """Shows it now: its controls, its HTML and its text in one bundle, of which each front end takes the best it can."""
+        """Show it now.
+
+        Controls, HTML and text go out in one bundle; each front end shows the best that it can.
+        """
         running = shell()
         if running is None:
             print(self.text())
             return
         self._put_in = running.execution_count
         bundle: dict[str, Any] = {"text/plain": self.text(), "text/html": STYLE + self.html()}
-        if (box := self.box()) is not None:
+        box = self.box()
+        if box is not None:
             bundle[VIEW] = {"version_major": 2, "version_minor": 0, "model_id": box.model_id}
         running.display_pub.publish(bundle)
 
@@ -68,7 +80,7 @@ class Shown(ABC):
 
 
 class Page(Shown):
-    """A card to read, `kind` as in `look.card`; `parts` are HTML."""
+    """A card to read; for `kind` see `cards.card`, and `parts` are HTML."""
 
     def __init__(self, kind: str, parts: list[str], text: str) -> None:
         self._html, self._text = card(kind, *parts), text
@@ -84,7 +96,7 @@ class Page(Shown):
 
 
 def boxed(widgets: Any, kind: str, *parts: Any) -> Any:
-    """The card around live controls: a part is a widget, or HTML that will not change."""
+    """Return a card around live controls; a part is a widget, or HTML that does not change."""
     wide = widgets.Layout(width="auto")
     children = [
         widgets.HTML(part, layout=wide) if isinstance(part, str) else part
@@ -97,9 +109,8 @@ def boxed(widgets: Any, kind: str, *parts: Any) -> Any:
 
 
 def button(widgets: Any, words: str, press: Callable[[], object]) -> Any:
-    """A button as wide as its words."""
-    made = widgets.Button(
-        description=words, layout=widgets.Layout(width="auto", align_self="flex-start")
-    )
-    made.on_click(lambda _: press())
-    return made
+    """Return a button that is as wide as its words, and calls `press`."""
+    layout = widgets.Layout(width="auto", align_self="flex-start")
+    widget = widgets.Button(description=words, layout=layout)
+    widget.on_click(lambda _: press())
+    return widget

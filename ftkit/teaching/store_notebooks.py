@@ -1,4 +1,4 @@
-"""Runs notebooks from a clean kernel and stores them executed, with pictures of their figures and without widget state."""
+"""Run notebooks in a clean kernel and store them with pictures, but without widget state."""
 
 import os
 import sys
@@ -9,14 +9,18 @@ from nbclient import NotebookClient
 
 from ftkit.panel.still_image import ASKED
 from ftkit.teaching.cards import STYLE
+from ftkit.teaching.display import VIEW
 
 
 def store(path: Path) -> None:
-    """Executes the notebook at `path` in its own folder and writes it back; a cell that fails leaves the file as it was.
+    """Execute the notebook at `path` in its own folder and write it back.
+
+    If a cell fails, the file stays as it was.
 
     Raises:
         CellExecutionError: a cell failed.
-        ValueError: a cell printed a traceback, as what draws its pictures does on a machine that is too busy.
+        ValueError: a cell printed a traceback; drawing pictures does so on a machine that is too
+            busy.
     """
     notebook = nbformat.read(path, as_version=4)
     NotebookClient(
@@ -25,23 +29,25 @@ def store(path: Path) -> None:
         kernel_name="python3",
         resources={"metadata": {"path": str(path.parent)}},
     ).execute()
-    notebook.metadata.pop(
-        "widgets", None
-    )  # megabytes that only the kernel which made them could use
-    notebook.metadata = {
-        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}
-    }
-    for cell in notebook.cells:
-        cell.metadata.pop("execution", None)  # times of day, which differ on every run
-        for output in cell.get("outputs", []):
-            output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
+    _drop_what_differs(notebook)
     _style_once(notebook)
     _without_tracebacks(notebook, path.name)
     nbformat.write(notebook, path)
 
 
+def _drop_what_differs(notebook: nbformat.NotebookNode) -> None:
+    """Drop the state of widgets, which only this kernel could use, and times of day."""
+    notebook.metadata = {
+        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}
+    }
+    for cell in notebook.cells:
+        cell.metadata.pop("execution", None)
+        for output in cell.get("outputs", []):
+            output.get("data", {}).pop(VIEW, None)
+
+
 def _style_once(notebook: nbformat.NotebookNode) -> None:
-    """Leaves the style sheet of the lesson's cards in its first output alone: stored, they are one page."""
+    """Keep the style sheet of the cards in its first output only: a stored notebook is one page."""
     pages = [
         output.data
         for cell in notebook.cells
@@ -53,13 +59,13 @@ def _style_once(notebook: nbformat.NotebookNode) -> None:
 
 
 def _without_tracebacks(notebook: nbformat.NotebookNode, name: str) -> None:
-    for i, cell in enumerate(notebook.cells):
-        if any(
-            "Traceback (most recent call last)" in output.get("text", "")
-            for output in cell.get("outputs", [])
-        ):
+    """Raise ValueError if a cell printed a traceback."""
+    for number, cell in enumerate(notebook.cells):
+        printed = [output.get("text", "") for output in cell.get("outputs", [])]
+        if any("Traceback (most recent call last)" in text for text in printed):
             raise ValueError(
-                f"{name} must be stored without tracebacks, got one under cell {i}; store it again when the machine is at rest"
+                f"{name} must be stored without tracebacks, got one under cell {number}; "
+                "store it again when the machine is idle"
             )
 
 

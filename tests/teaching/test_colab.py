@@ -206,7 +206,7 @@ def test_the_command_stamps_pyproject_and_every_notebook(
     )
     assert "github.com/owner/name@v7" in (tmp_path / "notebooks" / "02_b.ipynb").read_text()
     assert main([]) == 0 and (tmp_path / "pyproject.toml").read_text() == after
-    assert capsys.readouterr().out == "00_a.ipynb: as it was\n02_b.ipynb: as it was\n"
+    assert capsys.readouterr().out == "00_a.ipynb: unchanged\n02_b.ipynb: unchanged\n"
     assert main(["--repo", "owner"]) == 2
     assert "colab: repo must be owner/name, got 'owner'" in capsys.readouterr().err
     assert (tmp_path / "pyproject.toml").read_text() == after

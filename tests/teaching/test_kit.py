@@ -16,6 +16,7 @@ from ftkit.teaching import Claim, bug, claims, quiz, show
 from ftkit.teaching import show_source as sources
 from ftkit.teaching.bug_hunt import Bug
 from ftkit.teaching.cards import inline
+from ftkit.teaching.claim_table import Finding
 from ftkit.teaching.display import VIEW
 from ftkit.techniques.lora import LoRA
 
@@ -90,7 +91,7 @@ class TestQuiz:
                 "a",
                 "every option must have an explanation, got none for 'b'",
             ),
-            ({"a": "why"}, "a", "options must be at least two"),
+            ({"a": "why"}, "a", "options must be at least two and all different"),
             ({"a": "why", "b": "why"}, "c", "the answer must be one of \\['a', 'b'\\], got 'c'"),
         ],
     )
@@ -137,20 +138,26 @@ class TestClaims:
         )
         assert "&lt;docs&gt;" in shown.html()
 
-    def test_each_bench_of_a_result_has_a_line(self) -> None:
+    def test_each_result_has_a_line(self) -> None:
         shown = claims(
             [
                 Claim(
                     "c",
                     "s",
                     "one; a test",
-                    "library +1 [0, 2], inconclusive; opening 0 [0, 0], ties",
+                    [
+                        Finding("library", "+1 [0, 2]", "inconclusive"),
+                        Finding("opening", "0 [0, 0]", "ties"),
+                    ],
                     "inconclusive",
                 )
             ]
         )
-        assert "inconclusive<br>opening" in shown.html() and "one; a test" in shown.html()
-        assert "inconclusive; opening" in shown.text()
+        assert (
+            "library +1 [0, 2], inconclusive<br>opening" in shown.html()
+            and "one; a test" in shown.html()
+        )
+        assert "library +1 [0, 2], inconclusive; opening 0 [0, 0], ties\n" in shown.text()
 
     def test_a_claim_is_a_value(self) -> None:
         assert Claim(*vars(HOLDS).values()) == HOLDS
@@ -166,6 +173,9 @@ class TestClaims:
             ValueError, match="every field of a claim must say something, got an empty source"
         ):
             Claim("c", " ", "e", "x", "holds")
+        for nothing in ([], " ", [Finding("")]):
+            with pytest.raises(ValueError, match="must say something, got an empty results"):
+                Claim("c", "s", "e", nothing, "holds")
         with pytest.raises(ValueError, match="at least one Claim, got none"):
             claims([])
 
@@ -212,10 +222,10 @@ class TestShow:
     def test_what_has_no_source_is_refused(self) -> None:
         with pytest.raises(
             TypeError,
-            match="must get a function, class or module of Python, got <built-in function len>",
+            match="must get a function, class or module that is written in Python, got <built-in",
         ):
             show(len)
-        with pytest.raises(ValueError, match="lines must lie in 1 to .*, got \\(0, 3\\)"):
+        with pytest.raises(ValueError, match="lines must be in 1 to .*, got \\(0, 3\\)"):
             show(LowRank, lines=(0, 3))
 
 
@@ -246,14 +256,10 @@ class TestBug:
     def test_after_three_misses_it_says_where_to_look(self) -> None:
         asked = planted()
         said = [asked.guess(line).words for line in (1, 1, 2, 12, 11)]
-        assert ["narrower" in words for words in said] == [
-            False,
-            False,
-            False,
-            True,
-            True,
-        ]  # a line tried twice is one miss
-        assert "it stands in lines 5 to 8." in said[-1]
+        # a line tried twice is one miss
+        narrows = ["Narrow it down" in words for words in said]
+        assert narrows == [False, False, False, True, True]
+        assert "the bug is in lines 5 to 8." in said[-1]
 
     def test_the_button_guesses_the_line_in_the_field(self, notebook: Notebook) -> None:
         planted()
@@ -279,8 +285,8 @@ class TestBug:
         ("lines", "nudges", "message"),
         [
             ({}, {}, "lines must name the bug, got none"),
-            ({13: "w"}, {}, "must lie in 1 to 12, got 13"),
-            ({1: "w"}, {0: "n"}, "must lie in 1 to 12, got 0"),
+            ({13: "w"}, {}, "must be in 1 to 12, got 13"),
+            ({1: "w"}, {0: "n"}, "must be in 1 to 12, got 0"),
             ({1: "w"}, {1: "n"}, "must be bug or nudge, got both for 1"),
         ],
     )

@@ -43,9 +43,9 @@ def test_an_option_is_right_or_not() -> None:
     [
         (40, 42.5, "Right, within 5 %."),
         (45, 40, "Right, within 5 %."),
-        (44, 50, "Too low by 6 %; right was within 5 %."),
-        (40, 52, "Too low by 12 %; right was within 5 %."),
-        (90, 52.25, "Too high by 37.75 %; right was within 5 %."),
+        (44, 50, "Too low by 6 %; within 5 % counts as right."),
+        (40, 52, "Too low by 12 %; within 5 % counts as right."),
+        (90, 52.25, "Too high by 37.75 %; within 5 % counts as right."),
     ],
 )
 def test_a_number_is_within_the_tolerance_or_off_by_so_much(
@@ -56,7 +56,7 @@ def test_a_number_is_within_the_tolerance_or_off_by_so_much(
     shown = made.score(truth, note="One seed.")
     assert f"You said {said} %, it was {truth} %" in shown.html()
     assert words in shown.text() and "One seed." in shown.text() and words in shown.html()
-    assert made.hit == ("Right" in words)
+    assert made.right == ("Right" in words)
 
 
 def test_large_numbers_and_exact_ones_read_well() -> None:
@@ -75,17 +75,17 @@ def test_what_was_said_may_change_until_it_is_scored_and_not_after() -> None:
     made.score(50)
     with pytest.raises(ValueError, match="must be written before it is scored, got 60"):
         made.write(60)
-    assert made.said == 50 and made.hit
+    assert made.guess == 50 and made.right
     second = made.score(70)
-    assert "it was 50 %: Right" in second.text() and "this run gave 70 %" in second.text()
-    assert made.truth == 50
+    assert "it was 50 %: Right" in second.text() and "This run gave 70 %" in second.text()
+    assert made.outcome == 50
 
 
 def test_scoring_nothing_is_kind_and_shows_the_truth() -> None:
     shown = share().score(37)
     assert (
         "It was 37 %" in shown.text()
-        and "No prediction was written down, and that is fine." in shown.text()
+        and "You made no prediction, and that is fine." in shown.text()
     )
     assert tally().made == 0
 
@@ -107,7 +107,7 @@ def test_a_scored_prediction_stays_as_the_first_try() -> None:
     first.score(50)
     second = share()
     second.write(50)
-    assert "The answer had been shown before, so it does not count." in second.score(50).text()
+    assert "You had already seen the answer, so this one does not count." in second.score(50).text()
     counted = tally()
     assert (counted.hits, counted.made) == (0, 1)
     assert "you said 90 %, it was 50 %: not this time" in counted.text()
@@ -134,14 +134,14 @@ def test_the_tally_counts_hits_of_those_that_were_made_and_scored() -> None:
     assert (shown.hits, shown.made) == (2, 3)
     assert "2 of 3; 2 more did not count" in shown.text()
     assert (
-        "d: you said –, it was 50 %: not predicted" in shown.text()
+        "d: you said –, it was 50 %: no prediction" in shown.text()
         and "e: you said “yes”, it was –: not scored yet" in shown.text()
     )
     assert shown.html().count("<tr>") == 6 and "✓" in shown.html() and "✗" in shown.html()
 
 
 def test_an_empty_tally_says_so() -> None:
-    assert "No prediction was asked for yet." in tally().html()
+    assert "You have not been asked for a prediction yet." in tally().html()
 
 
 @pytest.mark.parametrize(
@@ -150,12 +150,12 @@ def test_an_empty_tally_says_so() -> None:
         ({}, "must get options or a scale, got None and low=None"),
         ({"low": 0}, "must get options or a scale"),
         ({"low": 0, "high": 1, "options": ["a", "b"]}, "must get options or a scale"),
-        ({"options": ["a"]}, "options must be at least two and differ, got \\['a'\\]"),
-        ({"options": ["a", "a"]}, "must be at least two and differ"),
+        ({"options": ["a"]}, "options must be at least two and all different, got \\['a'\\]"),
+        ({"options": ["a", "a"]}, "must be at least two and all different"),
         ({"low": 1, "high": 1}, "low must be below high, got 1 and 1"),
         (
             {"low": 0, "high": 1, "tolerance": -1},
-            "tolerance must be from 0 to below the scale's length, got -1",
+            "tolerance must be at least 0 and below the length of the scale, got -1",
         ),
     ],
 )
@@ -193,7 +193,7 @@ def test_without_a_notebook_it_is_text(capsys: pytest.CaptureFixture[str]) -> No
         "Predict: Which rank is best?\n  - 1\n  - 32 & <more>\nWrite it down with .write(...)\n"
     )
     share()
-    assert "  - a number from 0 % to 100 %; right within 5 %" in capsys.readouterr().out
+    assert "  - a number from 0 % to 100 %; within 5 % counts as right" in capsys.readouterr().out
 
 
 def test_the_button_writes_the_chosen_option_and_the_score_locks_it(notebook: Notebook) -> None:
@@ -202,15 +202,15 @@ def test_the_button_writes_the_chosen_option_and_the_score_locks_it(notebook: No
     told = parts(notebook.box(), "HTML")[-1]
     assert choice.value is None
     button.click()
-    assert made.said is None and "Choose one first" in told.value
+    assert made.guess is None and "Choose an answer first" in told.value
     choice.value = "32 & <more>"
-    assert made.said is None  # only the button writes
+    assert made.guess is None  # only the button writes
     button.click()
-    assert made.said == "32 & <more>" and "32 &amp; &lt;more&gt;" in told.value
+    assert made.guess == "32 & <more>" and "32 &amp; &lt;more&gt;" in told.value
     made.score("1")
     assert choice.disabled and button.disabled and "Not this time" in told.value
     button.click()
-    assert made.said == "32 & <more>"
+    assert made.guess == "32 & <more>"
 
 
 def test_the_button_writes_the_number_of_the_slider(notebook: Notebook) -> None:
@@ -225,7 +225,7 @@ def test_the_button_writes_the_number_of_the_slider(notebook: Notebook) -> None:
     )
     slider.value = 62.5
     button.click()
-    assert made.said == 62.5
+    assert made.guess == 62.5
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
-"""Planted bugs of distillation: code that runs, looks right, and is not. Each can be imported, and a test shows what it does wrong.
+"""Planted bugs of lesson 06: code that runs, looks right, and is wrong.
 
-They have no docstrings: a listing counts from its first line, and the story beside it says what the code should do.
+The tests run each of them and show what it does wrong. The listings have no docstrings, because
+their lines are counted from the first one; the story of each hunt says what the code should do.
 """
 
 from collections.abc import Iterable
@@ -43,55 +44,63 @@ def wavering_teacher(student: nn.Module, teacher: nn.Module, batches: Batches, l
 
 
 def is_too_faint() -> Bug:
-    """Asks for the bug in `faint_teacher`: the mean over rows and classes."""
+    """Ask for the bug in `faint_teacher`: it takes the mean over rows and classes."""
     return bug(
         faint_teacher,
         lines={
-            4: "The mean over all entries, which `reduction='mean'` takes too, divides by rows times classes. The sum over the classes "
-            "belongs to the divergence: `batchmean` divides by the rows alone. With eight classes this teacher is eight times too faint."
+            4: "This is the mean over all entries, as with `reduction='mean'`: it divides by rows "
+            "times classes. But a divergence is a sum over the classes; `batchmean` divides by the "
+            "rows alone. With eight classes this teacher counts for an eighth of what it should.",
         },
         nudges={
-            2: "The student's answers as logarithms: that is what `kl_div` wants first.",
-            3: "The teacher's answers as probabilities: that is what `kl_div` wants second.",
-            5: "T^2 is right, and it is there once. Is what it multiplies as large as it should be?",
+            2: "The student's log-probabilities: `kl_div` takes them first.",
+            3: "The teacher's probabilities: `kl_div` takes them second.",
+            5: "T^2 is right, and it is there once. Is the number that it multiplies large enough?",
         },
-        story="T^2 KL(teacher || student), the mean over the rows. It is never negative, zero for equal logits, and with more classes the "
-        "teacher counts for less and less.",
+        story="T^2 KL(teacher || student), the mean over the rows. It is never negative, and zero "
+        "for equal logits. But the more classes there are, the less the teacher counts.",
     )
 
 
 def is_turned_round() -> Bug:
-    """Asks for the bug in `turned_round`: student and teacher in each other's place."""
+    """Ask for the bug in `turned_round`: student and teacher have changed places."""
     return bug(
         turned_round,
         lines={
-            4: "`kl_div(log_a, b)` is KL(b || a): the student comes first, as logarithms. This is KL(student || teacher), by which a "
-            "student may leave out what its teacher holds possible. It must be log_q of the student, p of the teacher, `kl_div(log_q, p)`."
+            4: "`kl_div(log_a, b)` is KL(b || a): the student's log-probabilities come first. This "
+            "is KL(student || teacher), which lets a student leave out classes that its teacher "
+            "finds likely. Use the student's log q and the teacher's p: `kl_div(log_q, p)`.",
         },
         nudges={
-            2: "A right logarithm of the teacher's probabilities. Where does it go?",
-            3: "Right probabilities of the student. Where do they go?",
-            5: "T^2 is right, whichever way round the divergence is.",
+            2: "The logarithm of the teacher's probabilities is right. Where does it go?",
+            3: "The student's probabilities are right. Where do they go?",
+            5: "T^2 is right, in whichever direction the divergence goes.",
         },
-        story="T^2 KL(teacher || student). It reads like the formula, p before q, and is zero for equal logits. But it is another number.",
+        story="T^2 KL(teacher || student). It reads like the formula, p before q, and is zero for "
+        "equal logits. But it is another number.",
     )
 
 
 def is_wavering() -> Bug:
-    """Asks for the bug in `wavering_teacher`: it answers in training mode."""
-    why = "The teacher's dropout is on, so that it contradicts itself from batch to batch. A teacher must be in eval mode."
+    """Ask for the bug in `wavering_teacher`: the teacher is in training mode."""
+    why = (
+        "The teacher's dropout is on, so it contradicts itself from batch to batch. "
+        "A teacher must be in eval mode."
+    )
     return bug(
         wavering_teacher,
         lines={
-            3: f"{why} Only the student belongs into this loop.",
-            4: f"{why} `student.train()` and `teacher.eval()` are right.",
+            3: f"{why} Only the student belongs in this loop.",
+            4: f"{why} Call `student.train()` and `teacher.eval()`.",
         },
         nudges={
-            2: "Right: the student's numbers alone are trained.",
-            6: "Right: nothing of the teacher needs a gradient. But that does not say which mode it answers in.",
-            7: "The temperature is right. Ask the teacher the same thing twice: what does it say?",
-            8: "Right: the student's own answers, as logarithms, at the teacher's temperature; its dropout may be on while it learns.",
-            9: "Right: 16 is T^2, the student comes first, and the mean is over rows.",
+            2: "Right: only the student's parameters are trained.",
+            6: "Right: the teacher needs no gradients. But `no_grad` does not set its mode.",
+            7: "The temperature is right. Ask the teacher the same thing twice: what do you get?",
+            8: "Right: the student's log-probabilities, at the teacher's temperature. The "
+            "student's dropout may be on while it learns.",
+            9: "Right: 16 is T^2, the student comes first, and the mean is over the rows.",
         },
-        story="A student with dropout learns from a large network with dropout. The loss falls and stops falling far too early.",
+        story="A student with dropout learns from a large network with dropout. The loss falls, "
+        "and then stops falling far too early.",
     )

@@ -1,6 +1,7 @@
-"""Planted bugs: code that runs, looks right, and is not. Each can be imported, and a test shows what it does wrong.
+"""Planted bugs of lesson 02: code that runs, looks right, and is wrong.
 
-The two classes have no docstrings: a listing counts from its first line, and the story beside it says what the code should do.
+The tests run each of them and show what it does wrong. The listings have no docstrings, because
+their lines are counted from the first one; the story of each hunt says what the code should do.
 """
 
 import copy
@@ -46,38 +47,45 @@ class MergesWrong(nn.Module):
 
 
 def never_learns() -> Bug:
-    """Asks for the bug in `NeverLearns`: both factors start at zero."""
-    why = "The gradient of A has B as a factor, and the gradient of B has A. With both at zero, both gradients are zero at every step."
+    """Ask for the bug in `NeverLearns`: both factors start at zero."""
+    why = (
+        "The gradient of A has B as a factor, and the gradient of B has A. "
+        "With both at zero, both gradients are zero at every step."
+    )
     return bug(
         NeverLearns,
         lines={
-            5: f"{why} A must be drawn at random; B alone stays at zero, so that nothing changes at first.",
-            6: f"{why} Drawing B instead of A mends it as well; the paper draws A and leaves B at zero.",
+            5: f"{why} Draw A at random; only B starts at zero, so that nothing changes at first.",
+            6: f"{why} Drawing B instead of A works too; the paper draws A and keeps B at zero.",
         },
         nudges={
             4: "The base must be frozen: that is the point of LoRA. What else is there to train?",
-            7: "The scale is right: alpha / rank. Does any scale help a change that stays zero?",
-            10: "The shapes fit: (batch, in) to (batch, rank) to (batch, out). What are the numbers in them?",
-            11: "Right: the base's answer plus the scaled change. What is the change, and what is its gradient?",
+            7: "The scale is right: alpha / rank. Can any scale help a change that stays zero?",
+            10: "The shapes fit: (batch, in) to (batch, rank) to (batch, out). "
+            "Which values are in A and B?",
+            11: "Right: the base's output plus the scaled change. "
+            "What is the change, and what is its gradient?",
         },
-        story="A LoRA layer that should learn. It raises nothing, it answers as the base does, and after a thousand steps it still does.",
+        story="A LoRA layer that should learn. It raises no error, its output is that of the base, "
+        "and after a thousand steps it still is.",
     )
 
 
 def merges_wrong() -> Bug:
-    """Asks for the bug in `MergesWrong`: the scale goes in twice at the merge."""
+    """Ask for the bug in `MergesWrong`: the merge applies the scale twice."""
     return bug(
         MergesWrong,
         lines={
-            18: "`change()` holds the scale already; here it is applied a second time. With alpha = rank the scale is 1 and nobody "
-            "notices: test with an alpha that differs from the rank.",
+            18: "`change()` is scaled already; here the scale is applied a second time. With "
+            "alpha = rank the scale is 1 and nobody notices: test with another alpha.",
         },
         nudges={
-            5: "A random start is right here: B is zero, so that nothing changes at first.",
+            5: "A random start is right here: B is zero, so nothing changes at first.",
             7: "The scale itself is right. Follow it: where is it used?",
-            10: "The scale goes in here, once. Is that all?",
-            13: "Training and answers before the merge are right, so this line is.",
-            17: "The base must stay as it was, so a copy is right.",
+            10: "The scale is applied here, once. Is that the only place?",
+            13: "Training is right, and so is the output before the merge. So this line is right.",
+            17: "The base must stay unchanged, so a copy is right.",
         },
-        story="A LoRA layer that learns well. It should answer the same after `merged()`, but with rank 4 and alpha 16 it answers worse.",
+        story="A LoRA layer that learns well. After `merged()` its output should be the same, but "
+        "with rank 4 and alpha 16 it is worse.",
     )

@@ -1,6 +1,7 @@
-"""Planted bugs of lesson 07: code that runs, looks right, and is not. A test shows what each does wrong.
+"""Planted bugs of lesson 07: code that runs, looks right, and is wrong.
 
-The listings have no docstrings: they count from their first line, and the story beside each says what the code should do.
+The tests run each of them and show what it does wrong. The listings have no docstrings, because
+their lines are counted from the first one; the story of each hunt says what the code should do.
 """
 
 from collections.abc import Sequence
@@ -38,34 +39,44 @@ class LearnedWeights:
 
 
 def gives_way_to_the_changed() -> Bug:
-    """Asks for the bug in `gives_way`: gradients are projected onto gradients that have been projected."""
-    why = "Each gradient must meet the others as they *were*. Once the first has given way it opposes nobody, so the second never does."
+    """Ask for the bug in `gives_way`: it projects onto gradients that are projected already."""
+    why = (
+        "Each gradient must be compared with the *original* others. Once the first is projected, "
+        "it no longer opposes the second, so the second is never projected."
+    )
     return bug(
         gives_way,
         lines={
-            7: f"{why} `gradients[j]` here, and in line 9.",
-            9: f"{why} `gradients[j]` here, and in line 7.",
+            7: f"{why} Use `gradients[j]` here and in line 9.",
+            9: f"{why} Use `gradients[j]` here and in line 7.",
         },
         nudges={
-            2: "A copy is right: the gradients that came belong to the caller. Which of the two lists is read below?",
-            5: "A gradient never opposes itself, so leaving it out changes nothing.",
-            8: "Right: only what opposes is taken away.",
+            2: "A copy is right: the original gradients belong to the caller. "
+            "Which of the two lists is read below?",
+            5: "A gradient never opposes itself, so skipping it changes nothing.",
+            8: "Right: only opposed gradients are projected.",
         },
-        story="PCGrad. Of two opposed gradients both should give way; here the first does, and the second comes back as it was.",
+        story="PCGrad. Of two opposed gradients both should be projected. Here the first is, and "
+        "the second comes back unchanged.",
     )
 
 
 def weights_stay() -> Bug:
-    """Asks for the bug in `LearnedWeights`: the optimizer does not know the weights."""
-    why = "The optimizer was given the model's numbers alone, so every s stays at zero, and this is the plain sum."
+    """Ask for the bug in `LearnedWeights`: the optimizer does not have the task weights."""
+    why = (
+        "The optimizer has only the model's parameters. "
+        "So every s stays at zero, and this is the plain sum."
+    )
     return bug(
         LearnedWeights,
-        lines={4: f"{why} `[*model.parameters(), *self.s.values()]`."},
+        lines={4: f"{why} Give it `[*model.parameters(), *self.s.values()]`."},
         nudges={
-            3: "Zero is a good start: exp(0) is 1. And they ask for gradients. Who moves them?",
+            3: "Zero is a good start: exp(0) is 1. And they require gradients. What updates them?",
             7: "The formula is right. Print s after a hundred steps.",
-            9: "Right: old gradients away, though not those of s. Why would that not matter here?",
+            9: "Right: this clears old gradients, though not those of s. "
+            "Why would that not matter here?",
             10: "Gradients do arrive at every s. What happens to them then?",
         },
-        story="Uncertainty weighting. The loss falls, nothing complains, and after a hundred steps every task weighs what it did at first.",
+        story="Uncertainty weighting. The loss falls and there is no error, but after a hundred "
+        "steps every task has the weight it started with.",
     )

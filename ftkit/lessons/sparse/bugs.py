@@ -1,6 +1,7 @@
-"""Planted bugs of lesson 05: masks that leak. Each can be imported, and a test shows what it does wrong.
+"""Planted bugs of lesson 05: code that runs, looks right, and is wrong.
 
-The functions have no docstrings: a listing counts from its first line, and the story beside it says what the code should do.
+The tests run each of them and show what it does wrong. The listings have no docstrings, because
+their lines are counted from the first one; the story of each hunt says what the code should do.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -51,58 +52,73 @@ def keeps_ties(scores: Tensor, count: int) -> Tensor:
 
 
 def decay_leak() -> Bug:
-    """Asks for the bug in `decays`: AdamW's weight decay, which is on by default."""
+    """Ask for the bug in `decays`: AdamW's weight decay, which is on by default."""
     return bug(
         decays,
         lines={
-            2: "`AdamW` has a weight decay of 0.01 unless told otherwise, and decay does not ask for a gradient: every frozen entry is "
-            "multiplied by 1 - lr * 0.01 at every step. Say `weight_decay=0.0`; better, give the optimizer the chosen numbers alone.",
+            2: "`AdamW` has a weight decay of 0.01 by default, and decay needs no gradient: every "
+            "frozen entry is multiplied by 1 - lr * 0.01 at every step. Pass `weight_decay=0.0`, "
+            "or better, give the optimizer only the chosen entries.",
         },
         nudges={
-            4: "These are gradients of whole matrices; that is wasteful, but not wrong. What is done with them?",
-            6: "The gradient of a frozen entry is exactly zero after this line. Does a gradient of zero mean that an entry stays?",
-            7: "This is where the frozen entries move. But who told the optimizer to move what has no gradient?",
+            4: "These are gradients of whole matrices. That is wasteful, but not wrong. "
+            "What happens to them?",
+            6: "After this line the gradient of a frozen entry is exactly zero. "
+            "Does a zero gradient mean that an entry stays?",
+            7: "This is where the frozen entries move. "
+            "But what tells the optimizer to move an entry without a gradient?",
         },
-        story="Training with a mask of ones and zeros: the gradient of what is frozen is set to zero. After ten steps every frozen entry "
-        "of every matrix has moved a little.",
+        story="Training with a mask of ones and zeros: the gradient of every frozen entry is set "
+        "to zero. After ten steps every frozen entry of every matrix has moved a little.",
     )
 
 
 def momentum_leak() -> Bug:
-    """Asks for the bug in `remembers`: an optimizer that was used without the mask."""
-    why = "The second round needs an optimizer of its own. This one has averages of the gradients of round one, for every entry;"
+    """Ask for the bug in `remembers`: an optimizer that was used without the mask."""
+    why = (
+        "The second round needs its own optimizer. This one has averages of the gradients of "
+        "round one, for every entry;"
+    )
     return bug(
         remembers,
         lines={
-            2: f"{why} a gradient of zero fades them, but for many steps frozen entries go on moving. Make a new one in each round.",
-            5: f"{why} a gradient of zero fades them, but until then frozen entries move. Make it here, once a round.",
-            13: f"{why} the weights are rewound here, the averages are not. Make a new optimizer here.",
+            2: f"{why} a zero gradient makes them fade, but for many steps frozen entries still "
+            "move. Make a new optimizer in each round.",
+            5: f"{why} a zero gradient makes them fade, but until then frozen entries move. "
+            "Make it here, once a round.",
+            13: f"{why} the weights are rewound here, the averages are not. "
+            "Make a new optimizer here.",
         },
         nudges={
-            3: "A clone, and so safe from what follows. The weights do go back to it.",
-            4: "In the first round everything may move: that is full fine-tuning, and it tells which entries change most.",
-            9: "The gradient of a frozen entry is exactly zero. What else does Adam's step depend on?",
-            12: "The mask is chosen by what the first round did, as it should be.",
+            3: "A clone, so it is safe from the steps that follow. The weights do go back to it.",
+            4: "In the first round everything is trained: that is full fine-tuning, and it shows "
+            "which entries change most.",
+            9: "The gradient of a frozen entry is exactly zero. "
+            "What else does Adam's step depend on?",
+            12: "The mask is chosen from the first round's changes, as it should be.",
         },
-        story="A lottery ticket. Round one trains everything; then the entries that moved furthest are chosen, the weights go back to "
-        "where they were, and round two trains the chosen ones. There is no decay. Still, frozen entries move in round two.",
+        story="A lottery ticket. Round one trains everything. Then the entries that moved furthest "
+        "are chosen, the weights go back to the start, and round two trains only the chosen ones. "
+        "There is no weight decay. Still, frozen entries move in round two.",
     )
 
 
 def ties() -> Bug:
-    """Asks for the bug in `keeps_ties`: a threshold keeps all that is equal to it."""
+    """Ask for the bug in `keeps_ties`: a threshold keeps every entry that is equal to it."""
     return bug(
         keeps_ties,
         lines={
-            5: "All entries that equal the threshold pass, not only as many as there is room for. Scores from gradients are full of equal "
-            "entries: a word that no batch contained has zeros. Take the positions that `topk` returns, its `indices`, instead.",
+            5: "Every entry that equals the threshold passes, even if that is more than `count`. "
+            "Scores from gradients have many equal entries: a word that was in no batch has zeros. "
+            "Take the positions that `topk` returns, its `indices`, instead.",
         },
         nudges={
-            2: "Size decides and not sign, so `abs` is right.",
-            3: "Exactly `count` values, and the right ones. Which of them are needed?",
+            2: "The size decides and not the sign, so `abs` is right.",
+            3: "Exactly `count` values, and the right ones. Which part of the result do you need?",
             4: "That is the smallest of the chosen scores. How many entries have this very score?",
             6: "The shape is right. How many of its entries are true?",
         },
-        story="A mask of exactly `count` entries, those with the largest scores. On random numbers it counts well. With the gradients of "
-        "word embeddings as scores, 1 % is asked for, and nearly everything is true.",
+        story="A mask of exactly `count` entries, those with the largest scores. On random numbers "
+        "the count is right. With the gradients of word embeddings as scores it should choose 1 %, "
+        "and chooses nearly everything.",
     )
