@@ -1,6 +1,8 @@
-"""One folder a lesson, named as its notebook without the number: study, claims, exercises, bugs, picture.
+"""One folder a lesson, named like its notebook without the number.
 
-Each folder's `__init__.py` holds `LESSON`. Nothing else registers a lesson: `lessons()` finds the folders.
+A folder holds the study, the claims, the exercises, the planted bugs and the picture of its lesson.
+`__init__.py` puts them together in `LESSON`. There is no list of lessons: `lessons()` finds the
+folders.
 """
 
 import pkgutil
@@ -10,7 +12,7 @@ from ftkit.lessons.lesson import Lesson as Lesson
 
 
 def lessons() -> dict[str, Lesson]:
-    """Every lesson by its number, such as "05"."""
-    folders = sorted(found.name for found in pkgutil.iter_modules(__path__) if found.ispkg)
-    every = [import_module(f"{__name__}.{folder}").LESSON for folder in folders]
-    return {lesson.number: lesson for lesson in sorted(every, key=lambda lesson: lesson.name)}
+    """Find every lesson; return them by number, such as "05", in order."""
+    folders = [module.name for module in pkgutil.iter_modules(__path__) if module.ispkg]
+    unordered = [import_module(f"{__name__}.{folder}").LESSON for folder in folders]
+    return {lesson.number: lesson for lesson in sorted(unordered, key=lambda lesson: lesson.name)}

@@ -1,6 +1,6 @@
-"""`python -m ftkit.lessons 02`: run one lesson's recorded experiments again.
+"""Run the recorded experiments of lessons again: `python -m ftkit.lessons 02`.
 
-With `--seeds 2` only a part of them is run, and written next to the record.
+With `--seeds 2` only the first two seeds run; their table is written next to the whole one.
 """
 
 import argparse
@@ -13,28 +13,21 @@ from ftkit.experiments.recording import kept_in, made_by, one_thread, standing
 from ftkit.lessons import Lesson, lessons
 
 
-def main(asked: list[str] | None = None) -> None:
-    """Run what the command line asks for."""
+def main(arguments: list[str] | None = None) -> None:
+    """Run or show the experiments that the command line asks for."""
     every = lessons()
     parser = _parser(list(every))
-    given = parser.parse_args(asked)
-    if unknown := set(given.lessons) - set(every):
-        parser.error(f"LESSON must be one of {', '.join(every)}, got {min(unknown)}")
-    chosen = [every[number] for number in given.lessons or every]
-    most = min(len(lesson.seeds) for lesson in chosen)
-    if given.seeds is not None and not 2 <= given.seeds <= most:
-        parser.error(f"SEEDS must be from 2 to {most}, got {given.seeds}; without it all are run")
-    if given.every is not None and not (given.standing and given.every > 0):
-        parser.error(f"--every must be above 0 and come with --standing, got {given.every:g}")
-    for lesson in chosen:
-        if given.standing:
+    options = parser.parse_args(arguments)
+    _check(parser, options, every)
+    for lesson in _chosen(options, every):
+        if options.standing:
             try:
-                show(lesson.path, lesson.number, given.every)
+                show(lesson.path, lesson.number, options.every)
             except ValueError as error:
                 parser.error(str(error))
         else:
-            with dask(given.dask) if given.dask else nullcontext():
-                _record(lesson, given.seeds)
+            with dask(options.dask) if options.dask else nullcontext():
+                _record(lesson, options.seeds)
 
 
 def _parser(numbers: list[str]) -> argparse.ArgumentParser:
@@ -46,12 +39,15 @@ def _parser(numbers: list[str]) -> argparse.ArgumentParser:
         "lessons", nargs="*", metavar="LESSON", help=f"{', '.join(numbers)}; all by default"
     )
     parser.add_argument(
-        "--seeds", type=int, metavar="N", help="only the first N seeds, written next to the record"
+        "--seeds",
+        type=int,
+        metavar="N",
+        help="only the first N seeds, written next to the recorded runs",
     )
     parser.add_argument(
         "--dask",
         metavar="ADDRESS",
-        help='the scheduler of a Dask cluster that does the runs, or "local" to start one here',
+        help='the scheduler of a Dask cluster that makes the runs, or "local" to start one here',
     )
     parser.add_argument(
         "--standing",
@@ -67,6 +63,24 @@ def _parser(numbers: list[str]) -> argparse.ArgumentParser:
     return parser
 
 
+def _chosen(options: argparse.Namespace, every: dict[str, Lesson]) -> list[Lesson]:
+    return [every[number] for number in options.lessons or every]
+
+
+def _check(
+    parser: argparse.ArgumentParser, options: argparse.Namespace, every: dict[str, Lesson]
+) -> None:
+    """End with an error where options are impossible."""
+    unknown = set(options.lessons) - set(every)
+    if unknown:
+        parser.error(f"LESSON must be one of {', '.join(every)}, got {min(unknown)}")
+    most = min(len(lesson.seeds) for lesson in _chosen(options, every))
+    if options.seeds is not None and not 2 <= options.seeds <= most:
+        parser.error(f"SEEDS must be from 2 to {most}, got {options.seeds}; without it all are run")
+    if options.every is not None and not (options.standing and options.every > 0):
+        parser.error(f"--every must be above 0 and come with --standing, got {options.every:g}")
+
+
 def _record(lesson: Lesson, seeds: int | None) -> None:
     if seeds is None:
         lesson.make()
@@ -75,10 +89,15 @@ def _record(lesson: Lesson, seeds: int | None) -> None:
 
 
 def show(path: Path, lesson: str, every: float | None = None) -> None:
-    """Prints what the study of a lesson has found so far; with `every` again after so many seconds, until it is interrupted.
+    """Print the results of a study so far.
+
+    Args:
+        path: of the study's table, which may not be there yet.
+        lesson: its number.
+        every: print them again after this number of seconds, until Ctrl-C.
 
     Raises:
-        ValueError: no run has been kept.
+        ValueError: no run is stored.
     """
     with suppress(KeyboardInterrupt):
         while True:
@@ -91,7 +110,7 @@ def show(path: Path, lesson: str, every: float | None = None) -> None:
 
 @contextmanager
 def dask(address: str) -> Iterator[None]:
-    """Within it the runs are made by a Dask cluster: the one at `address`, or with "local" one of two processes here."""
+    """Make runs on a Dask cluster: the one at `address`, or two processes here with "local"."""
     from distributed import Client, LocalCluster
 
     with ExitStack() as stack:
@@ -108,7 +127,7 @@ def dask(address: str) -> Iterator[None]:
 
 
 def part(path: Path, seeds: int) -> Path:
-    """Where a record of the first seeds goes: beside the whole one, which stays as it is."""
+    """Return the path for the table of the first seeds, next to the whole table at `path`."""
     return path.with_name(f"{path.stem}.first-{seeds}-seeds{path.suffix}")
 
 

@@ -1,4 +1,4 @@
-"""`Lesson`: everything that belongs to one lesson, as one value in the lesson's folder."""
+"""`Lesson`: the parts of one lesson as one value, `LESSON`, in the lesson's folder."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,24 +16,31 @@ from ftkit.teaching.claim_table import Claim
 from ftkit.training.events import Event
 
 Judge = Callable[[pd.DataFrame, dict[str, Any]], list[Claim]]
-"""From the recorded table and how it was made to the claims with their verdicts."""
+"""A function from the table of recorded runs, and how it was made, to claims with verdicts."""
 
 
 @dataclass(frozen=True)
 class Lesson:
-    """One lesson: its notebook, its recorded study, its claims, its exercises and the run that its panel opens with.
+    """One lesson: its notebook, recorded runs, claims, exercises, and the first run of its panel.
+
+    Only `name`, `record` and `seeds` are needed; leave out what a lesson does not have.
 
     Args:
-        name: the stem of its notebook and of its record, such as "05_sparse". The folder of the lesson and the folder of
-            its tests have the same name without the number.
-        record: runs the study with an executor and seeds, and returns its long table.
+        name: the file name, without its ending, of the notebook and of the table of recorded runs,
+            such as "05_sparse". The lesson's folder and its test folder have this name without the
+            number.
+        record: runs the study, given an executor and seeds, and returns one long table.
         seeds: all seeds of the study.
-        judge: the claims of the lesson, judged by the recorded table.
-        exercises: the module that lists the lesson's exercises in `__all__`.
-        trial, probe, opens_at: the run that the panel opens with is `trial(**opens_at, probe=probe)`.
-        more: measures what the record stores beside the table.
-        reads: files that the runs read besides the benchmarks: if they change, the runs are made again.
-        before, after: what is done before the study runs, and with the path of the record that it wrote.
+        judge: judges the claims of the lesson by the recorded runs.
+        exercises: the module that lists the exercises in `__all__`.
+        trial: the trial behind the panel.
+        opens_at: the settings of the panel's first run.
+        probe: what the panel passes to the trial as `probe`, for the picture next to the curves.
+        more: measures what is stored with the table, such as times; runs after the study.
+        reads: files that the runs read, other than the data and bases of the benchmarks. If one
+            changes, the runs are made again.
+        before: runs before the study.
+        after: runs after the study, with the path of the table.
     """
 
     name: str
@@ -61,31 +68,32 @@ class Lesson:
 
     @property
     def path(self) -> Path:
-        """Where the record of the lesson is."""
+        """The file with the recorded runs."""
         return kit_path("data", "results", f"{self.name}.parquet")
 
     def read(self) -> tuple[pd.DataFrame, dict[str, Any]]:
-        """The recorded table, and how it was made."""
+        """Read the table of recorded runs, and how it was made."""
         return read_table(self.path)
 
     def claims(self) -> list[Claim]:
-        """The claims of the lesson, judged by its record; none where the lesson tests none."""
+        """Judge the claims of the lesson by its recorded runs; without claims, return none."""
         return self.judge(*self.read()) if self.judge else []
 
     def opening_run(self) -> Iterator[Event]:
-        """The run that the panel opens with.
+        """Run the trial as the panel does when it opens.
 
         Raises:
             ValueError: the lesson has no panel.
         """
         if self.trial is None:
             raise ValueError(
-                f"a lesson must have a trial to run, got {self.name} without one; give it a trial"
+                f"a lesson must have a trial to run, got none in {self.name}; "
+                "give its LESSON a trial"
             )
         yield from self.trial(**self.opens_at, probe=self.probe)
 
     def make(self, path: Path | None = None, seeds: Sequence[int] | None = None) -> None:
-        """Runs the study and writes its record, or with `path` and `seeds` a part of it."""
+        """Run the study and write its table; by default all seeds, to `self.path`."""
         path = path or self.path
         if self.before:
             self.before()

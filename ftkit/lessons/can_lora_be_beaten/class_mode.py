@@ -13,7 +13,7 @@ from ftkit.lessons.can_lora_be_beaten.study import EXAMPLES, MIDDLE, NUMBERS, tr
 from ftkit.storage import read_table, write_table
 
 SAME = ("torch", "transformers", "fingerprints", "methods", "bench", "examples")
-"""What must be the same in all files, so that they differ by their seeds alone."""
+"""What must be the same in all files, so that they differ only by their seeds."""
 
 
 def hand_in(
@@ -24,55 +24,77 @@ def hand_in(
     methods: Sequence[str],
     examples: int = EXAMPLES[1],
 ) -> Path:
-    """Runs `methods` on one task with one seed, each at the rate that was chosen in `recorded`, and writes `seed-<seed>.parquet`.
+    """Run methods on one benchmark with one seed, and write `seed-<seed>.parquet`.
+
+    Args:
+        folder: where the file goes.
+        seed: at least 0, and none of the recorded ones.
+        recorded: the recorded runs; each method runs at the learning rate that was chosen there.
+        bench: the benchmark.
+        methods: that are recorded on it.
+        examples: the number of training rows.
 
     Raises:
-        ValueError: a seed that is no whole number from 0 up, or is one of the record; a task, method or size that was not recorded.
+        ValueError: a seed that is not a whole number from 0 up, or was recorded; or a benchmark,
+            method or size that was not recorded.
     """
     if not isinstance(seed, int) or seed < 0:
         raise ValueError(
-            f"seed must be a whole number from 0 up, got {seed!r}; take a number of your own, such as your birthday"
+            f"seed must be a whole number from 0 up, got {seed!r}; "
+            "take a number of your own, such as your birthday"
         )
     if seed in set(recorded["seed"]):
         raise ValueError(
-            f"seed must be one that the record does not have, got {seed}; take a number of your own, such as your birthday"
+            f"seed must not be one of the recorded seeds, got {seed}; "
+            "take a number of your own, such as your birthday"
         )
     cell: dict[str, Any] = {"bench": bench, "rank": MIDDLE, "examples": examples, "budget": NUMBERS}
-    own = {**cell, "seed": seed, "test": True}
-    table = sweep(
-        trial,
-        [{**own, "method": name, "lr": chosen(recorded, method=name, **cell)} for name in methods],
-    ).drop(columns="test")
+    jobs = [
+        {
+            **cell,
+            "seed": seed,
+            "test": True,
+            "method": method,
+            "lr": chosen(recorded, method=method, **cell),
+        }
+        for method in methods
+    ]
+    table = sweep(trial, jobs).drop(columns="test")
     path = folder / f"seed-{seed}.parquet"
+    made = about("09", [seed])
     write_table(
-        path,
-        table,
-        {**about("09", [seed]), "methods": list(methods), "bench": bench, "examples": examples},
+        path, table, made | {"methods": list(methods), "bench": bench, "examples": examples}
     )
     return path
 
 
 def merged(paths: Sequence[Path]) -> pd.DataFrame:
-    """The runs of many files as one table.
+    """Return the runs of several files as one table.
 
     Raises:
-        ValueError: no file, two files of one seed, or files that were made with other versions, data, methods or tasks.
+        ValueError: no file; two files with the same seed; or files that were made with other
+            versions, data, methods or benchmarks.
     """
     if not paths:
         raise ValueError(
             "there must be a file to merge, got none; everybody hands in one with hand_in"
         )
-    read = [(path, *read_table(path)) for path in sorted(paths)]
-    (first, _, like), seen = read[0], dict[int, Path]()
-    for path, _, told in read:
-        if other := [name for name in SAME if told.get(name) != like.get(name)]:
+    files = [(path, *read_table(path)) for path in sorted(paths)]
+    first, _, expected = files[0]
+    handed_in: dict[int, Path] = {}
+    for path, _, made in files:
+        differs = [name for name in SAME if made.get(name) != expected.get(name)]
+        if differs:
+            name = differs[0]
             raise ValueError(
-                f"all files must agree on {other[0]}, got {told.get(other[0])} in {path.name} and {like.get(other[0])} in {first.name}"
+                f"all files must agree on {name}, got {made.get(name)} in {path.name} "
+                f"and {expected.get(name)} in {first.name}; make them the same way"
             )
-        for seed in told["seeds"]:
-            if seed in seen:
+        for seed in made["seeds"]:
+            if seed in handed_in:
                 raise ValueError(
-                    f"every seed must be handed in once, got {seed} in {seen[seed].name} and {path.name}; one of you runs another"
+                    f"every seed must be handed in once, got {seed} in {handed_in[seed].name} "
+                    f"and {path.name}; one of you runs another"
                 )
-            seen[seed] = path
-    return pd.concat([table for _, table, _ in read], ignore_index=True)
+            handed_in[seed] = path
+    return pd.concat([table for _, table, _ in files], ignore_index=True)
