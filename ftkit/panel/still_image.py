@@ -3,7 +3,8 @@
 import base64
 import io
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 ASKED = "FTKIT_PICTURES"
@@ -60,3 +61,18 @@ def _light(figure: Any) -> Any:
         .update_yaxes(**grid)
         .update_layout(paper_bgcolor="white", plot_bgcolor="white")
     )
+
+
+def svg(spec: Mapping[str, Any], width: int) -> str:
+    """A figure as SVG text on a white background; the same figure always gives the same text.
+
+    Needs kaleido and a Chromium or Chrome.
+    """
+    import plotly.graph_objects as go
+
+    figure = _light(go.Figure(spec))
+    text = figure.to_image("svg", width=width, height=figure.layout.height).decode()
+    # Plotly names the definitions and the traces of a drawing at random.
+    (random_name,) = set(re.findall(r'id="defs-(\w+)"', text))
+    text = re.sub(r"\btrace[0-9a-f]{6}\b", "trace", text)
+    return text.replace(random_name, "figure") + "\n"

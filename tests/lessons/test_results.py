@@ -2,26 +2,28 @@
 
 import json
 from itertools import product
+from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
 import pytest
 
 from ftkit.experiments.benchmark import FROZEN, FULL, load_benchmark
 from ftkit.experiments.rate_search import chosen, few
 from ftkit.experiments.tables import last, where
+from ftkit.lessons.the_picture.picture import accuracies
 from ftkit.lessons.the_picture.study import (
     COUNTING,
-    LORA,
+    LORA_RANK_4,
+    NGRAM_LENGTHS,
     RANDOM,
     SEEDS,
     SPACES,
     STRENGTHS,
-    WORDS,
     counting,
     intervals,
     on_test,
-    picture,
 )
 from ftkit.paths import kit_path
 from ftkit.stats.paired import interval
@@ -58,7 +60,7 @@ def test_learning_rates_were_chosen_on_valid_away_from_the_edges(transfer: pd.Da
 def test_counting_had_its_strength_chosen_too(transfer: pd.DataFrame) -> None:
     valid = where(last(transfer), method=COUNTING)[lambda rows: rows["seed"].isin(few(SEEDS))]
     means = valid.groupby(["c", "words"])["value"].mean()
-    assert set(means.index) == set(product(STRENGTHS, WORDS))
+    assert set(means.index) == set(product(STRENGTHS, NGRAM_LENGTHS))
     read = where(transfer, method=COUNTING, quantity="test/accuracy")
     assert {tuple(row) for row in read[["c", "words"]].to_numpy()} == {means.idxmax()}
     assert STRENGTHS[0] < means.idxmax()[0] < STRENGTHS[-1]
@@ -67,7 +69,7 @@ def test_counting_had_its_strength_chosen_too(transfer: pd.DataFrame) -> None:
 def test_transfer_is_real(transfer: pd.DataFrame) -> None:
     found = on_test(transfer)
     assert interval((found[FULL] - found[RANDOM]).tolist())[1] > 0
-    assert found[FROZEN].mean() < found[LORA].mean() < found[FULL].mean()
+    assert found[FROZEN].mean() < found[LORA_RANK_4].mean() < found[FULL].mean()
     assert interval((found[FULL] - found[COUNTING]).tolist())[1] > 0
 
 
@@ -77,7 +79,21 @@ def test_pretraining_is_worth_ten_points(transfer: pd.DataFrame) -> None:
 
 
 def test_the_picture_is_that_of_the_table(transfer: pd.DataFrame) -> None:
-    assert (RESULTS / "00_the_picture.svg").read_text() == picture(intervals(transfer), len(SEEDS))
+    """The stored drawing has every label of the figure, and the figure has every interval."""
+    expected = intervals(transfer)
+    figure = go.Figure(accuracies(expected, len(SEEDS)))
+    lines = {trace.y[0]: trace for trace in figure.data if trace.mode == "lines"}
+    dots = {trace.y[0]: trace for trace in figure.data if trace.mode == "markers"}
+    assert set(lines) == set(dots) == {*SPACES, COUNTING}
+    assert len({trace.marker.color for trace in dots.values()}) == len(dots)
+    for method, row in expected.items():
+        assert lines[method].x == (100 * row["low"], 100 * row["high"])
+        assert dots[method].x == (100 * row["mean"],)
+    drawing = ElementTree.parse(RESULTS / "00_the_picture.svg")
+    drawn = [(text.text or "").strip() for text in drawing.iter("{http://www.w3.org/2000/svg}text")]
+    for method, row in expected.items():
+        assert method in drawn and f"{100 * row['mean']:.1f}" in drawn
+    assert figure.layout.xaxis.title.text in drawn
 
 
 def test_the_same_run_says_the_same() -> None:

@@ -10,7 +10,7 @@ from helpers.verdicts import OPEN
 from ftkit.experiments.benchmark import FROZEN, FULL
 from ftkit.lessons import Lesson, lessons
 from ftkit.lessons.the_picture import LESSON as PICTURE
-from ftkit.lessons.the_picture.study import COUNTING, LORA, RANDOM, on_test
+from ftkit.lessons.the_picture.study import COUNTING, LORA_RANK_4, RANDOM, on_test
 from ftkit.stats.paired import interval, verdict
 
 JUDGED = [lesson for lesson in lessons().values() if lesson.judge]
@@ -40,11 +40,11 @@ def test_the_record_says_what_it_said_and_the_stored_lesson_says_the_same(lesson
 def test_lesson_00_says_of_each_method_what_the_record_says() -> None:
     found = on_test(PICTURE.read()[0])
     text, says = stored(PICTURE), {}
-    for method in (LORA, FROZEN, COUNTING, RANDOM):
+    for method in (LORA_RANK_4, FROZEN, COUNTING, RANDOM):
         gaps = (found[method] - found[FULL]).tolist()
         says[method] = verdict(gaps)
         mean, low, high = (100 * value for value in interval(gaps))
         assert (
             f"{method} minus full: {mean:+5.1f} [{low:+.1f}, {high:+.1f}]: {says[method]}\n" in text
         )
-    assert says == {LORA: OPEN, FROZEN: "loses", COUNTING: "loses", RANDOM: "loses"}
+    assert says == {LORA_RANK_4: OPEN, FROZEN: "loses", COUNTING: "loses", RANDOM: "loses"}

@@ -1,10 +1,15 @@
-"""Is the transfer real? Pretrained against random weights, frozen head against LoRA against full, all against counting words."""
+"""Is the transfer real? Pretrained against random weights, and a network against counting words.
 
-import html
-from collections.abc import Iterator
+The study compares a frozen body, LoRA and full fine-tuning of the pretrained base with full fine-tuning
+of random weights, and all of them with logistic regression on word counts.
+"""
+
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
@@ -22,145 +27,134 @@ from ftkit.experiments.benchmark import (
 from ftkit.experiments.rate_search import few, settled
 from ftkit.experiments.sweep import grid, sweep
 from ftkit.experiments.tables import last, summary, where
+from ftkit.lessons.the_picture.picture import accuracies
 from ftkit.model.change import Space
+from ftkit.panel.still_image import svg
 from ftkit.storage import read_table
 from ftkit.techniques.lora import LoRA
 from ftkit.training.events import Event, packed
 from ftkit.training.loop import HEAD_LR
 
-ON, STEPS = "library", 400
-RANDOM, LORA, COUNTING = (
-    "full fine-tuning of random weights",
-    "LoRA, rank 4",
-    "TF-IDF + logistic regression",
-)
+BENCH = "library"
+STEPS = 400
+RANDOM = "full fine-tuning of random weights"
+LORA_RANK_4 = "LoRA, rank 4"
+COUNTING = "TF-IDF + logistic regression"
 SPACES: dict[str, tuple[Space, ...]] = {
     RANDOM: (),
     FROZEN: (HEAD,),
-    LORA: (LoRA(rank=4), HEAD),
+    LORA_RANK_4: (LoRA(rank=4), HEAD),
     FULL: (),
 }
 LRS = {
     RANDOM: (1e-3, 3e-3, 1e-2),
     FROZEN: (3e-3, 1e-2, 3e-2),
-    LORA: (1e-3, 3e-3, 1e-2),
+    LORA_RANK_4: (1e-3, 3e-3, 1e-2),
     FULL: (1e-4, 3e-4, 1e-3),
 }
-"""The rates that are tried first; where the best lies at an edge, more are tried."""
-STRENGTHS, WORDS = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0), (1, 2, 3)
-"""For counting: how weakly large weights are punished (scikit-learn's `C`), and how many neighbouring words are counted as one."""
+"""The learning rates that are tried first; if the best is at an edge, the search goes on beyond it."""
+STRENGTHS = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
+"""Inverse strengths of the regularisation of the logistic regression (scikit-learn's `C`)."""
+NGRAM_LENGTHS = (1, 2, 3)
+"""The longest sequences of neighbouring words that are counted."""
 SEEDS = tuple(range(8))
-COLOURS = dict(
-    zip([*SPACES, COUNTING], ("#999999", "#e69f00", "#0072b2", "#009e73", "#cc79a7"), strict=True)
-)
-"""One colour a method, from the colour-blind-safe palette of Okabe and Ito."""
+PICTURE_WIDTH = 790
 
 
 def trial(method: str, lr: float, seed: int = 0, test: bool = False) -> Iterator[Event]:
-    """One run of 400 steps of a method of `SPACES`; with the frozen body `lr` is the head's rate, since nothing else trains."""
-    net = load_benchmark(ON)[0].untrained(seed) if method == RANDOM else None
+    """Run a method of `SPACES` for 400 steps.
+
+    With a frozen body only the head trains, and `lr` is the learning rate of the head.
+    """
+    net = load_benchmark(BENCH)[0].untrained(seed) if method == RANDOM else None
     head_lr = lr if method == FROZEN else HEAD_LR
     yield from fine_tuning(
-        ON, *SPACES[method], lr=lr, head_lr=head_lr, seed=seed, test=test, net=net, steps=STEPS
+        BENCH, *SPACES[method], lr=lr, head_lr=head_lr, seed=seed, test=test, net=net, steps=STEPS
     )
 
 
 def counting(c: float, words: int, seed: int = 0, test: bool = False) -> Iterator[Event]:
-    """No network: TF-IDF of up to `words` neighbouring words and logistic regression of inverse strength `c`, on the same sentences."""
-    data = load_benchmark(ON)[1].take(find_benchmark(ON).examples, seed)
+    """Classify the same sentences without a network: TF-IDF and logistic regression.
+
+    Args:
+        c: inverse strength of the regularisation, above 0.
+        words: the longest n-gram that is counted, at least 1.
+        seed: decides the training rows, as in `trial`.
+        test: whether to evaluate on test as well.
+    """
+    data = load_benchmark(BENCH)[1].take(find_benchmark(BENCH).examples, seed)
     model = make_pipeline(
         TfidfVectorizer(ngram_range=(1, words), sublinear_tf=True),
         LogisticRegression(C=c, max_iter=2000),
     )
     model.fit(data.train["text"][:], data.labels("train").numpy())
-    for stage, rows in (("valid", VALID_ROWS), ("test", len(data.test)))[: 1 + test]:
-        right = model.predict(data.split(stage)["text"][:rows]) == data.labels(stage)[:rows].numpy()
-        name = f"{stage}/accuracy"
-        yield Event(
-            STEPS,
-            stage,
-            {name: float(right.mean())},
-            {name: packed(right)} if stage == "test" else {},
-        )
+
+    def correct(stage: str, rows: int) -> np.ndarray:
+        predictions = model.predict(data.split(stage)["text"][:rows])
+        return predictions == data.labels(stage)[:rows].numpy()
+
+    valid = correct("valid", VALID_ROWS)
+    yield Event(STEPS, "valid", {"valid/accuracy": float(valid.mean())})
+    if test:
+        tested = correct("test", len(data.test))
+        accuracy = {"test/accuracy": float(tested.mean())}
+        yield Event(STEPS, "test", accuracy, {"test/accuracy": packed(tested)})
+
+
+def jobs(seeds: Sequence[int]) -> list[dict[str, Any]]:
+    """List the runs that choose the learning rates."""
+    runs = []
+    for method, lrs in LRS.items():
+        runs += grid(method=[method], lr=lrs, seed=seeds)
+    return runs
 
 
 def record(executor: Executor | None, seeds: tuple[int, ...] = SEEDS) -> pd.DataFrame:
-    """The whole study. Rates are chosen on valid with half of the seeds; what was chosen runs with all of them, and reads test once."""
-    half = few(seeds)
-    jobs = [job for method, lrs in LRS.items() for job in grid(method=[method], lr=lrs, seed=half)]
-    tried = sweep(counting, grid(c=STRENGTHS, words=WORDS, seed=half), executor)
-    means = summary(last(tried), ["c", "words"])
-    best = means.iloc[int(means["mean"].argmax())]
-    counted = sweep(
-        counting, grid(c=[best["c"]], words=[int(best["words"])], seed=seeds, test=[True]), executor
-    ).drop(columns="test")
-    both = pd.concat([counted, tried], ignore_index=True)
-    both = both.drop_duplicates([name for name in both.columns if name != "value"]).assign(
-        method=COUNTING
-    )
-    whole = pd.concat([settled(trial, jobs, ["method"], seeds, executor), both], ignore_index=True)
+    """Run the whole study.
+
+    Learning rates are chosen on valid with half of the seeds; the chosen settings run once with all
+    seeds and are evaluated on test.
+    """
+    networks = settled(trial, jobs(few(seeds)), ["method"], seeds, executor)
+    whole = pd.concat([networks, counted(executor, seeds)], ignore_index=True)
     return whole.fillna({"lr": 0.0, "c": 0.0, "words": 0}).astype({"words": int})
 
 
+def counted(executor: Executor | None, seeds: tuple[int, ...]) -> pd.DataFrame:
+    """Run `counting` at every setting with half of the seeds, and at the best one with all."""
+    tried = sweep(counting, grid(c=STRENGTHS, words=NGRAM_LENGTHS, seed=few(seeds)), executor)
+    means = summary(last(tried), ["c", "words"])
+    best = means.iloc[int(means["mean"].argmax())]
+    final_jobs = grid(c=[best["c"]], words=[int(best["words"])], seed=seeds, test=[True])
+    final = sweep(counting, final_jobs, executor).drop(columns="test")
+    both = pd.concat([final, tried], ignore_index=True)
+    settings = [name for name in both.columns if name != "value"]
+    return both.drop_duplicates(settings).assign(method=COUNTING)
+
+
 def on_test(table: pd.DataFrame) -> pd.DataFrame:
-    """Accuracies on test, in [0, 1]: a row a seed, a column a method."""
-    return table[table["quantity"] == "test/accuracy"].pivot(
-        index="seed", columns="method", values="value"
-    )
+    """Return accuracies on test, in [0, 1]: a row a seed, a column a method."""
+    rows = where(table, quantity="test/accuracy")
+    return rows.pivot(index="seed", columns="method", values="value")
 
 
 def intervals(table: pd.DataFrame) -> dict[str, dict[str, float]]:
-    """For each method the `mean` accuracy on test and the ends of its 95 % interval over the seeds, `low` and `high`."""
-    found = summary(where(table, quantity="test/accuracy"), ["method"]).set_index("method")
+    """Return the `mean` accuracy on test of each method, and `low` and `high` of its 95 % interval.
+
+    Accuracies are in [0, 1]; the interval is a t-interval over the seeds.
+    """
+    by_method = summary(where(table, quantity="test/accuracy"), ["method"]).set_index("method")
     return {
         str(name): {end: float(row[end]) for end in ("mean", "low", "high")}
-        for name, row in found.iterrows()
+        for name, row in by_method.iterrows()
     }
 
 
-def picture(rows: dict[str, dict[str, float]], seeds: int) -> str:
-    """The intervals as an SVG: a dot and its line for each method, over an axis in per cent."""
-    low, high = (
-        10 * int(min(r["low"] for r in rows.values()) * 10),
-        10 * int(max(r["high"] for r in rows.values()) * 10 + 1),
-    )
-    left, width, top, gap = 300, 420, 24, 34
-
-    def x(share: float) -> float:
-        return round(left + width * (100 * share - low) / (high - low), 1)
-
-    bottom = top + gap * len(rows)
-    box = f"0 0 {left + width + 70} {bottom + 48}"
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{box}" font-family="sans-serif" font-size="14">'
-    ]
-    parts.append('<rect width="100%" height="100%" fill="#ffffff"/>')
-    for per_cent in range(low, high + 1, 10):
-        at = x(per_cent / 100)
-        parts.append(f'<path d="M{at} {top - 12}V{bottom - 8}" stroke="#dddddd"/>')
-        parts.append(
-            f'<text x="{at}" y="{bottom + 10}" text-anchor="middle" fill="#444444">{per_cent}</text>'
-        )
-    for i, (name, row) in enumerate(sorted(rows.items(), key=lambda item: item[1]["mean"])):
-        y = top + gap * i + 4
-        parts.append(
-            f'<text x="{left - 14}" y="{y + 5}" text-anchor="end" fill="#222222">{html.escape(name)}</text>'
-        )
-        parts.append(
-            f'<path d="M{x(row["low"])} {y}H{x(row["high"])}" stroke="{COLOURS[name]}" stroke-width="3"/>'
-        )
-        parts.append(f'<circle cx="{x(row["mean"])}" cy="{y}" r="6" fill="{COLOURS[name]}"/>')
-        parts.append(
-            f'<text x="{x(row["high"]) + 10}" y="{y + 5}" fill="#222222">{100 * row["mean"]:.1f}</text>'
-        )
-    axis = f"test accuracy, % (chance 12.5), mean and 95 % interval of {seeds} seeds"
-    parts.append(
-        f'<text x="{left + width / 2}" y="{bottom + 34}" text-anchor="middle" fill="#444444">{axis}</text></svg>'
-    )
-    return "\n".join(parts) + "\n"
-
-
 def draw_picture(path: Path) -> None:
-    """Draws the picture of the README next to the record at `path`."""
+    """Draw the picture of the README as an SVG next to the record at `path`.
+
+    Needs kaleido and a Chromium or Chrome.
+    """
     table, about = read_table(path)
-    path.with_suffix(".svg").write_text(picture(intervals(table), len(about["seeds"])))
+    figure = accuracies(intervals(table), len(about["seeds"]))
+    path.with_suffix(".svg").write_text(svg(figure, PICTURE_WIDTH), encoding="utf8")
