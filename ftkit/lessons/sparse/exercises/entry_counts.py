@@ -1,4 +1,4 @@
-"""Exercises on chosen entries: what they cost to train and to keep, and how exactly so many are chosen."""
+"""Exercises on chosen entries: what they cost to train and to keep, and how to choose exactly k."""
 
 import operator
 from collections.abc import Callable
@@ -7,66 +7,96 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ftkit.teaching.checking import Case, as_function, call, diagnose, kind
+from ftkit.teaching.checking import Case, Misreadings, check_cases, kind
 from ftkit.teaching.exercise import Wrong, exercise
 
 Bytes = tuple[int, int]
+"""(bytes of gradient and optimizer state, bytes on disk)"""
 
-# Rounding down, rounding up, and less than one.
-_BODIES = [
-    Case((1_030, 0.01), "1,030 numbers and density 0.01"),
-    Case((221_184, 0.03), "221,184 numbers and density 0.03"),
-    Case((186_624, 0.001), "186,624 numbers and density 0.001"),
-    Case((40, 0.001), "40 numbers and density 0.001"),
+# Rounding down, rounding up, and less than one entry.
+BODIES = [
+    Case((1_030, 0.01), "1,030 parameters and density 0.01"),
+    Case((221_184, 0.03), "221,184 parameters and density 0.03"),
+    Case((186_624, 0.001), "186,624 parameters and density 0.001"),
+    Case((40, 0.001), "40 parameters and density 0.001"),
 ]
 
 
-def _of(
-    train: Callable[[int, int], int], keep: Callable[[int, int], int]
-) -> Callable[[int, float], Bytes]:
-    """(bytes to train, bytes to keep) as functions of k and of all numbers."""
+def _bytes(to_train: int, to_keep: int) -> Callable[[int, float], Bytes]:
+    """Make a function that counts this many bytes per chosen entry."""
 
-    def both(numbers: int, density: float) -> Bytes:
+    def count(numbers: int, density: float) -> Bytes:
         k = max(1, round(density * numbers))
-        return train(k, numbers), keep(k, numbers)
+        return to_train * k, to_keep * k
 
-    return both
+    return count
 
 
-_BYTES = _of(lambda k, n: 12 * k, lambda k, n: 8 * k)
-_MISBYTES: dict[str, Callable[[int, float], Bytes]] = {
-    "the gradient is missing: it has 4 bytes an entry beside Adam's 8": _of(
-        lambda k, n: 8 * k, lambda k, n: 8 * k
-    ),
-    "Adam's two averages are missing: 8 bytes an entry beside the gradient's 4": _of(
-        lambda k, n: 4 * k, lambda k, n: 8 * k
-    ),
-    "Adam keeps two averages, of the gradient and of its square": _of(
-        lambda k, n: 8 * k, lambda k, n: 4 * k
-    ),
-    "a value alone does not say where it belongs; its position takes 4 bytes more": _of(
-        lambda k, n: 12 * k, lambda k, n: 4 * k
-    ),
-    "an int32 has 4 bytes; 8 are those of an int64": _of(lambda k, n: 12 * k, lambda k, n: 12 * k),
-    "that counts the values too; asked are the gradient and Adam's averages": _of(
-        lambda k, n: 16 * k, lambda k, n: 8 * k
-    ),
-    "that is what a dense mask costs; here only the chosen entries have a gradient": _of(
-        lambda k, n: 12 * n, lambda k, n: 8 * k
-    ),
-    "that is full fine-tuning": _of(lambda k, n: 12 * n, lambda k, n: 4 * n),
-    "those are numbers, each of which has 4 bytes": _of(lambda k, n: 3 * k, lambda k, n: 2 * k),
-    "the two are swapped: training comes first": _of(lambda k, n: 8 * k, lambda k, n: 12 * k),
-    "of fewer than one entry, one still moves": lambda n, d: (12 * round(d * n), 8 * round(d * n)),
-    "`int` rounds down; the nearest whole number is wanted": lambda n, d: (
-        12 * max(1, int(d * n)),
-        8 * max(1, int(d * n)),
-    ),
-    "`int` rounds down, and of fewer than one entry one still moves": lambda n, d: (
-        12 * int(d * n),
-        8 * int(d * n),
-    ),
-}
+right_bytes = _bytes(12, 8)
+wrong_bytes = Misreadings(
+    {
+        "the gradient is missing: 4 bytes per entry, in addition to Adam's 8": _bytes(8, 8),
+        "Adam's two averages are missing: 8 bytes per entry, in addition to the gradient's 4": (
+            _bytes(4, 8)
+        ),
+        "Adam keeps two averages, of the gradient and of its square": _bytes(8, 4),
+        "a value alone does not say where it belongs; its position takes 4 more bytes": (
+            _bytes(12, 4)
+        ),
+        "an int32 has 4 bytes; 8 are those of an int64": _bytes(12, 12),
+        "that counts the values too; asked are the gradient and Adam's averages": _bytes(16, 8),
+        "those are counts of numbers, and each number has 4 bytes": _bytes(3, 2),
+        "the two are swapped: training comes first": _bytes(8, 12),
+    }
+)
+
+
+@wrong_bytes("that is what a dense mask costs; here only the chosen entries have a gradient")
+def _dense_mask(numbers: int, density: float) -> Bytes:
+    return 12 * numbers, right_bytes(numbers, density)[1]
+
+
+@wrong_bytes("that is full fine-tuning")
+def _full(numbers: int, density: float) -> Bytes:
+    return 12 * numbers, 4 * numbers
+
+
+@wrong_bytes("below one entry, one is still trained")
+def _none_below_one(numbers: int, density: float) -> Bytes:
+    k = round(density * numbers)
+    return 12 * k, 8 * k
+
+
+@wrong_bytes("`int` rounds down; the nearest whole number is wanted")
+def _rounded_down(numbers: int, density: float) -> Bytes:
+    k = max(1, int(density * numbers))
+    return 12 * k, 8 * k
+
+
+@wrong_bytes("`int` rounds down, and below one entry, one is still trained")
+def _rounded_down_to_none(numbers: int, density: float) -> Bytes:
+    k = int(density * numbers)
+    return 12 * k, 8 * k
+
+
+def _read_bytes(answer: Any, case: Case) -> Bytes:
+    if not isinstance(answer, tuple | list) or len(answer) != 2:
+        raise Wrong(
+            f"the answer must be a pair (bytes to train, bytes to keep), got {kind(answer)}"
+        )
+    try:
+        return operator.index(answer[0]), operator.index(answer[1])
+    except TypeError:
+        refused = next(value for value in answer if not hasattr(value, "__index__"))
+        remedy = "; `round` gives an int" if isinstance(refused, float) else ""
+        raise Wrong(f"both must be whole numbers (ints), got {kind(refused)}{remedy}") from None
+
+
+def _explain_bytes(case: Case, wanted: Bytes, answer: Bytes) -> str:
+    return (
+        f"for {case.words} it takes {wanted[0]:,} bytes to train and {wanted[1]:,} to keep, "
+        f"yours says {answer[0]:,} and {answer[1]:,}"
+    )
 
 
 @exercise(
@@ -74,8 +104,10 @@ _MISBYTES: dict[str, Callable[[int, float], Bytes]] = {
     difficulty=1,
     minutes=6,
     hints=[
-        "How many entries move? The nearest whole number to `density * numbers`, and at least one.",
-        "For each of them training holds a gradient and Adam's two averages; a file holds its value and its position. All have 4 bytes.",
+        "How many entries are trained? The nearest whole number to `density * numbers`, "
+        "and at least one.",
+        "For each entry, training holds a gradient and Adam's two averages; a file holds its "
+        "value and its position. All have 4 bytes.",
         "With k entries: 3 times 4 k bytes to train, 2 times 4 k bytes to keep.",
     ],
     solution="""
@@ -85,33 +117,27 @@ def bytes_of(numbers, density):
 """,
 )
 def bytes_of(yours: Any) -> str:
-    """`yours(numbers, density)` is the pair (bytes of gradient and Adam, bytes on disk) of sparse fine-tuning, float32 and int32."""
-    takes = "numbers, density"
-    yours = as_function(yours, takes)
-    answers = [_pair(call(yours, takes, *case.given)) for case in _BODIES]
-    why = diagnose(answers, _BODIES, _MISBYTES, operator.eq)
-    for case, got in zip(_BODIES, answers, strict=True):
-        if got != (right := _BYTES(*case.given)):
-            raise Wrong(
-                f"for {case.words} it takes {right[0]:,} bytes to train and {right[1]:,} to keep, yours says {got[0]:,} and {got[1]:,}{why}"
-            )
-    return "Each entry costs its position as well: beyond half of the entries, positions and values take more room than the dense matrix."
+    """`yours(numbers, density)` is the pair (bytes of gradient and Adam, bytes on disk).
+
+    `numbers` is the number of parameters that the mask chooses from. Values are float32, positions
+    are int32.
+    """
+    check_cases(
+        yours,
+        "numbers, density",
+        right_bytes,
+        BODIES,
+        wrong_bytes,
+        read=_read_bytes,
+        explain=_explain_bytes,
+    )
+    return (
+        "Each entry costs its position as well: beyond half of the entries, positions and values "
+        "take more room than the dense matrix."
+    )
 
 
-def _pair(answer: Any) -> Bytes:
-    if not isinstance(answer, tuple | list) or len(answer) != 2:
-        raise Wrong(
-            f"the answer must be a pair (bytes to train, bytes to keep), got {kind(answer)}"
-        )
-    try:
-        return operator.index(answer[0]), operator.index(answer[1])
-    except TypeError:
-        wrong = next(value for value in answer if not hasattr(value, "__index__"))
-        rounder = "; `round` gives an int" if isinstance(wrong, float) else ""
-        raise Wrong(f"both must be whole numbers (ints), got {kind(wrong)}{rounder}") from None
-
-
-_SCORES = [
+SCORES = [
     Case(
         (torch.tensor([[0.3, -2.0, 0.1], [1.5, 0.2, -0.4]]), 2),
         "scores that all differ in size, 2 of 6",
@@ -122,7 +148,7 @@ _SCORES = [
     ),
     Case(
         (torch.tensor([[0.0, 0.0, 0.0], [0.0, 0.0, 5.0], [0.0, 0.0, 0.0]]), 3),
-        "scores that are zero but for one, 3 of 9",
+        "scores that are zero except one, 3 of 9",
     ),
     Case((torch.tensor([[2.0, 2.0], [-2.0, 2.0]]), 4), "four equal scores, all of them"),
     Case((torch.zeros(300, 300), 500), "90,000 equal scores (is your sort stable?), 500 of them"),
@@ -130,59 +156,110 @@ _SCORES = [
 
 
 def _first(scores: Tensor, count: int) -> Tensor:
-    """The `count` largest in size; of equal ones the first."""
+    """Mark the `count` largest in size; among equal ones the first."""
     order = scores.abs().flatten().sort(descending=True, stable=True).indices
     mask = torch.zeros(scores.numel(), dtype=torch.bool)
     mask[order[:count]] = True
     return mask.view(scores.shape)
 
 
-def _from(threshold: Callable[[Tensor, int], Tensor]) -> Callable[[Tensor, int], Tensor]:
-    return lambda scores, count: threshold(scores.abs(), count)
+def _threshold(scores: Tensor, count: int) -> Tensor:
+    """The size of the `count`-th largest score."""
+    return scores.abs().flatten().sort(descending=True).values[count - 1]
 
 
-def _kth(sizes: Tensor, count: int) -> Tensor:
-    return sizes.flatten().sort(descending=True).values[count - 1]
+wrong_masks = Misreadings()
 
 
+@wrong_masks("`topk` promises no order among equal ones; a stable sort does")
 def _by_topk(scores: Tensor, count: int) -> Tensor:
+    chosen = scores.abs().flatten().topk(count).indices
+    return torch.zeros(scores.numel(), dtype=torch.bool).index_fill(0, chosen, True).view_as(scores)
+
+
+@wrong_masks("all that equal the threshold are in; only as many may be in as there is room for")
+def _at_least(scores: Tensor, count: int) -> Tensor:
+    return scores.abs() >= _threshold(scores, count)
+
+
+@wrong_masks("all that equal the threshold are out; some of them are needed to make up the count")
+def _more_than(scores: Tensor, count: int) -> Tensor:
+    return scores.abs() > _threshold(scores, count)
+
+
+@wrong_masks("that goes by sign; -2 is larger in size than 1")
+def _by_sign(scores: Tensor, count: int) -> Tensor:
+    return _first(scores - scores.min() + 1, count)
+
+
+@wrong_masks("those are the smallest in size")
+def _smallest(scores: Tensor, count: int) -> Tensor:
+    return ~_first(scores, scores.numel() - count)
+
+
+@wrong_masks("among equal ones the lower position comes first; yours takes the last")
+def _last_of_equal(scores: Tensor, count: int) -> Tensor:
+    return _first(scores.flip(0, 1), count).flip(0, 1)
+
+
+@wrong_masks("that is the rest: True must mean chosen")
+def _the_rest(scores: Tensor, count: int) -> Tensor:
+    return ~_first(scores, count)
+
+
+@wrong_masks("that takes the first entries, whatever their scores")
+def _first_entries(scores: Tensor, count: int) -> Tensor:
+    return (torch.arange(scores.numel()) < count).view(scores.shape)
+
+
+@wrong_masks("that is one entry too many")
+def _one_more(scores: Tensor, count: int) -> Tensor:
+    return _first(scores, count + 1)
+
+
+@wrong_masks("that is one entry too few")
+def _one_less(scores: Tensor, count: int) -> Tensor:
+    return _first(scores, count - 1)
+
+
+def _read_mask(answer: Any, case: Case) -> Tensor:
+    scores = case.given[0]
+    if not isinstance(answer, Tensor):
+        raise Wrong(f"with {case.words}, the mask must be a torch.Tensor, got {kind(answer)}")
+    if answer.dtype != torch.bool:
+        raise Wrong(
+            f"with {case.words}, the mask must hold True and False (torch.bool), got {answer.dtype}"
+        )
+    if answer.shape != scores.shape:
+        raise Wrong(
+            f"with {case.words}, the mask must have the shape of the scores, "
+            f"{tuple(scores.shape)}, got {tuple(answer.shape)}"
+        )
+    return answer
+
+
+def _explain_mask(case: Case, wanted: Tensor, answer: Tensor) -> str:
+    count, marked = case.given[1], int(answer.sum())
+    if marked != count:
+        return f"with {case.words}, {count} entries must be True, in yours it is {marked}"
+    row, column = (wanted & ~answer).nonzero()[0].tolist()
     return (
-        torch.zeros(scores.numel(), dtype=torch.bool)
-        .index_fill(0, scores.abs().flatten().topk(count).indices, True)
-        .view(scores.shape)
+        f"with {case.words}, the entry at row {row}, column {column} should be True, "
+        "in yours it is not"
     )
 
 
-_MISCHOSEN: dict[str, Callable[[Tensor, int], Tensor]] = {
-    "`topk` promises no order among equal ones; a stable sort does": _by_topk,
-    "all that equal the threshold are in; only as many may be as there is room for": _from(
-        lambda s, k: s >= _kth(s, k)
-    ),
-    "all that equal the threshold are out; some of them are needed to make up the count": _from(
-        lambda s, k: s > _kth(s, k)
-    ),
-    "that goes by sign; -2 is larger in size than 1": lambda s, k: _first(s - s.min() + 1, k),
-    "those are the smallest in size": lambda s, k: ~_first(s, s.numel() - k),
-    "of equal ones those come first that have the lower position; yours takes the last": lambda s, k: (
-        _first(s.flip(0, 1), k).flip(0, 1)
-    ),
-    "that is what is left over: true is to mean chosen": lambda s, k: ~_first(s, k),
-    "that takes the first entries, whatever their scores": lambda s, k: (
-        torch.arange(s.numel()) < k
-    ).view(s.shape),
-    "that is one entry too many": lambda s, k: _first(s, k + 1),
-    "that is one entry too few": lambda s, k: _first(s, k - 1),
-}
-
-
 @exercise(
-    "Exactly so many entries",
+    "Exactly k entries",
     difficulty=2,
     minutes=10,
     hints=[
-        "A threshold takes all scores that equal it, or none. What else could you ask a sorted list for?",
-        "Sort the sizes, largest first, and take the first `count` *positions*. Does your sort keep the order of equal ones?",
-        "`scores.abs().flatten().sort(descending=True, stable=True).indices[:count]`: set those in a flat mask, then give it the shape.",
+        "A threshold takes all scores that equal it, or none. What else could you ask a sorted "
+        "list for?",
+        "Sort the sizes, largest first, and take the first `count` *positions*. Does your sort "
+        "keep the order of equal ones?",
+        "`scores.abs().flatten().sort(descending=True, stable=True).indices[:count]`: set those "
+        "in a flat mask, then give it the shape.",
     ],
     solution="""
 def exactly(scores, count):
@@ -193,35 +270,21 @@ def exactly(scores, count):
 """,
 )
 def exactly(yours: Any) -> str:
-    """`yours(scores, count)` is a bool mask of the shape of scores with `count` true: the largest in size, of equal ones the first."""
-    takes = "scores, count"
-    yours = as_function(yours, takes)
-    answers = [_mask(call(yours, takes, *case.given), case) for case in _SCORES]
-    why = diagnose(answers, _SCORES, _MISCHOSEN, torch.equal)
-    for case, got in zip(_SCORES, answers, strict=True):
-        scores, count = case.given
-        if int(got.sum()) != count:
-            raise Wrong(
-                f"with {case.words}, {count} entries must be true, in yours it is {int(got.sum())}{why}"
-            )
-        if not torch.equal(got, right := _first(scores, count)):
-            missing = (right & ~got).nonzero()[0].tolist()
-            raise Wrong(
-                f"with {case.words}, the entry at row {missing[0]}, column {missing[1]} should be true, in yours it is not{why}"
-            )
-    return "Ties are no rarity: whatever did not take part in a batch has a gradient of zero, and zeros are all equal."
+    """`yours(scores, count)` is a bool mask of the shape of scores with `count` entries True.
 
-
-def _mask(answer: Any, case: Case) -> Tensor:
-    scores = case.given[0]
-    if not isinstance(answer, Tensor):
-        raise Wrong(f"with {case.words}, the mask must be a torch.Tensor, got {kind(answer)}")
-    if answer.dtype != torch.bool:
-        raise Wrong(
-            f"with {case.words}, the mask must hold True and False (torch.bool), got {answer.dtype}"
-        )
-    if answer.shape != scores.shape:
-        raise Wrong(
-            f"with {case.words}, the mask must have the shape of the scores, {tuple(scores.shape)}, got {tuple(answer.shape)}"
-        )
-    return answer
+    They are the largest in size, and among equal ones the first.
+    """
+    check_cases(
+        yours,
+        "scores, count",
+        _first,
+        SCORES,
+        wrong_masks,
+        read=_read_mask,
+        same=torch.equal,
+        explain=_explain_mask,
+    )
+    return (
+        "Ties are common: a parameter that took no part in a batch has a gradient of zero, "
+        "and zeros are all equal."
+    )

@@ -44,7 +44,7 @@ def wrong_bytes() -> dict[str, tuple[Any, str]]:
         "full": (lambda numbers, density: (12 * numbers, 4 * numbers), "that is full fine-tuning"),
         "numbers, not bytes": (
             lambda numbers, density: (3 * _k(numbers, density), 2 * _k(numbers, density)),
-            "those are numbers",
+            "those are counts of numbers",
         ),
         "swapped": (
             lambda numbers, density: (8 * _k(numbers, density), 12 * _k(numbers, density)),
@@ -52,7 +52,7 @@ def wrong_bytes() -> dict[str, tuple[Any, str]]:
         ),
         "none at all": (
             lambda numbers, density: (12 * round(density * numbers), 8 * round(density * numbers)),
-            "one still moves",
+            "one is still trained",
         ),
         "rounded down": (
             lambda numbers, density: (
@@ -124,14 +124,14 @@ def wrong_exactly() -> dict[str, tuple[Any, str]]:
             "all that equal the threshold are out",
         ),
         "by sign": (first, "that goes by sign"),
-        "smallest": (lambda scores, count: first(-scores.abs(), count), "column 1 should be true"),
+        "smallest": (lambda scores, count: first(-scores.abs(), count), "column 1 should be True"),
         "last of equal": (
             lambda scores, count: first(scores.abs().flip(0, 1), count).flip(0, 1),
-            "of equal ones those come first that have the lower position",
+            "among equal ones the lower position comes first",
         ),
         "the others": (
             lambda scores, count: ~first(scores.abs(), count),
-            "that is what is left over",
+            "that is the rest",
         ),
         "the first entries": (
             lambda scores, count: at(scores, torch.arange(count)),
@@ -153,7 +153,7 @@ def wrong_exactly() -> dict[str, tuple[Any, str]]:
             lambda scores, count: torch.stack(
                 [first(row.abs(), max(1, count // len(scores))) for row in scores]
             ),
-            "should be true, in yours it is not",
+            "should be True, in yours it is not",
         ),
         "numbers": (
             lambda scores, count: first(scores.abs(), count).float(),

@@ -185,7 +185,7 @@ def wrong_regrow() -> dict[str, tuple[Any, str]]:
             lambda i, v, s, m: _regrown(i, v, s, m, grow=lambda x: -x.abs()),
             "where the loss is flattest",
         ),
-        "never back": (never_back, "a dropped place may come back, at zero; yours forbids it"),
+        "never back": (never_back, "a dropped position may come back, at zero; yours forbids it"),
         "keeps the old value": (keeps_value, "starts at zero; yours keeps its old value"),
         "starts at the score": (starts_at_score, "must be 0, in yours it is"),
         "nothing moves": (lambda i, v, s, m: (i, v), "nothing has moved"),
