@@ -96,13 +96,13 @@ def wrong_loss() -> dict[str, tuple[Any, str]]:
                 (1 - w) * parts(z, of, y, t)[0]
                 + w * t**2 * F.cross_entropy(z / t, (of / t).softmax(-1))
             ),
-            "take off their entropy, and it is the divergence",
+            "subtract their entropy, and it is the divergence",
         ),
         "t": (
             with_(lambda hard, soft, t, w, z: (1 - w) * hard + w * t * soft),
             "the factor is T^2; yours is T",
         ),
-        "swapped": (swapped, "student and teacher have changed places"),
+        "swapped": (swapped, "student and teacher are swapped"),
         "mean": (
             with_(lambda hard, soft, t, w, z: (1 - w) * hard + w * t * t * soft / z.shape[1]),
             "the mean over rows and classes",
@@ -113,9 +113,9 @@ def wrong_loss() -> dict[str, tuple[Any, str]]:
         ),
         "weights swapped": (
             with_(lambda hard, soft, t, w, z: w * hard + (1 - w) * t * t * soft),
-            "weight and 1 - weight have changed",
+            "weight and 1 - weight are swapped",
         ),
-        "labels at t": (hot, "the labels are asked at the temperature"),
+        "labels at t": (hot, "the labels' part uses the temperature"),
         "labelled rows": (known, "divided by the labelled rows; divide by all"),
         "teacher alone": (
             with_(lambda hard, soft, t, w, z: w * t * t * soft),
@@ -132,7 +132,7 @@ def wrong_loss() -> dict[str, tuple[Any, str]]:
         "no logarithm": (no_logarithm, "the loss is"),
         "ignores no -1": (
             lambda z, of, y, t, w: F.cross_entropy(z, y),
-            "a row with the label -1 must be left out",
+            "leave a row with the label -1 out",
         ),
         "a float": (
             lambda z, of, y, t, w: float(kit(z, of, y, t, w)),

@@ -43,7 +43,7 @@ def wrong_inherited() -> dict[str, tuple[Any, str]]:
         ),
         "where right": (
             share(lambda s, t, y: s == t, lambda s, t, y: t == y),
-            "asks where the teacher is right",
+            "counts the rows where the teacher is right",
         ),
         "the rest": (lambda *z: 1 - per_cent(*z) / 100, "1 minus what is asked for"),
         "per cent": (per_cent, "in per cent"),
@@ -145,14 +145,14 @@ def wrong_blocks() -> dict[str, tuple[Any, str]]:
             "those are the first blocks",
         ),
         "the last": (moved(last), "those are the last blocks"),
-        "everything": (lambda state, stack, blocks: dict(state), "that is everything as it was"),
+        "everything": (lambda state, stack, blocks: dict(state), "nothing has changed"),
         "from one": (
             moved(lambda b, blocks, *_: blocks.index(b) + 1 if b in blocks else None),
             "count from 1",
         ),
         "changed places": (
             moved(lambda b, blocks, *_: blocks[::-1].index(b) if b in blocks else None),
-            "have changed places",
+            "are swapped",
         ),
         "every such number": (every_number, "body.layer.1.mlp.2.bias is missing"),
         "as they stood": (
