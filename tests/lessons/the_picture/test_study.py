@@ -1,4 +1,4 @@
-"""What the recorded results say is recomputed from their runs."""
+"""The recorded runs of lesson 00: what they say is computed from them again."""
 
 import json
 from itertools import product
@@ -34,53 +34,49 @@ RESULTS = kit_path("data", "results")
 
 
 @pytest.fixture(scope="module")
-def transfer() -> pd.DataFrame:
+def recorded() -> pd.DataFrame:
     return read_table(RESULTS / "00_the_picture.parquet")[0]
 
 
-def test_every_method_of_the_transfer_table_has_the_same_eight_seeds(
-    transfer: pd.DataFrame,
-) -> None:
-    found = on_test(transfer)
-    assert (
-        set(found) == {*SPACES, COUNTING}
-        and tuple(found.index) == SEEDS
-        and not found.isna().any().any()
-    )
+def test_every_method_has_the_same_eight_seeds(recorded: pd.DataFrame) -> None:
+    accuracy = on_test(recorded)
+    assert set(accuracy) == {*SPACES, COUNTING}
+    assert tuple(accuracy.index) == SEEDS
+    assert not accuracy.isna().any().any()
 
 
-def test_learning_rates_were_chosen_on_valid_away_from_the_edges(transfer: pd.DataFrame) -> None:
-    valid = last(transfer)[lambda rows: rows["seed"].isin(few(SEEDS))]
+def test_learning_rates_were_chosen_on_valid_away_from_the_edges(recorded: pd.DataFrame) -> None:
+    valid = last(recorded)[lambda rows: rows["seed"].isin(few(SEEDS))]
     for method in SPACES:
         means = where(valid, method=method).groupby("lr")["value"].mean()
-        assert chosen(transfer, method=method) == means.idxmax()
+        assert chosen(recorded, method=method) == means.idxmax()
         assert means.index.min() < means.idxmax() < means.index.max(), method
 
 
-def test_counting_had_its_strength_chosen_too(transfer: pd.DataFrame) -> None:
-    valid = where(last(transfer), method=COUNTING)[lambda rows: rows["seed"].isin(few(SEEDS))]
+def test_counting_had_its_strength_chosen_too(recorded: pd.DataFrame) -> None:
+    valid = where(last(recorded), method=COUNTING)[lambda rows: rows["seed"].isin(few(SEEDS))]
     means = valid.groupby(["c", "words"])["value"].mean()
     assert set(means.index) == set(product(STRENGTHS, NGRAM_LENGTHS))
-    read = where(transfer, method=COUNTING, quantity="test/accuracy")
-    assert {tuple(row) for row in read[["c", "words"]].to_numpy()} == {means.idxmax()}
+    tested = where(recorded, method=COUNTING, quantity="test/accuracy")
+    assert {tuple(row) for row in tested[["c", "words"]].to_numpy()} == {means.idxmax()}
     assert STRENGTHS[0] < means.idxmax()[0] < STRENGTHS[-1]
 
 
-def test_transfer_is_real(transfer: pd.DataFrame) -> None:
-    found = on_test(transfer)
-    assert interval((found[FULL] - found[RANDOM]).tolist())[1] > 0
-    assert found[FROZEN].mean() < found[LORA_RANK_4].mean() < found[FULL].mean()
-    assert interval((found[FULL] - found[COUNTING]).tolist())[1] > 0
+def test_transfer_is_real(recorded: pd.DataFrame) -> None:
+    accuracy = on_test(recorded)
+    assert interval((accuracy[FULL] - accuracy[RANDOM]).tolist())[1] > 0
+    assert accuracy[FROZEN].mean() < accuracy[LORA_RANK_4].mean() < accuracy[FULL].mean()
+    assert interval((accuracy[FULL] - accuracy[COUNTING]).tolist())[1] > 0
 
 
-def test_pretraining_is_worth_ten_points(transfer: pd.DataFrame) -> None:
-    found = on_test(transfer)
-    assert (found[FULL] - found[RANDOM]).mean() >= 0.10
+def test_pretraining_is_worth_ten_points(recorded: pd.DataFrame) -> None:
+    accuracy = on_test(recorded)
+    assert (accuracy[FULL] - accuracy[RANDOM]).mean() >= 0.10
 
 
-def test_the_picture_is_that_of_the_table(transfer: pd.DataFrame) -> None:
+def test_the_stored_picture_shows_the_table(recorded: pd.DataFrame) -> None:
     """The stored drawing has every label of the figure, and the figure has every interval."""
-    expected = intervals(transfer)
+    expected = intervals(recorded)
     figure = go.Figure(accuracies(expected, len(SEEDS)))
     lines = {trace.y[0]: trace for trace in figure.data if trace.mode == "lines"}
     dots = {trace.y[0]: trace for trace in figure.data if trace.mode == "markers"}
@@ -96,19 +92,18 @@ def test_the_picture_is_that_of_the_table(transfer: pd.DataFrame) -> None:
     assert figure.layout.xaxis.title.text in drawn
 
 
-def test_the_same_run_says_the_same() -> None:
+def test_the_same_run_gives_the_same_events() -> None:
     one, other = (list(counting(1.0, 1, seed=3, test=True)) for _ in range(2))
-    assert one == other and [event.stage for event in one] == ["valid", "test"]
+    assert one == other
+    assert [event.stage for event in one] == ["valid", "test"]
     right = unpacked(one[1].items["test/accuracy"])
-    assert right.mean() == pytest.approx(one[1].values["test/accuracy"]) and len(right) == len(
-        load_benchmark("library")[1].test
-    )
+    assert right.mean() == pytest.approx(one[1].values["test/accuracy"])
+    assert len(right) == len(load_benchmark("library")[1].test)
 
 
-def test_what_the_pretraining_kept_won_against_its_control() -> None:
+def test_each_choice_of_the_pretraining_beat_its_control() -> None:
     arms = json.loads(kit_path("data", "bases", "mini", "choices.json").read_text())["arms"]
     assert arms["words from counts"]["held_out"] < arms["words from noise"]["held_out"]
+    both, words = arms["then words and neighbours"], arms["then words alone"]
     for way in ("frozen", "full"):
-        assert np.mean(arms["then words and neighbours"][way]) > np.mean(
-            arms["then words alone"][way]
-        )
+        assert np.mean(both[way]) > np.mean(words[way])
