@@ -112,6 +112,8 @@ class Distillation:
         ValueError: a temperature or weight outside its range; when called, a teacher with other classes than the model.
     """
 
+    needs = ("teacher",)  # see ftkit.cli.run_techniques
+
     teacher: Teacher
     temperature: float = 4.0
     weight: float = 0.5

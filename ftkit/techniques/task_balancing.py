@@ -50,6 +50,8 @@ class Weighted:
         ValueError: weights that are no such weights; from the call, if they leave out a task that came.
     """
 
+    needs = ("tasks",)  # see ftkit.cli.run_techniques
+
     weights: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -82,6 +84,8 @@ class Uncertainty(nn.Module):
     Raises:
         ValueError: from the call, if another task came.
     """
+
+    needs = ("tasks",)  # see ftkit.cli.run_techniques
 
     def __init__(self, tasks: Iterable[Task]) -> None:
         super().__init__()
@@ -152,6 +156,8 @@ class PCGrad:
         seed: with the rows of the batch it decides the order in which a task meets the others, so that a step is the same each time.
     """
 
+    needs = ("tasks",)  # see ftkit.cli.run_techniques
+
     seed: int = 0
 
     def __call__(self, model: Adapted, batch: Batches) -> dict[str, Tensor]:
@@ -197,6 +203,8 @@ class GradNorm:
     Raises:
         ValueError: alpha or lr below 0; from the call, if other tasks came than at the first step.
     """
+
+    needs = ("tasks",)  # see ftkit.cli.run_techniques
 
     def __init__(self, alpha: float = 1.5, lr: float = 0.025) -> None:
         if alpha < 0 or lr < 0:
