@@ -1,4 +1,4 @@
-"""An exercise on gradient surgery of any number of tasks: each gradient without what opposes the others."""
+"""An exercise on gradient surgery (PCGrad): each gradient without its part that opposes the others."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -6,95 +6,172 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ftkit.teaching.checking import Case, as_function, call, diagnose, kind, tensor
+from ftkit.teaching.checking import Case, Misreadings, check_cases, kind, tensor
 from ftkit.teaching.exercise import Wrong, exercise
 
-Give = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""What is left of a row beside one other: of (the row as it is by now, as it was, the other as it was)."""
+Project = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""From (the row as it is by now, the row as it was, the other row) to the row afterwards."""
 
 
-def _drawn(seed: int, tasks: int, numbers: int, apart: float = 0.0) -> Case:
-    """Random gradients of each length; `apart` turns every second one against the first."""
+def _gradients(seed: int, tasks: int, width: int, apart: float = 0.0) -> Case:
+    """Draw gradients of different lengths; `apart` turns every second one against the first."""
     generator = torch.Generator().manual_seed(seed)
-    rows = (
-        torch.randn(tasks, numbers, generator=generator, dtype=torch.float64)
-        * torch.tensor([[1.0], [2.0], [0.5], [1.5]])[:tasks]
-    )
+    rows = torch.randn(tasks, width, generator=generator, dtype=torch.float64)
+    rows = rows * torch.tensor([[1.0], [2.0], [0.5], [1.5]])[:tasks]
     rows[1::2] -= apart * rows[0]
-    return Case((rows,), f"{tasks} gradients of {numbers} numbers")
+    return Case((rows,), f"gradients {', '.join(_written(row) for row in rows)}")
 
 
-_CASES = [_drawn(1, 2, 3, 3.0), _drawn(6, 2, 4, -3.0), _drawn(0, 3, 2, 1.0), _drawn(8, 4, 3, 1.0)]
+def _written(values: Tensor) -> str:
+    return f"[{', '.join(f'{value:.2f}' for value in values.tolist())}]"
+
+
+CASES = [
+    _gradients(1, 2, 3, 3.0),
+    _gradients(6, 2, 4, -3.0),
+    _gradients(0, 3, 2, 1.0),
+    _gradients(8, 4, 3, 1.0),
+]
 
 
 def _part(row: Tensor, other: Tensor) -> Tensor:
+    """The part of `row` along `other`."""
     return (row @ other) / (other @ other) * other
 
 
-def _each(gradients: Tensor, give: Give, backwards: bool = False, changed: bool = False) -> Tensor:
-    """Every row, after it has met every other: from first to last, and as they were, unless told otherwise."""
+def _project_all(
+    gradients: Tensor, project: Project, backwards: bool = False, changed: bool = False
+) -> Tensor:
+    """Project every row against every other one.
+
+    The others come from first to last and as they were, unless `backwards` or `changed`.
+    """
     new, order = gradients.clone(), range(len(gradients))
     for i in order:
         for j in reversed(order) if backwards else order:
             if i != j:
-                new[i] = give(new[i], gradients[i], new[j] if changed else gradients[j])
+                new[i] = project(new[i], gradients[i], new[j] if changed else gradients[j])
     return new
 
 
-def _free(row: Tensor, _: Tensor, other: Tensor) -> Tensor:
+def _without_opposed(row: Tensor, _: Tensor, other: Tensor) -> Tensor:
     return row - _part(row, other) if row @ other < 0 else row
 
 
 def _right(gradients: Tensor) -> Tensor:
-    return _each(gradients, _free)
+    return _project_all(gradients, _without_opposed)
 
 
-def _if_opposed(mend: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-    return lambda g: _each(g, lambda row, _, other: mend(row, other) if row @ other < 0 else row)
+def _if_opposed(change: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """Make a surgery that applies `change(row, other)` where the two oppose each other."""
+
+    def project(row: Tensor, _: Tensor, other: Tensor) -> Tensor:
+        return change(row, other) if row @ other < 0 else row
+
+    return lambda gradients: _project_all(gradients, project)
 
 
+misreading = Misreadings()
+
+
+@misreading("it is projected against the changed rows; use the others as they were")
+def _against_changed(gradients: Tensor) -> Tensor:
+    return _project_all(gradients, _without_opposed, changed=True)
+
+
+@misreading("the others come from last to first; take them from first to last")
+def _from_last(gradients: Tensor) -> Tensor:
+    return _project_all(gradients, _without_opposed, backwards=True)
+
+
+@misreading(
+    "all parts are removed at once; after each one, ask again whether the rest opposes the next"
+)
+def _all_at_once(gradients: Tensor) -> Tensor:
+    def project(row: Tensor, was: Tensor, other: Tensor) -> Tensor:
+        return row - _part(was, other) if was @ other < 0 else row
+
+    return _project_all(gradients, project)
+
+
+@misreading("it projects where two agree as well; a part that helps the other must stay")
+def _always(gradients: Tensor) -> Tensor:
+    return _project_all(gradients, lambda row, _, other: row - _part(row, other))
+
+
+@misreading("it projects where they agree, and not where they oppose each other")
+def _where_they_agree(gradients: Tensor) -> Tensor:
+    def project(row: Tensor, _: Tensor, other: Tensor) -> Tensor:
+        return row - _part(row, other) if row @ other > 0 else row
+
+    return _project_all(gradients, project)
+
+
+@misreading("only the first is changed; all must be")
 def _first_alone(gradients: Tensor) -> Tensor:
     return torch.cat([_right(gradients)[:1], gradients[1:]])
 
 
-_FAULTS: dict[str, Callable[[Tensor], Tensor]] = {
-    "it is projected against what the others have become; take them as they were": lambda g: _each(
-        g, _free, changed=True
+@misreading("nothing is removed at all")
+def _unchanged(gradients: Tensor) -> Tensor:
+    return gradients
+
+
+@misreading("the results are scaled to length 1")
+def _unit_length(gradients: Tensor) -> Tensor:
+    rows = _right(gradients)
+    return rows / rows.norm(dim=1, keepdim=True)
+
+
+misreading |= {
+    "it divides by the length of the other, not by its square": (
+        _if_opposed(lambda row, other: row - (row @ other) / other.norm() * other)
     ),
-    "the others come from last to first; take them from first to last": lambda g: _each(
-        g, _free, backwards=True
+    "it divides by its own square, not by that of the other": (
+        _if_opposed(lambda row, other: row - (row @ other) / (row @ row) * other)
     ),
-    "all parts are taken off at once; after each, ask again whether what is left opposes the next": lambda g: (
-        _each(g, lambda row, was, other: row - _part(was, other) if was @ other < 0 else row)
+    "it removes a part along itself, not along the other": (
+        _if_opposed(lambda row, other: row - (row @ other) / (other @ other) * row)
     ),
-    "it projects where two agree as well; a part that helps the other must stay": lambda g: _each(
-        g, lambda row, _, other: row - _part(row, other)
+    "the part along the other is added; it must be subtracted": (
+        _if_opposed(lambda row, other: row + _part(row, other))
     ),
-    "it projects where they agree, and not where they oppose each other": lambda g: _each(
-        g, lambda row, _, other: row - _part(row, other) if row @ other > 0 else row
+    "that is the part that must be removed, not what remains": _if_opposed(_part),
+    "a gradient that opposes another is dropped; only its opposed part should go": (
+        _if_opposed(lambda row, _: torch.zeros_like(row))
     ),
-    "it divides by the length of the other, not by its square": _if_opposed(
-        lambda a, b: a - (a @ b) / b.norm() * b
-    ),
-    "it divides by its own square, not by that of the other": _if_opposed(
-        lambda a, b: a - (a @ b) / (a @ a) * b
-    ),
-    "it takes away a part along itself, not along the other": _if_opposed(
-        lambda a, b: a - (a @ b) / (b @ b) * a
-    ),
-    "the part along the other is added where it must be taken away": _if_opposed(
-        lambda a, b: a + _part(a, b)
-    ),
-    "that is the part that is kept away from: what must be taken off, not what is left": _if_opposed(
-        _part
-    ),
-    "a gradient that opposes another is dropped; only its opposed part should go": _if_opposed(
-        lambda a, _: torch.zeros_like(a)
-    ),
-    "only the first gives way; all must": _first_alone,
-    "nothing is taken away at all": lambda g: g,
-    "the results are scaled to length 1": lambda g: _right(g) / _right(g).norm(dim=1, keepdim=True),
 }
+
+
+def _read(answer: Any, case: Case) -> Tensor:
+    (gradients,) = case.given
+    is_list = isinstance(answer, Sequence) and len(answer) == len(gradients)
+    if is_list and all(isinstance(row, Tensor) for row in answer):
+        width = gradients.shape[1:]
+        rows = [tensor(row, "a new gradient", width, "(width,)", like=gradients) for row in answer]
+        answer = torch.stack(rows)
+    if not isinstance(answer, Tensor):
+        raise Wrong(
+            f"for {case.words} the answer must be the same number of new gradients, "
+            f"one per row, got {kind(answer)}"
+        )
+    what = f"for {case.words} the answer"
+    return tensor(answer, what, gradients.shape, "(tasks, width)", like=gradients)
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    return torch.allclose(one, other, atol=1e-6)
+
+
+def _explain(case: Case, wanted: Tensor, answer: Tensor) -> str:
+    rows = zip(answer, wanted, strict=True)
+    for i, (row, right) in enumerate(rows):
+        if not _same(row, right):
+            return (
+                f"for {case.words} row {i} must become {_written(right)}, "
+                f"yours becomes {_written(row)}"
+            )
+    return ""
 
 
 @exercise(
@@ -102,9 +179,12 @@ _FAULTS: dict[str, Callable[[Tensor], Tensor]] = {
     difficulty=3,
     minutes=15,
     hints=[
-        "Two loops: over the rows, and for each over the others. What must a row be compared with, what others are, or what they were?",
-        "Start from a copy, `new = gradients.clone()`. Is `new[i] @ gradients[j]` below 0? Then what part of new[i] must go?",
-        "`dot = new[i] @ gradients[j]`; where it is negative: `new[i] -= dot / gradients[j].square().sum() * gradients[j]`.",
+        "Two loops: over the rows, and for each over the others. What must a row be compared "
+        "with, what the others are by now, or what they were?",
+        "Start from a copy, `new = gradients.clone()`. Is `new[i] @ gradients[j]` below 0? Then "
+        "what part of new[i] must go?",
+        "`dot = new[i] @ gradients[j]`; where it is negative: "
+        "`new[i] -= dot / gradients[j].square().sum() * gradients[j]`.",
     ],
     solution="""
 def surgery(gradients):
@@ -118,49 +198,16 @@ def surgery(gradients):
 """,
 )
 def surgery(yours: Any) -> str:
-    """`yours(gradients)`: (tasks, numbers), a row a task, any number of tasks; of the same shape, each row without what opposes the others.
-    A row meets the others from first to last, each *as it was*; where the product is below 0 by then, it gives up its part along it."""
-    yours = as_function(yours, "gradients")
-    answers = [_rows(call(yours, "gradients", *case.given), case) for case in _CASES]
-    why = diagnose(answers, _CASES, _FAULTS, _same)
-    for case, got in zip(_CASES, answers, strict=True):
-        for i, (row, wanted) in enumerate(zip(got, _right(*case.given), strict=True)):
-            if not _same(row, wanted):
-                raise Wrong(
-                    f"for {_given(case)} row {i} must become {_words(wanted)}, yours becomes {_words(row)}{why}"
-                )
-    return "Of two tasks neither opposes the other now. Of three that is not certain: the second projection may bring the first back."
+    """`yours(gradients)` is (tasks, width): each row without its part that opposes the others.
 
-
-def _rows(answer: Any, case: Case) -> Tensor:
-    (gradients,) = case.given
-    if (
-        isinstance(answer, Sequence)
-        and len(answer) == len(gradients)
-        and all(isinstance(row, Tensor) for row in answer)
-    ):
-        answer = torch.stack(
-            [
-                tensor(row, "a new gradient", gradients.shape[1:], "(numbers,)", like=gradients)
-                for row in answer
-            ]
-        )
-    if not isinstance(answer, Tensor):
-        raise Wrong(
-            f"for {case.words} the answer must be as many new gradients, a row each, got {kind(answer)}"
-        )
-    return tensor(
-        answer, f"for {case.words} the answer", gradients.shape, "(tasks, numbers)", like=gradients
+    `gradients` is (tasks, width), one row per task, any number of tasks. A row is compared with
+    the others from first to last, each *as it was*. Where the product is below 0 by then, the row
+    loses its part along the other.
+    """
+    check_cases(
+        yours, "gradients", _right, CASES, misreading, read=_read, same=_same, explain=_explain
     )
-
-
-def _given(case: Case) -> str:
-    return f"gradients {', '.join(_words(row) for row in case.given[0])}"
-
-
-def _words(values: Tensor) -> str:
-    return f"[{', '.join(f'{value:.2f}' for value in values.tolist())}]"
-
-
-def _same(got: Tensor, wrong: Tensor) -> bool:
-    return torch.allclose(got, wrong, atol=1e-6)
+    return (
+        "Of two tasks, neither opposes the other now. Of three that is not certain: the second "
+        "projection may undo a part of the first."
+    )

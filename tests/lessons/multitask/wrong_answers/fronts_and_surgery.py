@@ -46,12 +46,12 @@ def wrong_surgery() -> dict[str, tuple[Any, str]]:
 
     off = each(lambda row, other: row - part(row, other))
     return {
-        "one after the other": (one_after_the_other, "take them as they were"),
+        "one after the other": (one_after_the_other, "use the others as they were"),
         "backwards": (
             each(lambda row, other: row - part(row, other), lambda n: reversed(range(n))),
             "from first to last",
         ),
-        "at once": (at_once, "all parts are taken off at once"),
+        "at once": (at_once, "all parts are removed at once"),
         "always": (
             each(lambda row, other: row - part(row, other), asked=lambda *_: True),
             "where two agree as well",
@@ -74,14 +74,14 @@ def wrong_surgery() -> dict[str, tuple[Any, str]]:
             each(lambda row, other: row - (row @ other) * row / (other @ other)),
             "along itself, not along the other",
         ),
-        "added": (each(lambda row, other: row + part(row, other)), "must be taken away"),
-        "the part": (each(part), "not what is left"),
+        "added": (each(lambda row, other: row + part(row, other)), "must be subtracted"),
+        "the part": (each(part), "not what remains"),
         "dropped": (each(lambda row, other: 0 * row), "only its opposed part should go"),
         "the first alone": (
             lambda gradients: torch.stack([off(gradients)[0], *gradients[1:]]),
-            "only the first gives way",
+            "only the first is changed",
         ),
-        "nothing": (lambda gradients: gradients.clone(), "nothing is taken away"),
+        "nothing": (lambda gradients: gradients.clone(), "nothing is removed"),
         "length 1": (
             lambda gradients: torch.nn.functional.normalize(off(gradients)),
             "scaled to length 1",
@@ -89,15 +89,15 @@ def wrong_surgery() -> dict[str, tuple[Any, str]]:
         "no square": (each(lambda row, other: row - (row @ other) * other), "row 0 must become"),
         "the sum": (
             lambda gradients: off(gradients).sum(0),
-            "must have the shape (tasks, numbers) = (2, 3)",
+            "must have the shape (tasks, width) = (2, 3)",
         ),
         "as in the lesson": (shown, "must take (gradients)"),
-        "two tasks alone": (pairs_only, "must have the shape (tasks, numbers) = (3, 2)"),
+        "two tasks alone": (pairs_only, "must have the shape (tasks, width) = (3, 2)"),
         "in place": (in_place, "writes into `gradients`"),
         "rounded": (lambda gradients: off(gradients).float(), "the dtype of the input"),
         "a list of one": (
             lambda gradients: [off(gradients)],
-            "as many new gradients, a row each, got a list",
+            "the same number of new gradients, one per row, got a list",
         ),
     }
 
@@ -160,7 +160,7 @@ def wrong_undominated() -> dict[str, tuple[Any, str]]:
         "beaten on one": (kept(lambda q, p: q[0] > p[0] or q[1] > p[1]), "beaten on one task"),
         "best mean": (
             lambda points: [i for i, p in enumerate(points) if sum(p) == max(map(sum, points))],
-            "the best of the means",
+            "the best mean alone",
         ),
         "best on either": (
             lambda points: [
@@ -172,7 +172,7 @@ def wrong_undominated() -> dict[str, tuple[Any, str]]:
         ),
         "the beaten": (
             lambda points: [i for i in range(len(points)) if i not in right(points)],
-            "points that are beaten",
+            "points that are dominated",
         ),
         "all": (lambda points: range(len(points)), "that is every point"),
         "the lowest": (
@@ -180,11 +180,14 @@ def wrong_undominated() -> dict[str, tuple[Any, str]]:
             "keeps the lowest",
         ),
         "from 1": (lambda points: [i + 1 for i in right(points)], "must count from 0"),
-        "falling": (lambda points: right(points)[::-1], "list them rising"),
-        "points": (lambda points: [points[i] for i in right(points)], "return places, not points"),
+        "falling": (lambda points: right(points)[::-1], "sort the indices"),
+        "points": (
+            lambda points: [points[i] for i in right(points)],
+            "return positions, not points",
+        ),
         "flags": (
             lambda points: [i in right(points) for i in range(len(points))],
-            "return places, not points or flags",
+            "return positions, not points or flags",
         ),
         "one": (lambda points: right(points)[0], "must be a list of indices, got an int"),
         "in place": (sorts, "writes into `points`"),

@@ -17,7 +17,10 @@ def wrong_shares() -> dict[str, tuple[Any, str]]:
             lambda sizes, exponent: of(list(map(float, sizes))),
             "ignores the exponent",
         ),
-        "alike": (lambda sizes, exponent: [1 / len(sizes) for _ in sizes], "each task alike"),
+        "alike": (
+            lambda sizes, exponent: [1 / len(sizes) for _ in sizes],
+            "gives every task the same share",
+        ),
         "times": (
             lambda sizes, exponent: of([n * (exponent or 1) for n in sizes]),
             "ignores the exponent",
@@ -48,11 +51,11 @@ def wrong_shares() -> dict[str, tuple[Any, str]]:
         ),
         "one too few": (
             lambda sizes, exponent: of([n**exponent for n in sizes])[1:],
-            "there must be 3 shares, yours are 2",
+            "must have 3 shares, got 2",
         ),
         "pairs": (
             lambda sizes, exponent: [(n, n**exponent) for n in sizes],
-            "Every share must be a number",
+            "Every entry must be one number",
         ),
         "the largest alone": (
             lambda sizes, exponent: max(sizes) ** exponent,
@@ -98,7 +101,7 @@ def wrong_at_rest() -> dict[str, tuple[Any, str]]:
             lambda losses: (2 * losses, 0.5 / losses),
             "the first must be s, the logarithm",
         ),
-        "swapped": (lambda losses: (0.5 / losses, torch.log(2 * losses)), "the other way round"),
+        "swapped": (lambda losses: (0.5 / losses, torch.log(2 * losses)), "the pair is swapped"),
         "shares": (
             lambda losses: (torch.log(2 * losses), torch.softmax(-losses.log(), 0)),
             "need not sum to 1",
@@ -106,15 +109,15 @@ def wrong_at_rest() -> dict[str, tuple[Any, str]]:
         "regression": (lambda losses: (losses.log(), 0.5 / losses), "the form for regression"),
         "the start": (
             lambda losses: (torch.zeros(len(losses)), torch.ones(len(losses))),
-            "those of a start",
+            "those of the start",
         ),
         "s alone": (
             lambda losses: torch.log(2 * losses),
-            "must be a pair, (s, weights), got a torch.Tensor",
+            "must be the pair (s, weights), got a torch.Tensor",
         ),
         "a dict": (
             lambda losses: {"s": torch.log(2 * losses), "weights": 0.5 / losses},
-            "must be a pair, (s, weights), got a dict",
+            "must be the pair (s, weights), got a dict",
         ),
         "the sum": (
             lambda losses: (torch.log(2 * losses).sum(), 0.5 / losses),
