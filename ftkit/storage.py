@@ -1,20 +1,45 @@
-"""Files that are whole or not there."""
+"""Files that are written as a whole or not at all."""
 
 import json
 import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Yield a path to write to; its file replaces the one at `path` when the block ends.
+
+    A reader sees the old file or the new one, never a part of it. After an error the old file is
+    unchanged and nothing else is left behind. Several processes may write the same file at once.
+
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with whole_file(Path(folder) / "note.txt") as new:
+    ...         _ = new.write_text("whole")
+    ...     print([(file.name, file.read_text()) for file in Path(folder).iterdir()])
+    [('note.txt', 'whole')]
+    """
+    # In a folder next to the target, and so on the same disk: only there a rename is atomic.
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".writing-") as folder:
+        new = Path(folder) / path.name
+        yield new
+        os.replace(new, path)
+
+
 def write_json(path: Path, value: Any) -> None:
-    """Writes `value` beside `path` and renames, so that whoever reads sees the old file or the new one, never half of one."""
-    beside = path.with_name(path.name + ".part")
-    beside.write_text(json.dumps(value, indent=1) + "\n", encoding="utf8")
-    os.replace(beside, path)
+    """Write `value` as indented JSON, whole or not at all."""
+    with whole_file(path) as new:
+        new.write_text(json.dumps(value, indent=1) + "\n", encoding="utf8")
 
 
 def write_table(path: Path, table: Any, about: dict[str, Any]) -> None:
-    """Writes a `pandas.DataFrame` as Parquet, with `about` (how it was made) in the file itself; whole or not at all."""
+    """Write a `pandas.DataFrame` as Parquet, with `about` (how it was made) in the same file.
+
+    The file is written whole or not at all.
+    """
     import pyarrow
     from pyarrow import parquet
 
@@ -22,13 +47,12 @@ def write_table(path: Path, table: Any, about: dict[str, Any]) -> None:
     columns = columns.replace_schema_metadata(
         {**columns.schema.metadata, b"about": json.dumps(about).encode()}
     )
-    beside = path.with_name(path.name + ".part")
-    parquet.write_table(columns, beside, compression="zstd")
-    os.replace(beside, path)
+    with whole_file(path) as new:
+        parquet.write_table(columns, new, compression="zstd")
 
 
 def read_table(path: Path) -> tuple[Any, dict[str, Any]]:
-    """The `pandas.DataFrame` that `write_table` wrote, and how it was made."""
+    """Read the `pandas.DataFrame` that `write_table` wrote, and how it was made."""
     from pyarrow import parquet
 
     columns = parquet.read_table(path)

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from ftkit.experiments.tables import READING, last, summary, tuned, where
+from ftkit.stats.paired import t_interval
 
 ACCURACY = "valid/accuracy"
 
@@ -86,12 +86,9 @@ def _curves(own: pd.DataFrame, names: list[str]) -> dict[tuple[Any, ...], dict[s
         .agg(["mean", "std", "count"])
         .reset_index()
     )
-    half = (
-        stats.t.ppf(0.975, np.maximum(groups["count"] - 1, 1))
-        * groups["std"]
-        / np.sqrt(groups["count"])
-    )
-    groups = groups.assign(low=groups["mean"] - half, high=groups["mean"] + half)
+    error = groups["std"] / np.sqrt(groups["count"])
+    low, high = t_interval(groups["mean"], error, np.maximum(groups["count"] - 1, 1))
+    groups = groups.assign(low=low, high=high)
     curves = {}
     for key, part in groups.groupby(names, sort=False):
         curves[key] = {name: part[name].tolist() for name in ("step", "mean", "low", "high")} | {

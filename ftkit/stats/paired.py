@@ -1,20 +1,39 @@
-"""Intervals, tests and verdicts for few seeds, said honestly. Differences are paired: one a seed, both methods on that seed."""
+"""Intervals, tests and verdicts for few seeds.
+
+Differences are paired: there is one a seed, between two methods that ran with that seed.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 FEWEST = 8
-"""Fewer seeds give no verdict: flipping the signs of five differences can never reach p < 0.05."""
+"""Fewer seeds give no verdict: the sign flips of five differences can never reach p < 0.05."""
 EXACT = 16
-"""Up to so many differences every one of the 2^n sign flips is counted."""
+"""Up to this number of differences, all 2^n sign flips are counted."""
+
+
+def t_interval(mean: Any, error: Any, freedom: Any, level: float = 0.95) -> tuple[Any, Any]:
+    """The low and the high end of the t-interval of a mean: numbers, or arrays of one shape.
+
+    Args:
+        mean: the estimated mean.
+        error: its estimated standard error; with 0 the interval is the mean itself.
+        freedom: the degrees of freedom of that error, above 0.
+        level: the share of such intervals that cover the true mean, in (0, 1).
+    """
+    _, quantile = stats.t.interval(level, freedom)
+    return mean - quantile * error, mean + quantile * error
 
 
 def interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float, float]:
-    """The mean and its t-interval (mean, low, high); with one value the interval is unknown, and low and high are nan.
+    """The mean of values and its t-interval: (mean, low, high).
+
+    One value has no interval: low and high are nan.
 
     >>> tuple(round(float(x), 2) for x in interval([1.0, 2.0, 3.0]))
     (2.0, -0.48, 4.48)
@@ -23,115 +42,141 @@ def interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float
     mean = float(sample.mean())
     if len(sample) < 2:
         return mean, float("nan"), float("nan")
-    half = float(
-        stats.t.ppf((1 + level) / 2, len(sample) - 1) * sample.std(ddof=1) / np.sqrt(len(sample))
-    )
-    return mean, mean - half, mean + half
+    low, high = t_interval(mean, stats.sem(sample), len(sample) - 1, level)
+    return mean, float(low), float(high)
 
 
 def proportion(right: int, of: int, level: float = 0.95) -> tuple[float, float, float]:
-    """A share of independent items and its Wilson interval (share, low, high), in [0, 1]: what one run on one test split can say.
+    """A share of independent items and its Wilson interval: (share, low, high), in [0, 1].
+
+    This is all that one run on one test split can say.
 
     >>> tuple(round(x, 3) for x in proportion(55, 100))
     (0.55, 0.452, 0.644)
     """
-    found = stats.binomtest(right, of).proportion_ci(level, method="wilson")
-    return right / of, float(found.low), float(found.high)
+    wilson = stats.binomtest(right, of).proportion_ci(level, method="wilson")
+    return right / of, float(wilson.low), float(wilson.high)
 
 
 def two_proportions(right: int, of: int, other_right: int, other_of: int) -> float:
-    """The two-sided p that two shares of independent items are equal, with the pooled variance: two runs on two draws of a test split.
+    """The two-sided p that two shares of independent items are equal, with the pooled variance.
+
+    For two runs, each on its own draw of test items.
 
     >>> round(two_proportions(60, 100, 45, 100), 3)
     0.034
     """
     pooled = (right + other_right) / (of + other_of)
-    spread = np.sqrt(pooled * (1 - pooled) * (1 / of + 1 / other_of))
-    return (
-        1.0
-        if spread == 0
-        else float(2 * stats.norm.sf(abs(right / of - other_right / other_of) / spread))
-    )
+    error = np.sqrt(pooled * (1 - pooled) * (1 / of + 1 / other_of))
+    if error == 0:
+        return 1.0
+    difference = right / of - other_right / other_of
+    return float(2 * stats.norm.sf(abs(difference) / error))
 
 
 def crossed(differences: ArrayLike, level: float = 0.95) -> tuple[float, float, float]:
-    """The mean and its interval where both the seeds and the test items are a sample: (mean, low, high).
+    """The mean and its interval where both seeds and test items are samples: (mean, low, high).
 
-    A t-interval on seeds alone speaks of these very items. Here the variance of the mean is that of an analysis of variance with two
-    crossed random effects, (MS_seed + MS_item - MS_rest) / (seeds * items), and its degrees of freedom are Satterthwaite's.
+    A t-interval over seeds alone is valid for these test items only. Here the variance of the mean
+    comes from an analysis of variance with two crossed random effects; its degrees of freedom are
+    Satterthwaite's.
 
     Args:
-        differences: (seeds, items); one method's 0 or 1 for each item less the other's.
+        differences: (seeds, items); for each item, 0 or 1 of one method minus that of the other.
+        level: the share of such intervals that cover the true mean, in (0, 1).
 
     Raises:
         ValueError: fewer than two seeds or two items.
     """
     table = _crossing(differences)
     seeds, items = table.shape
-    mean, rows, columns = (
-        float(table.mean()),
-        table.mean(1, keepdims=True),
-        table.mean(0, keepdims=True),
-    )
-    of_seeds = items * np.square(rows - mean).sum() / (seeds - 1)
-    of_items = seeds * np.square(columns - mean).sum() / (items - 1)
-    rest = np.square(table - rows - columns + mean).sum() / ((seeds - 1) * (items - 1))
-    together = max(of_seeds + of_items - rest, of_seeds, of_items)
-    if together <= 0:
+
+    # The model: difference[s, i] = mean + effect of seed s + effect of item i + rest[s, i].
+    mean = float(table.mean())
+    of_seed = table.mean(1, keepdims=True) - mean
+    of_item = table.mean(0, keepdims=True) - mean
+    rest = table - mean - of_seed - of_item
+
+    # Mean squares: sums of squares over their degrees of freedom. With the variances v of the
+    # three effects, they are expected to be
+    #   ms_seed: items * v_seed + v_rest,   ms_item: seeds * v_item + v_rest,   ms_rest: v_rest.
+    free_seed, free_item, free_rest = seeds - 1, items - 1, (seeds - 1) * (items - 1)
+    ms_seed = items * np.square(of_seed).sum() / free_seed
+    ms_item = seeds * np.square(of_item).sum() / free_item
+    ms_rest = np.square(rest).sum() / free_rest
+
+    # The variance of the mean is v_seed / seeds + v_item / items + v_rest / (seeds * items). With
+    # the lines above that is (ms_seed + ms_item - ms_rest) / (seeds * items). By chance ms_rest
+    # may be the largest; the variance is never below that of seeds alone or of items alone.
+    combined = max(ms_seed + ms_item - ms_rest, ms_seed, ms_item)
+    if combined <= 0:
         return mean, mean, mean
-    parts = (
-        of_seeds**2 / (seeds - 1)
-        + of_items**2 / (items - 1)
-        + rest**2 / ((seeds - 1) * (items - 1))
-    )
-    half = float(
-        stats.t.ppf((1 + level) / 2, max(1.0, together**2 / parts))
-        * np.sqrt(together / (seeds * items))
-    )
-    return mean, mean - half, mean + half
+    error = np.sqrt(combined / (seeds * items))
+
+    # Satterthwaite: a sum of mean squares behaves like one mean square with this many degrees of
+    # freedom. Each term's share of the uncertainty is its square over its own degrees.
+    spread = ms_seed**2 / free_seed + ms_item**2 / free_item + ms_rest**2 / free_rest
+    freedom = max(1.0, combined**2 / spread)
+    low, high = t_interval(mean, error, freedom, level)
+    return mean, float(low), float(high)
 
 
 def bootstrap(
     differences: ArrayLike, level: float = 0.95, draws: int = 2000, seed: int = 0
 ) -> tuple[float, float, float]:
-    """The same by a bootstrap of seeds and items at once (Owen 2007, "The pigeonhole bootstrap"): (mean, low, high).
+    """The mean and its interval by a bootstrap of seeds and items at once: (mean, low, high).
 
-    It asks for nothing to be normal, but few seeds are few: simulated with eight, its 95 % interval covers about 90 % where the seeds
-    differ much, and more than 97 % where they do not. `crossed` covers 93 to 97 % in both, and is what a verdict should rest on.
+    It does not assume a normal distribution, but needs more seeds: in simulations with eight, its
+    95 % interval covers about 90 % where the seeds differ much, and more than 97 % where they do
+    not. `crossed` covers 93 to 97 % in both cases; base verdicts on that.
+
+    Source: Owen 2007, "The pigeonhole bootstrap".
 
     Args:
         differences: (seeds, items), as in `crossed`.
+        level: the share of such intervals that cover the true mean, in (0, 1).
+        draws: the number of tables that are drawn.
+        seed: decides the draws.
 
     Raises:
         ValueError: fewer than two seeds or two items.
     """
     table, random = _crossing(differences), np.random.default_rng(seed)
-    seeds, items = (random.multinomial(n, np.full(n, 1 / n), draws) / n for n in table.shape)
-    means = ((seeds @ table) * items).sum(1)
+    # To draw n seeds out of n with replacement is to draw how often each comes: multinomial
+    # counts. Over n they are weights that sum to 1, (draws, seeds); for items, (draws, items).
+    of_seeds, of_items = (
+        random.multinomial(count, np.full(count, 1 / count), draws) / count for count in table.shape
+    )
+    # One weighted mean of the table a draw: of_seeds[d] @ table @ of_items[d].
+    means = ((of_seeds @ table) * of_items).sum(1)
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return float(table.mean()), float(low), float(high)
 
 
 def _crossing(differences: ArrayLike) -> NDArray[np.float64]:
+    """The differences as a table (seeds, items) that has at least two of each."""
     table = np.asarray(differences, dtype=float)
     if table.ndim != 2 or min(table.shape) < 2:
         raise ValueError(
-            f"differences must be (seeds, items) with at least two of each, got shape {table.shape}"
+            "differences must be (seeds, items) with at least two of each, got shape "
+            f"{table.shape}; run more seeds, or use interval for one difference a seed"
         )
     return table
 
 
 def sign_flip(differences: Sequence[float]) -> float:
-    """The two-sided p of a permutation test: how often the mean would be as far from 0 if each difference had its sign by chance.
+    """The two-sided p of a permutation test that flips the signs of paired differences.
 
-    Exact up to sixteen differences, else 20,000 random flips. The smallest p of n seeds is 2 / 2^n.
+    It is the probability that the mean is as far from 0 as it is, or farther, if each difference
+    had its sign by chance. Exact up to 16 differences, else from 20,000 random flips. The smallest
+    p of n seeds is 2 / 2^n.
 
     >>> sign_flip([0.03, 0.02, 0.04, 0.01, 0.02])
     0.0625
     """
     sample = np.asarray(differences, dtype=float)
     exact = len(sample) <= EXACT
-    found = stats.permutation_test(
+    test = stats.permutation_test(
         (sample,),
         lambda x, axis: np.mean(x, axis=axis),
         permutation_type="samples",
@@ -139,53 +184,51 @@ def sign_flip(differences: Sequence[float]) -> float:
         n_resamples=np.inf if exact else 20_000,
         rng=np.random.default_rng(0),
     )
-    return float(found.pvalue)
+    return float(test.pvalue)
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """Each p adjusted for being one of a family (Holm 1979): below 0.05 in all with at most 5 % for any false one among them.
+    """Adjust p-values for being a family (Holm 1979).
+
+    Reject what is below 0.05 after the adjustment: the probability of any false rejection in the
+    family is then at most 5 %.
 
     >>> [round(x, 3) for x in holm([0.01, 0.04, 0.03])]
     [0.03, 0.06, 0.06]
     """
     order = np.argsort(p, kind="stable")
+    # The smallest p counts n times, the next n - 1 times, ...; none may fall below one before it.
     adjusted = np.maximum.accumulate([(len(p) - i) * p[k] for i, k in enumerate(order)])
-    out = np.empty(len(p))
-    out[order] = np.minimum(1.0, adjusted)
-    return [float(x) for x in out]
+    in_place = np.empty(len(p))
+    in_place[order] = np.minimum(1.0, adjusted)
+    return [float(x) for x in in_place]
 
 
 def equivalence(differences: Sequence[float], margin: float) -> float:
-    """The p of "the mean is as far from 0 as the margin, or farther": two one-sided t-tests (TOST), the larger of them.
+    """The p of the hypothesis that the mean is at least as far from 0 as the margin.
+
+    Two one-sided t-tests (TOST), the larger p of both.
 
     Raises:
-        ValueError: a margin that is not above 0.
+        ValueError: the margin is not above 0.
     """
     if margin <= 0:
         raise ValueError(
-            f"the margin must be above 0, got {margin}; declare before the runs which difference would not matter"
+            f"the margin must be above 0, got {margin}; "
+            "declare before the runs which difference would not matter"
         )
     above = stats.ttest_1samp(differences, -margin, alternative="greater").pvalue
     below = stats.ttest_1samp(differences, margin, alternative="less").pvalue
     return float(max(above, below))
 
 
-def mcnemar(first: ArrayLike, second: ArrayLike) -> float:
-    """The exact two-sided p that two models, one run each, are right equally often: a binomial test of the items only one has right.
-
-    Args:
-        first: 0 or 1 for each item, (items,); `second` the same.
-    """
-    a, b = np.asarray(first, dtype=bool), np.asarray(second, dtype=bool)
-    only = int((a & ~b).sum()), int((b & ~a).sum())
-    return float(stats.binomtest(only[0], sum(only)).pvalue) if sum(only) else 1.0
-
-
 def verdict(differences: Sequence[float], margin: float = 0.01) -> str:
-    """What paired differences over shared seeds say: "beats", "loses", "ties" or "inconclusive".
+    """Judge paired differences over shared seeds: "beats", "loses", "ties" or "inconclusive".
 
-    "ties" if the 95 % interval lies within plus or minus `margin`; "beats" if it lies above 0 and its mean above the margin, "loses" the
-    same way below; else "inconclusive". Fewer than eight seeds never tell.
+    - "ties": the 95 % interval is within plus or minus `margin`;
+    - "beats": the interval is above 0, and its mean above the margin;
+    - "loses": the interval is below 0, and its mean below minus the margin;
+    - "inconclusive": everything else, and always fewer than eight seeds.
 
     >>> verdict([0.031, 0.024, 0.029, 0.035, 0.022, 0.027, 0.03, 0.026])
     'beats'
@@ -206,7 +249,10 @@ def verdict(differences: Sequence[float], margin: float = 0.01) -> str:
 
 @dataclass(frozen=True)
 class Judged:
-    """One of a family: its mean difference, 95 % interval, the p of its sign flips adjusted by Holm, and its verdict."""
+    """One comparison of a family: mean difference, 95 % interval, adjusted p, and verdict.
+
+    `p` is that of the sign flips, adjusted by Holm.
+    """
 
     mean: float
     low: float
@@ -216,17 +262,16 @@ class Judged:
 
 
 def family(differences: Mapping[str, Sequence[float]], margin: float = 0.01) -> dict[str, Judged]:
-    """The verdicts of several comparisons with one rival: as `verdict`, but "beats" and "loses" need an adjusted p below 0.05 too.
+    """Judge several comparisons with one rival.
 
-    With n seeds the smallest p is 2 / 2^n, so a family of k needs 2 k / 2^n < 0.05: eight seeds can never tell of more than six.
+    As `verdict`, but "beats" and "loses" also need an adjusted p below 0.05. With n seeds the
+    smallest p is 2 / 2^n, so a family of k needs 2 k / 2^n < 0.05: with eight seeds, at most six
+    comparisons can have such a verdict.
     """
     adjusted = holm([sign_flip(values) for values in differences.values()])
-    found = {}
+    judged = {}
     for (name, values), p in zip(differences.items(), adjusted, strict=True):
-        says = verdict(values, margin)
-        found[name] = Judged(
-            *interval(values),
-            p,
-            "inconclusive" if says in ("beats", "loses") and p >= 0.05 else says,
-        )
-    return found
+        alone = verdict(values, margin)
+        by_chance = alone in ("beats", "loses") and p >= 0.05
+        judged[name] = Judged(*interval(values), p, "inconclusive" if by_chance else alone)
+    return judged

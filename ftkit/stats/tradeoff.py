@@ -1,4 +1,4 @@
-"""What an accuracy is worth beside its rivals: its share of the whole gain, its place among costs, its odds, and its tuning."""
+"""What an accuracy is worth: its share of the full gain, its cost, its odds, and its tuning."""
 
 from collections.abc import Sequence
 
@@ -10,31 +10,42 @@ from scipy import stats
 def share_of_gain(
     method: Sequence[float], frozen: Sequence[float], full: Sequence[float], level: float = 0.95
 ) -> tuple[float, float, float]:
-    """How much of what full fine-tuning gains over a frozen body a method gains: (share, low, high); 1 is all of it.
+    """The share of full fine-tuning's gain that a method has: (share, low, high); 1 is all of it.
 
-    The interval is Fieller's (1954), for a ratio of two means over the same seeds. Where full fine-tuning's own gain could be 0 there is
-    none, and it is (-inf, inf).
+    A gain is the accuracy minus that of a frozen body. The interval is Fieller's (1954), for a
+    ratio of two means over the same seeds. It is (-inf, inf) where full fine-tuning's own gain
+    could be 0.
 
     Args:
         method: accuracies, one a seed; `frozen` and `full` the same, on the same seeds.
+        level: the share of such intervals that cover the true share, in (0, 1).
 
     Raises:
         ValueError: fewer than two seeds, or not the same number of each.
     """
     if not len(method) == len(frozen) == len(full) >= 2:
         raise ValueError(
-            f"all three must have the same seeds, two at least, got {len(method)}, {len(frozen)} and {len(full)}"
+            "all three must have the same seeds, two at least, got "
+            f"{len(method)}, {len(frozen)} and {len(full)}; pass one accuracy a seed"
         )
-    floor = np.asarray(frozen, dtype=float)
-    gain, whole = np.asarray(method, dtype=float) - floor, np.asarray(full, dtype=float) - floor
-    (of_gain, both), (_, of_whole) = np.cov(gain, whole) / len(gain)
-    t = float(stats.t.ppf((1 + level) / 2, len(gain) - 1)) ** 2
-    a, b, c = (
-        whole.mean() ** 2 - t * of_whole,
-        gain.mean() * whole.mean() - t * both,
-        gain.mean() ** 2 - t * of_gain,
-    )
-    share = float(gain.mean() / whole.mean()) if whole.mean() else float("nan")
+    baseline = np.asarray(frozen, dtype=float)
+    gains = np.asarray(method, dtype=float) - baseline
+    full_gains = np.asarray(full, dtype=float) - baseline
+    gain, full_gain = gains.mean(), full_gains.mean()
+    share = float(gain / full_gain) if full_gain else float("nan")
+
+    # The variances of the two means, and their covariance.
+    (v_gain, covariance), (_, v_full) = np.cov(gains, full_gains) / len(gains)
+    t_squared = float(stats.t.ppf((1 + level) / 2, len(gains) - 1)) ** 2
+    # For the true share r, the mean of gains - r * full_gains is 0. So a t-test at this level
+    # keeps every r with
+    #   (gain - r * full_gain)^2 <= t^2 * (v_gain - 2 * r * covariance + r^2 * v_full),
+    # which sorted by powers of r is a * r^2 - 2 * b * r + c <= 0 with
+    a = full_gain**2 - t_squared * v_full
+    b = gain * full_gain - t_squared * covariance
+    c = gain**2 - t_squared * v_gain
+    # Only for a > 0 (full_gain is significantly different from 0) that is an interval, and its
+    # ends are the two roots.
     if a <= 0:
         return share, -float("inf"), float("inf")
     half = float(np.sqrt(max(0.0, b * b - a * c)))
@@ -42,28 +53,41 @@ def share_of_gain(
 
 
 def pareto_front(costs: ArrayLike, scores: ArrayLike) -> list[int]:
-    """Who is on the Pareto front: the places, from cheap to dear, of those whom nobody else beats in one and matches in the other.
+    """The indices of the points on the Pareto front, from the cheapest to the dearest.
+
+    A point is on the front if no other point is at least as good in both cost and score, and
+    better in one. Of equal points, all are on it.
 
     Args:
-        costs: (n,), less is better; `scores`: (n,), more is better. Equals stand side by side.
+        costs: (n,), less is better.
+        scores: (n,), more is better.
 
     >>> pareto_front([1, 2, 3, 2], [0.5, 0.7, 0.6, 0.4])
     [0, 1]
     """
     cost, score = np.asarray(costs, dtype=float), np.asarray(scores, dtype=float)
-    worse = (cost[None] <= cost[:, None]) & (score[None] >= score[:, None])
-    worse &= (cost[None] < cost[:, None]) | (score[None] > score[:, None])
-    return sorted(np.flatnonzero(~worse.any(1)).tolist(), key=lambda i: (cost[i], i))
+    # dominated[i, j]: point j is at least as good as point i in both, and better in one.
+    dominated = (cost[None] <= cost[:, None]) & (score[None] >= score[:, None])
+    dominated &= (cost[None] < cost[:, None]) | (score[None] > score[:, None])
+    on_front = np.flatnonzero(~dominated.any(1)).tolist()
+    return sorted(on_front, key=lambda i: (cost[i], i))
 
 
 front = pareto_front
-"""The short name that `from ftkit import front` gives."""
+"""The short name, as in `from ftkit import front`."""
 
 
 def expected_best(values: Sequence[float], trials: int) -> float:
-    """The best validation score that `trials` settings drawn from those that were tried would give on average.
+    """The expected best validation score of a number of trials.
 
-    Dodge et al. 2019, arXiv:1909.03004. What a method needs little tuning for shows at one trial.
+    Each trial draws one of the settings that were tried, with replacement. A method that needs
+    little tuning is good after one trial already.
+
+    Source: Dodge et al. 2019, arXiv:1909.03004.
+
+    Args:
+        values: the validation scores of all settings that were tried.
+        trials: the number of settings that a user would try, at least 1.
 
     Raises:
         ValueError: no values, or trials below 1.
@@ -73,16 +97,21 @@ def expected_best(values: Sequence[float], trials: int) -> float:
     """
     if not len(values) or trials < 1:
         raise ValueError(
-            f"there must be a value and a trial at least, got {len(values)} values and {trials} trials"
+            f"there must be at least one value and one trial, got {len(values)} values and "
+            f"{trials} trials; try a setting first"
         )
+    # The k-th smallest of n values is the best of all trials with probability
+    # (k / n)^trials - ((k - 1) / n)^trials.
     ranks = np.arange(len(values) + 1) / len(values)
     return float(np.sort(values) @ np.diff(ranks**trials))
 
 
 def improvement(first: Sequence[float], second: Sequence[float]) -> float:
-    """The chance that a run of the first method does better than a run of the second, ties by half, in [0, 1].
+    """The probability that a run of the first method is better than a run of the second, in [0, 1].
 
-    Agarwal et al. 2021, arXiv:2108.13264.
+    A tie counts one half.
+
+    Source: Agarwal et al. 2021, arXiv:2108.13264.
 
     >>> improvement([0.5, 0.7], [0.6, 0.6])
     0.5

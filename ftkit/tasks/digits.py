@@ -1,4 +1,7 @@
-"""Real handwriting: the 1,797 digits of 8 x 8 pixels that scikit-learn ships (Alpaydin and Kaynak 1998, UCI), as images and as words."""
+"""Real handwriting: the 1,797 digits that scikit-learn ships, as images and as words.
+
+Source: Alpaydin and Kaynak 1998, UCI; 8 x 8 pixels each.
+"""
 
 import numpy as np
 
@@ -6,26 +9,29 @@ from ftkit.tasks.task import Task, table
 
 NAMES = ("digits", "digits-parity", "digits-as-text")
 WORDS = "abcdefghijklmnopq"
-"""One word for each of the 17 intensities, blank to full ink."""
+"""One word for each of the 17 intensities, from blank to full ink."""
 
 
 def load(name: str) -> Task:
-    """`"digits"`: images in [0, 1], shape (8, 8). `"digits-parity"`: the same images, is the digit even or odd? `"digits-as-text"`: 16
-    words, the ink of each square of 2 x 2 pixels, row by row.
+    """Load one of the three tasks on the same images.
 
-    The text is the far task for a base that read English: Lu et al. 2021, "Pretrained Transformers as Universal Computation Engines",
-    arXiv:2103.05247. The splits are a seeded shuffle: 1,197 to train, 200 to choose, 400 to test.
+    - `"digits"`: which digit is this image? Pixels are in [0, 1], shape (8, 8).
+    - `"digits-parity"`: the same images; is the digit even or odd?
+    - `"digits-as-text"`: each image as 16 words, the ink of every 2 x 2 square, row by row.
+
+    The text is the far task for a base that was pretrained on English (Lu et al. 2021, "Pretrained
+    Transformers as Universal Computation Engines", arXiv:2103.05247). The splits come from a
+    seeded shuffle: 1,197 rows to train, 200 to validate, 400 to test.
     """
-    from sklearn.datasets import load_digits  # here, since it takes longer than a cached task
+    from sklearn.datasets import load_digits  # here: importing it takes longer than a cached task
 
     images, labels = load_digits(return_X_y=True)
     order = np.random.default_rng(0).permutation(len(labels))
     images, labels = images[order].reshape(-1, 8, 8), labels[order]
-    inputs = (
-        [as_words(image) for image in images]
-        if name == "digits-as-text"
-        else (images / 16.0).tolist()
-    )
+    if name == "digits-as-text":
+        inputs = [as_words(image) for image in images]
+    else:
+        inputs = (images / 16.0).tolist()
     classes = [str(digit) for digit in range(10)]
     if name == "digits-parity":
         labels, classes = labels % 2, ["even", "odd"]
@@ -37,7 +43,7 @@ def load(name: str) -> Task:
 
 
 def as_words(image: np.ndarray) -> str:
-    """An image (8, 8) of intensities 0 to 16 as 16 words.
+    """Write an image (8, 8) of intensities 0 to 16 as 16 words.
 
     >>> as_words(np.eye(8) * 16)
     'i a a a a i a a a a i a a a a i'

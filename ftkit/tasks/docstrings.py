@@ -1,7 +1,8 @@
 """Docstrings of installed packages, found with `ast`: nothing is imported, nothing is run.
 
-This is where the kit's English comes from: every machine that can run the kit carries tens of megabytes of technical prose, written by
-people, with labels that are facts (which library, what kind of object). `python -m ftkit.tasks.docstrings` is the worker that `read` starts.
+This is where the kit's English comes from: every machine that can run the kit has tens of
+megabytes of technical prose, written by people, with labels that are facts (which library, what
+kind of object). `python -m ftkit.tasks.docstrings` is the worker that `read` starts.
 """
 
 import ast
@@ -36,7 +37,7 @@ _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z`\"'(*:])")
 
 
 def sentences(paragraph: str) -> list[str]:
-    """The sentences of one paragraph, white space collapsed.
+    """Split a paragraph into its sentences; white space is collapsed.
 
     >>> sentences("Return the mean.  Missing values\\n are skipped.")
     ['Return the mean.', 'Missing values are skipped.']
@@ -45,10 +46,9 @@ def sentences(paragraph: str) -> list[str]:
 
 
 def paragraphs(docstring: str) -> list[str]:
-    """The paragraphs of a docstring, white space collapsed; what blank lines separate."""
-    return [
-        " ".join(part.split()) for part in re.split(r"\n\s*\n", docstring.strip()) if part.strip()
-    ]
+    """Split a docstring at its blank lines; white space is collapsed."""
+    parts = re.split(r"\n\s*\n", docstring.strip())
+    return [" ".join(part.split()) for part in parts if part.strip()]
 
 
 def root_of(library: str) -> Path:
@@ -59,16 +59,20 @@ def root_of(library: str) -> Path:
     """
     if library == "stdlib":
         return Path(sysconfig.get_paths()["stdlib"])
-    found = importlib.util.find_spec(library)
-    if found is None or not found.submodule_search_locations:
+    spec = importlib.util.find_spec(library)
+    if spec is None or not spec.submodule_search_locations:
         raise ValueError(
-            f"the library {library!r} must be installed to read its docstrings; try pip install {library}"
+            f"the library {library!r} must be installed to read its docstrings, got no package; "
+            f"try pip install {library}"
         )
-    return Path(found.submodule_search_locations[0])
+    return Path(spec.submodule_search_locations[0])
 
 
 def source_files(root: Path, share: float = 1.0) -> list[Path]:
-    """The Python files under `root`, tests left out, sorted; a `share` below 1 keeps the files whose path hashes below it."""
+    """The Python files under `root` without tests, sorted.
+
+    A `share` below 1 keeps the files whose path has a `unit_hash` below it.
+    """
     files = (
         path
         for path in root.rglob("*.py")
@@ -78,46 +82,40 @@ def source_files(root: Path, share: float = 1.0) -> list[Path]:
 
 
 def parse(path: Path) -> Iterator[Record]:
-    """One record for each docstring of a file: `name`, `kind` (class, method or function), `arguments` (how many) and `doc`.
+    """Yield one record for each docstring of a class, method or function in a file.
 
-    A file that Python cannot parse has no records.
+    A record has `name`, `kind` ("class", "method" or "function"), `arguments` (their number) and
+    `doc`. A file that Python cannot parse has no records.
     """
     source = path.read_text(encoding="utf8", errors="ignore")
-    if '"""' in source or "'''" in source:
-        with (
-            contextlib.suppress(SyntaxError, ValueError, RecursionError),
-            warnings.catch_warnings(),
-        ):
-            warnings.simplefilter("ignore")
-            yield from _definitions(ast.parse(source).body, inside="module")
+    if '"""' not in source and "'''" not in source:
+        return
+    unparsable = (SyntaxError, ValueError, RecursionError)
+    with contextlib.suppress(*unparsable), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield from _definitions(ast.parse(source).body, inside="module")
 
 
 def _definitions(body: list[ast.stmt], inside: str) -> Iterator[Record]:
     for node in body:
         if isinstance(node, _DEFINITIONS):
-            kind = (
-                "class"
-                if isinstance(node, ast.ClassDef)
-                else "method"
-                if inside == "class"
-                else "function"
-            )
-            if doc := ast.get_docstring(node):
-                count = (
-                    0
-                    if isinstance(node, ast.ClassDef)
-                    else len(node.args.args) + len(node.args.kwonlyargs)
-                )
-                yield {"name": node.name, "kind": kind, "arguments": count, "doc": doc}
+            if isinstance(node, ast.ClassDef):
+                kind, arguments = "class", 0
+            else:
+                kind = "method" if inside == "class" else "function"
+                arguments = len(node.args.args) + len(node.args.kwonlyargs)
+            doc = ast.get_docstring(node)
+            if doc:
+                yield {"name": node.name, "kind": kind, "arguments": arguments, "doc": doc}
             yield from _definitions(node.body, kind)
         elif isinstance(node, ast.If | ast.Try | ast.With):
             yield from _definitions(node.body, inside)
 
 
 def read(files: Iterable[Path], workers: int = 2) -> Iterator[tuple[Path, list[Record]]]:
-    """The records of every file, parsed by `workers` processes of their own, in no fixed order.
+    """Parse files in `workers` processes and yield each file's records, in no fixed order.
 
-    Plain subprocesses, because a process pool would run a user's unguarded script again.
+    These are plain subprocesses, because a process pool would run a user's unguarded script again.
     """
     names = [str(path) for path in files]
     command = [sys.executable, "-m", "ftkit.tasks.docstrings"]
@@ -141,25 +139,31 @@ def read(files: Iterable[Path], workers: int = 2) -> Iterator[tuple[Path, list[R
 def _answers(
     running: list["subprocess.Popen[str]"], expected: int
 ) -> Iterator[tuple[Path, list[Record]]]:
-    """The lines of all workers, a turn each, so that the progress bar moves and no pipe fills up."""
+    """The answers of all workers, a line from each in turns.
+
+    So the progress bar moves and no pipe fills up.
+    """
     pending = [process.stdout for process in running if process.stdout is not None]
-    seen = 0
+    answered = 0
     while pending:
         for pipe in list(pending):
-            if line := pipe.readline():
-                name, records = json.loads(line)
-                seen += 1
-                yield Path(name), records
-            else:
+            line = pipe.readline()
+            if not line:
                 pending.remove(pipe)
-    if seen != expected:
+                continue
+            name, records = json.loads(line)
+            answered += 1
+            yield Path(name), records
+    if answered != expected:
         raise RuntimeError(
-            f"reading docstrings must answer for {expected} files, got {seen}; a worker process died"
+            f"the workers must read {expected} files, got {answered}; "
+            "a worker process died, try again"
         )
 
 
 def _work() -> None:
-    gc.disable()  # thousands of small nodes that die together: collecting them one by one takes half the time
+    # The nodes of a syntax tree die together; looking for single ones takes half of the time.
+    gc.disable()
     for name in json.load(sys.stdin):
         print(json.dumps([name, list(parse(Path(name)))]), flush=True)
 

@@ -14,14 +14,21 @@ def load_task(
     label: str | None = None,
     seed: int = 0,
 ) -> Task:
-    """A task by name, from files, or from the hub.
+    """Load a task by its name, from files, or from the hub.
 
     Args:
-        name: `"docs"` (which library wrote this sentence?) or another label of the same sentences: `"docs-area"` (which part of
-            its library), `"docs-kind"` (class, method or function), `"docs-opening"` (the first word); `"digits"` (handwriting
-            as images), `"digits-parity"` (the same, even or odd?) or `"digits-as-text"` (the same as words); the path of a CSV,
-            JSONL or Parquet file, or of a folder with files named train, validation and test; or the id of a hub dataset.
-        permute: for the docs tasks, the share of the vocabulary that is permuted, from 0 (English) to 1 (gibberish).
+        name: one of these.
+
+            - `"docs"` (which library wrote this sentence?), or another label of the same
+              sentences: `"docs-area"` (which part of its library), `"docs-kind"` (class, method
+              or function), `"docs-opening"` (the first word);
+            - `"digits"` (handwriting as images), `"digits-parity"` (the same, even or odd?) or
+              `"digits-as-text"` (the same as words);
+            - the path of a CSV, JSONL or Parquet file, or of a folder with files named train,
+              validation and test;
+            - the id of a hub dataset.
+        permute: for the docs tasks, the share of the vocabulary that is permuted, from 0 (English)
+            to 1 (gibberish).
         text, label: the columns of a file or hub dataset; guessed from usual names if not given.
         seed: decides the split of data that comes without one.
 
@@ -32,7 +39,8 @@ def load_task(
         return docs.load(str(name), permute)
     if permute:
         raise ValueError(
-            f"permute must be 0 for other tasks than {', '.join(docs.LABELS)}, got {permute:g} for {name}"
+            f"permute must be 0 for other tasks than {', '.join(docs.LABELS)}, "
+            f"got {permute:g} for {name}; leave permute out"
         )
     if name in digits.NAMES:
         return digits.load(str(name))

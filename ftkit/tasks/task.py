@@ -1,4 +1,4 @@
-"""The data slot: a `Task` is three splits of labelled texts or images; a `Batch` is some rows of one split."""
+"""The data slot: a `Task` is three splits of labelled texts or images, a `Batch` rows of a split."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -16,15 +16,22 @@ from ftkit.paths import kit_path
 
 STAGES = ("train", "valid", "test")
 POOL = 32
-"""Among how many batches' rows those of like length are sought: more would leave less padding, and less of the order to chance."""
+"""Rows are sorted by length within pools of this many batches.
+
+A larger pool leaves less padding, but also a less random order.
+"""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows of one split, as indices: the model that reads them turns each split into tokens or pixels once.
+    """Rows of one split, as indices; a model turns each split into tokens or pixels once.
 
-    `data` has a column `text` or `image`; `rows` (n,) and `labels` (n,) are int64; `task` names the head that answers; `features`
-    (n, width), if given, are the body's answers, computed before.
+    Args:
+        data: the split, with a column `text` or `image`.
+        rows: the indices of the rows, int64, (n,).
+        labels: their labels, int64, (n,).
+        task: the name of the head that answers.
+        features: the body's outputs for these rows, (n, width), where they are computed already.
     """
 
     data: Dataset
@@ -39,10 +46,11 @@ class Batch:
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """A classification task over three `datasets.Dataset`s with the columns `text` (or `image`) and `label`.
+    """A classification task: three `datasets.Dataset`s with columns `text` (or `image`) and `label`.
 
-    `train` is trained on; learning rates and the like are chosen on `valid`; `test` is read once, at the end. `notes` say what was done
-    to the data that its owner may not expect.
+    `train` is for training, `valid` for choosing learning rates and other hyperparameters, and
+    `test` for one evaluation at the end. `notes` say what was done to the data that its owner may
+    not expect.
     """
 
     name: str
@@ -58,7 +66,7 @@ class Task:
 
     @property
     def kind(self) -> str:
-        """What is read: "text" or "image"."""
+        """The kind of the inputs: "text" or "image"."""
         return "image" if "image" in self.train.column_names else "text"
 
     def split(self, stage: str) -> Dataset:
@@ -68,7 +76,9 @@ class Task:
             ValueError: another stage.
         """
         if stage not in STAGES:
-            raise ValueError(f"stage must be one of {', '.join(STAGES)}, got {stage!r}")
+            raise ValueError(
+                f"stage must be one of {', '.join(STAGES)}, got {stage!r}; choose one of these"
+            )
         return getattr(self, stage)
 
     @cached_property
@@ -85,29 +95,32 @@ class Task:
 
     @cached_property
     def lengths(self) -> Tensor:
-        """How long each training row is, int64, shape (rows,): a text in tokens of mini, near enough for any base; images are all alike."""
+        """The length of each training row, int64, shape (rows,).
+
+        For a text the number of its tokens for mini, which is near enough for any base; 1 for
+        every image.
+        """
         if self.kind == "image":
             return torch.ones(len(self.train), dtype=torch.int64)
-        return torch.tensor(
-            [len(read) for read in _tokenizer().encode_batch(self.train["text"][:])]
-        )
+        encodings = _tokenizer().encode_batch(self.train["text"][:])
+        return torch.tensor([len(tokens) for tokens in encodings])
 
     def batches(self, size: int, generator: torch.Generator) -> Iterator[Batch]:
-        """Training batches of `size` rows without end: rows of like length together, in random order.
+        """Yield training batches of `size` rows without end, each of rows of similar length.
 
-        Every row comes once an epoch, but for the few that fill no batch.
+        An epoch has every row once, except for the few that fill no batch.
         """
         size = min(size, len(self.train))
+        whole_batches = len(self.train) // size
         while True:
-            order = torch.randperm(len(self.train), generator=generator)[
-                : len(self.train) // size * size
-            ]
-            pools = order.split(POOL * size)
-            batches = [
-                part
-                for pool in pools
-                for part in pool[self.lengths[pool].argsort(stable=True)].split(size)
-            ]
+            # 1. Shuffle the rows, and leave out those that fill no batch.
+            order = torch.randperm(len(self.train), generator=generator)[: whole_batches * size]
+            # 2. Sort each pool of rows by length, and cut it into batches.
+            batches: list[Tensor] = []
+            for pool in order.split(POOL * size):
+                by_length = pool[self.lengths[pool].argsort(stable=True)]
+                batches.extend(by_length.split(size))
+            # 3. Shuffle the batches, or short texts would always come before long ones.
             for index in torch.randperm(len(batches), generator=generator).tolist():
                 yield self.batch("train", batches[index])
 
@@ -115,19 +128,23 @@ class Task:
         """The named rows of a split, in that order."""
         return Batch(self.split(stage), rows, self.labels(stage)[rows], self.name)
 
-    @lru_cache(maxsize=64)  # noqa: B019 - the same subset is the same object, so what a model computed for it is found again
+    # The same subset is the same object, so that a model finds what it has computed for it.
+    @lru_cache(maxsize=64)  # noqa: B019
     def take(self, count: int, seed: int = 0) -> "Task":
-        """The task with `count` training rows, drawn with `seed`, the classes as balanced as the data allows.
+        """The task with `count` training rows drawn with `seed`, as balanced as the data allows.
 
         Raises:
             ValueError: count is below 1 or above the number of training rows.
         """
         if not 1 <= count <= len(self.train):
             raise ValueError(
-                f"count must be from 1 to {len(self.train)}, the rows of train, got {count}"
+                f"count must be from 1 to {len(self.train)}, the rows of train, got {count}; "
+                "take fewer or more"
             )
         order = np.random.default_rng(seed).permutation(len(self.train))
         labels = self.labels("train").numpy()[order]
+        # Number the shuffled rows of each class 0, 1, 2, ... and take those with low numbers
+        # first: the classes take turns until one has no more rows.
         turn = np.empty(len(order), dtype=np.int64)
         for label in np.unique(labels):
             turn[labels == label] = np.arange((labels == label).sum())
@@ -136,7 +153,7 @@ class Task:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Eight hexadecimal digits that say which data this is: every text or image and label of every split."""
+        """Eight hexadecimal digits that identify the data: all inputs and labels of all splits."""
         digest = hashlib.blake2b(digest_size=4)
         for stage in STAGES:
             for row in self.split(stage).select_columns([self.kind, "label"]):
@@ -154,7 +171,7 @@ def _tokenizer() -> Any:
 def table(
     inputs: Sequence[Any], labels: Sequence[int], classes: Sequence[str], **others: Sequence[Any]
 ) -> Dataset:
-    """A split: texts or images (nested lists of numbers), labels as class numbers, and any other columns."""
+    """Make a split from texts or images (nested lists), class numbers, and any other columns."""
     kind = "text" if not len(inputs) or isinstance(inputs[0], str) else "image"
     value = Value("string") if kind == "text" else Nested(Nested(Value("float32")))
     features = {kind: value, "label": ClassLabel(names=list(classes))}

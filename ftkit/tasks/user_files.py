@@ -1,4 +1,4 @@
-"""Tasks from the learner's own data: CSV, JSONL and Parquet files, folders of them, and datasets of the hub."""
+"""Tasks from the learner's own data: CSV, JSONL and Parquet files, folders, and hub datasets."""
 
 import io
 import json
@@ -49,9 +49,10 @@ STEMS = {
 
 
 def load(path: Path, text: str | None, label: str | None, seed: int) -> Task:
-    """A task from one file, which is split 80 / 10 / 10, or from a folder of files named train, validation and test.
+    """Load a task from one file, or from a folder of files named train, validation and test.
 
-    A split that is missing is drawn from train, a tenth of it, stratified by label, and the task's notes say so.
+    One file is split 80 / 10 / 10. A split that a folder lacks is a tenth of train. Both are
+    stratified by label, and the task's notes say so.
 
     Raises:
         ValueError: the data cannot be used; the message names file and row.
@@ -65,7 +66,7 @@ def load(path: Path, text: str | None, label: str | None, seed: int) -> Task:
 
 
 def load_hub(name: str, text: str | None, label: str | None, seed: int) -> Task:
-    """A task from a dataset of the hub, read with `datasets.load_dataset`.
+    """Load a task from a dataset of the hub, with `datasets.load_dataset`.
 
     Raises:
         ValueError: there is no such dataset, or no way to reach it.
@@ -73,40 +74,37 @@ def load_hub(name: str, text: str | None, label: str | None, seed: int) -> Task:
     import datasets
 
     try:
-        found = datasets.load_dataset(name)
+        splits = datasets.load_dataset(name)
     except Exception as error:
+        reason = f"{type(error).__name__}: {str(error).splitlines()[0][:200]}"
         raise ValueError(
-            f"the task must be docs, digits, a file, a folder or a dataset that can be reached, got {name!r} ({type(error).__name__}: "
-            f"{str(error).splitlines()[0][:200]}); without a network, download it elsewhere and give the path of its CSV, JSONL or "
-            "Parquet file"
+            "the task must be docs, digits, a file, a folder or a dataset that can be reached, "
+            f"got {name!r} ({reason}); without a network, download it elsewhere and give the path "
+            "of its CSV, JSONL or Parquet file"
         ) from error
-    named = {
-        stage: [n for n in (*stems, *found) if n in found and n.startswith(stems)]
-        for stage, stems in STEMS.items()
-    }
-    sources = {stage: names[0] for stage, names in named.items() if names}
+    sources: dict[str, str] = {}
+    for stage, stems in STEMS.items():
+        # The exact names come first, then names such as "train_full".
+        candidates = (split for split in (*stems, *splits) if split in splits)
+        source = next((split for split in candidates if split.startswith(stems)), None)
+        if source is not None:
+            sources[stage] = source
     if "train" not in sources:
         raise ValueError(
-            f"a dataset must have a split named train, got {', '.join(found)} in {name}; save the one you need as a file"
+            f"a dataset must have a split named train, got {', '.join(splits)} in {name}; "
+            "save the one you need as a file"
         )
-    rows = {stage: _named_labels(found[split]) for stage, split in sources.items()}
+    rows = {stage: _with_class_names(splits[split]) for stage, split in sources.items()}
     column = _column(rows["train"], name, "label", label, LABELS)
     if "test" in rows and rows["test"][column].isna().all():
-        del rows["test"]  # a competition that keeps its answers
-    clean = {
-        stage: _clean(frame, f"{name}/{sources[stage]}", text, label)
-        for stage, frame in rows.items()
-    }
-    return _task(
-        re.sub(r"\W+", "_", name.split("/")[-1]),
-        clean,
-        {s: f"{name}/{split}" for s, split in sources.items()},
-        seed,
-    )
+        del rows["test"]  # a competition keeps these labels secret
+    named = {stage: f"{name}/{split}" for stage, split in sources.items()}
+    clean = {stage: _clean(frame, named[stage], text, label) for stage, frame in rows.items()}
+    return _task(re.sub(r"\W+", "_", name.split("/")[-1]), clean, named, seed)
 
 
-def _named_labels(split: Any) -> pd.DataFrame:
-    """A split as a table, class numbers replaced by the names of the classes, -1 by nothing."""
+def _with_class_names(split: Any) -> pd.DataFrame:
+    """A split as a table with class names instead of class numbers; -1 becomes None."""
     from datasets import ClassLabel
 
     frame: pd.DataFrame = split.to_pandas()
@@ -117,28 +115,29 @@ def _named_labels(split: Any) -> pd.DataFrame:
 
 
 def _folder(path: Path) -> dict[str, Path]:
-    files = {f.stem.lower(): f for f in sorted(path.iterdir()) if f.suffix in SUFFIXES}
-    chosen = {
-        stage: files[stem]
-        for stage, stems in STEMS.items()
-        for stem in stems[::-1]
-        if stem in files
-    }
+    """The file of each split in a folder, by stage."""
+    files = {file.stem.lower(): file for file in sorted(path.iterdir()) if file.suffix in SUFFIXES}
+    chosen: dict[str, Path] = {}
+    for stage, stems in STEMS.items():
+        stem = next((stem for stem in stems if stem in files), None)
+        if stem is not None:
+            chosen[stage] = files[stem]
     if "train" not in chosen:
-        names = ", ".join(sorted(f.name for f in path.iterdir())[:8]) or "nothing"
+        names = ", ".join(sorted(file.name for file in path.iterdir())[:8]) or "nothing"
         raise ValueError(
-            f"a folder must hold train.csv, train.jsonl or train.parquet, got {names} in {path}; rename the file to train on"
+            f"a folder must hold train.csv, train.jsonl or train.parquet, got {names} in {path}; "
+            "rename the file to train on"
         )
-    if len({f.suffix for f in chosen.values()}) > 1:
-        kinds = ", ".join(f.name for f in chosen.values())
+    if len({file.suffix for file in chosen.values()}) > 1:
+        names = ", ".join(file.name for file in chosen.values())
         raise ValueError(
-            f"the files of a folder must be of one kind, got {kinds}; convert them to one"
+            f"the files of a folder must be of one kind, got {names}; convert them to one"
         )
     return chosen
 
 
 def _read(path: Path) -> pd.DataFrame:
-    """All columns of a file as they stand; a text file must be UTF-8."""
+    """All columns of a file as they are; a text file must be UTF-8."""
     if path.suffix not in SUFFIXES:
         raise ValueError(
             f"a file must end in {', '.join(SUFFIXES)}, got {path.name}; convert it to one of them"
@@ -148,7 +147,8 @@ def _read(path: Path) -> pd.DataFrame:
             return pd.read_parquet(path)
         except Exception as error:
             raise ValueError(
-                f"{path.name} must be a Parquet file, got {str(error).splitlines()[0]}; write it again"
+                f"{path.name} must be a Parquet file, got {str(error).splitlines()[0]}; "
+                "write it again"
             ) from error
     content = path.read_bytes()
     try:
@@ -156,7 +156,8 @@ def _read(path: Path) -> pd.DataFrame:
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         raise ValueError(
-            f"line {line} of {path.name} must be UTF-8, got byte {content[error.start]:#04x}; save it as UTF-8"
+            f"line {line} of {path.name} must be UTF-8, got byte {content[error.start]:#04x}; "
+            "save it as UTF-8"
         ) from None
     return _csv(decoded, path.name) if path.suffix == ".csv" else _jsonl(decoded, path.name)
 
@@ -166,68 +167,73 @@ def _csv(decoded: str, name: str) -> pd.DataFrame:
         return pd.read_csv(io.StringIO(decoded), dtype=str, keep_default_na=False)
     except pd.errors.EmptyDataError:
         raise ValueError(
-            f"{name} has no rows; every task needs a header line and rows of text and label"
+            f"{name} has no rows; a task needs a header line and rows of text and label"
         ) from None
     except pd.errors.ParserError as error:
         raise ValueError(
-            f"{name} must be a table, got: {str(error).strip()}; put quotes around text that holds commas"
+            f"{name} must be a table, got: {str(error).strip()}; "
+            "put quotes around text that has commas"
         ) from None
 
 
 def _jsonl(decoded: str, name: str) -> pd.DataFrame:
     rows = []
     for number, line in enumerate(decoded.splitlines(), start=1):
-        if line.strip():
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise ValueError(
-                    f"line {number} of {name} must be a JSON object, got {error.msg}; write one object a line"
-                ) from None
-            if not isinstance(row, dict):
-                raise ValueError(
-                    f"line {number} of {name} must be a JSON object, got {line[:40]!r}; write one object a line"
-                )
-            rows.append(row)
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise _no_object(number, name, error.msg) from None
+        if not isinstance(row, dict):
+            raise _no_object(number, name, repr(line[:40]))
+        rows.append(row)
     return pd.DataFrame(rows)
 
 
+def _no_object(number: int, name: str, value: str) -> ValueError:
+    return ValueError(
+        f"line {number} of {name} must be a JSON object, got {value}; write one object a line"
+    )
+
+
 def _clean(rows: pd.DataFrame, name: str, text: str | None, label: str | None) -> pd.DataFrame:
-    """The two columns as strings, every row checked."""
+    """The columns `text` and `label` as strings, with every row checked."""
     if not len(rows):
-        raise ValueError(f"{name} has no rows; every task needs rows of text and label")
+        raise ValueError(f"{name} has no rows; a task needs rows of text and label")
     columns = {
         "text": _column(rows, name, "text", text, TEXTS),
         "label": _column(rows, name, "label", label, LABELS),
     }
-    out = pd.DataFrame(
+    clean = pd.DataFrame(
         {use: [_plain(value) for value in rows[column]] for use, column in columns.items()}
     )
-    for use, what in (("label", "no label"), ("text", "no text")):
-        missing = np.flatnonzero((out[use] == "").to_numpy())
+    for use in ("label", "text"):
+        missing = np.flatnonzero((clean[use] == "").to_numpy())
         if len(missing):
             raise ValueError(
-                f"row {missing[0] + 1} of {name} has {what}; every row needs a text and a label"
+                f"row {missing[0] + 1} of {name} has no {use}; every row needs a text and a label"
             )
-    return out
+    return clean
 
 
 def _column(
     rows: pd.DataFrame, name: str, use: str, asked: str | None, usual: Sequence[str]
 ) -> str:
-    there = {str(column).lower(): str(column) for column in rows.columns}
+    """The column to use as "text" or "label": the one asked for, else the first usual name."""
+    by_lower = {str(column).lower(): str(column) for column in rows.columns}
     for candidate in [asked] if asked else usual:
-        if candidate in rows.columns or candidate.lower() in there:
-            return candidate if candidate in rows.columns else there[candidate.lower()]
-    wanted = (
-        f"a column {asked!r}" if asked else f"a {use} column (one of {', '.join(usual[:4])}, ...)"
-    )
-    raise ValueError(
-        f"{name} must have {wanted}, got the columns {', '.join(map(str, rows.columns))}; name it with {use}="
-    )
+        if candidate in rows.columns:
+            return candidate
+        if candidate.lower() in by_lower:
+            return by_lower[candidate.lower()]
+    wanted = f"column {asked!r}" if asked else f"{use} column (one of {', '.join(usual[:4])}, ...)"
+    columns = ", ".join(map(str, rows.columns))
+    raise ValueError(f"{name} must have a {wanted}, got the columns {columns}; name it with {use}=")
 
 
 def _plain(value: Any) -> str:
+    """A cell as text: "" where it is missing, and a whole float without its decimals."""
     if value is None or (isinstance(value, float) and np.isnan(value)):
         return ""
     whole = isinstance(value, float) and value.is_integer()
@@ -235,43 +241,48 @@ def _plain(value: Any) -> str:
 
 
 def _task(name: str, rows: dict[str, pd.DataFrame], sources: dict[str, str], seed: int) -> Task:
-    classes = sorted(
-        rows["train"]["label"].unique(),
-        key=lambda c: (0, float(c), c) if re.fullmatch(r"-?\d+(\.\d+)?", c) else (1, 0.0, c),
-    )
+    """A task from the clean rows of its splits; splits that are missing are drawn from train."""
+    classes = sorted(rows["train"]["label"].unique(), key=_numbers_first)
     if len(classes) < 2:
         raise ValueError(
-            f"a task must have two classes or more, got only {classes[0]!r} in {sources['train']}; check the label column"
+            f"a task must have two classes or more, got only {classes[0]!r} in "
+            f"{sources['train']}; check the label column"
         )
     for stage, part in rows.items():
         unseen = np.flatnonzero(~part["label"].isin(classes).to_numpy())
         if len(unseen):
-            bad = part["label"][unseen[0]]
+            label = part["label"][unseen[0]]
             raise ValueError(
-                f"row {unseen[0] + 1} of {sources[stage]} has the label {bad!r}, which train does not have; it cannot be learned"
+                f"row {unseen[0] + 1} of {sources[stage]} has the label {label!r}, which train "
+                "does not have; it cannot be learned"
             )
     notes = []
     for stage in ("test", "valid"):
         if stage not in rows:
             rows["train"], rows[stage] = _hold_out(rows["train"], 0.1, seed)
             notes.append(
-                f"{len(rows[stage])} rows of {sources['train']} were split off as {stage}, stratified, with seed {seed}"
+                f"{len(rows[stage])} rows of {sources['train']} were split off as {stage}, "
+                f"stratified, with seed {seed}"
             )
-    splits = {
-        stage: table(part["text"].tolist(), [classes.index(c) for c in part["label"]], classes)
-        for stage, part in rows.items()
-    }
-    return Task(
-        name, tuple(classes), **{stage: splits[stage] for stage in STAGES}, notes=tuple(notes)
-    )
+    splits = {}
+    for stage in STAGES:
+        labels = [classes.index(label) for label in rows[stage]["label"]]
+        splits[stage] = table(rows[stage]["text"].tolist(), labels, classes)
+    return Task(name, tuple(classes), **splits, notes=tuple(notes))
+
+
+def _numbers_first(label: str) -> tuple[int, float, str]:
+    """The key that sorts labels: numbers by their value, then all others by their letters."""
+    is_number = re.fullmatch(r"-?\d+(\.\d+)?", label) is not None
+    return (0, float(label), label) if is_number else (1, 0.0, label)
 
 
 def _hold_out(rows: pd.DataFrame, share: float, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Splits off a share of every class, one row at least of each class that has two."""
+    """Split off a share of every class; at least one row of each class that has two."""
     generator = np.random.default_rng(seed)
     taken = np.zeros(len(rows), dtype=bool)
     for label in sorted(rows["label"].unique()):
-        places = np.flatnonzero((rows["label"] == label).to_numpy())
-        count = min(max(1, round(share * len(places))), len(places) - 1)
-        taken[generator.permutation(places)[:count]] = True
+        members = np.flatnonzero((rows["label"] == label).to_numpy())
+        count = min(max(1, round(share * len(members))), len(members) - 1)
+        taken[generator.permutation(members)[:count]] = True
     return rows[~taken].reset_index(drop=True), rows[taken].reset_index(drop=True)
