@@ -1,41 +1,44 @@
 """The `ftkit` command."""
 
-import argparse
 import sys
 
 from ftkit.cli import lab
+from ftkit.cli.arguments import Parser
 from ftkit.training.events import Diverged
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs one command; a mistake in what was asked for is said in one line, with exit status 2."""
-    parser = argparse.ArgumentParser(
-        prog="ftkit", description="A teaching kit about fine-tuning beyond LoRA."
-    )
-    commands = parser.add_subparsers(dest="command", required=True)
-    lab.add_arguments(
-        commands.add_parser("lab", help="open your copies of the lessons in JupyterLab")
-    )
-    runner = commands.add_parser(
-        "run", help="fine-tune a base on a task, beside full fine-tuning and the frozen head"
-    )
-    asked = sys.argv[1:] if arguments is None else arguments
-    if asked[:1] == ["run"]:
-        from ftkit.cli import run
-
-        run.add_arguments(runner)
-    options = parser.parse_args(asked)
+    """Run one command and return its exit status; a mistake is said in one line, with status 2."""
     try:
-        if options.command == "lab":
-            return lab.open_lab(options)
-        run.run(options)
+        return _run(sys.argv[1:] if arguments is None else arguments)
     except (ValueError, Diverged) as error:
         print(f"ftkit: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("ftkit: stopped; nothing was written", file=sys.stderr)
         return 130
-    return 0
+
+
+def _run(arguments: list[str]) -> int:
+    parser = Parser(prog="ftkit", description="A teaching kit about fine-tuning beyond LoRA.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    lab.add_arguments(
+        commands.add_parser("lab", help="open your copies of the lessons in JupyterLab")
+    )
+    runner = commands.add_parser(
+        "run",
+        help="fine-tune a base on a task, and compare with full fine-tuning and the frozen body",
+        description="Fine-tune a base on a task with one technique. "
+        "Compare with full fine-tuning and the frozen body.",
+    )
+    if arguments[:1] == ["run"]:
+        from ftkit.cli import run  # imports torch, which `ftkit lab` does not need
+
+        run.add_techniques(runner)
+        options = parser.parse(["run", *run.technique_first(arguments[1:])])
+        run.run(options)
+        return 0
+    return lab.open_lab(parser.parse(arguments))
 
 
 if __name__ == "__main__":

@@ -11,51 +11,54 @@ from pathlib import Path
 from ftkit.cli.lesson_copies import copy_lessons
 
 FIRST = "00_the_picture.ipynb"
-DEFAULTS = (
-    Path(__file__).parent / "jupyter"
-)  # JupyterLab's news and update checks off, for who has not chosen otherwise: no question, no network
+# JupyterLab asks no question and needs no network: its news and update checks are off, unless the
+# learner's own settings say otherwise.
+DEFAULTS = Path(__file__).parent / "jupyter"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `ftkit lab`."""
+    """Add the options of `ftkit lab`."""
     default = Path(os.environ.get("FTKIT_LESSONS") or "~/ftkit-lessons")
     parser.add_argument(
         "--folder",
         type=Path,
         default=default,
-        help="where your copies of the lessons lie (default: %(default)s)",
+        help="the folder of your copies of the lessons (default: %(default)s)",
     )
     parser.add_argument(
         "--fresh",
         action="store_true",
-        help="new copies of all lessons; edited ones are kept beside, under another name",
+        help="make new copies of all lessons; edited copies are kept under another name",
     )
     parser.add_argument(
-        "--no-open", action="store_true", help="start the server and open no browser"
+        "--no-open", action="store_true", help="start the server without opening a browser"
     )
 
 
 def command(folder: Path, browser: bool = True) -> list[str]:
-    """The JupyterLab that shows the first lesson of `folder`, on this machine alone, with the token that Jupyter draws for itself."""
+    """Return the command that starts JupyterLab on `folder` and shows the first lesson.
+
+    The server listens on this machine alone, with a token that Jupyter draws for itself.
+    """
     arguments = [
         sys.executable,
         "-m",
         "jupyterlab",
         "--ip=127.0.0.1",
         f"--ServerApp.root_dir={folder}",
+        f"--LabApp.default_url=/lab/tree/{FIRST}",
     ]
-    arguments.append(f"--LabApp.default_url=/lab/tree/{FIRST}")
     if hasattr(os, "geteuid") and os.geteuid() == 0:
-        arguments.append(
-            "--allow-root"
-        )  # containers run as root; the server listens on this machine alone and asks for its token
-    return arguments + ["--no-browser"] * (not browser)
+        # Containers run as root. The server listens on this machine alone and asks for its token.
+        arguments.append("--allow-root")
+    return arguments if browser else [*arguments, "--no-browser"]
 
 
 def environment() -> dict[str, str]:
-    """This process's environment, fit for kernels and for a JupyterLab that starts with the kit's `DEFAULTS`."""
+    """Return the environment for JupyterLab and its kernels: this process's, with `DEFAULTS`."""
     defaults = os.pathsep.join(filter(None, [str(DEFAULTS), os.environ.get("JUPYTER_CONFIG_PATH")]))
-    # One thread a kernel: two that wait for each other on cores that a browser or a second notebook keeps busy are many times slower.
+    # One thread a kernel: on cores that a browser or a second notebook keeps busy, two threads wait
+    # for each other and are many times slower.
     return {
         "OMP_NUM_THREADS": "1",
         **os.environ,
@@ -65,21 +68,25 @@ def environment() -> dict[str, str]:
 
 
 def open_lab(options: argparse.Namespace) -> int:
-    """Brings the copies up to date and serves them until the learner stops the server; the server's exit status."""
+    """Update the copies, serve them until the learner stops the server, and return its exit status.
+
+    Raises:
+        ValueError: JupyterLab is not installed, or the folder cannot be written.
+    """
     from ftkit.paths import kit_path
 
     if importlib.util.find_spec("jupyterlab") is None:
         raise ValueError(
-            "JupyterLab must be installed, got no package of that name; pip install 'ftkit[lab]' brings it"
+            "JupyterLab must be installed, got no package of that name; "
+            "install it with: pip install 'ftkit[lab]'"
         )
     folder = options.folder.expanduser().absolute()
     print(copy_lessons(kit_path("notebooks"), folder, options.fresh), flush=True)
     with subprocess.Popen(command(folder, not options.no_open), env=environment()) as server:
-        signal.signal(
-            signal.SIGTERM, lambda *_: server.terminate()
-        )  # who ends this command means the server
+        # To end this command means to end the server.
+        signal.signal(signal.SIGTERM, lambda *_: server.terminate())
         while True:
             try:
                 return server.wait()
             except KeyboardInterrupt:
-                continue  # it reached the server too, which asks whether to stop
+                continue  # the server got it too, and asks whether to stop

@@ -1,23 +1,26 @@
-"""The learner's own copies of the lessons: brought up to date, and never at the cost of what the learner made."""
+"""The learner's copies of the lessons: kept up to date, without losing what the learner made."""
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ftkit.storage import write_json
+from ftkit.storage import whole_file, write_json
 
-RECORD = ".ftkit-lessons.json"  # beside the copies: what each was when it was copied
+RECORD = ".ftkit-lessons.json"  # next to the copies: the digests of each when it was copied
 
 
 @dataclass(frozen=True)
 class Copies:
-    """What was done to the learner's copies in `folder`, by file name.
+    """What happened to the learner's copies in `folder`, by file name.
 
-    `edited` were left alone, and the kit has a newer text of those in `outdated`. `kept` says under which name a copy lies that had to
-    make room.
+    Args:
+        added: copied for the first time.
+        updated: replaced by the kit's newer text.
+        edited: edited by the learner, and left alone.
+        outdated: those of `edited` of which the kit has a newer text.
+        kept: the name under which a copy was kept that had to make room.
     """
 
     folder: Path
@@ -29,32 +32,34 @@ class Copies:
 
     def __str__(self) -> str:
         lines = [f"Your lessons are in {self.folder}"]
-        for said, names in (
-            ("new", self.added),
-            ("up to date again", self.updated),
-            ("left as you edited them", self.edited),
-        ):
-            lines += [f"  {said}: {', '.join(names)}"] * bool(names)
+        by_event = {
+            "new": self.added,
+            "updated": self.updated,
+            "left as you edited them": self.edited,
+        }
+        for event, names in by_event.items():
+            if names:
+                lines.append(f"  {event}: {', '.join(names)}")
         if self.outdated:
             lines.append(f"  the kit has a newer text of {', '.join(self.outdated)}")
         if self.edited:
-            lines.append("  `ftkit lab --fresh` gives new copies and keeps yours beside them")
-        return "\n".join(
-            [
-                *lines,
-                *(
-                    f"  what you had in {name} is now in {other}"
-                    for name, other in self.kept.items()
-                ),
-            ]
-        )
+            lines.append("  `ftkit lab --fresh` makes new copies and keeps yours next to them")
+        for name, kept_as in self.kept.items():
+            lines.append(f"  your version of {name} is now in {kept_as}")
+        return "\n".join(lines)
 
 
 def copy_lessons(lessons: Path, folder: Path, fresh: bool = False) -> Copies:
-    """Brings the learner's copies in `folder` up to date with the kit's `lessons`, and loses nothing that the learner made.
+    """Bring the learner's copies in `folder` up to date with the kit's `lessons`.
 
-    A lesson that is missing is added and one that is untouched is replaced by the kit's. One that was edited stays. One that was run but
-    not edited is replaced when the kit has a newer text, and so is everything if `fresh`; what it held is first kept under another name.
+    - A missing lesson is added.
+    - An untouched copy is replaced by the kit's lesson.
+    - An edited copy stays.
+    - A copy that was run but not edited is replaced if the kit has a newer text.
+    - With `fresh`, every copy is replaced.
+
+    Nothing that the learner made is lost: a copy that is replaced, unless it is untouched, is first
+    kept under another name.
 
     Raises:
         ValueError: the folder cannot be written, or is the kit's own.
@@ -64,21 +69,21 @@ def copy_lessons(lessons: Path, folder: Path, fresh: bool = False) -> Copies:
         raise ValueError(f"the kit must hold its lessons, got none in {lessons}; install it again")
     if folder.resolve() == lessons.resolve():
         raise ValueError(
-            f"the folder must be another than the kit's own, got {folder}; name another with --folder"
+            f"the folder must not be the kit's own, got {folder}; name another with --folder"
         )
     done = Copies(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        remembered = _remembered(folder / RECORD)
+        digests = _remembered(folder / RECORD)
         for name, new in shipped.items():
-            remembered[name] = _bring(folder / name, new, remembered.get(name), fresh, done)
-        write_json(
-            folder / RECORD, {name: digests for name, digests in remembered.items() if digests}
-        )
+            digests[name] = _bring(folder / name, new, digests.get(name), fresh, done)
+        known = {name: of_copy for name, of_copy in digests.items() if of_copy}
+        write_json(folder / RECORD, known)
     except OSError as error:
-        got = f"{error.filename or folder} ({error.strerror})"
+        place = f"{error.filename or folder} ({error.strerror})"
         raise ValueError(
-            f"the lessons must have a folder that can be written, got {got}; name another with --folder or $FTKIT_LESSONS"
+            f"the lessons must have a folder that can be written, got {place}; "
+            "name another with --folder or $FTKIT_LESSONS"
         ) from error
     return done
 
@@ -86,34 +91,42 @@ def copy_lessons(lessons: Path, folder: Path, fresh: bool = False) -> Copies:
 def _bring(
     path: Path, new: bytes, was: dict[str, str] | None, fresh: bool, done: Copies
 ) -> dict[str, str] | None:
-    """Brings one copy up to date; answers with what is to be remembered of it."""
-    digests = _digests(new)
+    """Bring one copy up to date; return the digests to remember.
+
+    `was` are the digests of the lesson when it was last copied; None if that is unknown, and then
+    the copy counts as edited.
+    """
+    shipped = _digests(new)
     if not path.exists():
         done.added.append(path.name)
         _write(path, new)
-        return digests
-    own = path.read_bytes()
-    if own == new:
-        return digests
-    have = _digests(own)
+        return shipped
+    content = path.read_bytes()
+    if content == new:
+        return shipped
+    have = _digests(content)
     untouched = was is not None and have["file"] == was["file"]
     edited = was is None or have["text"] != was["text"]
-    newer = was is None or digests["text"] != was["text"]
+    newer = was is None or shipped["text"] != was["text"]
     if edited and not fresh:
         done.edited.append(path.name)
-        done.outdated.extend([path.name] * newer)
+        if newer:
+            done.outdated.append(path.name)
         return was
     if not (untouched or newer or fresh):
         return was  # it was run, and the kit's text is still the same
     if not untouched:
-        done.kept[path.name] = _keep(path, own)
+        done.kept[path.name] = _keep(path, content)
     done.updated.append(path.name)
     _write(path, new)
-    return digests
+    return shipped
 
 
 def _digests(notebook: bytes) -> dict[str, str]:
-    """Two digests of a notebook: of the file, and of what a person writes in it, which running it leaves as it is."""
+    """Return two digests of a notebook: of the file, and of its text.
+
+    The text is what a person writes in it. To run the notebook does not change it.
+    """
     try:
         cells = [
             [cell["cell_type"], "".join(cell["source"]), cell.get("attachments")]
@@ -121,12 +134,15 @@ def _digests(notebook: bytes) -> dict[str, str]:
         ]
         text = json.dumps(cells, sort_keys=True).encode()
     except (ValueError, KeyError, TypeError, AttributeError):
-        text = notebook  # no notebook any more: whatever it is, the learner wrote it
+        text = notebook  # not a notebook any more: the learner wrote all of it
     return {"file": hashlib.sha256(notebook).hexdigest(), "text": hashlib.sha256(text).hexdigest()}
 
 
 def _remembered(record: Path) -> dict[str, Any]:
-    """The digests of what was copied, by file name; none if the record is missing or broken, and then every copy counts as edited."""
+    """Return the digests of what was copied, by file name.
+
+    There are none if the record is missing or broken; then every copy counts as edited.
+    """
     try:
         entries = json.loads(record.read_bytes())
         return {
@@ -139,19 +155,18 @@ def _remembered(record: Path) -> dict[str, Any]:
 
 
 def _keep(path: Path, content: bytes) -> str:
-    """Stores `content` beside `path` under a name that nothing has yet; answers with that name."""
-    number = 1
+    """Store `content` next to `path` under a name that is free; return that name."""
+    count = 1
     while True:
-        beside = path.with_name(f"{path.stem}.yours-{number}{path.suffix}")
+        kept = path.with_name(f"{path.stem}.yours-{count}{path.suffix}")
         try:
-            with beside.open("xb") as file:
+            with kept.open("xb") as file:
                 file.write(content)
-            return beside.name
+            return kept.name
         except FileExistsError:
-            number += 1
+            count += 1
 
 
 def _write(path: Path, content: bytes) -> None:
-    beside = path.with_name(path.name + ".part")
-    beside.write_bytes(content)
-    os.replace(beside, path)
+    with whole_file(path) as new:
+        new.write_bytes(content)

@@ -1,9 +1,10 @@
-"""`ftkit run`: one technique on one task, beside full fine-tuning and the frozen head."""
+"""`ftkit run`: one technique on one task, compared with full fine-tuning and the frozen body."""
 
 import argparse
 import dataclasses
+import inspect
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,181 +12,256 @@ import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
-from ftkit.cli.run_arms import Arm, Setting
-from ftkit.cli.run_techniques import arms, found
+from ftkit.cli.arguments import names, number, whole, whole_numbers
+from ftkit.cli.run_arms import Arm, Setting, arms
+from ftkit.cli.run_techniques import (
+    Option,
+    Technique,
+    found,
+    is_space,
+    needs,
+    options,
+    summary,
+)
 from ftkit.model.base import load_base
 from ftkit.stats.paired import interval
 from ftkit.storage import write_json
 from ftkit.tasks.load import load_task
+from ftkit.tasks.task import Task
 from ftkit.training.cost import Cost, measure
 from ftkit.training.loop import evaluate, train
 
+USUAL = "lora"
+"""The technique that runs if none is named."""
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `ftkit run`; those of a technique are the fields of its class."""
-    parser.add_argument(
-        "--base", default="mini", help="mini, mini-vit, minilm, a folder, or a hub id"
+
+def add_techniques(parser: argparse.ArgumentParser) -> None:
+    """Add a command for each technique, with the options of its class and those of every run."""
+    parser.epilog = (
+        "`%(prog)s lora --help` lists the options of a technique. "
+        f"Without a technique, {USUAL} runs. `%(prog)s --technique lora` works too."
     )
-    parser.add_argument(
-        "--task",
-        default="docs",
-        help="docs, digits or another of the kit's tasks, a CSV, JSONL or Parquet file, a folder, or a hub id",
+    commands = parser.add_subparsers(
+        dest="technique", required=True, metavar="technique", title="techniques"
     )
-    parser.add_argument(
-        "--permute",
-        type=float,
-        default=0.0,
-        help="docs: the share of the vocabulary that is permuted",
-    )
-    parser.add_argument("--text", help="the column that holds the text")
-    parser.add_argument("--label", help="the column that holds the label")
-    parser.add_argument("--technique", default="lora", choices=sorted(found()), help="what trains")
-    parser.add_argument(
-        "--lr", type=float, default=3e-3, help="peak learning rate of the technique's space"
-    )
-    parser.add_argument(
-        "--full-lr",
-        type=float,
-        help="peak learning rate where all weights move; a tenth of --lr if not given",
-    )
-    parser.add_argument("--steps", type=int, default=200)
-    parser.add_argument("--size", type=int, default=16, help="examples a step")
-    parser.add_argument(
-        "--examples", type=int, help="training examples, drawn anew by each seed; all if not given"
-    )
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--json", type=Path, help="write settings and every figure to this file")
-    for field in sorted(
-        {field.name for kind in found().values() for field in dataclasses.fields(kind)}
-    ):
-        parser.add_argument(
-            f"--{field}", help=f"of the technique, see its class ({_owners(field)})"
+    for name, kind in sorted(found().items()):
+        text = summary(kind).replace("%", "%%")
+        command = commands.add_parser(name, help=text, description=text)
+        _add_options(command, kind)
+        _add_run_options(command)
+
+
+def _add_options(parser: argparse.ArgumentParser, kind: type[Any]) -> None:
+    """Add the options of a technique: those of its class, and those for what it needs."""
+    group = parser.add_argument_group(f"options of {kind.__name__}")
+    for option in options(kind):
+        required = option.default is inspect.Parameter.empty
+        default = "" if required or option.default == () else f" (default: {option.default})"
+        group.add_argument(
+            _flag(kind, option),
+            type=option.convert,
+            required=required,
+            default=None if required else option.default,
+            help=(option.help + default).replace("%", "%%"),
+        )
+    if "tasks" in needs(kind):
+        group.add_argument(
+            "--beside",
+            type=names,
+            required=True,
+            help="the other tasks, as in --task, with commas between them",
+        )
+    if "teacher" in needs(kind):
+        group.add_argument(
+            "--blocks",
+            type=whole_numbers,
+            default=(),
+            help="the blocks that the student keeps, from 0, with commas between them; "
+            "every second one if not given",
         )
 
 
-def _owners(field: str) -> str:
-    return ", ".join(
-        name
-        for name, kind in found().items()
-        if field in {f.name for f in dataclasses.fields(kind)}
+def _flag(kind: type[Any], option: Option) -> str:
+    """Return how an option is written: `--lr` of every run comes before a parameter `lr`."""
+    of_every_run = option.parameter in RUN_OPTIONS
+    return (
+        f"--{kind.__name__.lower()}-{option.parameter}" if of_every_run else f"--{option.parameter}"
     )
 
 
-def build(options: argparse.Namespace) -> Any:
-    """The technique that the options name.
+RUN_OPTIONS: dict[str, dict[str, Any]] = {
+    "base": {"default": "mini", "help": "mini, mini-vit, minilm, a folder, or a hub id"},
+    "task": {
+        "default": "docs",
+        "help": "docs, digits or another of the kit's tasks, a CSV, JSONL or Parquet file, "
+        "a folder, or a hub id",
+    },
+    "permute": {
+        "type": number,
+        "default": 0.0,
+        "help": "docs: the share of the vocabulary that is permuted",
+    },
+    "text": {"help": "the column that holds the text"},
+    "label": {"help": "the column that holds the label"},
+    "lr": {"type": number, "default": 3e-3, "help": "peak learning rate of a space"},
+    "full-lr": {
+        "type": number,
+        "help": "peak learning rate where all weights train; a tenth of --lr if not given",
+    },
+    "steps": {"type": whole, "default": 200, "help": "training steps"},
+    "size": {"type": whole, "default": 16, "help": "examples a step"},
+    "examples": {
+        "type": whole,
+        "help": "training examples, which each seed draws again; all if not given",
+    },
+    "seeds": {"type": whole, "default": 3, "help": "number of runs of each row"},
+    "json": {"type": Path, "help": "write the settings and every result to this file"},
+}
+"""The options of every run, by name."""
+
+
+def _add_run_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("options of every run")
+    for name, how in RUN_OPTIONS.items():
+        default = " (default: %(default)s)" if "default" in how else ""
+        group.add_argument(f"--{name}", **{**how, "help": how["help"] + default})
+
+
+def technique_first(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments of `ftkit run` with the technique in front, where the parser wants it.
+
+    The older form `--technique lora`, anywhere in the line, still works; without a technique,
+    `USUAL` runs.
 
     Raises:
-        ValueError: an option that this technique does not have, or a value that is no number where one is due.
+        ValueError: there is no technique of that name.
+
+    >>> technique_first(["--steps", "3", "--technique", "bitfit"])
+    ['bitfit', '--steps', '3']
     """
-    chosen = found()[options.technique]
-    fields = {field.name: field for field in dataclasses.fields(chosen)}
-    every = {field.name for kind in found().values() for field in dataclasses.fields(kind)}
-    given = {name: getattr(options, name) for name in every if getattr(options, name) is not None}
-    if foreign := [name for name in given if name not in fields]:
+    rest = list(arguments)
+    for place, argument in enumerate(rest):
+        if argument == "--technique" and place + 1 < len(rest):
+            return [_known(rest[place + 1]), *rest[:place], *rest[place + 2 :]]
+        if argument.startswith("--technique="):
+            return [_known(argument.partition("=")[2]), *rest[:place], *rest[place + 1 :]]
+    if rest and not rest[0].startswith("-"):
+        return [_known(rest[0]), *rest[1:]]
+    asks_for_help = not {"-h", "--help"}.isdisjoint(rest)
+    return rest if asks_for_help else [USUAL, *rest]
+
+
+def _known(name: str) -> str:
+    if name not in found():
         raise ValueError(
-            f"--{foreign[0]} must be an option of {options.technique}, whose options are {', '.join(fields)}; leave it out"
+            f"the technique must be one of {', '.join(sorted(found()))}, got {name!r}; "
+            "`ftkit run --help` describes them"
         )
-    missing = [n for n, f in fields.items() if f.default is dataclasses.MISSING and n not in given]
-    if missing:
+    return name
+
+
+def chosen(arguments: argparse.Namespace) -> Technique:
+    """Return the technique that the command names, with the values of its options.
+
+    Raises:
+        ValueError: a space refuses a value.
+    """
+    kind = found()[arguments.technique]
+    values = {}
+    for option in options(kind):
+        attribute = _flag(kind, option).removeprefix("--").replace("-", "_")
+        values[option.parameter] = getattr(arguments, attribute)
+    technique = Technique(kind, values)
+    if is_space(kind):
+        technique.make()  # a space checks its values: before anything is loaded
+    return technique
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Train, print the table, and write the JSON file if one is asked for.
+
+    Raises:
+        ValueError: an option has a value that it must not have.
+    """
+    _check(arguments)
+    technique = chosen(arguments)
+    tasks = _tasks(arguments)
+    base = load_base(arguments.base, *tasks)
+    for task in tasks:
+        print("\n".join([repr(task), *task.notes]))
+    setting = Setting(
+        base,
+        tasks,
+        arguments.examples,
+        arguments.lr,
+        arguments.lr / 10 if arguments.full_lr is None else arguments.full_lr,
+        arguments.steps,
+        arguments.size,
+    )
+    rows = arms(technique, setting, getattr(arguments, "blocks", ()))
+    runs = _all_runs(rows, setting, arguments.seeds)
+    table = pd.DataFrame(
+        _summary(arm, [run for run in runs if run["arm"] == arm.name]) for arm in rows
+    )
+    print(table.to_string(index=False))
+    if arguments.json:
+        _write(arguments, tasks[0].fingerprint, runs)
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    if arguments.seeds < 1:
+        raise ValueError(f"seeds must be at least 1, got {arguments.seeds}")
+    if arguments.json and not arguments.json.parent.is_dir():
         raise ValueError(
-            f"--{missing[0]} must be given for {options.technique}; see {chosen.__name__}"
+            f"the folder of --json must exist, got {arguments.json.parent}; make it first"
         )
-    return chosen(**{name: _value(name, fields[name].type, text) for name, text in given.items()})
 
 
-def _value(name: str, kind: Any, text: str) -> Any:
-    if "str" in str(kind):
-        return text
-    if text.lower() == "none" and "None" in str(kind):
-        return None
-    try:
-        return int(text) if kind is int or str(kind) == "int" else float(text)
-    except ValueError:
-        raise ValueError(f"--{name} must be a number, got {text!r}") from None
-
-
-def run(options: argparse.Namespace) -> None:
-    """Trains, prints the table, and writes the JSON file if one was asked for."""
-    if options.seeds < 1:
-        raise ValueError(f"seeds must be at least 1, got {options.seeds}")
-    if options.json and not options.json.parent.is_dir():
-        raise ValueError(
-            f"the folder of --json must exist, got {options.json.parent}; make it first"
-        )
-    technique = build(options)
-    task = load_task(options.task, permute=options.permute, text=options.text, label=options.label)
-    beside = [
-        load_task(name.strip(), permute=options.permute)
-        for name in (options.beside or "").split(",")
-        if name
+def _tasks(arguments: argparse.Namespace) -> tuple[Task, ...]:
+    """Load the target task, and the other tasks if the technique needs several."""
+    target = load_task(
+        arguments.task, permute=arguments.permute, text=arguments.text, label=arguments.label
+    )
+    others = [
+        load_task(name, permute=arguments.permute) for name in getattr(arguments, "beside", ())
     ]
-    base = load_base(options.base, task, *beside)
-    for each in (task, *beside):
-        for line in (repr(each), *each.notes):
-            print(line)
-    full_lr = options.lr / 10 if options.full_lr is None else options.full_lr
-    compared = arms(
-        technique,
-        Setting(
-            base,
-            (task, *beside),
-            options.examples,
-            options.lr,
-            full_lr,
-            options.steps,
-            options.size,
-        ),
-    )
-    rows = []
-    with tqdm(
-        total=len(compared) * options.seeds * options.steps, unit="step", desc="training"
-    ) as bar:
-        for arm in compared:
-            rows += [_one(arm, options, seed, bar.update) for seed in range(options.seeds)]
-    summary = pd.DataFrame(
-        _summary(arm, [row for row in rows if row["arm"] == arm.name]) for arm in compared
-    )
-    print(summary.to_string(index=False))
-    if options.json:
-        settings = {
-            k: str(v) if isinstance(v, Path) else v
-            for k, v in vars(options).items()
-            if not callable(v)
-        }
-        whole = {
-            "settings": settings,
-            "fingerprint": task.fingerprint,
-            "torch": torch.__version__,
-            "runs": rows,
-        }
-        write_json(options.json, whole)
+    return (target, *others)
 
 
-def _one(
-    arm: Arm, options: argparse.Namespace, seed: int, tick: Callable[[int], Any]
-) -> dict[str, Any]:
-    """One run: a seed decides the training examples, their order, the head and the change's starting values together."""
+def _all_runs(rows: Sequence[Arm], setting: Setting, seeds: int) -> list[dict[str, Any]]:
+    """Train every row of the comparison with every seed, under a progress bar."""
+    steps = len(rows) * seeds * setting.steps
+    with tqdm(total=steps, unit="step", desc="training") as bar:
+        return [_one_run(arm, setting, seed, bar.update) for arm in rows for seed in range(seeds)]
+
+
+def _one_run(arm: Arm, setting: Setting, seed: int, tick: Callable[[int], Any]) -> dict[str, Any]:
+    """Train one row with one seed; `tick(1)` is called after each step.
+
+    The seed decides the training examples, their order, the head, and the starting values of the
+    change.
+    """
     model, data, objective = arm.slots(seed)
     start = time.perf_counter()
     events = train(
         model,
         data,
-        steps=options.steps,
+        steps=setting.steps,
         lr=arm.lr,
-        size=options.size,
+        size=setting.size,
         objective=objective,
         seed=seed,
         validations=0,
     )
-    losses = [(event.values["train/loss"], tick(1))[0] for event in events]
+    losses = []
+    for event in events:
+        losses.append(event.values["train/loss"])
+        tick(1)
     seconds = time.perf_counter() - start
     test = evaluate(model, data, "test")
-    # Last, since an objective may learn: what it learns here is no more the run's.
-    cost = dataclasses.asdict(
-        measure(
-            model, next(data.batches(options.size, torch.Generator().manual_seed(0))), objective
-        )
-    )
+    # The cost comes last: an objective may learn, and what it learns here is not part of the run.
+    batch = next(data.batches(setting.size, torch.Generator().manual_seed(0)))
+    cost = measure(model, batch, objective)
     return {
         "arm": arm.name,
         "lr": arm.lr,
@@ -193,25 +269,40 @@ def _one(
         "accuracy": test.accuracy,
         "loss": test.loss,
         "train_loss": losses[-1],
-    } | {
         "run_seconds": seconds,
-        **cost,
+        **dataclasses.asdict(cost),
     }
 
 
-def _summary(arm: Arm, rows: list[dict[str, Any]]) -> dict[str, str]:
-    mean, low, high = interval([100 * row["accuracy"] for row in rows])
-    bill = Cost(**{field.name: rows[0][field.name] for field in dataclasses.fields(Cost)})
+def _summary(arm: Arm, runs: list[dict[str, Any]]) -> dict[str, str]:
+    """Return a line of the printed table: the mean over the seeds, and the cost of a step."""
+    mean, low, high = interval([100 * run["accuracy"] for run in runs])
+    has_interval = low == low  # one seed has none
+    cost = Cost(**{field.name: runs[0][field.name] for field in dataclasses.fields(Cost)})
     return {
         "": arm.name,
         "lr": f"{arm.lr:g}",
-        "test accuracy, %": f"{mean:.1f}" + (f" [{low:.1f}, {high:.1f}]" if low == low else ""),
-        "trainable": f"{bill.trainable:,}",
-        "GFLOP/step": f"{bill.flops / 1e9:.3f}",
-        "MB weights": f"{bill.weights / 1e6:.2f}",
-        "gradients": f"{bill.gradients / 1e6:.2f}",
-        "AdamW": f"{bill.optimizer / 1e6:.2f}",
-        "activations": f"{bill.activations / 1e6:.2f}",
-        "on disk": f"{bill.disk / 1e6:.3f}",
-        "s/run": f"{sum(row['run_seconds'] for row in rows) / len(rows):.1f}",
+        "test accuracy, %": f"{mean:.1f}" + (f" [{low:.1f}, {high:.1f}]" if has_interval else ""),
+        "trainable": f"{cost.trainable:,}",
+        "GFLOP/step": f"{cost.flops / 1e9:.3f}",
+        "MB weights": f"{cost.weights / 1e6:.2f}",
+        "gradients": f"{cost.gradients / 1e6:.2f}",
+        "AdamW": f"{cost.optimizer / 1e6:.2f}",
+        "activations": f"{cost.activations / 1e6:.2f}",
+        "on disk": f"{cost.disk / 1e6:.3f}",
+        "s/run": f"{sum(run['run_seconds'] for run in runs) / len(runs):.1f}",
     }
+
+
+def _write(arguments: argparse.Namespace, fingerprint: str, runs: list[dict[str, Any]]) -> None:
+    settings = {
+        name: str(value) if isinstance(value, Path) else value
+        for name, value in vars(arguments).items()
+    }
+    whole_file = {
+        "settings": settings,
+        "fingerprint": fingerprint,
+        "torch": torch.__version__,
+        "runs": runs,
+    }
+    write_json(arguments.json, whole_file)

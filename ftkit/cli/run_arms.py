@@ -1,16 +1,20 @@
-"""The rows of a comparison: what fills the three slots in each, and what every technique is judged against."""
+"""The rows of a comparison: what fills the three slots in each, and the reference methods."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ftkit.cli.run_techniques import Technique, is_data, is_space
 from ftkit.model.adapted import Adapted
 from ftkit.model.base import Net
 from ftkit.model.change import Space
 from ftkit.model.objective import Objective, supervised
 from ftkit.tasks.task import Task
+from ftkit.techniques.distillation import Teacher, unlabelled
 from ftkit.techniques.freeze import Only
-from ftkit.training.loop import HEAD_LR, Data
+from ftkit.techniques.student import student
+from ftkit.techniques.task_mixing import Together
+from ftkit.training.loop import HEAD_LR, Data, train
 
 HEAD = Only("heads.*")
 Slots = tuple[Adapted, Data, Objective]
@@ -18,7 +22,17 @@ Slots = tuple[Adapted, Data, Objective]
 
 @dataclass(frozen=True)
 class Setting:
-    """What all arms share: the base, the task with the tasks beside it, if any, and how many training rows a seed draws (None for all)."""
+    """What all rows of a comparison share.
+
+    Args:
+        base: the network that is fine-tuned.
+        tasks: the target task, then the other tasks if the technique needs several.
+        examples: the number of training rows that a seed draws; None for all.
+        lr: the peak learning rate of a space.
+        full_lr: the peak learning rate where all weights train.
+        steps: the number of training steps.
+        size: the number of examples a step.
+    """
 
     base: Net
     tasks: tuple[Task, ...]
@@ -29,21 +43,20 @@ class Setting:
     size: int
 
     def rows(self, seed: int) -> tuple[Task, ...]:
-        """The tasks with the training rows of a seed."""
-        return tuple(
-            task.take(self.examples, seed) if self.examples else task for task in self.tasks
-        )
+        """Return the tasks with the training rows of a seed."""
+        if not self.examples:
+            return self.tasks
+        return tuple(task.take(self.examples, seed) for task in self.tasks)
 
     def fresh(self, seed: int, *spaces: Space) -> Adapted:
-        """The base with a new head."""
-        return Adapted(
-            self.base.fresh_heads(seed), *(seeded(space, seed) for space in spaces), seed=seed
-        )
+        """Return the base with a new head."""
+        with_seed = [seeded(space, seed) for space in spaces]
+        return Adapted(self.base.fresh_heads(seed), *with_seed, seed=seed)
 
 
 @dataclass(frozen=True)
 class Arm:
-    """One row of the comparison: its name, its peak learning rate, and what fills the three slots with a seed."""
+    """A row of the comparison: its name, its peak learning rate, and its three slots for a seed."""
 
     name: str
     lr: float
@@ -51,21 +64,40 @@ class Arm:
 
 
 def seeded(space: Any, seed: int) -> Any:
-    """The space with this seed, if it draws something of its own, such as a mask."""
+    """Return the space with this seed if it draws something of its own, such as a mask."""
     return replace(space, seed=seed) if hasattr(space, "seed") else space
 
 
 def with_head(space: Space, base: Net) -> tuple[Space, ...]:
-    """The space, and the head beside it unless the space moves a head already."""
-    return (
-        (space,)
-        if any(name.startswith("heads.") for name in space.changes(base))
-        else (space, HEAD)
-    )
+    """Return the space, and a space for the head unless it trains a head already."""
+    if any(name.startswith("heads.") for name in space.changes(base)):
+        return (space,)
+    return (space, HEAD)
 
 
-def judges(setting: Setting) -> list[Arm]:
-    """What every technique stands beside: full fine-tuning and the frozen body, on the first task alone."""
+def arms(technique: Technique, setting: Setting, blocks: Sequence[int] = ()) -> list[Arm]:
+    """Return the technique's own rows, then the reference methods.
+
+    Args:
+        technique: its class decides what is compared, see `run_techniques`.
+        setting: what all rows share.
+        blocks: the blocks that a student keeps, from 0; every second one if empty.
+    """
+    return [*_own_arms(technique, setting, blocks), *_references(setting)]
+
+
+def _own_arms(technique: Technique, setting: Setting, blocks: Sequence[int]) -> list[Arm]:
+    if is_space(technique.kind):
+        return [_of_space(technique.make(), setting)]
+    if "teacher" in technique.needs:
+        return _with_teacher(technique, setting, blocks)
+    if "tasks" in technique.needs:
+        return [_of_tasks(technique, setting)]
+    return [_of_objective(technique, setting)]
+
+
+def _references(setting: Setting) -> list[Arm]:
+    """Return full fine-tuning and the frozen body, on the first task alone."""
 
     def alone(*spaces: Space) -> Callable[[int], Slots]:
         return lambda seed: (setting.fresh(seed, *spaces), setting.rows(seed)[0], supervised)
@@ -76,13 +108,79 @@ def judges(setting: Setting) -> list[Arm]:
     ]
 
 
-def of_space(space: Space, setting: Setting) -> list[Arm]:
-    """A space on the first task."""
+def _of_space(space: Space, setting: Setting) -> Arm:
+    """Return the row of a space, with a head, on the first task."""
     spaces = with_head(space, setting.base)
+
+    def slots(seed: int) -> Slots:
+        return setting.fresh(seed, *spaces), setting.rows(seed)[0], supervised
+
+    return Arm(str(space), setting.lr, slots)
+
+
+def _of_objective(technique: Technique, setting: Setting) -> Arm:
+    """Return the row of an objective that needs nothing: all weights train on the first task."""
+
+    def slots(seed: int) -> Slots:
+        return setting.fresh(seed), setting.rows(seed)[0], technique.make(seed=seed)
+
+    return Arm(str(technique), setting.full_lr, slots)
+
+
+def _of_tasks(technique: Technique, setting: Setting) -> Arm:
+    """Return the row of several tasks that share a body.
+
+    All weights train; the first task is tested.
+    """
+    task_names = tuple(task.name for task in setting.tasks)
+    named = technique.for_tasks(task_names)
+
+    def slots(seed: int) -> Slots:
+        tasks = setting.rows(seed)
+        made = named.make(tasks=tasks, seed=seed)
+        data, objective = (made, supervised) if is_data(technique.kind) else (Together(tasks), made)
+        return setting.fresh(seed), data, objective
+
+    return Arm(f"{technique} of {', '.join(task_names)}", setting.full_lr, slots)
+
+
+def _with_teacher(technique: Technique, setting: Setting, blocks: Sequence[int]) -> list[Arm]:
+    """Return the rows of a student: taught by the fully fine-tuned base, and with labels alone.
+
+    The teacher answers all training inputs, with and without a label in the seed's examples.
+    """
+    count = getattr(setting.base.body.config, "num_hidden_layers", 0)
+    kept = tuple(blocks) or tuple(range(count)[::2])
+    small = replace(setting, base=student(setting.base, kept))
+
+    def taught(seed: int) -> Slots:
+        labelled, task = setting.rows(seed)[0], setting.tasks[0]
+        teacher = _trained(setting, seed)
+        inputs = unlabelled(task.take(len(task.train), seed), keep=len(labelled.train))
+        objective = technique.make(teacher=Teacher(teacher), seed=seed)
+        return small.fresh(seed), inputs, objective
+
+    def alone(seed: int) -> Slots:
+        return small.fresh(seed), small.rows(seed)[0], supervised
+
+    student_name = f"blocks {', '.join(map(str, kept))} of {count}"
     return [
-        Arm(
-            str(space),
-            setting.lr,
-            lambda seed: (setting.fresh(seed, *spaces), setting.rows(seed)[0], supervised),
-        )
+        Arm(f"{technique} into {student_name}", setting.full_lr, taught),
+        Arm(f"{student_name}, the labels alone", setting.full_lr, alone),
     ]
+
+
+def _trained(setting: Setting, seed: int) -> Adapted:
+    """Return the base, fully fine-tuned on the first task."""
+    model, task = setting.fresh(seed), setting.rows(seed)[0]
+    for _ in train(
+        model,
+        task,
+        steps=setting.steps,
+        lr=setting.full_lr,
+        size=setting.size,
+        seed=seed,
+        validations=0,
+    ):
+        pass
+    return model

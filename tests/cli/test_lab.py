@@ -33,7 +33,7 @@ def lesson(*cells: str) -> bytes:
 
 
 def run_in_place(path: Path) -> bytes:
-    """What a front end leaves when a copy was run and saved: outputs, counts and metadata."""
+    """Change a copy as a front end does that ran and saved it: outputs, counts and metadata."""
     notebook = nbformat.read(path, as_version=4)
     notebook.metadata["language_info"] = {"name": "python"}
     notebook.cells[0].update(
@@ -93,35 +93,34 @@ def test_an_upgrade_brings_untouched_copies_up_to_date_and_adds_lessons(
 
 
 def test_an_edited_copy_survives_every_upgrade(kit: Path, mine: Path) -> None:
-    own = edit_in_place(mine / SECOND)
+    edited = edit_in_place(mine / SECOND)
     done = copy_lessons(kit, mine)
     assert done.edited == [SECOND] and not done.outdated
     for rank in (8, 16):
         (kit / SECOND).write_bytes(lesson(f"rank = {rank}", "rank"))
         done = copy_lessons(kit, mine)
         assert (done.edited, done.outdated, done.updated) == ([SECOND], [SECOND], [])
-        assert (mine / SECOND).read_bytes() == own
-    assert "left as you edited them: 02_lora.ipynb" in str(
-        done
-    ) and "newer text of 02_lora.ipynb" in str(done)
+        assert (mine / SECOND).read_bytes() == edited
+    assert "left as you edited them: 02_lora.ipynb" in str(done)
+    assert "newer text of 02_lora.ipynb" in str(done)
     assert "`ftkit lab --fresh`" in str(done)
 
 
 def test_a_copy_that_was_only_run_stays_until_the_kit_has_a_newer_text(
     kit: Path, mine: Path
 ) -> None:
-    own = run_in_place(mine / SECOND)
+    was_run = run_in_place(mine / SECOND)
     assert copy_lessons(kit, mine) == Copies(mine)
     run_in_place(kit / SECOND)  # the kit's own outputs are no newer text
     (kit / SECOND).write_bytes((kit / SECOND).read_bytes().replace(b"mine", b"kit's"))
     assert copy_lessons(kit, mine) == Copies(mine)
-    assert (mine / SECOND).read_bytes() == own
+    assert (mine / SECOND).read_bytes() == was_run
     (kit / SECOND).write_bytes(lesson("rank = 8", "rank"))
     done = copy_lessons(kit, mine)
     assert done == Copies(mine, updated=[SECOND], kept={SECOND: "02_lora.yours-1.ipynb"})
-    assert (mine / "02_lora.yours-1.ipynb").read_bytes() == own
+    assert (mine / "02_lora.yours-1.ipynb").read_bytes() == was_run
     assert (mine / SECOND).read_bytes() == (kit / SECOND).read_bytes()
-    assert "what you had in 02_lora.ipynb is now in 02_lora.yours-1.ipynb" in str(done)
+    assert "your version of 02_lora.ipynb is now in 02_lora.yours-1.ipynb" in str(done)
 
 
 def test_fresh_gives_new_copies_and_keeps_every_edited_one(kit: Path, mine: Path) -> None:
@@ -152,15 +151,14 @@ def test_fresh_gives_new_copies_and_keeps_every_edited_one(kit: Path, mine: Path
 def test_without_a_whole_record_every_copy_that_differs_counts_as_edited(
     kit: Path, mine: Path, record: bytes | None
 ) -> None:
-    own = run_in_place(mine / SECOND)
+    was_run = run_in_place(mine / SECOND)
     (mine / RECORD).unlink() if record is None else (mine / RECORD).write_bytes(record)
     (kit / SECOND).write_bytes(lesson("rank = 8", "rank"))
     done = copy_lessons(kit, mine)
     assert done.edited == done.outdated == [SECOND]
-    assert own in held(mine)
-    assert json.loads((mine / RECORD).read_text()).keys() == {
-        FIRST
-    }  # what equals the kit's is known again
+    assert was_run in held(mine)
+    known = json.loads((mine / RECORD).read_text()).keys()
+    assert known == {FIRST}, "a copy that equals the kit's lesson is known again"
 
 
 @pytest.mark.parametrize(
@@ -176,16 +174,17 @@ def test_whatever_a_copy_has_become_is_the_learners(kit: Path, mine: Path, conte
 
 
 def test_a_file_of_the_learner_under_a_new_lessons_name_stays(kit: Path, mine: Path) -> None:
-    (mine / "04_bitfit.ipynb").write_bytes(own := lesson("my own bitfit"))
+    written = lesson("my own bitfit")
+    (mine / "04_bitfit.ipynb").write_bytes(written)
     (kit / "04_bitfit.ipynb").write_bytes(lesson("bias"))
     assert copy_lessons(kit, mine).edited == ["04_bitfit.ipynb"]
-    assert (mine / "04_bitfit.ipynb").read_bytes() == own
+    assert (mine / "04_bitfit.ipynb").read_bytes() == written
 
 
 def test_nothing_is_lost_when_the_disk_fails_half_way(
     kit: Path, mine: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    own = edit_in_place(mine / SECOND)
+    edited = edit_in_place(mine / SECOND)
 
     def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")
@@ -194,15 +193,16 @@ def test_nothing_is_lost_when_the_disk_fails_half_way(
         patch.setattr(os, "replace", full)
         with pytest.raises(ValueError, match="No space left on device"):
             copy_lessons(kit, mine, fresh=True)
-    assert own in held(mine)
-    assert (mine / SECOND).read_bytes() == own
+    assert edited in held(mine)
+    assert (mine / SECOND).read_bytes() == edited
 
 
 def test_a_folder_that_cannot_be_written_is_named(kit: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(
         ValueError,
-        match=r"folder that can be written, got .*file.* \(.+\); name another with --folder or \$FTKIT_LESSONS",
+        match=r"folder that can be written, got .*file.* \(.+\); "
+        r"name another with --folder or \$FTKIT_LESSONS",
     ):
         copy_lessons(kit, tmp_path / "file" / "lessons")
     with pytest.raises(ValueError, match="folder that can be written, got .*file "):
@@ -212,8 +212,8 @@ def test_a_folder_that_cannot_be_written_is_named(kit: Path, tmp_path: Path) -> 
         copy_lessons(kit, tmp_path / "taken")
 
 
-def test_the_kits_own_lessons_are_no_ones_copies(kit: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="must be another than the kit's own"):
+def test_the_kits_own_lessons_are_nobodys_copies(kit: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="must not be the kit's own"):
         copy_lessons(kit, kit)
     with pytest.raises(ValueError, match="must hold its lessons, got none"):
         copy_lessons(tmp_path, tmp_path / "mine")
@@ -223,11 +223,10 @@ def test_the_kits_own_lessons_are_no_ones_copies(kit: Path, tmp_path: Path) -> N
 def test_the_server_listens_here_alone_and_no_secret_is_in_its_arguments(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    said = lab.command(Path("/lessons"))
-    assert "--ip=127.0.0.1" in said and "--no-browser" not in said
-    assert not [
-        argument for argument in said if re.search("token|password", argument, re.IGNORECASE)
-    ]
+    command = lab.command(Path("/lessons"))
+    assert "--ip=127.0.0.1" in command and "--no-browser" not in command
+    secret = re.compile("token|password", re.IGNORECASE)
+    assert not [argument for argument in command if secret.search(argument)]
     assert "--no-browser" in lab.command(Path("/lessons"), browser=False)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setenv("TOKENIZERS_PARALLELISM", "true")
@@ -236,26 +235,30 @@ def test_the_server_listens_here_alone_and_no_secret_is_in_its_arguments(
         >= {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}.items()
     )
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    assert lab.environment()["OMP_NUM_THREADS"] == "3"  # who asks for more gets it
+    assert lab.environment()["OMP_NUM_THREADS"] == "3", "a value of the learner's own stays"
     monkeypatch.setenv("JUPYTER_CONFIG_PATH", "/theirs")
     assert lab.environment()["JUPYTER_CONFIG_PATH"] == os.pathsep.join(
         [str(lab.DEFAULTS), "/theirs"]
     )
 
 
-def test_what_is_missing_is_said_in_one_line(
+def test_a_missing_jupyterlab_is_said_in_one_line(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(lab.importlib.util, "find_spec", lambda name: None)
     assert main(["lab", "--folder", str(tmp_path / "mine")]) == 2
     assert capsys.readouterr().err == (
-        "ftkit: JupyterLab must be installed, got no package of that name; pip install 'ftkit[lab]' brings it\n"
+        "ftkit: JupyterLab must be installed, got no package of that name; "
+        "install it with: pip install 'ftkit[lab]'\n"
     )
     assert not (tmp_path / "mine").exists()
 
 
+LINK = re.compile(r"(http://127\.0\.0\.1:\d+)(/lab/tree/00_the_picture\.ipynb)\?token=(\w{20,})")
+
+
 def status(url: str) -> int:
-    """What the server answers; it says its address a moment before it listens there."""
+    """The status of the answer; the server says its address a moment before it listens there."""
     end = time.monotonic() + 20
     while True:
         try:
@@ -269,18 +272,16 @@ def status(url: str) -> int:
             time.sleep(0.1)
 
 
-def test_the_lab_shows_the_first_lesson_to_who_has_the_token(tmp_path: Path) -> None:
-    places = {
-        name: str(tmp_path / name)
-        for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR")
-    }
+def test_the_lab_shows_the_first_lesson_to_a_browser_with_the_token(tmp_path: Path) -> None:
+    folders = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR")
     environment = {
-        name: value for name, value in os.environ.items() if not name.startswith("JUPYTER_")
-    } | places
-    asked = [sys.executable, "-m", "ftkit", "lab", "--no-open"]
-    environment |= {"FTKIT_LESSONS": str(tmp_path / "my lessons"), "OMP_NUM_THREADS": "1"}
+        **{name: text for name, text in os.environ.items() if not name.startswith("JUPYTER_")},
+        **{name: str(tmp_path / name) for name in folders},
+        "FTKIT_LESSONS": str(tmp_path / "my lessons"),
+        "OMP_NUM_THREADS": "1",
+    }
     with subprocess.Popen(
-        asked,
+        [sys.executable, "-m", "ftkit", "lab", "--no-open"],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -289,28 +290,24 @@ def test_the_lab_shows_the_first_lesson_to_who_has_the_token(tmp_path: Path) -> 
     ) as server:
         try:
             assert server.stdout is not None
-            said = ""
-            while (
-                found := re.search(
-                    r"(http://127\.0\.0\.1:\d+)(/lab/tree/00_the_picture\.ipynb)\?token=(\w{20,})",
-                    said,
-                )
-            ) is None:
+            printed, link = "", None
+            while link is None:
                 line = server.stdout.readline()
-                assert line, f"the server ended: {said}"
-                said += line
-            assert said.startswith(f"Your lessons are in {tmp_path / 'my lessons'}\n  new: {FIRST}")
-            address, page, token = found.groups()
+                assert line, f"the server ended: {printed}"
+                printed += line
+                link = LINK.search(printed)
+            lessons = f"Your lessons are in {tmp_path / 'my lessons'}\n  new: {FIRST}"
+            assert printed.startswith(lessons)
+            address, page, token = link.groups()
             assert status(f"{address}{page}?token={token}") == 200
             assert status(f"{address}/api/contents/{FIRST}?token={token}") == 200
             assert status(f"{address}/api/contents/{FIRST}") == 403
             assert status(f"{address}/api/contents/{FIRST}?token={'0' * 48}") == 403
-            settings = f"{address}/lab/api/settings/@jupyterlab/apputils-extension:notification?token={token}"
+            extension = "@jupyterlab/apputils-extension:notification"
+            settings = f"{address}/lab/api/settings/{extension}?token={token}"
             properties = json.loads(urllib.request.urlopen(settings).read())["schema"]["properties"]
-            assert (
-                properties["fetchNews"]["default"],
-                properties["checkForUpdates"]["default"],
-            ) == ("false", False)
+            assert properties["fetchNews"]["default"] == "false"
+            assert properties["checkForUpdates"]["default"] is False
         finally:
             server.terminate()
             try:
@@ -318,4 +315,4 @@ def test_the_lab_shows_the_first_lesson_to_who_has_the_token(tmp_path: Path) -> 
             finally:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(server.pid, signal.SIGKILL)
-    assert "received signal 15" in rest  # the server itself stopped, not only the command
+    assert "received signal 15" in rest, "the server itself stops, not only the command"
