@@ -1,1 +1,4 @@
-"""The network and its change: the base, `Change`, `Adapted`, `Delta`. README.md explains the core."""
+"""The network and its change: the base, `Change`, `Adapted`, `Delta`.
+
+README.md explains the core.
+"""

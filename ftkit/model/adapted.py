@@ -1,11 +1,10 @@
-"""The space slot: where may the change live? `Adapted(base, *spaces)` is the base plus a change; the base itself is never written.
+"""The space slot: where may the change live?
 
     minimise over phi:  E over batches of  L( f(x; theta0 + delta(phi)), batch )
 
-A `Space` names the weights that may change and gives each a `Change`; `Adapted` owns the changes' numbers, phi, and nothing else. Its
-network is a private twin of the base's module tree on the base's own memory: a weight with a `Dense` change is replaced by that
-change's parameter, a linear layer or an embedding with a cheap change (low-rank, or few entries) acts by its own short way, and
-everything else is recomputed from base and change at each call.
+`Adapted(base, *spaces)` is the base plus a change. A `Space` names the weights that may change and
+gives each of them a `Change`. `Adapted` owns the parameters of these changes, phi, and nothing
+else: the base, theta0, is shared and never written. README.md explains how.
 """
 
 import copy
@@ -20,36 +19,51 @@ from torch.func import functional_call
 from transformers.pytorch_utils import Conv1D
 
 from ftkit.model.change import Change, Dense, EmbeddingChange, LinearChange, Space
-from ftkit.model.delta import Delta, formed
+from ftkit.model.delta import Delta, before_and_after
 from ftkit.seeding import stream
 
 Module = TypeVar("Module", bound=nn.Module)
+Forward = Callable[..., Any]
 
 
 def select(model: nn.Module, where: str) -> dict[str, nn.Parameter]:
-    """The weights of `model` whose name fits one of the comma-separated glob patterns in `where`; a tied weight is listed once.
+    """Select the weights of `model` whose names match `where`.
+
+    Args:
+        where: glob patterns over the names of the weights, with commas between. A tied weight has
+            several names; each of them matches, and the weight is listed once, by its first name.
+
+    Returns:
+        `{weight name: weight}`, in the order of the model.
 
     Raises:
-        ValueError: a pattern fits no weight, and the nearest names are given; or `where` is no text.
+        ValueError: a pattern matches no weight (the nearest names are given), or `where` is no
+            string.
     """
     if not isinstance(where, str):
         raise ValueError(
-            f"where must be a text, patterns with commas between, got {where!r}; 'body.*' is the whole body"
+            f"where must be a string of patterns with commas between, got {where!r}; "
+            "'body.*' is the whole body"
         )
-    first = {id(weight): name for name, weight in model.named_parameters()}
-    every = dict(model.named_parameters(remove_duplicate=False))
-    found: dict[str, nn.Parameter] = {}
+    first_name = {id(weight): name for name, weight in model.named_parameters()}
+    by_any_name = dict(model.named_parameters(remove_duplicate=False))
+    selected: dict[str, nn.Parameter] = {}
     for pattern in (part.strip() for part in where.split(",")):
-        fitting = fnmatch.filter(every, pattern)
-        if not fitting:
-            near = get_close_matches(pattern, every, n=3, cutoff=0.3) or list(every)[:3]
+        matches = fnmatch.filter(by_any_name, pattern)
+        if not matches:
+            near = get_close_matches(pattern, by_any_name, n=3, cutoff=0.3) or list(by_any_name)[:3]
             raise ValueError(f"no weight fits {pattern!r}; the nearest names are {', '.join(near)}")
-        found.update({first[id(every[name])]: every[name] for name in fitting})
-    return {name: found[name] for name in first.values() if name in found}
+        for name in matches:
+            weight = by_any_name[name]
+            selected[first_name[id(weight)]] = weight
+    return {name: selected[name] for name in first_name.values() if name in selected}
 
 
 def linear_layers(model: nn.Module) -> dict[str, nn.Module]:
-    """`{weight name: layer}` of every linear layer of `model` (`nn.Linear`, or GPT-2's `Conv1D`, which stores its weight transposed)."""
+    """All linear layers of `model`, by the names of their weights.
+
+    A linear layer is an `nn.Linear`, or GPT-2's `Conv1D`, which stores its weight transposed.
+    """
     return {
         f"{name}.weight": layer
         for name, layer in model.named_modules()
@@ -58,21 +72,28 @@ def linear_layers(model: nn.Module) -> dict[str, nn.Module]:
 
 
 def twin(base: Module, requires_grad: bool = False) -> Module:
-    """A copy of the module tree of `base` that stands on the same memory: new layers, no new numbers."""
-    memo: dict[int, Any] = {id(t): t for t in base.buffers()}
-    memo |= {
-        id(p): nn.Parameter(p.detach(), requires_grad=requires_grad) for p in base.parameters()
-    }
+    """Copy the module tree of `base` without its memory: new modules around the same tensors.
+
+    The new parameters are objects of their own, so `requires_grad` and `.grad` of the base stay
+    as they are. A weight that is tied in the base is tied in the twin.
+    """
+    # deepcopy looks each object up in `memo` before it copies it. With every buffer and parameter
+    # in there, it copies the modules alone.
+    memo: dict[int, Any] = {id(buffer): buffer for buffer in base.buffers()}
+    for weight in base.parameters():
+        memo[id(weight)] = nn.Parameter(weight.detach(), requires_grad=requires_grad)
     return copy.deepcopy(base, memo)
 
 
 class Adapted(nn.Module):
-    """`base` plus the changes of `spaces`. Call it as the base is called.
+    """`base` plus the changes of `spaces`. Call it as you call the base.
 
     Args:
         base: any module; it is shared, not copied, and never written.
-        spaces: where the change may live; two spaces may not change the same weight. None means everything may move.
-        seed: decides the starting values of changes that start at random; each weight has a random stream of its own.
+        spaces: where the change may live; two spaces may not change the same weight. Without any,
+            all weights are trainable.
+        seed: decides the starting values of changes that start at random; each weight has a random
+            stream of its own.
 
     Raises:
         ValueError: two spaces change the same weight.
@@ -94,53 +115,62 @@ class Adapted(nn.Module):
             self.changes = {name: Dense(weight) for name, weight in base.named_parameters()}
         for name, change in self.changes.items():
             change.draw(stream(seed, name))
-        self.phi = _tree(self.changes)
-        # In a tuple, so that neither module belongs to this one: state_dict() and parameters() are phi alone.
+        self.phi = _module_tree(self.changes)
+        # In a tuple, so that PyTorch does not register the two networks as submodules:
+        # state_dict() and parameters() of this module are phi alone.
         self._nets = (base, _changed_twin(base, self.changes))
         self.eval()
 
     @property
     def base(self) -> Any:
-        """The module under the change."""
+        """The network without the change."""
         return self._nets[0]
 
     @property
     def net(self) -> Any:
-        """The changed network: the base's classes and methods, on the base's memory, with the changes in place."""
+        """The changed network: the classes, methods and memory of the base, plus the changes."""
         return self._nets[1]
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         return self.net(*args, **kwargs)
 
     def __repr__(self) -> str:
-        trainable = sum(p.numel() for p in self.parameters())
-        return f"Adapted({type(self.base).__name__}, {', '.join(map(repr, self.spaces))}): {trainable:,} numbers may move"
+        count = sum(p.numel() for p in self.parameters())
+        spaces = ", ".join(map(repr, self.spaces))
+        return f"Adapted({type(self.base).__name__}, {spaces}): {count:,} trainable parameters"
 
     def trainable(self, prefix: str = "") -> list[nn.Parameter]:
-        """The numbers that train, of the weights whose name starts with `prefix`."""
+        """The trainable parameters of the weights whose names start with `prefix`."""
         return [
-            p
+            parameter
             for name, change in self.changes.items()
             if name.startswith(prefix)
-            for p in change.parameters()
+            for parameter in change.parameters()
         ]
 
-    def moves(self, prefix: str) -> bool:
-        """Whether any weight whose name starts with `prefix` may move."""
+    def trains(self, prefix: str) -> bool:
+        """Whether this model changes any weight whose name starts with `prefix`."""
         return any(name.startswith(prefix) for name in self.changes)
 
     def changed(self) -> Iterator[tuple[str, Tensor, Tensor]]:
-        """(name, weight in the base, weight now), detached and in float32 or better, for each weight that may move."""
+        """Yield (name, weight in the base, weight now) for each weight that has a change.
+
+        The tensors are detached, and in float32 or better.
+        """
         weights = dict(self.base.named_parameters())
         for name, change in self.changes.items():
-            yield name, *formed(weights[name], change, beside=isinstance(change, LinearChange))
+            unrounded = isinstance(change, LinearChange)
+            yield name, *before_and_after(weights[name], change, unrounded)
 
     def delta(self) -> Delta:
-        """What was learned so far, as a value of its own."""
+        """The learned change so far, as a value of its own."""
         return Delta({name: now - before for name, before, now in self.changed()})
 
     def merged(self) -> Any:
-        """A plain copy of the base with the change written into its weights, rounded once; no trace of the spaces is left."""
+        """A plain copy of the base with the change added to its weights.
+
+        Each sum is formed in float32 or better and rounded once. The copy knows nothing of spaces.
+        """
         net = copy.deepcopy(self.base)
         weights = dict(net.named_parameters())
         with torch.no_grad():
@@ -149,8 +179,8 @@ class Adapted(nn.Module):
         return net
 
 
-def _tree(changes: dict[str, Change]) -> nn.Module:
-    """The changes as nested modules, so that the names in `state_dict()` are the names of the weights."""
+def _module_tree(changes: dict[str, Change]) -> nn.Module:
+    """Nest the changes in modules, so that keys of `state_dict()` start with weight names."""
     root = nn.Module()
     for name, change in changes.items():
         node, (*path, last) = root, name.split(".")
@@ -162,44 +192,96 @@ def _tree(changes: dict[str, Change]) -> nn.Module:
     return root
 
 
+# Three ways in which a change acts
+# ---------------------------------
+# The changed network is a twin of the base: new modules around the base's own tensors. Only the
+# modules that own a changed weight are touched, each in the cheapest way that its change allows:
+#
+# 1. In place of the weight. A `Dense` change holds the whole changed weight as its parameter. The
+#    twin's module gets this parameter instead of the base's, and keeps its own forward.
+# 2. By a short way. A `LinearChange` on a linear layer, or an `EmbeddingChange` on an embedding,
+#    computes the layer's answer without an autograd graph through the changed weight. Its method
+#    replaces the forward of this one module.
+# 3. In general. Any other change is a function of the weight. In each call the module computes the
+#    changed weight and runs its class's forward on it; autograd does the rest.
+#
+# The module's class, attributes and children stay, so the code of the base around it (attention,
+# residuals, methods of its own) runs as it is written and knows nothing of changes.
+#
+# Tied weights: two modules that share a weight in the base share one parameter object in the twin.
+# Changes are therefore looked up by the identity of the parameter, not by its name. Both modules
+# get the same `Change` object, so the weight stays tied while it changes.
+
+
 def _changed_twin(base: Module, changes: dict[str, Change]) -> Module:
-    """A twin of `base` that computes with the changed weights; a weight tied in the base is changed in all its places."""
+    """A twin of `base` that computes with the changed weights."""
     net = twin(base)
-    by_memory = {
+    change_of = {
         id(weight): changes[name] for name, weight in net.named_parameters() if name in changes
     }
     for module in net.modules():
-        own = {
-            attr: by_memory[id(w)]
-            for attr, w in module._parameters.items()
-            if w is not None and id(w) in by_memory
-        }
-        for attr, change in own.items():
+        acting: dict[str, Change] = {}  # the changes of this module that act in its forward
+        for attribute, weight in module._parameters.items():
+            change = change_of.get(id(weight))
             if isinstance(change, Dense):
-                module._parameters[attr] = change.value
-        if computed := {
-            attr: change for attr, change in own.items() if not isinstance(change, Dense)
-        }:
-            module.forward = _changed_forward(module, computed)  # type: ignore[method-assign]
+                module._parameters[attribute] = change.value
+            elif change is not None:
+                acting[attribute] = change
+        if acting:
+            module.forward = _changed_forward(module, acting)  # type: ignore[method-assign]
     return net
 
 
-def _changed_forward(module: nn.Module, changes: dict[str, Change]) -> Callable[..., Any]:
-    """The forward of `module` with some of its weights changed: by the short way where the change has one."""
+def _changed_forward(module: nn.Module, changes: dict[str, Change]) -> Forward:
+    """A forward for `module` with these changes of its weights: the short way if there is one."""
     change = changes.get("weight")
     if isinstance(module, nn.Linear | Conv1D) and isinstance(change, LinearChange):
-        beside = changes.get("bias", lambda bias: bias)
-        return lambda x: change.linear(x, module.weight, beside(module.bias))
+        return _linear_forward(module, change, changes.get("bias"))
+    # The short way of an embedding looks rows up and does nothing else. A subclass may do more, and
+    # so does an embedding that rescales its rows or its gradients.
     if (
         type(module) is nn.Embedding
         and isinstance(change, EmbeddingChange)
         and not (module.max_norm or module.scale_grad_by_freq)
     ):
-        return lambda ids: change.embedding(ids, module.weight, module.padding_idx)
-    plain = copy.copy(module)
+        return _embedding_forward(module, change)
+    return _general_forward(module, changes)
+
+
+def _linear_forward(
+    layer: nn.Linear | Conv1D, change: LinearChange, bias_change: Change | None
+) -> Callable[[Tensor], Tensor]:
+    """The short way of a linear layer; its bias may have a change too.
+
+    A `Dense` change of the bias is no `bias_change`: its value is `layer.bias` already.
+    """
+
+    def forward(x: Tensor) -> Tensor:
+        bias = bias_change(layer.bias) if bias_change is not None else layer.bias
+        return change.linear(x, layer.weight, bias)
+
+    return forward
+
+
+def _embedding_forward(layer: nn.Embedding, change: EmbeddingChange) -> Callable[[Tensor], Tensor]:
+    """The short way of an embedding: only the rows that `ids` ask for are changed."""
+
+    def forward(ids: Tensor) -> Tensor:
+        return change.embedding(ids, layer.weight, layer.padding_idx)
+
+    return forward
+
+
+def _general_forward(module: nn.Module, changes: dict[str, Change]) -> Forward:
+    """The way of any change: form the changed weights, then run the module's forward on them."""
+    # A shallow copy from before `forward` is replaced: it still has the forward of its class, and
+    # shares parameters and children with `module`. Calling `module` here would recurse forever.
+    original = copy.copy(module)
 
     def forward(*args: Any, **kwargs: Any) -> Any:
-        now = {attr: c(getattr(module, attr)) for attr, c in changes.items()}
-        return functional_call(plain, now, args, kwargs)
+        changed = {
+            attribute: change(getattr(module, attribute)) for attribute, change in changes.items()
+        }
+        return functional_call(original, changed, args, kwargs)
 
     return forward

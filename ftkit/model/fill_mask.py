@@ -1,4 +1,4 @@
-"""What a base learned first: to fill in a word that is blanked out."""
+"""Masked language modelling, the task that a text base was pretrained on."""
 
 import torch
 
@@ -6,7 +6,10 @@ from ftkit.model.base import base_path, quiet
 
 
 def fill(text: str, name: str = "mini", count: int = 5) -> list[str]:
-    """The words that a base's masked-language head finds likeliest for the one `[MASK]` in `text`, best first.
+    """The `count` most likely words for the one `[MASK]` in `text`, best first.
+
+    Args:
+        name: a base with a masked-language head, as in `load_base`.
 
     Raises:
         ValueError: there is not exactly one `[MASK]`.
@@ -23,7 +26,6 @@ def fill(text: str, name: str = "mini", count: int = 5) -> list[str]:
             base_path(name), trust_remote_code=False, use_safetensors=True
         ).eval()
         tokens = tokenizer(text, return_tensors="pt")
-        at = tokens["input_ids"][0].tolist().index(tokenizer.mask_token_id)
-        return tokenizer.convert_ids_to_tokens(
-            model(**tokens).logits[0, at].topk(count).indices.tolist()
-        )
+        position = tokens["input_ids"][0].tolist().index(tokenizer.mask_token_id)
+        likeliest = model(**tokens).logits[0, position].topk(count).indices
+        return tokenizer.convert_ids_to_tokens(likeliest.tolist())

@@ -1,4 +1,4 @@
-"""The gradient of a loss at the body, and how two of them lie to each other."""
+"""The gradient of a loss with respect to the body, and the angle between two gradients."""
 
 from collections import defaultdict
 from collections.abc import Callable
@@ -10,47 +10,62 @@ from ftkit.model.adapted import Adapted
 from ftkit.model.objective import supervised
 from ftkit.tasks.task import Batch
 
+Gradient = list[tuple[str, Tensor]]
+"""The gradient of a loss with respect to the trainable parameters of the body.
 
-def block(name: str) -> str:
-    """The block of the body that a weight belongs to, or the module beside the blocks.
+One pair (name of the weight, gradient) for each parameter.
+"""
 
-    >>> block("body.encoder.layer.3.output.dense.bias"), block("body.embeddings.LayerNorm.weight")
-    ('body.encoder.layer.3', 'body.embeddings')
+
+def block_path(name: str) -> str:
+    """The path of the block that a weight belongs to; outside the blocks, of its module.
+
+    >>> block_path("body.encoder.layer.3.output.dense.bias")
+    'body.encoder.layer.3'
+    >>> block_path("body.embeddings.LayerNorm.weight")
+    'body.embeddings'
     """
     path = name.split(".")
     end = next((i for i, part in enumerate(path) if part.isdigit()), 1)
     return ".".join(path[: end + 1])
 
 
-Gradient = list[tuple[str, Tensor]]
-"""The gradient of a loss at the numbers of the body that train, each with the name of its weight."""
-
-
 def body_gradient(model: Adapted, batch: Batch) -> Gradient:
-    """The gradient of the loss of one batch at the body."""
+    """Compute the gradient of the loss of one batch with respect to the body.
+
+    It is empty if the body is frozen.
+    """
     named = [
-        (name, p)
+        (name, parameter)
         for name, change in model.changes.items()
         if name.startswith("body.")
-        for p in change.parameters()
+        for parameter in change.parameters()
     ]
     if not named:
         return []
-    found = torch.autograd.grad(
-        supervised(model, batch)["labels"], [p for _, p in named], materialize_grads=True
+    loss = supervised(model, batch)["labels"]
+    gradients = torch.autograd.grad(
+        loss, [parameter for _, parameter in named], materialize_grads=True
     )
-    return [(name, gradient) for (name, _), gradient in zip(named, found, strict=True)]
+    return [(name, gradient) for (name, _), gradient in zip(named, gradients, strict=True)]
 
 
 def cosines_between(
-    one: Gradient, other: Gradient, group: Callable[[str], str] = block
+    one: Gradient, other: Gradient, group: Callable[[str], str] = block_path
 ) -> dict[str, float]:
-    """The cosine between two gradients of one model, in [-1, 1], for each group of weights, as in `cosines`."""
-    sums: dict[str, Tensor] = defaultdict(lambda: torch.zeros(3, dtype=torch.float64))
+    """Compute the cosine between two gradients of one model, for each group of weights.
+
+    Args:
+        group: from the name of a weight to the name of its group.
+
+    Returns:
+        `{group: cosine}`, in [-1, 1]; a group in which a gradient is 0 is left out.
+    """
+    # For each group: a . b, a . a, b . b, summed over its weights in float64.
+    products: dict[str, Tensor] = defaultdict(lambda: torch.zeros(3, dtype=torch.float64))
     for (name, a), (_, b) in zip(one, other, strict=True):
-        sums[group(name)] += (
-            torch.stack([(a * b).sum(), a.square().sum(), b.square().sum()]).double().cpu()
-        )
+        of_weight = torch.stack([(a * b).sum(), a.square().sum(), b.square().sum()])
+        products[group(name)] += of_weight.double().cpu()
     return {
-        key: (dot / (aa * bb).sqrt()).item() for key, (dot, aa, bb) in sums.items() if aa * bb > 0
+        key: (ab / (aa * bb).sqrt()).item() for key, (ab, aa, bb) in products.items() if aa * bb > 0
     }

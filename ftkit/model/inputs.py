@@ -1,4 +1,7 @@
-"""How a base reads a task: texts as token ids, images as pixels. Each split is read once and kept for as long as the split lives."""
+"""How a base reads a task: texts as token ids, images as pixels.
+
+Each split is read once. What was read is kept for as long as the split lives.
+"""
 
 import json
 from collections.abc import Sequence
@@ -10,10 +13,14 @@ import torch
 from datasets import Dataset
 from torch import Tensor
 from torch.nn import functional as F
+from torch.nn.utils.rnn import pad_sequence
 
 
 class Texts:
-    """Token ids and attention masks of texts, cut at `longest` tokens, padded to the longest row of a batch."""
+    """Token ids and attention masks of texts.
+
+    Texts are cut at `longest` tokens and padded to the longest row of a batch.
+    """
 
     kind = "text"
 
@@ -26,39 +33,36 @@ class Texts:
         return self
 
     def table(self, data: Dataset) -> tuple[Tensor, Tensor]:
-        """All token ids of a split, (rows, longest row), and each row's length, (rows,)."""
+        """All token ids of a split, (rows, longest row), and the length of each row, (rows,)."""
         if data not in self._read:
-            rows = self.tokenizer(data["text"][:], truncation=True, max_length=self.longest)[
-                "input_ids"
-            ]
+            texts = data["text"][:]
+            tokens = self.tokenizer(texts, truncation=True, max_length=self.longest)["input_ids"]
+            rows = [torch.tensor(row, dtype=torch.int64) for row in tokens]
             lengths = torch.tensor([len(row) for row in rows])
-            ids = torch.full((len(rows), max(1, int(lengths.max()))), self._pad, dtype=torch.int64)
-            for i, row in enumerate(rows):
-                ids[i, : len(row)] = torch.tensor(row, dtype=torch.int64)
+            ids = pad_sequence(rows, batch_first=True, padding_value=self._pad)
             self._read[data] = ids, lengths
         return self._read[data]
 
     def __call__(self, data: Dataset, rows: Tensor) -> dict[str, Tensor]:
-        """The body's inputs for those rows: `input_ids` and `attention_mask`, (n, longest of them)."""
+        """The body's inputs for `rows`: `input_ids` and `attention_mask`, (n, longest of them)."""
         ids, lengths = self.table(data)
-        chosen = lengths[rows]
-        longest = max(1, int(chosen.max()))
-        mask = torch.arange(longest) < chosen.unsqueeze(1)
+        of_rows = lengths[rows]
+        longest = max(1, int(of_rows.max()))
+        mask = torch.arange(longest) < of_rows.unsqueeze(1)
         return {"input_ids": ids[rows, :longest], "attention_mask": mask.to(torch.int64)}
 
     def join(self, inputs: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
         """The inputs of several batches as those of one, padded to the longest row of all."""
         longest = max(each["input_ids"].shape[1] for each in inputs)
         fill = {"input_ids": self._pad, "attention_mask": 0}
-        return {
-            name: torch.cat(
-                [
-                    F.pad(each[name], (0, longest - each[name].shape[1]), value=value)
-                    for each in inputs
-                ]
-            )
-            for name, value in fill.items()
-        }
+        joined = {}
+        for name, value in fill.items():
+            padded = [
+                F.pad(each[name], (0, longest - each[name].shape[1]), value=value)
+                for each in inputs
+            ]
+            joined[name] = torch.cat(padded)
+        return joined
 
     def order(self, data: Dataset) -> Tensor:
         """The rows of a split from short to long, so that batches need little padding."""
@@ -66,7 +70,10 @@ class Texts:
 
 
 class Images:
-    """Pixels of images with values in [0, 1], resized to the body's size, repeated to its channels and normalised."""
+    """Pixels of images with values in [0, 1].
+
+    Images are resized to the body's size, repeated to its channels and normalised.
+    """
 
     kind = "image"
 
@@ -76,10 +83,15 @@ class Images:
 
     @classmethod
     def of(cls, config: Any, path: str) -> "Images":
-        """As the checkpoint was trained: size and channels from its config, mean and deviation from its preprocessor, else 0.5."""
+        """Read images as the checkpoint at `path` was trained to.
+
+        Size and channels come from its config, mean and deviation from its preprocessor (0.5 each
+        if it has none).
+        """
         file = Path(path) / "preprocessor_config.json"
-        said = json.loads(file.read_text()) if file.is_file() else {}
-        mean, deviation = (said.get(key) or [0.5] for key in ("image_mean", "image_std"))
+        preprocessor = json.loads(file.read_text()) if file.is_file() else {}
+        mean = preprocessor.get("image_mean") or [0.5]
+        deviation = preprocessor.get("image_std") or [0.5]
         return cls(
             config.image_size,
             config.num_channels,
@@ -91,22 +103,19 @@ class Images:
         return self
 
     def __call__(self, data: Dataset, rows: Tensor) -> dict[str, Tensor]:
-        """The body's inputs for those rows: `pixel_values` (n, channels, size, size)."""
+        """The body's inputs for `rows`: `pixel_values` (n, channels, size, size)."""
         if data not in self._read:
             self._read[data] = torch.tensor(data["image"][:], dtype=torch.float32).unsqueeze(1)
         pixels = self._read[data][rows]
         if pixels.shape[-1] != self.size:
             pixels = F.interpolate(pixels, self.size, mode="bilinear", align_corners=False)
-        return {
-            "pixel_values": ((pixels - self.mean) / self.deviation).expand(
-                -1, self.channels, -1, -1
-            )
-        }
+        normalised = (pixels - self.mean) / self.deviation
+        return {"pixel_values": normalised.expand(-1, self.channels, -1, -1)}
 
     def join(self, inputs: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
         """The inputs of several batches as those of one."""
         return {"pixel_values": torch.cat([each["pixel_values"] for each in inputs])}
 
     def order(self, data: Dataset) -> Tensor:
-        """The rows of a split; images are all alike in size."""
+        """The rows of a split; all images have the same size."""
         return torch.arange(len(data))

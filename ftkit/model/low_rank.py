@@ -14,60 +14,65 @@ from ftkit.model.adapted import linear_layers, select
 from ftkit.model.change import LinearChange
 
 
-def per_rank(alpha: float | None, rank: int) -> float:
-    """The factor before B A: alpha / rank, where `None` stands for alpha = 2 * rank."""
+def alpha_over_rank(alpha: float | None, rank: int) -> float:
+    """The factor before B A: alpha / rank, where `None` means alpha = 2 * rank."""
     return 2.0 if alpha is None else alpha / rank
 
 
 @dataclass(frozen=True)
 class Matrix:
-    """The weight of a linear layer that is to change. `transposed` says that it is stored as (in, out)."""
+    """The weight of a linear layer that is to change.
+
+    `transposed` says that it is stored as (in, out), as in GPT-2's `Conv1D`.
+    """
 
     weight: nn.Parameter
     transposed: bool
 
     @property
-    def out(self) -> int:
-        """How many features the layer answers with."""
+    def out_features(self) -> int:
+        """The number of features in the layer's answer."""
         return self.weight.shape[1 if self.transposed else 0]
 
     @property
-    def into(self) -> int:
-        """How many features the layer reads."""
+    def in_features(self) -> int:
+        """The number of features in the layer's input."""
         return self.weight.shape[0 if self.transposed else 1]
 
 
-def matrices(model: nn.Module, where: str, who: str) -> dict[str, Matrix]:
-    """Of what fits `where`, the weights of linear layers, by name.
+def matrices(model: nn.Module, where: str, technique: str) -> dict[str, Matrix]:
+    """Select the weights of linear layers among those that match `where`, by name.
 
     Raises:
-        ValueError: nothing fits, or nothing of a linear layer; it names `who` asked.
+        ValueError: nothing matches, or no weight of a linear layer does; the message names the
+            `technique`.
     """
     layers = linear_layers(model)
-    found = {
+    selected = {
         name: Matrix(weight, isinstance(layers[name], Conv1D))
         for name, weight in select(model, where).items()
         if name in layers
     }
-    if not found:
+    if not selected:
         some = ", ".join(list(layers)[:3]) or "none"
         raise ValueError(
-            f"{who}'s where must fit the weight of a linear layer, got {where!r}; linear layers here: {some}"
+            f"{technique}'s where must fit the weight of a linear layer, got {where!r}; "
+            f"linear layers here: {some}"
         )
-    return found
+    return selected
 
 
-def checked(rank: float, alpha: float | None, who: str) -> None:
-    """Refuses a rank or an alpha that cannot be.
+def check_rank(rank: float, alpha: float | None, technique: str) -> None:
+    """Refuse an impossible rank or alpha.
 
     Raises:
-        ValueError: rank below 1 or no whole number, alpha not above 0; it names `who` got them.
+        ValueError: the rank is below 1 or no whole number, or alpha is not above 0.
     """
     if not isinstance(rank, Real):
         raise ValueError(f"rank must be a whole number, got {rank!r}; it counts directions")
     if rank < 1:
         raise ValueError(
-            f"rank must be at least 1, got {rank}; for no change at all, leave {who} out"
+            f"rank must be at least 1, got {rank}; for no change at all, leave {technique} out"
         )
     if rank != int(rank):
         raise ValueError(f"rank must be a whole number, got {rank:g}; it counts directions")
@@ -76,9 +81,11 @@ def checked(rank: float, alpha: float | None, who: str) -> None:
 
 
 class LowRank(LinearChange):
-    """weight + scale * B A, with A (rank, in) and B (out, rank), which starts at 0.
+    """weight + scale * B A, with A (rank, in), and B (out, rank), which starts at 0.
 
-    With `fixed`, A is that and does not train; it is no part of what was learned.
+    Args:
+        fixed: the matrix to use as A. It is not trainable and not part of the learned change;
+            without it, A is drawn at random and trained.
     """
 
     def __init__(
@@ -88,10 +95,10 @@ class LowRank(LinearChange):
         self.scale, self.transposed = scale, matrix.transposed
         self.a: Tensor
         if fixed is None:
-            self.a = nn.Parameter(matrix.weight.new_zeros(rank, matrix.into))
+            self.a = nn.Parameter(matrix.weight.new_zeros(rank, matrix.in_features))
         else:
             self.register_buffer("a", fixed.to(matrix.weight), persistent=False)
-        self.b = nn.Parameter(matrix.weight.new_zeros(matrix.out, rank))
+        self.b = nn.Parameter(matrix.weight.new_zeros(matrix.out_features, rank))
 
     def draw(self, generator: torch.Generator) -> None:
         if isinstance(self.a, nn.Parameter):
@@ -103,36 +110,45 @@ class LowRank(LinearChange):
         return weight + (change.t() if self.transposed else change)
 
     def linear(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        if (
-            bias is not None and bias.requires_grad
-        ):  # another space moves the bias: leave its gradient to autograd
-            return (
-                _Beside.apply(
-                    x, weight.t() if self.transposed else weight, None, self.a, self.b, self.scale
-                )
-                + bias
-            )
-        return _Beside.apply(
-            x, weight.t() if self.transposed else weight, bias, self.a, self.b, self.scale
-        )
+        out_in = weight.t() if self.transposed else weight
+        if bias is not None and bias.requires_grad:
+            # Another space trains the bias. _LowRankLinear knows frozen biases alone, so add this
+            # one outside and leave its gradient to autograd.
+            return _LowRankLinear.apply(x, out_in, None, self.a, self.b, self.scale) + bias
+        return _LowRankLinear.apply(x, out_in, bias, self.a, self.b, self.scale)
 
 
 def uniform(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-    """U(-1/sqrt(in), 1/sqrt(in)) for a matrix (out, in): how A starts."""
+    """Draw a matrix (out, in) from U(-1/sqrt(in), 1/sqrt(in)), the starting values of A."""
     bound = 1 / math.sqrt(shape[1])
     return torch.empty(shape).uniform_(-bound, bound, generator=generator)
 
 
-class _Beside(torch.autograd.Function):
-    """x W' + bias + scale (x A') B', for W and bias that are frozen: B A is never formed, and every sum happens inside a product."""
+class _LowRankLinear(torch.autograd.Function):
+    """y = x W' + bias + scale (x A') B', where ' transposes, and W and bias are frozen.
+
+    x is (..., in), W (out, in), A (rank, in), B (out, rank), y (..., out); n is the number of rows
+    of x. Autograd would compute the same from this formula. By hand it is cheaper:
+
+    - Each sum happens inside a matrix product (`addmm`), so the second term of y and of dL/dx gets
+      no array of its own, and no pass over memory to add it.
+    - x is saved for the backward pass only if A is trainable.
+
+    B A, which is as large as W, is formed in neither way.
+    """
 
     @staticmethod
     def forward(
         ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, a: Tensor, b: Tensor, scale: float
     ) -> Tensor:
+        # 1. The frozen layer: x W' + bias, (..., out).
         answer = F.linear(x, weight, bias)
+        # 2. Down to the rank: x A', (n, rank).
         inner = F.linear(x, a).view(-1, len(a))
+        # 3. Up again, added in place: answer += scale (x A') B'. With small rank, steps 2 and 3
+        #    cost 2 n rank (in + out) operations, against 2 n in out of step 1.
         answer.view(-1, len(weight)).addmm_(inner, b.t(), alpha=scale)
+        # x is needed for the gradient of A only. With a fixed A it is let free here.
         ctx.save_for_backward(x if a.requires_grad else None, weight, a, b, inner)
         ctx.scale, ctx.shape = scale, x.shape
         return answer
@@ -140,8 +156,17 @@ class _Beside(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, a, b, inner = ctx.saved_tensors
+        # g = dL/dy, (n, out).
         g = gradients[0].reshape(-1, len(weight))
+        # The gradient of x A': scale g B, (n, rank). Both dL/dx and dL/dA go through it.
         g_inner = (g @ b).mul_(ctx.scale)
+        # dL/dx = g W + (scale g B) A, (n, in). The product g W is the expensive one; the first
+        # layer that changes has an input without a gradient and skips it.
         g_x = (g @ weight).addmm_(g_inner, a).view(ctx.shape) if ctx.needs_input_grad[0] else None
+        # dL/dA = (scale g B)' x, (rank, in); not computed for a fixed A.
         g_a = None if x is None else g_inner.t() @ x.reshape(-1, x.shape[-1])
-        return g_x, None, None, g_a, (g.t() @ inner).mul_(ctx.scale), None
+        # dL/dB = scale g' (x A'), (out, rank).
+        g_b = (g.t() @ inner).mul_(ctx.scale)
+        # Neither W nor bias gets a gradient. Full fine-tuning computes dL/dW = g' x, (out, in), a
+        # third of its step: this is the third that LoRA saves.
+        return g_x, None, None, g_a, g_b, None

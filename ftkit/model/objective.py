@@ -1,4 +1,4 @@
-"""The objective slot: what is minimised. An objective maps (model, batch) to named terms whose sum is the loss."""
+"""The objective slot: what is minimised."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,9 +7,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 Objective = Callable[[Any, Any], dict[str, Tensor]]
+"""A function from (model, batch) to named terms, scalars; the loss is their sum."""
 
 
 def supervised(model: Any, batch: Any) -> dict[str, Tensor]:
-    """The mean cross-entropy of the model's logits (n, classes) with the batch's labels (n,), in nats: one term, `labels`."""
+    """Compute the mean cross-entropy of the model's logits with the batch's labels, in nats.
+
+    The logits are (n, classes), the labels (n,). There is one term, `labels`.
+    """
     logits = model(batch)
     return {"labels": F.cross_entropy(logits, batch.labels.to(logits.device))}

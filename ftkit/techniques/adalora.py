@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from ftkit.model.adapted import Adapted
 from ftkit.model.change import Change, LinearChange
-from ftkit.model.low_rank import Matrix, checked, matrices, per_rank
+from ftkit.model.low_rank import Matrix, alpha_over_rank, check_rank, matrices
 
 
 @dataclass(frozen=True)
@@ -33,10 +33,10 @@ class AdaLoRA:
     where: str = "body.*"
 
     def __post_init__(self) -> None:
-        checked(self.rank, self.alpha, "AdaLoRA")
+        check_rank(self.rank, self.alpha, "AdaLoRA")
 
     def changes(self, model: nn.Module) -> dict[str, Change]:
-        scale = per_rank(self.alpha, self.rank)
+        scale = alpha_over_rank(self.alpha, self.rank)
         return {
             name: Directions(matrix, self.rank, scale)
             for name, matrix in matrices(model, self.where, "AdaLoRA").items()
@@ -49,8 +49,8 @@ class Directions(LinearChange):
     def __init__(self, matrix: Matrix, rank: int, scale: float) -> None:
         super().__init__()
         self.scale, self.transposed = scale, matrix.transposed
-        self.p = nn.Parameter(matrix.weight.new_zeros(matrix.out, rank))
-        self.q = nn.Parameter(matrix.weight.new_zeros(rank, matrix.into))
+        self.p = nn.Parameter(matrix.weight.new_zeros(matrix.out_features, rank))
+        self.q = nn.Parameter(matrix.weight.new_zeros(rank, matrix.in_features))
         self.l = nn.Parameter(matrix.weight.new_zeros(rank))
 
     def draw(self, generator: torch.Generator) -> None:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ftkit.model.change import Change
-from ftkit.model.low_rank import Matrix, checked, matrices, per_rank, uniform
+from ftkit.model.low_rank import Matrix, alpha_over_rank, check_rank, matrices, uniform
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,10 @@ class DoRA:
     where: str = "body.*"
 
     def __post_init__(self) -> None:
-        checked(self.rank, self.alpha, "DoRA")
+        check_rank(self.rank, self.alpha, "DoRA")
 
     def changes(self, model: nn.Module) -> dict[str, Change]:
-        scale = per_rank(self.alpha, self.rank)
+        scale = alpha_over_rank(self.alpha, self.rank)
         return {
             name: Decomposed(matrix, self.rank, scale)
             for name, matrix in matrices(model, self.where, "DoRA").items()
@@ -46,8 +46,8 @@ class Decomposed(Change):
     def __init__(self, matrix: Matrix, rank: int, scale: float) -> None:
         super().__init__()
         self.scale, self.transposed = scale, matrix.transposed
-        self.a = nn.Parameter(matrix.weight.new_zeros(rank, matrix.into))
-        self.b = nn.Parameter(matrix.weight.new_zeros(matrix.out, rank))
+        self.a = nn.Parameter(matrix.weight.new_zeros(rank, matrix.in_features))
+        self.b = nn.Parameter(matrix.weight.new_zeros(matrix.out_features, rank))
         self.m = nn.Parameter(self._rows(matrix.weight.detach()).norm(dim=1))
 
     def draw(self, generator: torch.Generator) -> None:

@@ -56,7 +56,7 @@ class Rows(Change):
     def __init__(self, matrix: Matrix) -> None:
         super().__init__()
         self.transposed = matrix.transposed
-        self.l = nn.Parameter(matrix.weight.new_ones(matrix.out))
+        self.l = nn.Parameter(matrix.weight.new_ones(matrix.out_features))
 
     def forward(self, weight: Tensor) -> Tensor:
         return weight * (self.l if self.transposed else self.l.unsqueeze(1))
@@ -68,7 +68,7 @@ class Columns(Change):
     def __init__(self, matrix: Matrix) -> None:
         super().__init__()
         self.transposed = matrix.transposed
-        self.l = nn.Parameter(matrix.weight.new_ones(matrix.into))
+        self.l = nn.Parameter(matrix.weight.new_ones(matrix.in_features))
 
     def forward(self, weight: Tensor) -> Tensor:
         return weight * (self.l.unsqueeze(1) if self.transposed else self.l)

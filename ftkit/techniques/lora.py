@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from ftkit.model.change import Change
-from ftkit.model.low_rank import LowRank, checked, matrices, per_rank
+from ftkit.model.low_rank import LowRank, alpha_over_rank, check_rank, matrices
 
 
 @dataclass(frozen=True)
@@ -33,12 +33,12 @@ class LoRA:
     where: str = "body.*"
 
     def __post_init__(self) -> None:
-        checked(self.rank, self.alpha, "LoRA")
+        check_rank(self.rank, self.alpha, "LoRA")
 
     @property
     def scale(self) -> float:
         """alpha / rank, the factor before B A."""
-        return per_rank(self.alpha, self.rank)
+        return alpha_over_rank(self.alpha, self.rank)
 
     def changes(self, model: nn.Module) -> dict[str, Change]:
         found = matrices(model, self.where, "LoRA")

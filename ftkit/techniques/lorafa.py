@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from ftkit.model.change import Change
-from ftkit.model.low_rank import LowRank, checked, matrices, per_rank, uniform
+from ftkit.model.low_rank import LowRank, alpha_over_rank, check_rank, matrices, uniform
 from ftkit.seeding import stream
 
 
@@ -34,16 +34,16 @@ class LoRAFA:
     where: str = "body.*"
 
     def __post_init__(self) -> None:
-        checked(self.rank, self.alpha, "LoRAFA")
+        check_rank(self.rank, self.alpha, "LoRAFA")
 
     def changes(self, model: nn.Module) -> dict[str, Change]:
-        scale = per_rank(self.alpha, self.rank)
+        scale = alpha_over_rank(self.alpha, self.rank)
         return {
             name: LowRank(
                 matrix,
                 self.rank,
                 scale,
-                fixed=uniform((self.rank, matrix.into), stream(self.seed, name)),
+                fixed=uniform((self.rank, matrix.in_features), stream(self.seed, name)),
             )
             for name, matrix in matrices(model, self.where, "LoRAFA").items()
         }

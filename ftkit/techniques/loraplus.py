@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from ftkit.model.change import Change
-from ftkit.model.low_rank import LowRank, Matrix, checked, matrices, per_rank
+from ftkit.model.low_rank import LowRank, Matrix, alpha_over_rank, check_rank, matrices
 
 
 @dataclass(frozen=True)
@@ -30,14 +30,14 @@ class LoRAPlus:
     where: str = "body.*"
 
     def __post_init__(self) -> None:
-        checked(self.rank, self.alpha, "LoRAPlus")
+        check_rank(self.rank, self.alpha, "LoRAPlus")
         if self.ratio <= 0:
             raise ValueError(
                 f"ratio must be above 0, got {self.ratio:g}; 1 moves A and B at one rate, as LoRA does"
             )
 
     def changes(self, model: nn.Module) -> dict[str, Change]:
-        scale = per_rank(self.alpha, self.rank)
+        scale = alpha_over_rank(self.alpha, self.rank)
         return {
             name: FasterB(matrix, self.rank, scale, self.ratio)
             for name, matrix in matrices(model, self.where, "LoRAPlus").items()
@@ -51,5 +51,5 @@ class FasterB(LowRank):
         super().__init__(matrix, rank, scale)
         self.ratio = ratio
 
-    def pace(self, parameter: str) -> float:
+    def lr_factor(self, parameter: str) -> float:
         return self.ratio if parameter == "b" else 1.0

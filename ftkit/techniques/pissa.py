@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ftkit.model.change import Change
-from ftkit.model.low_rank import Matrix, checked, matrices
+from ftkit.model.low_rank import Matrix, check_rank, matrices
 
 
 @dataclass(frozen=True)
@@ -30,13 +30,13 @@ class PiSSA:
     where: str = "body.*"
 
     def __post_init__(self) -> None:
-        checked(self.rank, self.alpha, "PiSSA")
+        check_rank(self.rank, self.alpha, "PiSSA")
 
     def changes(self, model: nn.Module) -> dict[str, Change]:
         scale = 1.0 if self.alpha is None else self.alpha / self.rank
         found = matrices(model, self.where, "PiSSA")
         if small := [
-            name for name, matrix in found.items() if min(matrix.out, matrix.into) < self.rank
+            name for name, matrix in found.items() if min(matrix.out_features, matrix.in_features) < self.rank
         ]:
             raise ValueError(
                 f"rank must be at most min(in, out) of every matrix, got {self.rank} for {small[0]!r}; narrow where"

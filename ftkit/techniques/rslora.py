@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from ftkit.model.change import Change
-from ftkit.model.low_rank import LowRank, checked, matrices
+from ftkit.model.low_rank import LowRank, check_rank, matrices
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class RsLoRA:
     where: str = "body.*"
 
     def __post_init__(self) -> None:
-        checked(self.rank, self.alpha, "RsLoRA")
+        check_rank(self.rank, self.alpha, "RsLoRA")
 
     @property
     def scale(self) -> float:

@@ -9,7 +9,7 @@ from transformers.pytorch_utils import Conv1D
 
 from ftkit.model.adapted import Adapted, linear_layers, select
 from ftkit.model.change import Change
-from ftkit.model.entries import Chosen, Entries, Scattered, exact_count, largest, top, top_each
+from ftkit.model.entries import Chosen, Entries, SparseChange, exact_count, largest, top, top_each
 from ftkit.seeding import stream
 
 CRITERIA = ("random", "largest", "smallest")
@@ -129,7 +129,7 @@ def _others(
     return largest(free, count)
 
 
-class OutputRows(Scattered):
+class OutputRows(SparseChange):
     """weight + a trained row for some outputs of a linear layer; the gradient of the other rows is never computed.
 
     `values` is (r, in); `rows` (r,), int32, names the outputs.
@@ -152,7 +152,7 @@ class OutputRows(Scattered):
             else weight.index_add(0, self.rows, self.values)
         )
 
-    def gathered(self, g: Tensor, inputs: Tensor) -> Tensor:
+    def values_gradient(self, g: Tensor, inputs: Tensor) -> Tensor:
         return g.index_select(1, self.rows).t() @ inputs
 
 

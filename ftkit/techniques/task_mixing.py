@@ -15,7 +15,7 @@ from datasets import Dataset, concatenate_datasets
 from torch import Tensor
 
 from ftkit.model.adapted import Adapted
-from ftkit.model.gradients import block, body_gradient, cosines_between
+from ftkit.model.gradients import block_path, body_gradient, cosines_between
 from ftkit.seeding import stream
 from ftkit.tasks.task import Batch, Task
 
@@ -78,6 +78,8 @@ class Mixture(_Several):
     Raises:
         ValueError: no task, two tasks of one name, or shares that are no such shares.
     """
+
+    needs = ("tasks",)  # see ftkit.cli.run_techniques
 
     shares: tuple[float, ...]
 
@@ -215,7 +217,9 @@ def _one_after_the_other(splits: tuple[Dataset, ...]) -> Dataset:
     )
 
 
-def cosines(model: Adapted, joint: Joint, group: Callable[[str], str] = block) -> dict[str, float]:
+def cosines(
+    model: Adapted, joint: Joint, group: Callable[[str], str] = block_path
+) -> dict[str, float]:
     """The cosine between the gradients of two tasks, in [-1, 1], for each group of weights of the body that train.
 
     Args:

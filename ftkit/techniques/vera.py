@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ftkit.model.change import Change, LinearChange
-from ftkit.model.low_rank import Matrix, checked, matrices
+from ftkit.model.low_rank import Matrix, check_rank, matrices
 from ftkit.seeding import stream
 
 
@@ -34,17 +34,14 @@ class VeRA:
     where: str = "body.*"
 
     def __post_init__(self) -> None:
-        checked(self.rank, None, "VeRA")
+        check_rank(self.rank, None, "VeRA")
 
     def changes(self, model: nn.Module) -> dict[str, Change]:
         found = matrices(model, self.where, "VeRA")
-        into, out = (
-            max(getattr(matrix, side) for matrix in found.values()) for side in ("into", "out")
-        )
-        a, b = (
-            kaiming(shape, stream(self.seed, name))
-            for shape, name in (((self.rank, into), "A"), ((out, self.rank), "B"))
-        )
+        widest_in = max(matrix.in_features for matrix in found.values())
+        widest_out = max(matrix.out_features for matrix in found.values())
+        a = kaiming((self.rank, widest_in), stream(self.seed, "A"))
+        b = kaiming((widest_out, self.rank), stream(self.seed, "B"))
         return {name: Vectors(matrix, a, b, self.start) for name, matrix in found.items()}
 
 
@@ -63,10 +60,10 @@ class Vectors(LinearChange):
     def __init__(self, matrix: Matrix, a: Tensor, b: Tensor, start: float) -> None:
         super().__init__()
         self.transposed = matrix.transposed
-        self.register_buffer("shared_a", a[:, : matrix.into].to(matrix.weight), persistent=False)
-        self.register_buffer("shared_b", b[: matrix.out].to(matrix.weight), persistent=False)
+        self.register_buffer("shared_a", a[:, : matrix.in_features].to(matrix.weight), persistent=False)
+        self.register_buffer("shared_b", b[: matrix.out_features].to(matrix.weight), persistent=False)
         self.d = nn.Parameter(matrix.weight.new_full((len(a),), start))
-        self.b = nn.Parameter(matrix.weight.new_zeros(matrix.out))
+        self.b = nn.Parameter(matrix.weight.new_zeros(matrix.out_features))
 
     def forward(self, weight: Tensor) -> Tensor:
         change = self.b.unsqueeze(1) * (self.shared_b @ (self.d.unsqueeze(1) * self.shared_a))

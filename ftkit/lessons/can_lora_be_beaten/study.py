@@ -70,11 +70,11 @@ def density(bench: str, rank: int) -> float:
 def share_of_rows(bench: str, rank: int) -> float:
     """The largest share of the rows of those matrices, the same in each, that has no more numbers than LoRA of `rank`, if one row does."""
     found = matrices(load_benchmark(bench)[0], "body.*", "whole rows").values()
-    every = sorted({count / matrix.out for matrix in found for count in range(1, matrix.out + 1)})
+    every = sorted({count / matrix.out_features for matrix in found for count in range(1, matrix.out_features + 1)})
     fit = [
         share
         for share in every
-        if sum(exact_count(share, matrix.out) * matrix.into for matrix in found)
+        if sum(exact_count(share, matrix.out_features) * matrix.in_features for matrix in found)
         <= rank * sizes(bench)[0]
     ]
     return max(fit, default=every[0])

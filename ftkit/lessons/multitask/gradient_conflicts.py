@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 
 from ftkit.model.adapted import Adapted
-from ftkit.model.gradients import block, body_gradient, cosines_between
+from ftkit.model.gradients import block_path, body_gradient, cosines_between
 from ftkit.seeding import stream
 from ftkit.tasks.task import Batch, Task
 
@@ -56,7 +56,7 @@ def short(name: str) -> str:
     >>> short("body.encoder.layer.2.output.dense.bias"), short("body.embeddings.LayerNorm.bias"), short("body.layernorm.bias")
     ('block 3', 'embeddings', 'last norm')
     """
-    last = block(name).split(".")[-1]
+    last = block_path(name).split(".")[-1]
     return (
         f"block {int(last) + 1}"
         if last.isdigit()

@@ -78,8 +78,8 @@ OWN = "relative"
 def sizes(bench: str) -> tuple[int, int]:
     """Of the linear layers of a bench's body: inputs and outputs together, and outputs alone."""
     found = matrices(load_benchmark(bench)[0], "body.*", "LoRA").values()
-    outs = sum(matrix.out for matrix in found)
-    return outs + sum(matrix.into for matrix in found), outs
+    outs = sum(matrix.out_features for matrix in found)
+    return outs + sum(matrix.in_features for matrix in found), outs
 
 
 def fitting(bench: str, rank: int, each: int, a_rank: int) -> int:
