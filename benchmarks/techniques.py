@@ -21,7 +21,7 @@ HEAD = Only("heads.*")
 LINEAR, BODY = "sparse, 1 % of linear layers", "sparse, 1 % of the whole body"
 HELD, PEAK = "gradients + optimizer, held after a step", "gradients + optimizer, peak of a step"
 """The gradients and AdamW's state that are there after a step; and the most that was allocated at once outside the forward passes, which
-the gradients of activations and what lives for a moment are part of: `ftkit.training.cost.Peak.beside_forward`."""
+the gradients of activations and what lives for a moment are part of: `ftkit.training.cost.Peak.outside_forward`."""
 EVERYTHING = "all bytes above the weights, peak of a step"
 TARGETS = {
     ("BitFit", "flops"): 0.75,
@@ -146,10 +146,10 @@ def memory(name: str, base: Net, batches: list[Batch]) -> list[Row]:
     found: list[Row] = []
     for batch in (one, first, max(batches, key=tokens)):
         on = f"{len(batch)} x {tokens(batch)} tokens"
-        full = peak(Adapted(base), batch).beside_forward
+        full = peak(Adapted(base), batch).outside_forward
         found.append((f"{name}: full, {PEAK}, {on}", full / 1e6, None, "MB"))
         for technique in (LINEAR, BODY):
-            own = peak(Adapted(base, spaces(base)[technique], HEAD), batch).beside_forward
+            own = peak(Adapted(base, spaces(base)[technique], HEAD), batch).outside_forward
             target = TARGETS.get((technique, PEAK)) if batch is first else None
             found.append((f"{name}: {technique}, {PEAK}, {on} / full", own / full, target, "x"))
     return found

@@ -1,4 +1,4 @@
-"""What a run costs, measured on one batch: numbers, floating-point operations, bytes by kind, seconds."""
+"""What a training step costs: parameters, floating-point operations, bytes by kind, seconds."""
 
 import json
 import time
@@ -25,11 +25,19 @@ from ftkit.tasks.task import Batch
 
 @dataclass(frozen=True)
 class Cost:
-    """The bill of one training step of one model on one batch.
+    """The cost of one training step of one model on one batch.
 
-    `trainable` counts numbers; `flops` counts matrix products of forward and backward, a multiply-add as two; the bytes are those of the
-    base's and the change's weights, of the gradients, of AdamW's state, of what autograd saved for the backward pass (each storage once,
-    weights left out), and of the learned change on disk; `seconds` is the shortest of a few steps.
+    Args:
+        trainable: the number of trainable parameters.
+        flops: floating-point operations of the matrix products in forward and backward pass; a
+            multiply-add counts as two.
+        weights: bytes of the weights of base and change.
+        gradients: bytes of the gradients.
+        optimizer: bytes of AdamW's state.
+        activations: bytes that autograd saves for the backward pass: each storage once, weights
+            left out.
+        disk: bytes of the learned change in a file.
+        seconds: the shortest of a few steps.
     """
 
     trainable: int
@@ -45,53 +53,65 @@ class Cost:
 def measure(
     model: Adapted, batch: Batch, objective: Objective = supervised, repeats: int = 3
 ) -> Cost:
-    """The bill of `model` on `batch`. The model's numbers are put back afterwards."""
-    kept = {name: value.clone() for name, value in model.state_dict().items()}
-    weights = model.trainable()
-    optimizer = torch.optim.AdamW(weights, lr=1e-6, weight_decay=0.0, fused=True)
+    """Measure what a step of `model` on `batch` costs.
+
+    The parameters of the model are restored afterwards.
+
+    Args:
+        repeats: how many steps are timed.
+    """
+    state = {name: value.clone() for name, value in model.state_dict().items()}
+    parameters = model.trainable()
+    optimizer = torch.optim.AdamW(parameters, lr=1e-6, weight_decay=0.0, fused=True)
     try:
         with saved_bytes(model) as saved:
             loss = _loss(model, batch, objective)
         loss.backward()
-        gradients = sum(_bytes(w.grad) for w in weights if w.grad is not None)
+        gradients = sum(_bytes(p.grad) for p in parameters if p.grad is not None)
         seconds = min(_step(model, batch, objective, optimizer) for _ in range(repeats))
-        state = sum(
-            _bytes(v)
-            for s in optimizer.state.values()
-            for v in s.values()
-            if isinstance(v, Tensor) and v.ndim
-        )
         return Cost(
-            trainable=sum(w.numel() for w in weights),
+            trainable=sum(p.numel() for p in parameters),
             flops=flops(lambda: _loss(model, batch, objective).backward()),
-            weights=sum(
-                _bytes(w)
-                for w in {id(w): w for w in (*model.base.parameters(), *_added(model))}.values()
-            ),
+            weights=_weight_bytes(model),
             gradients=gradients,
-            optimizer=state,
-            activations=saved[0],
-            disk=len(save({name: value.contiguous() for name, value in kept.items()})),
+            optimizer=_state_bytes(optimizer),
+            activations=saved.total,
+            disk=len(save({name: value.contiguous() for name, value in state.items()})),
             seconds=seconds,
         )
     finally:
-        model.load_state_dict(kept)
-        for weight in weights:
-            weight.grad = None
+        model.load_state_dict(state)
+        for parameter in parameters:
+            parameter.grad = None
 
 
 def _bytes(tensor: Tensor) -> int:
     return tensor.numel() * tensor.element_size()
 
 
-def _added(model: Adapted) -> list[Tensor]:
-    """The numbers of the change that stand beside the base's weights in memory; a dense change takes its weight's place."""
-    return [
-        p
+def _weight_bytes(model: Adapted) -> int:
+    """The bytes of the base's weights, and of the change that is in memory in addition to them.
+
+    A dense change takes the place of its weight and adds none.
+    """
+    added = [
+        value
         for change in model.changes.values()
         if not isinstance(change, Dense)
-        for p in change.state_dict().values()
+        for value in change.state_dict().values()
     ]
+    once = {id(weight): weight for weight in (*model.base.parameters(), *added)}
+    return sum(_bytes(weight) for weight in once.values())
+
+
+def _state_bytes(optimizer: torch.optim.Optimizer) -> int:
+    """The bytes of the optimizer's state, without the step counters."""
+    return sum(
+        _bytes(value)
+        for state in optimizer.state.values()
+        for value in state.values()
+        if isinstance(value, Tensor) and value.ndim
+    )
 
 
 def _loss(model: Adapted, batch: Batch, objective: Objective) -> Tensor:
@@ -101,6 +121,7 @@ def _loss(model: Adapted, batch: Batch, objective: Objective) -> Tensor:
 def _step(
     model: Adapted, batch: Batch, objective: Objective, optimizer: torch.optim.Optimizer
 ) -> float:
+    """Do one training step; return its seconds."""
     start = time.perf_counter()
     optimizer.zero_grad()
     _loss(model, batch, objective).backward()
@@ -108,52 +129,78 @@ def _step(
     return time.perf_counter() - start
 
 
-@contextmanager
-def saved_bytes(model: torch.nn.Module) -> Iterator[list[int]]:
-    """Counts, in the one entry of the list, the bytes that autograd saves in the block; weights of `model` and its base are left out."""
-    base = getattr(model, "base", model)
-    known = {
-        w.untyped_storage().data_ptr()
-        for w in (*model.parameters(), *model.buffers(), *base.parameters(), *base.buffers())
-    }
-    total = [0]
+class SavedBytes:
+    """Counts the bytes that autograd saves, each storage once.
 
-    def pack(tensor: Tensor) -> Tensor:
+    Args:
+        known: the addresses of storages that do not count.
+    """
+
+    def __init__(self, known: set[int]) -> None:
+        self.total = 0
+        self._known = known
+        self._alive: list[Any] = []
+
+    def add(self, tensor: Tensor) -> Tensor:
+        """Count a tensor that autograd is about to save, and hand it on unchanged."""
         storage = tensor.untyped_storage()
-        if storage.data_ptr() not in known:
-            known.add(storage.data_ptr())
-            alive.append(storage)  # so that no later tensor takes the same address
-            total[0] += storage.nbytes()
+        if storage.data_ptr() not in self._known:
+            self._known.add(storage.data_ptr())
+            self._alive.append(storage)  # a freed storage's address could be taken by a later one
+            self.total += storage.nbytes()
         return tensor
 
-    alive: list[Any] = []
-    with saved_tensors_hooks(pack, lambda tensor: tensor):
-        yield total
+
+@contextmanager
+def saved_bytes(model: torch.nn.Module) -> Iterator[SavedBytes]:
+    """Count the bytes that autograd saves in this block; `.total` has the sum.
+
+    Weights and buffers of `model` and of its base do not count.
+    """
+    base = getattr(model, "base", model)
+    weights = (*model.parameters(), *model.buffers(), *base.parameters(), *base.buffers())
+    saved = SavedBytes({weight.untyped_storage().data_ptr() for weight in weights})
+    with saved_tensors_hooks(saved.add, lambda tensor: tensor):
+        yield saved
 
 
 @dataclass(frozen=True)
 class Peak:
-    """The most bytes that a step has allocated at once, on the CPU, above all that was there before: weights, inputs, kept answers.
+    """The most bytes that a step had allocated at once, on the CPU.
 
-    `everything` counts each block while it lives. `beside_forward` counts those that were not allocated in a forward pass: the gradients of
-    weights and of activations, what the backward pass or the step needs for a moment (a whole gradient of which entries are kept, a weight
-    formed anew) and the optimizer's state, but nothing that autograd saved. The gradients of activations grow with the batch. An objective
-    that takes gradients itself, such as `PCGrad`, takes them in what counts as the forward pass: only `everything` tells of them.
+    What was there before the step is left out: weights, inputs, cached features.
+
+    Args:
+        everything: each allocated block counts while it lives.
+        outside_forward: only blocks that were allocated outside a forward pass count: gradients of
+            weights and of activations, what the backward pass or the optimizer needs for a moment
+            (the whole gradient of a sparse layer, a weight formed again), and the optimizer's
+            state. What autograd saved does not count. The gradients of activations grow with the
+            batch. An objective that computes gradients itself, such as `PCGrad`, does so in what
+            counts as the forward pass: only `everything` includes them.
     """
 
     everything: int
-    beside_forward: int
+    outside_forward: int
 
 
 def peak(model: Adapted, batch: Batch, objective: Objective = supervised) -> Peak:
-    """The peak of `model` on `batch` with AdamW, whose state was made by the step before. At a rate of 0, so that no number moves."""
+    """Measure the peak memory of a step of `model` on `batch` with AdamW.
+
+    The optimizer's state exists already when the measured step begins. The learning rate is 0, so
+    that no parameter moves.
+    """
     optimizer = torch.optim.AdamW(model.trainable(), lr=0.0, weight_decay=0.0, fused=True)
     return peak_of_steps(lambda: _loss(model, batch, objective), optimizer)
 
 
 def peak_of_steps(loss: Callable[[], Tensor], optimizer: torch.optim.Optimizer) -> Peak:
-    """The peak of two steps of a new optimizer on `loss()`, from a trace of the allocator: of each block when it came, where, and when it
-    went. What a matrix library takes for itself does not pass through the allocator."""
+    """Measure the peak memory of two steps of a new optimizer on `loss()`.
+
+    The first step creates the optimizer's state, so that the second one has it from the start.
+    Memory is read from a trace of PyTorch's allocator; what a matrix library allocates for itself
+    does not pass through it.
+    """
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as trace:
         for _ in range(2):
             with record_function(_FORWARD):
@@ -162,30 +209,40 @@ def peak_of_steps(loss: Callable[[], Tensor], optimizer: torch.optim.Optimizer) 
             optimizer.step()
             optimizer.zero_grad()
             del value
+    # The profiler hands its events out as a Chrome trace, a JSON file. Times are microseconds.
     with TemporaryDirectory() as folder:
         file = Path(folder) / "trace.json"
         trace.export_chrome_trace(str(file))
         events = json.loads(file.read_text())["traceEvents"]
-    forward = [
+    # `record_function` wrote one event of this name for each forward pass: its start and duration.
+    forward_passes = [
         (event["ts"], event["ts"] + event["dur"]) for event in events if event["name"] == _FORWARD
     ]
+    # The allocator wrote an event for each block it gave out, and one for each it took back, with
+    # the same address and a negative size.
     blocks = [
         (event["ts"], event["args"]["Addr"], event["args"]["Bytes"])
         for event in events
         if event["name"] == "[memory]"
     ]
-    return Peak(_most(blocks, []), _most(blocks, forward))
+    return Peak(_most(blocks, []), _most(blocks, forward_passes))
 
 
 _FORWARD = "ftkit forward"
 
 
 def _most(blocks: list[tuple[float, int, int]], left_out: list[tuple[float, float]]) -> int:
-    """The most bytes alive at once of `blocks` (time, address, bytes; below 0 when freed), but of those that came in a time `left_out`."""
+    """The most bytes alive at once.
+
+    Args:
+        blocks: (time, address, bytes) of each allocation; bytes are below 0 when a block is freed.
+        left_out: (start, end) of the times whose allocations do not count.
+    """
     alive: dict[int, int] = {}
     now = most = 0
     for when, address, size in sorted(blocks, key=itemgetter(0)):
         if size < 0:
+            # A block that is not in `alive` was left out, or was allocated before the trace.
             now -= alive.pop(address, 0)
         elif not any(start <= when <= end for start, end in left_out):
             alive[address] = size
@@ -195,7 +252,9 @@ def _most(blocks: list[tuple[float, int, int]], left_out: list[tuple[float, floa
 
 
 def flops(work: Any) -> int:
-    """The floating-point operations of the matrix products in `work()`, in-place ones and those inside the CPU's fused attention included.
+    """Count the floating-point operations of the matrix products in `work()`.
+
+    In-place products and those inside the CPU's fused attention are included.
 
     >>> flops(lambda: torch.ones(2, 3) @ torch.ones(3, 4))
     48

@@ -1,4 +1,4 @@
-"""What a run says while it runs: a stream of `Event`."""
+"""`Event`: what a run reports while it runs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,12 +9,18 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Event:
-    """One reading of a run.
+    """One report of a run. Two events are equal if all their values are, exactly.
 
-    `step` counts from 1; 0 is before the first update. `stage` is "train" or "valid"; "look", a technique's own picture of what it has
-    learned so far; "after", what the run leaves behind; "cost", the bill; or "test", read once at the end. `values` maps `split/quantity`
-    to a number: losses in nats, accuracies in [0, 1], gradient norms after no clipping. `items` says for an accuracy which items were
-    right, `packed`.
+    Args:
+        step: the number of updates so far; 0 is before the first.
+        stage: what was measured. "train": the step itself. "valid": the validation split. "probe":
+            the technique's learned change so far, for a picture. "after": the model that the run
+            leaves behind. "cost": the cost of a step. "test": the test split, once, at the end.
+        values: from `split/quantity` to a number: losses in nats, accuracies in [0, 1], gradient
+            norms before clipping. With the stage "probe" a value may also be a list of numbers, or
+            nested lists such as the rows of a matrix: plain lists, which compare with `==` and can
+            be written as JSON.
+        items: for an accuracy of the same name, which items were right, `packed`.
 
     >>> Event(3, "train", {"train/loss": 1.5}).values["train/loss"]
     1.5
@@ -27,7 +33,9 @@ class Event:
 
 
 def packed(right: Sequence[int] | np.ndarray) -> str:
-    """0 or 1 for each item as text, eight items a byte: their number, a colon, and hexadecimal digits.
+    """Pack a 0 or 1 for each item into text, eight items a byte.
+
+    The text is the number of items, a colon, and hexadecimal digits.
 
     >>> packed([1, 0, 1, 1])
     '4:b0'
@@ -37,7 +45,7 @@ def packed(right: Sequence[int] | np.ndarray) -> str:
 
 
 def unpacked(text: str) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """What was packed: 0 or 1 for each item, uint8 (items,).
+    """Undo `packed`: a 0 or 1 for each item, uint8 (items,).
 
     >>> unpacked("4:b0").tolist()
     [1, 0, 1, 1]

@@ -135,7 +135,7 @@ class TestLoRAFA:
             model = Adapted(net("mini"), space)
             with saved_bytes(model) as saved:
                 supervised(model, batch_of("mini"))
-            kept[type(space)] = saved[0]
+            kept[type(space)] = saved.total
         assert kept[LoRAFA] < 0.9 * kept[LoRA]
 
 
@@ -532,7 +532,7 @@ class TestPEFT:
             "body.encoder.layer.0.attention.self.query.weight"
         ]
         assert isinstance(change, LowRank)
-        assert (1e-3 * change.pace("a"), 1e-3 * change.pace("b")) == (
+        assert (1e-3 * change.lr_factor("a"), 1e-3 * change.lr_factor("b")) == (
             rates[tuple(change.a.shape)],
             rates[tuple(change.b.shape)],
         )

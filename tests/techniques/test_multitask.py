@@ -431,7 +431,7 @@ class TestUncertainty:
 
     def test_it_cannot_train_alone(self) -> None:
         with pytest.raises(
-            ValueError, match="something must be able to move, got spaces without a single number"
+            ValueError, match="the model must have trainable parameters, got spaces without any"
         ):
             run(model(LastBlocks(0)), Together((tiny(), third())), Uncertainty([tiny(), third()]))
 

@@ -54,7 +54,7 @@ def test_beside_a_run_the_readings_are_those_between_its_steps() -> None:
     "trial",
     [
         lambda: lora.trial("digits", 2, 3e-3, probe=lora.spectrum),
-        lambda: bitfit.trial("digits", bitfit.ALL, 32, 1e-2, probe=bitfit.moved),
+        lambda: bitfit.trial("digits", bitfit.ALL_GROUPS, 32, 1e-2, probe=bitfit.movement_by_group),
         lambda: multitask.trial(multitask.IMAGES, multitask.FIXED, 0.5, 1e-3, probe=True),
     ],
 )
@@ -105,10 +105,10 @@ def test_a_run_that_is_left_leaves_no_reading_and_no_thread() -> None:
             list(validations.request(model, step))
     go.set()
     for thread in threading.enumerate():
-        if thread.name.startswith("ftkit readings"):
+        if thread.name.startswith("ftkit validation"):
             thread.join(10)
     assert done in ([], [1]) and not [
-        t for t in threading.enumerate() if t.name.startswith("ftkit readings")
+        t for t in threading.enumerate() if t.name.startswith("ftkit validation")
     ]
 
 

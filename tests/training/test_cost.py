@@ -131,11 +131,10 @@ def test_loras_own_gradient_is_autograds_and_costs_the_same() -> None:
 
 def test_saved_bytes_of_a_known_graph() -> None:
     layer, x = nn.Linear(8, 8), torch.ones(4, 8)
-    with saved_bytes(layer) as total:
+    with saved_bytes(layer) as saved:
         torch.relu(layer(x)).sum()
-    assert (
-        total[0] == 4 * 8 * 4 * 2
-    )  # the layer's input and relu's output, float32; the weight is not counted
+    # The layer's input and relu's output, float32; the weight does not count.
+    assert saved.total == 4 * 8 * 4 * 2
 
 
 def test_images_are_measured_too() -> None:
@@ -174,9 +173,9 @@ def test_the_peak_of_a_linear_layer_is_known(
 ) -> None:
     layer, x = nn.Linear(IN, OUT), torch.ones(ROWS, IN)
     found = peak_of_steps(lambda: squares(layer, x)["squares"], optimizer(layer.parameters()))
-    assert found.beside_forward == state + WEIGHTS + PASSING
+    assert found.outside_forward == state + WEIGHTS + PASSING
     assert (
-        found.everything == found.beside_forward + 4
+        found.everything == found.outside_forward + 4
     )  # the loss; what was saved for the backward pass is gone by then
     assert all(p.grad is None for p in layer.parameters())
 
@@ -203,9 +202,9 @@ def test_what_lives_for_a_moment_on_the_way_back_counts_and_what_was_saved_does_
 
     more = 1_000_000
     least, saving, passing = found(1, 1), found(more, 1), found(1, more)
-    assert saving.beside_forward == least.beside_forward < 200
+    assert saving.outside_forward == least.outside_forward < 200
     assert saving.everything == pytest.approx(more, abs=200)
-    assert passing.beside_forward == pytest.approx(more, abs=200)
+    assert passing.outside_forward == pytest.approx(more, abs=200)
     assert found(more, more).everything == pytest.approx(2 * more, abs=200)
 
 
@@ -213,7 +212,7 @@ def test_sparse_entries_hold_a_layers_whole_gradient_for_a_moment() -> None:
     model = Adapted(nn.Linear(IN, OUT, bias=False), Sparse(0.01, where="*"))
     entries = 4 * len(model.trainable()[0])
     found = peak(model, torch.ones(ROWS, IN), squares)
-    assert found.beside_forward == 2 * entries + 4 + 4 * IN * OUT + entries + PASSING
+    assert found.outside_forward == 2 * entries + 4 + 4 * IN * OUT + entries + PASSING
 
 
 def test_one_percent_of_the_entries_peaks_below_five_of_full() -> None:
@@ -222,7 +221,7 @@ def test_one_percent_of_the_entries_peaks_below_five_of_full() -> None:
         0.01, where=",".join(name for name in linear_layers(base) if name.startswith("body."))
     )
     full, ours, whole = (
-        peak(Adapted(base, *spaces), batch).beside_forward
+        peak(Adapted(base, *spaces), batch).outside_forward
         for spaces in ((), (linear, HEAD), (Sparse(0.01), HEAD))
     )
     assert ours < 0.05 * full
@@ -236,6 +235,6 @@ def test_the_peak_leaves_the_model_as_it_was_and_is_above_what_is_held(
     model, batch = Adapted(net("bert"), *spaces), batch_of("bert")
     before = {name: value.clone() for name, value in model.state_dict().items()}
     found, held = peak(model, batch), measure(model, batch)
-    assert held.gradients + held.optimizer < found.beside_forward < found.everything
+    assert held.gradients + held.optimizer < found.outside_forward < found.everything
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
     assert all(p.grad is None for p in model.parameters())

@@ -10,7 +10,7 @@ from ftkit.tasks.task import Task
 from ftkit.techniques.freeze import LastBlocks, Only
 from ftkit.techniques.lora import LoRA
 from ftkit.training.events import Diverged, Event
-from ftkit.training.loop import Rate, evaluate, frozen_features, schedule, train
+from ftkit.training.loop import LearningRate, evaluate, frozen_features, schedule, train
 
 
 def test_two_runs_may_take_turns() -> None:
@@ -122,7 +122,7 @@ def test_terms_add_up_and_each_is_a_curve() -> None:
     ("spaces", "steps", "message"),
     [
         ((HEAD,), 0, "steps must be at least 1, got 0"),
-        ((LastBlocks(0),), 3, "something must be able to move"),
+        ((LastBlocks(0),), 3, "the model must have trainable parameters"),
     ],
 )
 def test_bad_requests_are_refused(spaces: tuple[object, ...], steps: int, message: str) -> None:
@@ -169,7 +169,7 @@ def test_a_rate_below_0_is_refused(rates: dict[str, float]) -> None:
 def test_a_rate_for_each_weight() -> None:
     base, task = net("bert"), small_task()
 
-    def run(lr: Rate) -> tuple[list[Event], Adapted]:
+    def run(lr: LearningRate) -> tuple[list[Event], Adapted]:
         model = Adapted(base, Only("*"))
         return list(train(model, task, steps=4, lr=lr, size=6)), model
 
