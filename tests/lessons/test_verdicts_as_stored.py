@@ -1,4 +1,4 @@
-"""Every verdict of every lesson, recomputed from its record, and found again in what the lesson's notebook stores."""
+"""Every verdict, computed again from the recorded runs, is the one in the stored notebook."""
 
 import json
 from importlib import import_module
@@ -17,7 +17,7 @@ JUDGED = [lesson for lesson in lessons().values() if lesson.judge]
 
 
 def stored(lesson: Lesson) -> str:
-    """What the stored notebook says in words, all outputs one after another, printed ones too."""
+    """Return all outputs of the stored notebook as text, one after another."""
     path = Path(__file__).parents[2] / "notebooks" / f"{lesson.name}.ipynb"
     cells = json.loads(path.read_text())["cells"]
     outputs = [output for cell in cells for output in cell.get("outputs", [])]
@@ -28,7 +28,7 @@ def stored(lesson: Lesson) -> str:
 
 
 @pytest.mark.parametrize("lesson", JUDGED, ids=lambda lesson: lesson.name)
-def test_the_record_says_what_it_said_and_the_stored_lesson_says_the_same(lesson: Lesson) -> None:
+def test_the_verdicts_are_those_written_down_and_those_of_the_notebook(lesson: Lesson) -> None:
     found = lesson.claims()
     expected = import_module(f"lessons.{lesson.folder}.verdicts").VERDICTS
     assert [claim.verdict for claim in found] == expected
@@ -37,7 +37,7 @@ def test_the_record_says_what_it_said_and_the_stored_lesson_says_the_same(lesson
         assert f"{claim.statistic}\n  -> {claim.verdict}" in text, claim.claim
 
 
-def test_lesson_00_says_of_each_method_what_the_record_says() -> None:
+def test_lesson_00_shows_the_verdict_on_each_method() -> None:
     found = on_test(PICTURE.read()[0])
     text, says = stored(PICTURE), {}
     for method in (LORA_RANK_4, FROZEN, COUNTING, RANDOM):

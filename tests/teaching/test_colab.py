@@ -1,4 +1,4 @@
-"""The two cells that every lesson starts with in Colab: what they do there, and that they do nothing elsewhere."""
+"""The two cells with which every lesson starts: what they do in Colab, and nothing elsewhere."""
 
 import json
 import os
@@ -19,14 +19,19 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 WHEEL = "ftkit-0.1.0-py3-none-any.whl"
 UNPUBLISHED, PUBLISHED = Source("", "v0.1.0", "0.1.0"), Source("owner/name", "v1", "0.1.0")
 
-# IPython runs the cell as a notebook does; `pip` only writes down what it was asked for, and what is installed is what the test says.
+# IPython runs the cell as a notebook does. `pip` only notes what it was asked for; the test says which
+# versions are installed.
 RUNNER = """
 import importlib.metadata, json, sys, types
 from IPython.core.interactiveshell import InteractiveShell
 code, colab, had = json.load(sys.stdin)
 if colab:
     sys.modules["google.colab"] = types.ModuleType("google.colab")
-importlib.metadata.distributions = lambda name: [types.SimpleNamespace(version=version) for version in had if name == "ftkit"]
+
+def distributions(name):
+    return [types.SimpleNamespace(version=version) for version in had if name == "ftkit"]
+
+importlib.metadata.distributions = distributions
 shell, asked = InteractiveShell.instance(), []
 shell.register_magic_function(asked.append, "line", "pip")
 failed = shell.run_cell(code).error_in_exec
@@ -37,7 +42,7 @@ print(json.dumps([asked, repr(failed)]))
 def run(
     cell: str, folder: Path, colab: bool = True, had: tuple[str, ...] = ()
 ) -> tuple[list[str], str]:
-    """What the cell asks of pip, and what it says."""
+    """Run the cell; return what it asked of pip, and what it printed."""
     environment = {**os.environ, "IPYTHONDIR": str(folder / ".ipython")}
     done = subprocess.run(
         [sys.executable, "-c", RUNNER],
@@ -62,22 +67,21 @@ def test_elsewhere_the_cell_does_nothing(source: Source, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("source", [UNPUBLISHED, PUBLISHED], ids=["unpublished", "published"])
-def test_in_colab_what_is_there_already_is_not_installed_again(
+def test_in_colab_an_installed_version_is_not_installed_again(
     source: Source, tmp_path: Path
 ) -> None:
     (tmp_path / WHEEL).write_bytes(b"")
     assert run(source.install(), tmp_path, had=("0.1.0",)) == ([], "")
 
 
-def test_unpublished_without_a_wheel_the_cell_says_how_to_bring_one(tmp_path: Path) -> None:
-    (tmp_path / "ftkit-0.2.0-py3-none-any.whl").write_bytes(
-        b""
-    )  # of another version than the lesson
+def test_unpublished_without_a_wheel_the_cell_says_how_to_get_one(tmp_path: Path) -> None:
+    another_version = tmp_path / "ftkit-0.2.0-py3-none-any.whl"
+    another_version.write_bytes(b"")
     asked, said = run(UNPUBLISHED.install(), tmp_path)
     assert asked == []
-    assert (
-        said
-        == f"Upload {WHEEL} (ftkit here: None) in the Files panel; `make wheel` in the kit makes it. Then run this again."
+    assert said == (
+        f"Upload {WHEEL} (ftkit here: None) in the Files panel; "
+        "`make wheel` in the kit makes it. Then run this again."
     )
     assert "(ftkit here: ['0.0.9'])" in run(UNPUBLISHED.install(), tmp_path, had=("0.0.9",))[1]
 
@@ -166,7 +170,7 @@ def test_stamping_puts_the_two_cells_first_and_is_idempotent(tmp_path: Path) -> 
     assert [cell.id for cell in nbformat.read(path, 4).cells] == [BADGE, INSTALL, "title", "sum"]
 
 
-def test_stamping_anew_replaces_the_cells_wherever_they_are_and_keeps_counts(
+def test_stamping_again_replaces_the_cells_wherever_they_are_and_keeps_counts(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "notebooks" / "00_a.ipynb"
@@ -212,7 +216,7 @@ def test_the_command_stamps_pyproject_and_every_notebook(
     assert (tmp_path / "pyproject.toml").read_text() == after
 
 
-def test_a_project_that_says_nothing_of_colab_is_told_so(tmp_path: Path) -> None:
+def test_a_project_without_a_table_for_colab_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "pyproject.toml"
     path.write_text('[project]\nversion = "1"\n')
     with pytest.raises(ValueError, match=r"\[tool.ftkit.colab\] must hold repo and tag, got {}"):

@@ -1,4 +1,4 @@
-"""The lesson kit in a real kernel, with and without FTKIT_HEADLESS, and no front end."""
+"""The teaching kit in a real kernel, with and without FTKIT_HEADLESS, without a front end."""
 
 from typing import Any
 
@@ -14,7 +14,8 @@ CELLS = [
     "guess = predict('p', 'How many?', low=0, high=10, tolerance=1)",
     "quiz('Which?', {'a': 'because', 'b': 'for'}, 'a')",
     "guess.write(4); guess.score(5)",
-    "check = exercise('T', difficulty=1, minutes=1, hints=['h'], solution='s')(lambda yours: str(yours(0)))\n"
+    "made = exercise('T', difficulty=1, minutes=1, hints=['h'], solution='s')\n"
+    "check = made(lambda yours: str(yours(0)))\n"
     "def mine(x):\n    y = x + 1\n    return y / x\n"
     "check(mine)",
     "def stub(x): raise NotImplementedError\ncheck(stub)",
@@ -35,7 +36,7 @@ def ran(request: pytest.FixtureRequest) -> tuple[bool, list[list[dict[str, Any]]
     return headless, [[output["data"] for output in cell.outputs] for cell in notebook.cells]
 
 
-def test_each_thing_is_shown_once(ran: tuple[bool, list[list[dict[str, Any]]]]) -> None:
+def test_everything_is_shown_once(ran: tuple[bool, list[list[dict[str, Any]]]]) -> None:
     assert [len(shown) for shown in ran[1]] == [1, 1, 1, 1, 1, 3, 1]
 
 
@@ -51,7 +52,7 @@ def test_the_words_are_the_same_in_a_kernel(ran: tuple[bool, list[list[dict[str,
     assert "You said 4, it was 5: Right, within 1." in cells[2][0]["text/plain"]
     assert (
         "ZeroDivisionError: division by zero" in cells[3][0]["text/plain"]
-        and "line 4: return y / x" in cells[3][0]["text/plain"]
+        and "line 5: return y / x" in cells[3][0]["text/plain"]
     )
     assert "not attempted yet" in cells[4][0]["text/html"]
     assert "1 of 1" in cells[6][0]["text/plain"]

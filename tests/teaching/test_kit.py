@@ -1,5 +1,6 @@
-"""Quiz, claims, source and planted bugs: what they say, what they refuse, and how they work with and without a notebook."""
+"""Quizzes, claims, sources and bug hunts: what they show and refuse, in a notebook or not."""
 
+import re
 import subprocess
 import sys
 from typing import Any
@@ -10,12 +11,13 @@ from helpers.lesson_stage import Notebook, parts
 from torch import nn
 
 import ftkit.teaching
+from ftkit.figures.plots import COLOURS, faded
 from ftkit.lessons.lora import bugs
 from ftkit.model.low_rank import LowRank
 from ftkit.teaching import Claim, bug, claims, quiz, show
 from ftkit.teaching import show_source as sources
 from ftkit.teaching.bug_hunt import Bug
-from ftkit.teaching.cards import inline
+from ftkit.teaching.cards import CONTROLS_STYLE, STYLE, inline
 from ftkit.teaching.claim_table import Finding
 from ftkit.teaching.display import VIEW
 from ftkit.techniques.lora import LoRA
@@ -27,14 +29,15 @@ OPTIONS = {
 }
 
 
-def test_importing_the_lesson_kit_loads_neither_torch_nor_widgets() -> None:
-    code = "import sys; from ftkit.teaching import *; print([m for m in ('torch', 'ipywidgets', 'pandas', 'IPython') if m in sys.modules])"
-    assert (
-        subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, check=True
-        ).stdout.strip()
-        == "[]"
+def test_importing_the_teaching_kit_loads_neither_torch_nor_widgets() -> None:
+    heavy = ("torch", "ipywidgets", "pandas", "IPython")
+    code = (
+        "import sys; from ftkit.teaching import *; "
+        f"print([name for name in {heavy} if name in sys.modules])"
     )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_every_public_name_can_be_fetched() -> None:
@@ -51,6 +54,22 @@ def test_every_public_name_can_be_fetched() -> None:
     assert all(getattr(ftkit.teaching, name).__doc__ for name in ftkit.teaching.__all__)
 
 
+def test_the_cards_have_the_colours_of_the_figures() -> None:
+    colours = {
+        "yes": COLOURS["full fine-tuning"],
+        "no": COLOURS["sparse"],
+        "open": COLOURS["frozen body"],
+        "ask": COLOURS["LoRA"],
+    }
+    for kind, colour in colours.items():
+        assert f".ftkit-{kind} {{ border-left-color: {colour}; }}" in STYLE
+        tint = faded(colour, 0.18).replace(",", ", ")
+        chip = f".ftkit-chip-{kind} {{ border-color: {colour}; background: {tint}; }}"
+        assert (chip in STYLE) == (kind != "ask")
+    named = {colour.lower() for colour in re.findall(r"#[0-9a-fA-F]{6}", STYLE + CONTROLS_STYLE)}
+    assert named == set(colours.values())
+
+
 def test_inline_text_is_safe_and_knows_code() -> None:
     assert inline("`x < y` & <script>\n`") == "<code>x &lt; y</code> &amp; &lt;script&gt;<br>`"
 
@@ -65,11 +84,11 @@ class TestQuiz:
 
     def test_choosing_shows_the_explanation_at_once(self, notebook: Notebook) -> None:
         quiz("Which starts at <zero>?", OPTIONS, "B")
-        (choice,), told = parts(notebook.box(), "RadioButtons"), parts(notebook.box(), "HTML")[-1]
-        assert choice.value is None and told.value == ""
+        (choice,), shown = parts(notebook.box(), "RadioButtons"), parts(notebook.box(), "HTML")[-1]
+        assert choice.value is None and shown.value == ""
         for option, words in OPTIONS.items():
             choice.value = option
-            assert words in told.value
+            assert words in shown.value
         assert any(
             "Which starts at &lt;zero&gt;?" in part.value for part in parts(notebook.box(), "HTML")
         )
@@ -95,7 +114,7 @@ class TestQuiz:
             ({"a": "why", "b": "why"}, "c", "the answer must be one of \\['a', 'b'\\], got 'c'"),
         ],
     )
-    def test_a_quiz_that_lacks_something_is_refused(
+    def test_an_incomplete_quiz_is_refused(
         self, options: dict[str, str], answer: str, message: str
     ) -> None:
         with pytest.raises(ValueError, match=message):
@@ -116,7 +135,7 @@ HOLDS = Claim(
 
 
 class TestClaims:
-    def test_a_verdict_is_said_by_word_symbol_and_colour(self) -> None:
+    def test_a_verdict_has_a_word_a_symbol_and_a_colour(self) -> None:
         others = [
             Claim("c", "s", "e", "x", "does not hold"),
             Claim("c", "s", "e", "x", "inconclusive"),
@@ -127,10 +146,9 @@ class TestClaims:
             ("no", "✗", "does not hold"),
             ("open", "○", "inconclusive"),
         ]:
-            assert (
-                f'<span class="ftkit-chip ftkit-chip-{kind}"><span aria-hidden="true">{symbol}</span> {word}</span>'
-                in shown.html()
-            )
+            hidden = f'<span aria-hidden="true">{symbol}</span>'
+            chip = f'<span class="ftkit-chip ftkit-chip-{kind}">{hidden} {word}</span>'
+            assert chip in shown.html()
         assert (
             "-> holds" in shown.text()
             and "9.5x [7, 13], 8 seeds" in shown.text()
@@ -181,7 +199,7 @@ class TestClaims:
 
 
 class TestShow:
-    def test_the_source_has_file_and_lines_but_no_place_on_the_machine(self) -> None:
+    def test_the_source_has_its_file_and_lines_but_no_absolute_path(self) -> None:
         shown = show(LoRA.changes)
         first = LoRA.changes.__code__.co_firstlineno
         assert shown.text().startswith(f"ftkit/techniques/lora.py, lines {first}-")
@@ -219,7 +237,7 @@ class TestShow:
             line.count("<span") == line.count("</span>") for line in sources.highlighted(code)
         )
 
-    def test_what_has_no_source_is_refused(self) -> None:
+    def test_an_object_without_source_is_refused(self) -> None:
         with pytest.raises(
             TypeError,
             match="must get a function, class or module that is written in Python, got <built-in",
@@ -263,17 +281,17 @@ class TestBug:
 
     def test_the_button_guesses_the_line_in_the_field(self, notebook: Notebook) -> None:
         planted()
-        (field,), (button,), told = (
+        (field,), (button,), results = (
             parts(notebook.box(), kind) for kind in ("BoundedIntText", "Button", "HTML")
         )
         assert (field.min, field.max, field.description) == (1, 12, "line")
         field.value = 99
         assert field.value == 12
         button.click()
-        assert "Line 12 is not it" in told[-1].value
+        assert "Line 12 is not it" in results[-1].value
         field.value = 8
         button.click()
-        assert "Found: line 8" in told[-1].value
+        assert "Found: line 8" in results[-1].value
         assert '<span class="ftkit-n">12</span>' in notebook.last() and "&lt;" in notebook.last()
 
     def test_the_text_is_a_numbered_listing(self, capsys: pytest.CaptureFixture[str]) -> None:
@@ -290,13 +308,13 @@ class TestBug:
             ({1: "w"}, {1: "n"}, "must be bug or nudge, got both for 1"),
         ],
     )
-    def test_a_bug_that_makes_no_sense_is_refused(
+    def test_an_impossible_bug_is_refused(
         self, lines: dict[int, str], nudges: dict[int, str], message: str
     ) -> None:
         with pytest.raises(ValueError, match=message):
             bug(CODE, lines=lines, nudges=nudges, story="s")
 
-    def test_a_line_that_is_not_there_is_refused(self) -> None:
+    def test_a_line_outside_the_listing_is_refused(self) -> None:
         with pytest.raises(ValueError, match="line must be 1 to 12, got 0; take a number"):
             planted().guess(0)
         with pytest.raises(ValueError, match="line must be 1 to 12, got '5'; take a number"):
@@ -304,7 +322,7 @@ class TestBug:
 
 
 class TestPlantedBugs:
-    """What the stories say is what running the code shows."""
+    """Running the code shows what the stories say."""
 
     def trained(self, layer: Any) -> float:
         torch.manual_seed(0)
@@ -327,9 +345,9 @@ class TestPlantedBugs:
                 f"self.{factor} = nn.Parameter(torch.zeros("
                 in bugs.never_learns().source.splitlines()[line - 1]
             )
-            mended = bugs.NeverLearns(nn.Linear(5, 4), rank=2, alpha=4.0)
-            nn.init.normal_(getattr(mended, factor))
-            assert self.trained(mended) > 0.05
+            fixed = bugs.NeverLearns(nn.Linear(5, 4), rank=2, alpha=4.0)
+            nn.init.normal_(getattr(fixed, factor))
+            assert self.trained(fixed) > 0.05
         assert bugs.never_learns().guess(5) and bugs.never_learns().guess(6)
 
     def test_merged_differs_by_the_scale(self) -> None:
@@ -348,12 +366,12 @@ class TestPlantedBugs:
         nn.init.normal_(same.b)
         torch.testing.assert_close(same.merged()(x), same(x))  # alpha = rank hides it
 
-    def test_no_nudge_stands_on_an_empty_line(self) -> None:
+    def test_no_nudge_is_on_an_empty_line(self) -> None:
         for asked in (bugs.never_learns(), bugs.merges_wrong()):
             assert all(asked.source.splitlines()[line - 1].strip() for line in asked.nudges)
 
 
-def test_what_the_kit_shows_in_a_notebook_has_html_and_text(notebook: Notebook) -> None:
+def test_everything_shown_in_a_notebook_has_html_and_text(notebook: Notebook) -> None:
     claims([HOLDS])
     show(LoRA)
     assert all(set(bundle) == {"text/html", "text/plain"} for bundle in notebook.shown)

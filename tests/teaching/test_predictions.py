@@ -48,7 +48,7 @@ def test_an_option_is_right_or_not() -> None:
         (90, 52.25, "Too high by 37.75 %; within 5 % counts as right."),
     ],
 )
-def test_a_number_is_within_the_tolerance_or_off_by_so_much(
+def test_a_number_is_within_the_tolerance_or_too_high_or_low(
     said: float, truth: float, words: str
 ) -> None:
     made = share()
@@ -60,7 +60,7 @@ def test_a_number_is_within_the_tolerance_or_off_by_so_much(
 
 
 def test_large_numbers_and_exact_ones_read_well() -> None:
-    made = predict("count", "How many numbers train?", low=0, high=2_000_000, tolerance=0)
+    made = predict("count", "How many parameters are trained?", low=0, high=2_000_000, tolerance=0)
     made.write(1_500_000)
     assert (
         "You said 1,500,000, it was 1,400,000: Too high by 100,000." in made.score(1_400_000).text()
@@ -68,7 +68,7 @@ def test_large_numbers_and_exact_ones_read_well() -> None:
     assert Number(0, 10, "", 0).verdict(3, 3) == (True, "Exactly right.")
 
 
-def test_what_was_said_may_change_until_it_is_scored_and_not_after() -> None:
+def test_a_guess_may_change_until_it_is_scored_and_not_after() -> None:
     made = share()
     made.write(10)
     made.write(50)
@@ -81,7 +81,7 @@ def test_what_was_said_may_change_until_it_is_scored_and_not_after() -> None:
     assert made.outcome == 50
 
 
-def test_scoring_nothing_is_kind_and_shows_the_truth() -> None:
+def test_scoring_without_a_guess_shows_the_outcome() -> None:
     shown = share().score(37)
     assert (
         "It was 37 %" in shown.text()
@@ -90,7 +90,7 @@ def test_scoring_nothing_is_kind_and_shows_the_truth() -> None:
     assert tally().made == 0
 
 
-def test_asking_again_replaces_what_is_not_scored() -> None:
+def test_asking_again_replaces_a_prediction_that_is_not_scored() -> None:
     share().write(90)
     again = share()
     assert "you said –" in tally().text()
@@ -114,7 +114,7 @@ def test_a_scored_prediction_stays_as_the_first_try() -> None:
 
 
 def test_a_try_after_the_answer_does_not_count() -> None:
-    share().score(50)  # run all, before anything was said
+    share().score(50)  # "run all", before any guess
     late = share()
     late.write(50)
     late.score(50)
@@ -159,14 +159,12 @@ def test_an_empty_tally_says_so() -> None:
         ),
     ],
 )
-def test_a_question_that_makes_no_sense_is_refused(
-    arguments: dict[str, object], message: str
-) -> None:
+def test_an_impossible_question_is_refused(arguments: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         predict("x", "What?", **arguments)  # type: ignore[arg-type]
 
 
-def test_answers_that_cannot_be_are_refused() -> None:
+def test_impossible_answers_are_refused() -> None:
     with pytest.raises(
         ValueError, match="the answer must be one of \\['1', '32 & <more>'\\], got '2'"
     ):
@@ -181,7 +179,7 @@ def test_answers_that_cannot_be_are_refused() -> None:
         share().score(float("nan"))
 
 
-def test_a_truth_beyond_the_scale_is_no_error() -> None:
+def test_an_outcome_beyond_the_scale_is_no_error() -> None:
     made = share()
     made.write(100)
     assert "it was 130 %: Too low by 30 %" in made.score(130).text()
@@ -199,16 +197,16 @@ def test_without_a_notebook_it_is_text(capsys: pytest.CaptureFixture[str]) -> No
 def test_the_button_writes_the_chosen_option_and_the_score_locks_it(notebook: Notebook) -> None:
     made = rank()
     (choice,), (button,) = parts(notebook.box(), "RadioButtons"), parts(notebook.box(), "Button")
-    told = parts(notebook.box(), "HTML")[-1]
+    shown = parts(notebook.box(), "HTML")[-1]
     assert choice.value is None
     button.click()
-    assert made.guess is None and "Choose an answer first" in told.value
+    assert made.guess is None and "Choose an answer first" in shown.value
     choice.value = "32 & <more>"
     assert made.guess is None  # only the button writes
     button.click()
-    assert made.guess == "32 & <more>" and "32 &amp; &lt;more&gt;" in told.value
+    assert made.guess == "32 & <more>" and "32 &amp; &lt;more&gt;" in shown.value
     made.score("1")
-    assert choice.disabled and button.disabled and "Not this time" in told.value
+    assert choice.disabled and button.disabled and "Not this time" in shown.value
     button.click()
     assert made.guess == "32 & <more>"
 
@@ -231,7 +229,7 @@ def test_the_button_writes_the_number_of_the_slider(notebook: Notebook) -> None:
 @pytest.mark.parametrize(
     ("low", "high"), [(0, 1), (0, 100), (-3, 3), (0, 2_000_000), (1e-5, 1e-1), (0.2, 0.25)]
 )
-def test_the_sliders_steps_are_round_and_many_enough(low: float, high: float) -> None:
+def test_the_slider_has_enough_steps_and_they_are_round(low: float, high: float) -> None:
     step = Number(low, high, "", 0).step()
     assert 100 <= (high - low) / step <= 250 * (1 + 1e-6)
     assert f"{step:e}"[0] in "125" and float(f"{step:.0e}") == pytest.approx(step)

@@ -1,4 +1,4 @@
-"""How lessons are stored."""
+"""Stored notebooks have one style sheet and no tracebacks."""
 
 import nbformat
 import pytest

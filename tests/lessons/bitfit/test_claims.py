@@ -8,7 +8,7 @@ import pytest
 from lessons.bitfit.test_study import made_up
 
 from ftkit.lessons.bitfit.claims import Evidence, bitfit_claims
-from ftkit.lessons.bitfit.study import ALL, GROUPS, PAIR, SAME_HEAD
+from ftkit.lessons.bitfit.study import ALL_GROUPS, GROUPS, SAME_HEAD, TWO_GROUPS
 
 CLAIMS = ["little data", "much data", "gap grows", "beats frozen", "pair", "hundred times", "cost"]
 
@@ -23,7 +23,7 @@ def verdicts(table: pd.DataFrame) -> dict[str, str]:
 
 
 def turned(table: pd.DataFrame, by: Any, **settings: Any) -> pd.DataFrame:
-    """The table with `by` added to the accuracies on test of the runs with these settings."""
+    """Return the table with `by` added to the accuracies on test of runs with these settings."""
     new = table.copy()
     chosen = new["quantity"] == "test/accuracy"
     for name, value in settings.items():
@@ -82,8 +82,13 @@ def test_verdicts_follow_the_figures(table: pd.DataFrame) -> None:
         ),
         ("beats frozen", 0.3, {"method": SAME_HEAD, "examples": 32}, "holds"),
         ("beats frozen", 0.3, {"method": "frozen body"}, "holds"),
-        ("pair", -0.03, {"groups": PAIR}, "does not hold"),
-        ("pair", lambda seed: np.where(seed % 2, 0.1, -0.1), {"groups": PAIR}, "inconclusive"),
+        ("pair", -0.03, {"groups": TWO_GROUPS}, "does not hold"),
+        (
+            "pair",
+            lambda seed: np.where(seed % 2, 0.1, -0.1),
+            {"groups": TWO_GROUPS},
+            "inconclusive",
+        ),
     ],
 )
 def test_verdicts_turn_when_the_figures_do(
@@ -92,13 +97,13 @@ def test_verdicts_turn_when_the_figures_do(
     assert verdicts(turned(table, by, **settings))[claim] == says
 
 
-def test_the_verdict_on_the_rate_turns_with_the_chosen_rates(table: pd.DataFrame) -> None:
+def test_the_verdict_on_the_learning_rate_turns_with_the_chosen_ones(table: pd.DataFrame) -> None:
     other = table.copy()
     other.loc[other["method"] == "full fine-tuning", "lr"] /= 10
     assert verdicts(other)["hundred times"] == "holds"
 
 
-def test_the_verdict_on_the_cost_turns_with_the_bill(table: pd.DataFrame) -> None:
+def test_the_verdict_on_the_cost_turns_with_the_costs(table: pd.DataFrame) -> None:
     other = table.copy()
     other.loc[(other["quantity"] == "cost/trainable") & (other["method"] == "BitFit"), "value"] = (
         500.0
@@ -106,18 +111,20 @@ def test_the_verdict_on_the_cost_turns_with_the_bill(table: pd.DataFrame) -> Non
     assert verdicts(other)["cost"] == "holds"
 
 
-def test_four_seeds_never_tell(table: pd.DataFrame) -> None:
+def test_four_seeds_are_inconclusive(table: pd.DataFrame) -> None:
     few = verdicts(table[table["seed"] < 4])
     assert {few[claim] for claim in CLAIMS[:5]} == {"inconclusive"}
 
 
 def test_the_groups_alone_are_ranked_on_test(table: pd.DataFrame) -> None:
     alone = Evidence(table).alone()
-    assert set(alone) == set(GROUPS["mini"]) and list(alone)[-1] == "key" and ALL not in alone
+    assert (
+        set(alone) == set(GROUPS["mini"]) and list(alone)[-1] == "key" and ALL_GROUPS not in alone
+    )
     assert next(iter(Evidence(turned(table, 0.01, groups="value")).alone())) == "value"
 
 
-def test_the_rate_is_the_one_that_was_chosen(table: pd.DataFrame) -> None:
+def test_the_learning_rate_is_the_chosen_one(table: pd.DataFrame) -> None:
     found = Evidence(table)
     assert (
         found.rate("library", 512) == 3e-3

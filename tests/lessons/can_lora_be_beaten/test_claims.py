@@ -1,9 +1,10 @@
-"""The leaderboard turns with the figures; a plan is sealed; a class's files become one error bar."""
+"""The leaderboard follows the figures; plans are sealed; a class's files become one error bar."""
 
 import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -51,7 +52,10 @@ def fake_trial(
     seed: int = 0,
     test: bool = False,
 ) -> Iterator[Event]:
-    """Random entries beat LoRA by three points, DoRA ties, biases lose by five; with equal operations random entries lose their lead."""
+    """Yield made-up runs: random entries beat LoRA by 3 points, DoRA ties, biases lose by 5.
+
+    With equal operations random entries lose their lead.
+    """
     lead = LEAD.get(method, 0.0) * (budget == NUMBERS or method != "sparse, random")
     noise = 0.002 * math.sin(sum(map(ord, f"{bench} {method} {seed}")))
     accuracy = (
@@ -87,7 +91,7 @@ class TestBoard:
         assert list(rows.index[:2]) == [FULL, "sparse, random"] and rows.index[-1] == FROZEN
         assert rows.loc["sparse, random", "difference"].startswith("+3.")
 
-    def test_the_gain_lies_between_the_rails_and_odds_at_a_half_for_equals(
+    def test_the_gain_is_between_the_references_and_odds_are_a_half_for_equals(
         self, table: pd.DataFrame
     ) -> None:
         rows = Evidence(table).board().set_index("method")
@@ -97,12 +101,14 @@ class TestBoard:
         assert rows.loc["LoRA", "gain"].startswith("80%") and rows.loc["LoRA", "odds"] == 0.5
         assert rows.loc["sparse, random", "odds"] == 1.0 and rows.loc["BitFit", "odds"] == 0.0
 
-    def test_only_what_nobody_beats_at_its_price_is_on_a_front(self, table: pd.DataFrame) -> None:
+    def test_only_methods_that_no_cheaper_one_beats_are_on_a_front(
+        self, table: pd.DataFrame
+    ) -> None:
         rows = Evidence(table).board().set_index("method")
         on_one = set(rows.index[rows["fronts"] != ""])
         assert on_one == {FROZEN, "BitFit", "LoRA", "sparse, random", FULL}
 
-    def test_at_another_rank_those_without_one_are_left_out(self, table: pd.DataFrame) -> None:
+    def test_at_another_rank_methods_without_a_rank_are_left_out(self, table: pd.DataFrame) -> None:
         found = Evidence(table)
         for rank in RANKS:
             assert set(found.board(rank)["method"]) == set(METHODS) - (
@@ -120,9 +126,7 @@ class TestBoard:
             "+2."
         )
 
-    def test_who_was_not_everywhere_is_no_rival_of_the_whole_board(
-        self, table: pd.DataFrame
-    ) -> None:
+    def test_a_method_that_is_not_on_every_task_is_no_rival(self, table: pd.DataFrame) -> None:
         theirs = where(table, method="DoRA", bench="digits").assign(method="mine")
         assert "mine" not in set(Evidence(pd.concat([table, theirs])).board()["method"])
 
@@ -130,18 +134,18 @@ class TestBoard:
         others = table.assign(seed=table["seed"] + 100 * table["method"].eq("DoRA"))
         with pytest.raises(
             ValueError,
-            match=r"DoRA and LoRA must have the same seeds on digits, got \[100, .*; run those that are missing",
+            match=r"DoRA and LoRA must have the same seeds on digits, got \[100, .*; run those",
         ):
             Evidence(others).minus_lora("digits", "DoRA")
 
-    def test_a_win_with_more_numbers_is_none(self, table: pd.DataFrame) -> None:
+    def test_a_win_with_more_parameters_does_not_count(self, table: pd.DataFrame) -> None:
         lead = 0.1 * table["method"].eq("last block") - 0.03 * table["method"].eq("sparse, random")
         numbers, *_ = board_claims(
             table.assign(value=table["value"] + lead * table["quantity"].eq("test/accuracy"))
         )
         assert numbers.verdict == "does not hold" and "last block +10" in numbers.statistic
 
-    def test_items_keep_the_mean(self, table: pd.DataFrame) -> None:
+    def test_the_interval_with_items_is_around_the_same_mean(self, table: pd.DataFrame) -> None:
         found = Evidence(table)
         mean, low, high = found.with_items("digits", "sparse, random")
         assert (
@@ -149,13 +153,13 @@ class TestBoard:
             and low < mean < high
         )
 
-    def test_with_eight_seeds_seven_rivals_cannot_be_told(self, table: pd.DataFrame) -> None:
+    def test_with_eight_seeds_seven_rivals_are_inconclusive(self, table: pd.DataFrame) -> None:
         rows = Evidence(table[table["seed"] < 8]).board()
         assert set(rows["verdict"]) == {"inconclusive", "ties", ""}
 
 
 class TestClaims:
-    def test_they_are_told_by_budget(self, table: pd.DataFrame) -> None:
+    def test_there_is_one_claim_a_budget(self, table: pd.DataFrame) -> None:
         numbers, operations, everywhere, control = board_claims(table)
         assert NUMBERS in numbers.claim and OPERATIONS in operations.claim
         assert (numbers.verdict, everywhere.verdict, control.verdict) == ("holds", "holds", "holds")
@@ -178,7 +182,7 @@ class TestClaims:
         )
         assert board_claims(same, (NUMBERS,))[1].verdict == "does not hold"
 
-    def test_a_lead_that_a_larger_alpha_has_too_is_lora_s_own(self, table: pd.DataFrame) -> None:
+    def test_a_lead_that_a_larger_alpha_also_gives_is_not_a_win(self, table: pd.DataFrame) -> None:
         lead = (
             0.03
             * table["method"].eq(LARGER_ALPHA)
@@ -197,7 +201,7 @@ class TestClaims:
             (found.with_its_alpha(bench) == found.test(bench, "LoRA")).all() for bench in PLACES
         )
 
-    def test_a_table_without_the_control_makes_no_claim_of_it(self, table: pd.DataFrame) -> None:
+    def test_without_the_control_there_is_no_claim_about_it(self, table: pd.DataFrame) -> None:
         assert len(board_claims(table[table["method"] != LARGER_ALPHA])) == 3
 
     def test_every_cell_is_a_family(self, table: pd.DataFrame) -> None:
@@ -206,7 +210,7 @@ class TestClaims:
         assert all(set(told) == set(METHODS) - {"LoRA"} for told in cells.values())
 
 
-def test_the_pace_is_the_mean_over_the_tasks_of_shares_of_lora_s_seconds() -> None:
+def test_the_pace_is_the_mean_over_the_tasks_of_seconds_over_lora_s() -> None:
     assert pace(
         {"seconds": {"a": {"LoRA": 2.0, "DoRA": 3.0}, "b": {"LoRA": 10.0, "DoRA": 10.0}}}
     ) == {"LoRA": 1.0, "DoRA": 1.25}
@@ -230,7 +234,7 @@ class TestPlan:
             and self.plan.write(path) == seal == json.loads(path.read_text())["seal"]
         )
 
-    def test_it_can_be_neither_mended_nor_replaced(self, tmp_path: Path) -> None:
+    def test_it_can_be_neither_changed_nor_replaced(self, tmp_path: Path) -> None:
         path = tmp_path / "plan.json"
         self.plan.write(path)
         with pytest.raises(
@@ -274,7 +278,7 @@ class TestPlan:
             ({"family": 0}, "the family must count this comparison, got 0"),
         ],
     )
-    def test_a_plan_that_leaves_something_open_is_refused(self, other: dict, message: str) -> None:  # type: ignore[type-arg]
+    def test_an_incomplete_plan_is_refused(self, other: dict[str, Any], message: str) -> None:
         with pytest.raises(ValueError, match=message):
             Plan(**{**vars(self.plan), **other})
 
@@ -298,7 +302,7 @@ class TestClass:
         assert len(differences) == 10 and differences.mean() == pytest.approx(-0.05, abs=0.005)
         assert found.rate("digits", "LoRA", examples=EXAMPLES[1]) == BEST["LoRA"]
 
-    def test_a_seed_of_the_record_is_refused(self, table: pd.DataFrame, tmp_path: Path) -> None:
+    def test_a_recorded_seed_is_refused(self, table: pd.DataFrame, tmp_path: Path) -> None:
         with pytest.raises(
             ValueError, match=f"seed must not be one of the recorded seeds, got {SEEDS[0]}"
         ):
@@ -317,7 +321,7 @@ class TestClass:
         twice.write_bytes(first.read_bytes())
         with pytest.raises(
             ValueError,
-            match="every seed must be handed in once, got 100 in seed-100-again.parquet and seed-100.parquet",
+            match="every seed must be handed in once, got 100 in seed-100-again.parquet and seed-",
         ):
             classroom.merged([first, twice])
         with pytest.raises(ValueError, match="there must be a file to merge, got none"):
@@ -325,7 +329,7 @@ class TestClass:
 
 
 class TestRecord:
-    """What the record says, computed from its runs."""
+    """The recorded runs."""
 
     @pytest.fixture(scope="class")
     def record(self) -> pd.DataFrame:
@@ -341,7 +345,7 @@ class TestRecord:
         assert won == {NUMBERS: ["LoRA+", "sparse, random"], OPERATIONS: ["LoRA+"]}
         assert "beats" not in set(found.board(rank=RANKS[-1])["verdict"])
 
-    def test_every_best_rate_lies_inside_those_tried_and_test_was_read_for_it_alone(
+    def test_every_best_learning_rate_is_inside_the_grid_and_only_it_is_tested(
         self, record: pd.DataFrame
     ) -> None:
         by = ["bench", "method", "rank", "examples", "budget"]
@@ -353,21 +357,19 @@ class TestRecord:
         for key, tried in tuning.groupby(by)["lr"]:
             assert tried.min() < best[key] < tried.max(), key  # type: ignore[index]
 
-    def test_every_method_and_rail_is_there_on_every_task(self, record: pd.DataFrame) -> None:
+    def test_every_method_and_reference_is_there_on_every_task(self, record: pd.DataFrame) -> None:
         jobs = pd.DataFrame(board.jobs(SEEDS, tuple(PLACES), EXAMPLES, (*METHODS, *REFERENCES)))
         by = ["bench", "method", "rank", "examples", "budget"]
         assert set(record[by].itertuples(index=False, name=None)) == set(
             jobs[by].itertuples(index=False, name=None)
         )
 
-    def test_which_items_were_right_stands_beside_every_accuracy_on_test(
-        self, record: pd.DataFrame
-    ) -> None:
+    def test_every_accuracy_on_test_says_which_items_were_right(self, record: pd.DataFrame) -> None:
         read = record[record["quantity"] == "test/accuracy"]
         right = [unpacked(items).mean() for items in read["items"]]
         np.testing.assert_allclose(right, read["value"], atol=1e-6)
 
-    def test_what_was_recorded_is_what_a_run_gives(self, record: pd.DataFrame) -> None:
+    def test_a_run_today_gives_what_was_recorded(self, record: pd.DataFrame) -> None:
         settings = {
             "bench": "digits",
             "method": "BitFit",
@@ -388,7 +390,7 @@ class TestRecord:
             if event.stage == "valid"
         ]  # type: ignore[arg-type]
         assert now == pytest.approx(then, abs=0.03), (
-            "other processors round otherwise; a change of the code moves more"
+            "processors round differently; a change of the code makes more difference"
         )
 
     def test_the_panel_has_every_run_where_it_is_the_same(self, record: pd.DataFrame) -> None:

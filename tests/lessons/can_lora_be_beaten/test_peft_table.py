@@ -1,4 +1,4 @@
-"""What can be told of a public table with one run a row."""
+"""What a public table with one run a row can show."""
 
 import pytest
 
@@ -28,7 +28,7 @@ def test_an_interval_is_as_wide_as_five_points() -> None:
     assert row["high"] - row["low"] > 3 * RERUN
 
 
-def test_one_rival_alone_seems_to_beat_lora_and_none_does_in_its_family() -> None:
+def test_one_rival_beats_lora_alone_and_none_does_in_its_family() -> None:
     found = against(public_table())
     above = found[found["difference"] > 0]
     assert len(above) == 14
@@ -44,7 +44,7 @@ def test_the_family_is_as_large_as_the_table_was() -> None:
     assert worst["adjusted"] == pytest.approx((RUNS - 1) * two_proportions(0, ITEMS, 631, ITEMS))
 
 
-def test_what_is_no_row_is_refused() -> None:
+def test_a_reference_or_family_that_does_not_fit_is_refused() -> None:
     with pytest.raises(ValueError, match="reference must be a row of the table, got 'QLoRA'"):
         against(public_table(), "QLoRA")
     with pytest.raises(ValueError, match="compared must count all 29 rivals, got 5"):

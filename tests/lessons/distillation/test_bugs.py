@@ -1,4 +1,4 @@
-"""The planted bugs of lesson 06 are bugs, do what their stories say, and stand in the lines that are named."""
+"""The planted bugs of lesson 06 do what their stories say, in the lines that are named."""
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +11,7 @@ def logits(seed: int, classes: int) -> Tensor:
     return 2 * torch.randn(6, classes, generator=torch.Generator().manual_seed(seed))
 
 
-def test_the_faint_teacher_is_too_small_by_the_number_of_classes() -> None:
+def test_the_faint_teacher_counts_too_little_by_the_number_of_classes() -> None:
     for classes in (2, 8):
         student, teacher = logits(0, classes), logits(1, classes)
         torch.testing.assert_close(
@@ -20,7 +20,7 @@ def test_the_faint_teacher_is_too_small_by_the_number_of_classes() -> None:
         assert bugs.faint_teacher(student, student, 3.0).abs() < 1e-6
 
 
-def test_turned_round_is_the_divergence_the_other_way() -> None:
+def test_turned_round_is_the_divergence_in_the_other_direction() -> None:
     student, teacher = logits(0, 5), logits(1, 5)
     torch.testing.assert_close(
         bugs.turned_round(student, teacher, 2.0), divergence(teacher, student, 2.0)

@@ -40,7 +40,7 @@ def verdicts(table: pd.DataFrame, about: dict[str, Any] = ABOUT) -> dict[str, st
 def turned(
     table: pd.DataFrame, by: Any, quantity: str = "test/accuracy", **settings: Any
 ) -> pd.DataFrame:
-    """The table with `by` added to what was read in the runs with these settings."""
+    """Return the table with `by` added to a quantity of the runs with these settings."""
     new = table.copy()
     chosen = new["quantity"] == quantity
     for name, value in settings.items():
@@ -120,10 +120,10 @@ def test_verdicts_turn_when_the_figures_do(
     assert verdicts(turned(table, by, **settings))[claim] == says
 
 
-def test_the_better_teacher_is_the_one_that_is_more_often_right(table: pd.DataFrame) -> None:
+def test_the_better_teacher_is_the_more_accurate_one(table: pd.DataFrame) -> None:
     other = {"teachers": {**ABOUT["teachers"], "library": {"test": 0.6}}}
     assert verdicts(table, other)["better teacher"] == "does not hold", (
-        "mini is the better one then, and its student the worse"
+        "then mini is the better teacher, and its student the worse one"
     )
     claim = distill_claims(table, other)[CLAIMS.index("better teacher")]
     assert (
@@ -132,14 +132,14 @@ def test_the_better_teacher_is_the_one_that_is_more_often_right(table: pd.DataFr
     )
 
 
-def test_the_share_that_is_kept_is_that_of_the_tasks_own_teacher(table: pd.DataFrame) -> None:
+def test_the_share_that_is_kept_is_of_the_task_s_own_teacher(table: pd.DataFrame) -> None:
     able = {"teachers": {**ABOUT["teachers"], "digits": {"test": 0.99}}}
     assert verdicts(table, able)["97 %"] == "does not hold"
     right = {"teachers": {**ABOUT["teachers"], "library by mini": {"test": 0.74}}}
     assert verdicts(table, right)["97 %"] == "holds"
 
 
-def test_the_claims_are_judged_at_the_temperature_that_valid_has_chosen(
+def test_the_claims_are_judged_at_the_temperature_chosen_on_valid(
     table: pd.DataFrame,
 ) -> None:
     assert Evidence(table, ABOUT).at("digits")["temperature"] == 2.0
@@ -148,16 +148,16 @@ def test_the_claims_are_judged_at_the_temperature_that_valid_has_chosen(
     )
     worse = turned(hotter, -0.5, bench="digits", method=DISTILLATION, temperature=4.0)
     with pytest.raises(AssertionError):
-        distill_claims(worse, ABOUT)  # the other dials were not moved there
+        distill_claims(worse, ABOUT)  # the other settings were not changed there
     found = Evidence(worse, ABOUT)
     assert found.over(LABELS)["digits"].mean() < -0.3 < 0.05 < found.over(LABELS)["opening"].mean()
 
 
-def test_four_seeds_never_tell(table: pd.DataFrame) -> None:
+def test_four_seeds_are_inconclusive(table: pd.DataFrame) -> None:
     assert set(verdicts(table[table["seed"] < 4]).values()) == {"inconclusive"}
 
 
-def test_a_reading_is_that_of_the_rate_that_was_chosen(table: pd.DataFrame) -> None:
+def test_a_quantity_is_at_the_chosen_learning_rate(table: pd.DataFrame) -> None:
     found = Evidence(table, ABOUT)
     assert found.rate("library") == 0.1 and found.rate("library", LABELS) == 3e-3
     assert (

@@ -1,4 +1,4 @@
-"""The claims of lesson 03 turn with the figures: fake runs in which every verdict is known."""
+"""The claims of lesson 03 follow the figures: made-up runs in which every verdict is known."""
 
 import math
 from collections.abc import Iterator
@@ -18,23 +18,30 @@ from ftkit.lessons.limits_of_lora.claims_far_tasks import FAR, NEAR, Evidence, f
 from ftkit.lessons.limits_of_lora.study import for_the_panel
 from ftkit.lessons.limits_of_lora.trial import (
     ATTENTION,
-    BOTH,
-    INSIDE,
-    LARGE,
+    EMBEDDINGS_ALONE,
+    ENCODER_ALONE,
+    LARGE_BATCH,
     LARGE_RANK,
     LORA,
-    PLACES,
+    LORA_AND_EMBEDDINGS,
+    NEAR_TO_FAR,
+    RANDOM_WEIGHTS,
     RANKS,
-    SCRATCH,
     WAYS,
-    WORDS,
 )
 from ftkit.paths import kit_path
 from ftkit.storage import read_table
 from ftkit.training.events import Event, packed, unpacked
 
-LEAD = {LORA: -0.08, INSIDE: -0.05, BOTH: 0.03, WORDS: 0.02, SCRATCH: -0.04, ATTENTION: -0.1}
-"""On far tasks, against full fine-tuning; nearer they are all alike."""
+LEAD = {
+    LORA: -0.08,
+    ENCODER_ALONE: -0.05,
+    LORA_AND_EMBEDDINGS: 0.03,
+    EMBEDDINGS_ALONE: 0.02,
+    RANDOM_WEIGHTS: -0.04,
+    ATTENTION: -0.1,
+}
+"""On far tasks, over full fine-tuning; on near tasks all are the same."""
 
 
 def events(accuracy: float, words: float, likeness: float, test: bool) -> Iterator[Event]:
@@ -59,8 +66,11 @@ def noise(*what: Any) -> float:
 def fake_trial(
     bench: str, way: str, rank: int, lr: float, size: int = 16, seed: int = 0, test: bool = False
 ) -> Iterator[Event]:
-    """LoRA loses eight points far away at any rank, and three with large batches; it forgets half of what full fine-tuning does."""
-    lead = LEAD[way] * (bench in FAR) - 0.03 * (size == LARGE)
+    """Yield made-up runs: LoRA loses 8 points on far tasks at any rank, and 3 with large batches.
+
+    It forgets half of what full fine-tuning forgets.
+    """
+    lead = LEAD[way] * (bench in FAR) - 0.03 * (size == LARGE_BATCH)
     steepness = abs(math.log10(lr / 1e-2))
     accuracy = 0.7 + lead - 0.05 * steepness + noise(way, rank, seed) + 0.001 * seed
     yield from events(
@@ -68,7 +78,7 @@ def fake_trial(
     )
 
 
-def fake_rail(
+def fake_reference(
     bench: str, method: str, lr: float, size: int = 16, seed: int = 0, test: bool = False
 ) -> Iterator[Event]:
     best = 3e-3 if method == FULL else 3e-2
@@ -85,12 +95,12 @@ def fake_rail(
 def table() -> pd.DataFrame:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(distance, "trial", fake_trial)
-        patch.setattr(distance, "reference", fake_rail)
+        patch.setattr(distance, "reference", fake_reference)
         return distance_record.record(None)
 
 
 def about(activations: float = 1.0, seconds: float = 1.1) -> dict[str, Any]:
-    bill = {
+    costs = {
         "gradients": 0.03,
         "optimizer": 0.03,
         "disk": 0.03,
@@ -100,13 +110,13 @@ def about(activations: float = 1.0, seconds: float = 1.1) -> dict[str, Any]:
     }
     return {
         "court": {
-            "mini": {"LoRA, rank 8": bill},
-            "minilm": {"LoRA, rank 8": {**bill, "seconds": 0.75}},
+            "mini": {"LoRA, rank 8": costs},
+            "minilm": {"LoRA, rank 8": {**costs, "seconds": 0.75}},
         }
     }
 
 
-def test_where_forgetting_is_judged_every_rate_has_every_seed(table: pd.DataFrame) -> None:
+def test_where_forgetting_is_judged_every_learning_rate_has_every_seed(table: pd.DataFrame) -> None:
     for settings in ({"way": LORA, "rank": LARGE_RANK}, {"method": FULL}):
         runs = forgetting(table, **settings)
         assert (
@@ -117,15 +127,16 @@ def test_where_forgetting_is_judged_every_rate_has_every_seed(table: pd.DataFram
     assert not table.drop(columns=["value", "items"]).duplicated().any()
 
 
-def test_the_panel_finds_every_way_at_every_rank_but_what_was_recorded_with_one(
+def test_the_panel_has_every_way_at_every_rank_unless_it_has_one_rank(
     table: pd.DataFrame,
 ) -> None:
     rows = for_the_panel(table)
     for way in WAYS:
-        ranks = sorted(where(rows, bench=PLACES[4], way=way)["rank"].unique())
-        assert ranks == {BOTH: [distance.MIXED_RANK], ATTENTION: [distance.EQUAL_RANK]}.get(
-            way, list(RANKS)
-        )
+        ranks = sorted(where(rows, bench=NEAR_TO_FAR[4], way=way)["rank"].unique())
+        assert ranks == {
+            LORA_AND_EMBEDDINGS: [distance.MIXED_RANK],
+            ATTENTION: [distance.EQUAL_RANK],
+        }.get(way, list(RANKS))
     assert len(where(rows, bench=NEAR, method=FULL)) == len(
         where(table, bench=NEAR, method=FULL, size=16)
     )
@@ -133,7 +144,7 @@ def test_the_panel_finds_every_way_at_every_rank_but_what_was_recorded_with_one(
 
 
 class TestFar:
-    def test_the_verdicts_are_those_of_the_figures(self, table: pd.DataFrame) -> None:
+    def test_the_verdicts_follow_the_figures(self, table: pd.DataFrame) -> None:
         farther, rank, targets, inside, embeddings, vectors, burden, frozen, batches, _ = (
             claim.verdict for claim in far_claims(table)
         )
@@ -146,7 +157,7 @@ class TestFar:
         )
         assert (vectors, burden, frozen, batches) == ("holds", "does not hold", "holds", "holds")
 
-    def test_if_lora_lost_nothing_they_turn(self, table: pd.DataFrame) -> None:
+    def test_they_turn_if_lora_loses_nothing(self, table: pd.DataFrame) -> None:
         alike = table[table["way"] == LORA].assign(way="", rank=0, method=FULL)
         same = pd.concat(
             [
@@ -157,7 +168,7 @@ class TestFar:
         farther, rank, *_, batches, _ = (claim.verdict for claim in far_claims(same))
         assert (farther, rank, batches) == ("does not hold", "holds", "does not hold")
 
-    def test_whoever_is_as_far_behind_nearby_does_not_fall_behind_with_distance(
+    def test_a_gap_that_is_the_same_nearby_does_not_grow_with_distance(
         self, table: pd.DataFrame
     ) -> None:
         nearby = (
@@ -170,32 +181,35 @@ class TestFar:
             == "does not hold"
         )
 
-    def test_fewer_seeds_than_eight_never_tell(self, table: pd.DataFrame) -> None:
+    def test_fewer_than_eight_seeds_are_inconclusive(self, table: pd.DataFrame) -> None:
         says = {claim.verdict for claim in far_claims(table[table["seed"] < 6])[:-1]}
         assert says == {"inconclusive"}
 
-    def test_a_rate_that_is_drawn_blindly_gives_the_mean_of_those_tried(
+    def test_a_random_learning_rate_gives_the_mean_of_those_tried(
         self, table: pd.DataFrame
     ) -> None:
-        best, blind = Evidence(table).luck(method=FULL)
+        best, random = Evidence(table).luck(method=FULL)
         lrs = where(table, bench=NEAR, method=FULL, size=16)["lr"].unique()
         means = [0.7 - 0.05 * abs(math.log10(lr / 3e-3)) for lr in lrs]
-        assert best - blind == pytest.approx(max(means) - np.mean(means), abs=1e-6)
+        assert best - random == pytest.approx(max(means) - np.mean(means), abs=1e-6)
 
 
 class TestCost:
-    def test_the_verdicts_are_those_of_the_figures(self, table: pd.DataFrame) -> None:
+    def test_the_verdicts_follow_the_figures(self, table: pd.DataFrame) -> None:
         says = [claim.verdict for claim in cost_claims(table, about())]
         assert says == ["holds", "holds", "holds", "holds", "does not hold", "does not hold"]
         assert cost_claims(table, about(activations=0.5, seconds=0.8))[-2].verdict == "holds"
         assert cost_claims(table, about(seconds=0.8))[-1].verdict == "holds"
 
-    def test_whoever_has_learned_less_has_not_forgotten_less_at_equal_accuracy(
+    def test_learning_less_is_not_forgetting_less_at_equal_accuracy(
         self, table: pd.DataFrame
     ) -> None:
-        """Full fine-tuning's own curve, walked half as far: it forgets less, and at equal accuracy exactly as much."""
+        """The first half of full fine-tuning's curve ends with less forgetting.
+
+        At equal accuracy it is exactly the same.
+        """
         full = where(table, method=FULL)
-        half = full[full["lr"] <= 1e-3].assign(method=distance.OWN, way=LORA, rank=LARGE_RANK)
+        half = full[full["lr"] <= 1e-3].assign(method=distance.WITH_HEAD, way=LORA, rank=LARGE_RANK)
         both = pd.concat([full, half])
         np.testing.assert_allclose(at_equal_accuracy(both), 0, atol=1e-9)
         assert (
@@ -203,7 +217,7 @@ class TestCost:
             < forgetting(both, method=FULL)["words"].max()
         )
 
-    def test_rates_beyond_the_best_are_left_out(self, table: pd.DataFrame) -> None:
+    def test_learning_rates_beyond_the_best_are_left_out(self, table: pd.DataFrame) -> None:
         beyond = (
             table["lr"].gt(3e-3) & table["method"].eq(FULL) & table["quantity"].eq("after/words")
         )
@@ -220,36 +234,36 @@ class TestCost:
 
     def test_intruders_in_both_do_not_speak_against_lora_alone(self, table: pd.DataFrame) -> None:
         rows = table["quantity"].isin(["after/intruders", "after/likeness"])
-        nobody = table.assign(
+        neither = table.assign(
             value=table["value"].where(
                 ~rows, np.where(table["quantity"] == "after/intruders", 0.0, 0.9)
             )
         )
-        assert cost_claims(nobody, about())[2].verdict == "does not hold"
-        everyone = table.assign(value=table["value"].where(~rows, 0.2))
-        assert cost_claims(everyone, about())[2].verdict == "inconclusive"
+        assert cost_claims(neither, about())[2].verdict == "does not hold"
+        both = table.assign(value=table["value"].where(~rows, 0.2))
+        assert cost_claims(both, about())[2].verdict == "inconclusive"
 
 
-def test_the_floor_of_every_place_is_known() -> None:
-    assert all(0.1 < benchmark.majority_baseline(bench) < 0.2 for bench in PLACES)
+def test_the_majority_class_baseline_of_every_task_is_known() -> None:
+    assert all(0.1 < benchmark.majority_baseline(bench) < 0.2 for bench in NEAR_TO_FAR)
 
 
 class TestRecord:
-    """What the record says, computed from its runs."""
+    """The recorded runs."""
 
     @pytest.fixture(scope="class")
     def record(self) -> tuple[pd.DataFrame, dict[str, Any]]:
         return read_table(kit_path("data", "results", "03_limits_of_lora.parquet"))
 
-    def test_which_items_were_right_stands_beside_every_accuracy_on_test(
+    def test_every_accuracy_on_test_says_which_items_were_right(
         self, record: tuple[pd.DataFrame, dict[str, Any]]
     ) -> None:
         read = record[0][record[0]["quantity"] == "test/accuracy"]
-        assert len(read) == 8 * (len(PLACES) * (len(RANKS) + 5 + 2) + 2)
+        assert len(read) == 8 * (len(NEAR_TO_FAR) * (len(RANKS) + 5 + 2) + 2)
         for value, items in zip(read["value"], read["items"], strict=True):
             assert unpacked(items).mean() == pytest.approx(value, abs=1e-6)
 
-    def test_every_best_rate_lies_inside_those_tried(
+    def test_every_best_learning_rate_is_inside_the_grid(
         self, record: tuple[pd.DataFrame, dict[str, Any]]
     ) -> None:
         by = ["bench", "method", "way", "rank", "size"]
@@ -259,7 +273,9 @@ class TestRecord:
             ].unique()
             assert len(chosen) == 1 and cell["lr"].min() < chosen[0] < cell["lr"].max(), key
 
-    def test_how_it_was_made_is_in_it(self, record: tuple[pd.DataFrame, dict[str, Any]]) -> None:
+    def test_the_table_says_how_it_was_made(
+        self, record: tuple[pd.DataFrame, dict[str, Any]]
+    ) -> None:
         about = record[1]
         assert about["command"] == "make results LESSON=03" and about["seeds"] == list(range(8))
         assert {"torch", "transformers", "processor", "cores", "fingerprints"} <= set(about)

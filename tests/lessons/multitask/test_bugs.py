@@ -1,4 +1,4 @@
-"""The planted bugs of lesson 07 do what their stories say, and the lines that are named mend them."""
+"""The planted bugs of lesson 07 do what their stories say; fixing the named lines fixes them."""
 
 import inspect
 from types import FunctionType
@@ -20,8 +20,8 @@ from ftkit.techniques.task_balancing import projected
 OPPOSED = [torch.tensor([1.0, 0.0]), torch.tensor([-1.0, 1.0])]
 
 
-def mended(broken: Any, **lines: str) -> Any:
-    """The object with some lines, `l7` the seventh, written anew."""
+def fixed(broken: Any, **lines: str) -> Any:
+    """Return the object with some lines replaced, `l7` the seventh."""
     source = inspect.getsource(broken).splitlines()
     for line, text in lines.items():
         at = int(line[1:]) - 1
@@ -36,12 +36,12 @@ def test_of_two_opposed_gradients_the_second_comes_back_as_it_was() -> None:
     assert first.tolist() == [0.5, 0.5] and torch.equal(second, OPPOSED[1])
 
 
-def test_meeting_the_others_as_they_were_mends_it() -> None:
+def test_comparing_with_the_original_gradients_fixes_it() -> None:
     lines = {
         "l7": "dot = turned[i] @ gradients[j]",
         "l9": "    turned[i] -= dot / (gradients[j] @ gradients[j]) * gradients[j]",
     }
-    repaired = mended(gives_way, l7=lines["l7"], l9=lines["l9"].strip())
+    repaired = fixed(gives_way, l7=lines["l7"], l9=lines["l9"].strip())
     assert isinstance(repaired, FunctionType)
     assert torch.equal(torch.stack(repaired(OPPOSED)), projected(torch.stack(OPPOSED), [[1], [0]]))
     assert set(gives_way_to_the_changed().lines) == {7, 9}
@@ -61,10 +61,11 @@ def test_the_weights_stay_where_they_were() -> None:
     assert after_a_hundred_steps(LearnedWeights) == {"easy": 0.0, "hard": 0.0}
 
 
-def test_an_optimizer_that_knows_them_moves_them() -> None:
-    repaired = mended(
+def test_an_optimizer_that_has_them_trains_them() -> None:
+    repaired = fixed(
         LearnedWeights,
-        l4="self.optimizer = torch.optim.AdamW([*model.parameters(), *self.s.values()], lr=lr, weight_decay=0.0)",
+        l4="trained = [*model.parameters(), *self.s.values()]; "
+        "self.optimizer = torch.optim.AdamW(trained, lr=lr, weight_decay=0.0)",
     )
     assert weights_stay().lines.keys() == {4}
     found = after_a_hundred_steps(repaired)
@@ -72,7 +73,7 @@ def test_an_optimizer_that_knows_them_moves_them() -> None:
 
 
 @pytest.mark.parametrize("ask", [gives_way_to_the_changed, weights_stay])
-def test_a_line_that_is_not_the_bug_is_not_taken_for_it(ask: Any) -> None:
+def test_a_line_that_is_not_the_bug_is_a_miss(ask: Any) -> None:
     asked = ask()
     assert all(not asked.guess(line) for line in asked.nudges)
     assert asked.guess(min(asked.lines))

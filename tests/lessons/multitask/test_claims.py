@@ -34,7 +34,7 @@ def verdicts(table: pd.DataFrame) -> dict[str, str]:
 
 
 def turned(table: pd.DataFrame, by: Any, quantity: str = "test/", **settings: Any) -> pd.DataFrame:
-    """The table with `by` added to what was read once, of the runs with these settings."""
+    """Return the table with `by` added to the quantities on test of runs with these settings."""
     new = table.copy()
     chosen = new["quantity"].str.startswith(quantity)
     for name, value in settings.items():
@@ -122,7 +122,7 @@ def test_the_verdict_on_cosines_turns_with_either_comparison(
     assert verdicts(turned(table, by, quantity, part=CONFLICT, pair=pair))["cosines"] == says
 
 
-def test_gradients_are_compared_at_equal_rates_and_at_each_of_them(table: pd.DataFrame) -> None:
+def test_gradients_are_compared_at_each_learning_rate(table: pd.DataFrame) -> None:
     other = table[table["part"] == CONFLICT].assign(lr=1e-4)
     both = pd.concat([table, other], ignore_index=True)
     assert Evidence(both).looked_at() == [1e-4, 3e-4] and verdicts(both)["cosines"] == "holds"
@@ -136,7 +136,7 @@ def test_gradients_are_compared_at_equal_rates_and_at_each_of_them(table: pd.Dat
     )
     assert Evidence(turned(both, 0.1, "pull/pair", lr=1e-4)).opposed(HURTS) == pytest.approx(
         Evidence(table).opposed(HURTS)
-    ), "its own rate"
+    ), "at its own learning rate"
 
 
 def test_fixed_weights_are_chosen_on_valid_among_those_that_leave_no_task_out(
@@ -153,11 +153,11 @@ def test_fixed_weights_are_chosen_on_valid_among_those_that_leave_no_task_out(
     assert Evidence(on_test).weight(HURTS) == found.weight(HURTS), "test chooses nothing"
 
 
-def test_fewer_than_eight_seeds_cannot_tell(table: pd.DataFrame) -> None:
+def test_fewer_than_eight_seeds_are_inconclusive(table: pd.DataFrame) -> None:
     few = table[table["seed"] < 7]
     assert set(verdicts(few).values()) == {"inconclusive"}
 
 
-def test_a_seed_that_is_read_twice_is_an_error(table: pd.DataFrame) -> None:
+def test_a_seed_that_is_there_twice_is_an_error(table: pd.DataFrame) -> None:
     with pytest.raises(AssertionError):
         Evidence(pd.concat([table, table])).alone(HELPS, 16)

@@ -1,4 +1,4 @@
-"""The verdicts of the lesson's claims, as its record had them when they were written down."""
+"""The verdicts on the lesson's claims by its recorded runs, in their order."""
 
 from helpers.verdicts import HOLDS, NOT, OPEN
 

@@ -1,4 +1,4 @@
-"""The verdicts of lesson 05 follow the figures, and turn when they do; and its planted bugs do what their stories say."""
+"""The verdicts of lesson 05 follow the figures; its planted bugs do what their stories say."""
 
 import copy
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ def verdicts(table: pd.DataFrame) -> dict[str, str]:
 
 
 def turned(table: pd.DataFrame, by: Any, **settings: Any) -> pd.DataFrame:
-    """The table with `by` added to the accuracies on test of the runs with these settings."""
+    """Return the table with `by` added to the accuracies on test of runs with these settings."""
     new = table.copy()
     chosen = new["quantity"] == "test/accuracy"
     for name, value in settings.items():
@@ -86,7 +86,7 @@ def test_verdicts_turn_when_the_figures_do(
 
 
 @pytest.mark.parametrize(("density", "lr"), [(0.0001, 0.03), (0.03, 0.3), (0.2, 0.03)])
-def test_the_verdict_on_the_rate_turns_with_the_chosen_rates(
+def test_the_verdict_on_the_learning_rate_turns_with_the_chosen_ones(
     table: pd.DataFrame, density: float, lr: float
 ) -> None:
     other = table.copy()
@@ -99,7 +99,7 @@ def test_the_verdict_on_the_rate_turns_with_the_chosen_rates(
     assert verdicts(other)["faster"] == "does not hold"
 
 
-def test_one_rate_for_every_density_does_not_grow(table: pd.DataFrame) -> None:
+def test_one_learning_rate_for_every_density_does_not_grow(table: pd.DataFrame) -> None:
     other = table.copy()
     other.loc[
         (other["criterion"] == "random")
@@ -110,7 +110,7 @@ def test_one_rate_for_every_density_does_not_grow(table: pd.DataFrame) -> None:
     assert verdicts(other)["faster"] == "does not hold"
 
 
-def test_the_verdict_on_the_cost_turns_with_the_bill(table: pd.DataFrame) -> None:
+def test_the_verdict_on_the_cost_turns_with_the_costs(table: pd.DataFrame) -> None:
     other = table.copy()
     other.loc[
         (other["quantity"] == "cost/trainable") & (other["criterion"] == "random"), "value"
@@ -118,12 +118,12 @@ def test_the_verdict_on_the_cost_turns_with_the_bill(table: pd.DataFrame) -> Non
     assert verdicts(other)["cost"] == "holds"
 
 
-def test_four_seeds_never_tell(table: pd.DataFrame) -> None:
+def test_four_seeds_are_inconclusive(table: pd.DataFrame) -> None:
     few = verdicts(table[table["seed"] < 4])
     assert {few[claim] for claim in CLAIMS if claim not in ("faster", "cost")} == {"inconclusive"}
 
 
-def test_at_one_rate_the_winner_is_another_one(table: pd.DataFrame) -> None:
+def test_at_one_learning_rate_another_criterion_wins(table: pd.DataFrame) -> None:
     found = Evidence(table)
     ranked = found.at_one_rate("opening")
     assert set(ranked) == {0.01, 0.03, 0.1, 0.3} and all(
@@ -141,7 +141,7 @@ def test_at_one_rate_the_winner_is_another_one(table: pd.DataFrame) -> None:
     )
 
 
-def test_what_is_asked_is_what_was_recorded(table: pd.DataFrame) -> None:
+def test_the_evidence_is_what_was_recorded(table: pd.DataFrame) -> None:
     found = Evidence(table)
     assert found.random_densities() == list(DENSITIES) and set(found.compared("opening")) == set(
         CRITERIA
@@ -153,7 +153,7 @@ def test_what_is_asked_is_what_was_recorded(table: pd.DataFrame) -> None:
 
 
 class TestBugs:
-    """What the stories say is what running the code shows."""
+    """Running the code shows what the stories say."""
 
     @staticmethod
     def batches(steps: int) -> Iterator[tuple[Tensor, Tensor]]:
@@ -177,10 +177,10 @@ class TestBugs:
         return {"weight": mask}
 
     def moved(self, model: nn.Module, before: nn.Module, masks: Any) -> tuple[int, int]:
-        """How many frozen entries have moved, and how many of the chosen."""
-        gone = model.weight != before.weight
-        return int((gone & (masks["weight"] == 0)).sum()), int(
-            (gone & (masks["weight"] == 1)).sum()
+        """Return the number of frozen entries that moved, and of chosen ones."""
+        moved = model.weight != before.weight
+        return int((moved & (masks["weight"] == 0)).sum()), int(
+            (moved & (masks["weight"] == 1)).sum()
         )
 
     def test_decay_moves_every_frozen_entry(

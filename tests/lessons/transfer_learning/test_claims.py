@@ -1,4 +1,4 @@
-"""The claims of lesson 01, judged by made-up figures that turn each verdict."""
+"""The verdicts of lesson 01 follow made-up figures that turn each of them."""
 
 from typing import Any
 
@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from ftkit.lessons.transfer_learning.claims import Evidence, transfer_claims
-from ftkit.lessons.transfer_learning.recipes import SHARES
+from ftkit.lessons.transfer_learning.recipes import BLEND_SHARES
 from ftkit.lessons.transfer_learning.study import FREEZING
-from ftkit.lessons.transfer_learning.trial import ALL, POSITIONS
+from ftkit.lessons.transfer_learning.trial import ALL_FROZEN, FROZEN_COUNTS
 from ftkit.teaching.claim_table import Finding
 from ftkit.teaching.verdicts import judge_differences
 
@@ -34,7 +34,7 @@ def rows_of(
     frozen: int = -1,
     body: str = "",
 ) -> list[dict[str, Any]]:
-    """A quantity on eight seeds, a tenth of a point apart: far less than the margin."""
+    """Return a quantity on eight seeds, a tenth of a point apart: far less than the margin."""
     same = {
         "method": method,
         "bench": bench,
@@ -48,7 +48,7 @@ def rows_of(
 
 
 def figures(**changed: float) -> pd.DataFrame:
-    """A record in which every claim holds; `changed` sets one of its levels."""
+    """Return a table in which every claim holds; `changed` sets some of its levels."""
     level = {
         "full": 0.80,
         "random": 0.50,
@@ -67,8 +67,8 @@ def figures(**changed: float) -> pd.DataFrame:
     } | changed
     rows = []
     for bench in BENCHES:
-        for count in POSITIONS:
-            value = level["one"] if count == ALL - 1 else level["full"]
+        for count in FROZEN_COUNTS:
+            value = level["one"] if count == ALL_FROZEN - 1 else level["full"]
             rows += rows_of(FREEZING, bench, value, frozen=count, body="pretrained")
         rows += rows_of(FREEZING, bench, level["random"], frozen=0, body="random")
     rows += rows_of("first block", "opening", level["first"])
@@ -82,7 +82,9 @@ def figures(**changed: float) -> pd.DataFrame:
         "out": (level["out_probe"], level["out_half"], level["out_lp_ft"]),
     }
     for side, heights in ends.items():
-        for share, value in zip(SHARES, np.interp(SHARES, (0, 0.5, 1), heights), strict=True):
+        for share, value in zip(
+            BLEND_SHARES, np.interp(BLEND_SHARES, (0, 0.5, 1), heights), strict=True
+        ):
             rows += rows_of("LP-FT", "library", float(value), f"blend/{share:g}/{side}")
     return pd.DataFrame(rows)
 
@@ -91,7 +93,7 @@ def verdicts(table: pd.DataFrame) -> dict[str, str]:
     return dict(zip(NAMES, (claim.verdict for claim in transfer_claims(table)), strict=True))
 
 
-def test_every_claim_holds_where_all_figures_speak_for_it() -> None:
+def test_every_claim_holds_where_all_figures_support_it() -> None:
     assert set(verdicts(figures()).values()) == {"holds"}
 
 
@@ -118,12 +120,12 @@ def test_a_verdict_turns_with_its_figures_and_no_other_does(
     assert set(found.values()) == {"holds"}
 
 
-def test_seven_seeds_tell_nothing() -> None:
+def test_seven_seeds_are_inconclusive() -> None:
     table = figures()
     assert set(verdicts(table[table["seed"] < 7]).values()) == {"inconclusive"}
 
 
-def test_luck_larger_than_the_difference_cannot_be_told() -> None:
+def test_noise_larger_than_the_difference_is_inconclusive() -> None:
     table = figures()
     noise = np.where(table["seed"] % 2, 0.2, -0.2)
     for method, name in (
@@ -134,7 +136,7 @@ def test_luck_larger_than_the_difference_cannot_be_told() -> None:
         assert verdicts(loud)[name] == "inconclusive"
 
 
-def test_one_task_against_a_claim_is_enough_and_one_that_cannot_tell_withholds_it() -> None:
+def test_one_task_can_contradict_a_claim_or_make_it_inconclusive() -> None:
     good, bad, loud = np.full(8, 0.05), np.full(8, -0.05), np.tile([0.2, -0.2], 4)
     assert judge_differences({"a": good, "b": good}, {"beats"})[1] == "holds"
     assert judge_differences({"a": good, "b": loud}, {"beats"})[1] == "inconclusive"
@@ -158,7 +160,7 @@ def test_one_task_against_a_claim_is_enough_and_one_that_cannot_tell_withholds_i
     )
 
 
-def test_accuracy_is_read_seed_by_seed_at_the_rate_that_was_chosen() -> None:
+def test_accuracy_is_by_seed_at_the_chosen_learning_rate() -> None:
     table = figures()
     tuning = table[(table["method"] == FREEZING) & (table["quantity"] == "test/accuracy")].assign(
         lr=1.0, quantity="valid/accuracy"
@@ -169,6 +171,6 @@ def test_accuracy_is_read_seed_by_seed_at_the_rate_that_was_chosen() -> None:
     assert found.outside("frozen body") == pytest.approx(found.blend(0.0, "out"))
 
 
-def test_a_figure_that_was_not_recorded_is_missed() -> None:
+def test_a_figure_that_was_not_recorded_is_an_error() -> None:
     with pytest.raises(AssertionError, match="gradual"):
         Evidence(figures()).test(method="gradual unfreezing", bench="digits")
