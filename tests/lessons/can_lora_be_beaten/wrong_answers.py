@@ -72,20 +72,20 @@ def wrong_flips() -> dict[str, tuple[Any, str]]:
         "strictly": (lambda d: (np.abs(flipped(d)) > abs(np.mean(d))).mean(), "`>=`, not `>`"),
         "no mirror": (
             lambda d: (above(d) - 1) / 2 ** len(d),
-            "one flip is left out above, the one",
+            "one flip is missing in the numerator, the one",
         ),
         "no identity": (
             lambda d: (above(d) - 1) / (2 ** len(d) - 1),
-            "one flip is left out above and below",
+            "one flip is missing in numerator and denominator",
         ),
-        "neither": (lambda d: (above(d) - 2) / (2 ** len(d) - 2), "two flips are left out"),
+        "neither": (lambda d: (above(d) - 2) / (2 ** len(d) - 2), "two flips are missing"),
         "plus one": (
             lambda d: (above(d) + 1) / (2 ** len(d) + 1),
-            "the + 1 belongs to flips drawn by chance",
+            "the + 1 belongs to random flips",
         ),
         "one minus": (lambda d: 1 - right(d), "that is 1 - p"),
-        "count": (above, "that is how many flips count"),
-        "permuted": (permuted, "another order of the differences leaves their mean"),
+        "count": (above, "that is the number of flips that count"),
+        "permuted": (permuted, "another order of the differences does not change their mean"),
         "zero": (lambda d: 0, "p is never 0"),
         "t-test": (lambda d: stats.ttest_1samp(d, 0.0).pvalue, "that is the p of a t-test"),
         "sign test": (
@@ -102,15 +102,15 @@ def wrong_flips() -> dict[str, tuple[Any, str]]:
         ),
         "sums": (
             lambda d: (len(d) * np.abs(flipped(d)) >= abs(np.mean(d))).mean(),
-            "yours sets sums beside the mean seen",
+            "yours compares sums with the observed mean",
         ),
         "by chance": (by_chance, "that is near; the exact number is wanted"),
-        "rounded": (lambda d: round(right(d), 2), "p is 0.375, yours says 0.38: that is near"),
+        "rounded": (lambda d: round(right(d), 2), "p is 0.375, yours is 0.38: that is near"),
         "nothing if they cancel": (
             lambda d: right(d) if sum(d) else 0.0,
             "differences that cancel, [1.0, -1.0, 2.0, -2.0], p is 1",
         ),
-        "not a number": (lambda d: float("nan"), "yours says nan"),
+        "not a number": (lambda d: float("nan"), "yours is nan"),
         "every mean": (lambda d: flipped(d), "must be one number, got a numpy.ndarray"),
         "text": (lambda d: f"{right(d)}", "must be one number, got a str"),
         "a yes": (lambda d: right(d) < 0.05, "must be one number, got a bool"),
@@ -200,7 +200,7 @@ def wrong_expected() -> dict[str, tuple[Any, str]]:
         return weighed(values, trials)
 
     return {
-        "as they stand": (weighed, "the values are in no order"),
+        "as they stand": (weighed, "the values are not sorted"),
         "falling": (lambda v, t: weighed(sorted(v)[::-1], t), "that is the expected worst"),
         "at least one draw": (worst, "that is the expected worst"),
         "maximum": (lambda v, t: max(v), "that is the best of all"),
@@ -216,9 +216,9 @@ def wrong_expected() -> dict[str, tuple[Any, str]]:
         "without replacement": (without, "that draws without replacement"),
         "top ones": (
             lambda v, t: np.mean(np.sort(v)[::-1][:t]),
-            "that is the mean of the top ones",
+            "that is the mean of the top values",
         ),
-        "first ones": (lambda v, t: max(v[:t]), "that is the best of the first ones"),
+        "first ones": (lambda v, t: max(v[:t]), "that is the best of the first values"),
         "from 0": (shifted(0), "the places are one too low"),
         "from 2": (shifted(2), "the places are one too high"),
         "nothing subtracted": (
@@ -227,7 +227,7 @@ def wrong_expected() -> dict[str, tuple[Any, str]]:
         ),
         "one minus": (
             lambda v, t: places(v, lambda i, n: 1 - (1 - i / n) ** t),
-            "is the chance that one draw at least",
+            "is the chance that at least one draw",
         ),
         "brackets": (
             lambda v, t: places(v, lambda i, n: i / n**t - (i - 1) / n**t),
@@ -341,17 +341,17 @@ def wrong_same_parameters() -> dict[str, tuple[Any, str]]:
             lambda s, r: min(1, sum(share([one], r) for one in s)),
             "the sum of the matrices' shares",
         ),
-        "not cut": (share, "cut the share at 1"),
+        "not cut": (share, "no more entries than the matrices: cut at 1"),
         "multiplied": (
             lambda s, r: sum(r * n * m for n, m in s) / entries(s),
-            "A and B stand one after the other",
+            "A and B are applied one after the other",
         ),
         "multiplied, cut": (
             lambda s, r: min(1, sum(r * n * m for n, m in s) / entries(s)),
-            "is out multiplied by in above",
+            "is out multiplied by in in the numerator",
         ),
-        "max for min": (lambda s, r: max(1, share(s, r)), "`max` in the place of `min`"),
-        "upside down, cut": (lambda s, r: min(1, entries(s) / lora(s, r)), "the share upside down"),
+        "max for min": (lambda s, r: max(1, share(s, r)), "`max` used instead of `min`"),
+        "upside down, cut": (lambda s, r: min(1, entries(s) / lora(s, r)), "the share inverted"),
         "B alone": (
             lambda s, r: min(1, r * sum(n for n, _ in s) / entries(s)),
             "that is B (out, rank) alone",
@@ -362,19 +362,19 @@ def wrong_same_parameters() -> dict[str, tuple[Any, str]]:
         ),
         "no rank": (lambda s, r: lora(s, 1) / entries(s), "the rank is left out"),
         "percent": (lambda s, r: min(100, 100 * share(s, r)), "that is in percent"),
-        "count": (lora, "that is how many numbers LoRA has"),
+        "count": (lora, "that is the number of LoRA's parameters"),
         "root": (lambda s, r: min(1, share(s, r) ** 0.5), "that is the root"),
-        "upside down": (lambda s, r: entries(s) / lora(s, r), "that is upside down"),
+        "upside down": (lambda s, r: entries(s) / lora(s, r), "the share is inverted"),
         "frozen": (lambda s, r: 1 - min(1, share(s, r)), "that is the share that stays frozen"),
         "of both": (
             lambda s, r: lora(s, r) / (entries(s) + lora(s, r)),
-            "the mask lies inside the matrices",
+            "the mask is inside the matrices",
         ),
         "sums multiplied": (
             lambda s, r: lora(s, r) / np.prod(np.sum(s, axis=0)),
             "yours multiplies the sums",
         ),
-        "each cut": (each_cut, "cut the share of all of them at 1, not each matrix"),
+        "each cut": (each_cut, "cut their total at 1, not each matrix"),
         "the first": (lambda s, r: min(1, share(s[:1], r)), "only the first matrix"),
         "the last": (lambda s, r: min(1, share(s[-1:], r)), "only the last matrix"),
         "rounded": (

@@ -40,7 +40,7 @@ def wrong_decompose() -> dict[str, tuple[Any, str]]:
             lambda w: (w.norm(dim=1, keepdim=True), F.normalize(w)),
             "must have the shape (out,)",
         ),
-        "direction alone": (lambda w: F.normalize(w), "must be (m, direction)"),
+        "direction alone": (lambda w: F.normalize(w), "must be the pair (m, direction)"),
         "in place": (in_place, "writes into `weight`"),
         "lists": (
             lambda w: (w.norm(dim=1).tolist(), F.normalize(w)),
@@ -93,11 +93,11 @@ def wrong_principal() -> dict[str, tuple[Any, str]]:
         ),
         "all in b": (
             lambda w, r: with_rest(w, *made(w, r, 1.0, 0.0)),
-            "one is stronger than the other",
+            "one is larger than the other",
         ),
         "all in a": (
             lambda w, r: with_rest(w, *made(w, r, 0.0, 1.0)),
-            "one is stronger than the other",
+            "one is larger than the other",
         ),
         "squared": (
             lambda w, r: with_rest(w, *made(w, r, 1.0, 1.0)),
@@ -108,7 +108,7 @@ def wrong_principal() -> dict[str, tuple[Any, str]]:
             "the best approximation leaves a rest of norm",
         ),
         "whole rest": (lambda w, r: (*made(w, r), w.clone()), "the change would count twice"),
-        "no rest": (lambda w, r: made(w, r), "must be (b, a, rest), got a tuple of 2"),
+        "no rest": (lambda w, r: made(w, r), "must be the tuple (b, a, rest), got a tuple of 2"),
         "zero rest": (
             lambda w, r: (*made(w, r), torch.zeros_like(w)),
             "`rest + b @ a` must be the weight",
@@ -174,7 +174,7 @@ def wrong_holm() -> dict[str, tuple[Any, str]]:
             "keep the running maximum",
         ),
         "nothing": (lambda p: list(p), "no p is adjusted"),
-        "upside down": (ranked(lambda p, k, n: (k + 1) * p), "the factors go the wrong way"),
+        "upside down": (ranked(lambda p, k, n: (k + 1) * p), "the factors are in the wrong order"),
         "false discoveries": (
             ranked(lambda p, k, n: n * p / (k + 1), monotone=False),
             "controls the false discovery rate",
@@ -188,13 +188,13 @@ def wrong_holm() -> dict[str, tuple[Any, str]]:
         "by its value": (by_value, "yours are [0.06, 0.3, 0.0]"),
         "sorted": (
             lambda p: sorted(ranked(lambda p, k, n: (n - k) * p)(p)),
-            "they must stand where their p stood",
+            "each must be at the position of its p",
         ),
         "sorts the caller's": (lambda p: p.sort() or p, "writes into `p`"),
         "yes or no": (lambda p: min(p) < 0.05, "must be a list of numbers, got a bool"),
         "one short": (
             lambda p: ranked(lambda p, k, n: (n - k) * p)(p)[1:],
-            "there must be 3 adjusted ps, got 2",
+            "there must be 3 adjusted p-values, got 2",
         ),
         "words": (lambda p: ["small"] * len(p), "must be a list of numbers, got one with a str"),
     }
