@@ -2,8 +2,8 @@
 
     minimise over phi:   E over batches from D of   L( f(x; theta0 + delta(phi)), batch )
 
-A technique fills one of three slots and leaves the others at their defaults: the *space* delta (where may the change live?), the
-*objective* L (what is minimised?), the *data* D (what arrives?).
+A technique fills one of three slots and leaves the others at their defaults: the *space* delta
+(where may the change live?), the *objective* L (what is minimised?), the *data* D (what arrives?).
 
 >>> from ftkit import Adapted, LoRA, Only, load_base, load_task, train
 >>> docs = load_task("docs")
@@ -17,6 +17,6 @@ import lazy_loader
 
 __version__ = "0.2.0"
 
-# The public names are listed in __init__.pyi. Each is fetched when it is first used: `import ftkit` must not wait
-# for the libraries below it.
+# The public names are listed in __init__.pyi. Each is imported when it is first used, so that
+# `import ftkit` does not wait for torch.
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,4 +1,4 @@
-"""How a name becomes randomness: a number in [0, 1), or a random stream of its own."""
+"""From a name to randomness: a number in [0, 1), or a random stream of its own."""
 
 import hashlib
 import re
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def unit_hash(text: str) -> float:
-    """A number in [0, 1) that depends on nothing but the words of `text`: case, spaces and punctuation do not count.
+    """Hash the words of `text` to a number in [0, 1); case, spaces and punctuation do not count.
 
     >>> unit_hash("Return the dot product.") == unit_hash("return the  dot-product")
     True
@@ -19,7 +19,10 @@ def unit_hash(text: str) -> float:
 
 
 def stream(seed: int, name: str) -> "torch.Generator":
-    """The random stream that belongs to `name` under `seed`: what else is drawn does not matter to it."""
-    import torch  # here, since the miner of docstrings runs without it
+    """The random stream of `name` under `seed`.
+
+    Its numbers depend on these two alone, not on what else is drawn, or in which order.
+    """
+    import torch  # imported here, because the docstring miner runs without it
 
     return torch.Generator().manual_seed(seed + int(unit_hash(name) * 2**48))

@@ -180,7 +180,7 @@ class Adapted(nn.Module):
 
 
 def _module_tree(changes: dict[str, Change]) -> nn.Module:
-    """Nest the changes in modules, so that keys of `state_dict()` start with weight names."""
+    """Nest the changes in modules: keys of its `state_dict()` start with the names of weights."""
     root = nn.Module()
     for name, change in changes.items():
         node, (*path, last) = root, name.split(".")

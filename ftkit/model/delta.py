@@ -105,9 +105,9 @@ def before_and_after(weight: Tensor, change: nn.Module, unrounded: bool) -> tupl
     """The weight and the changed weight, detached and in float32 or better.
 
     Args:
-        unrounded: the model computes with weight and change separately and never rounds their sum
-            to the weight's precision, so the sum is formed in float32 here too. The sum of any
-            other change is formed as the model forms it in each pass.
+        unrounded: the change is stored apart from the weight, so it may be smaller than the
+            weight's precision can show: form the sum in float32. The changed weight of any other
+            change is formed as the model forms it in each pass.
     """
     before = at_least_float32(weight.detach())
     with torch.no_grad():
