@@ -1,4 +1,7 @@
-"""What `from ftkit import ...` offers: the only list of the public names. `__init__.py` fetches each when it is first used."""
+"""The public names of ftkit: this is their only list.
+
+`__init__.py` imports each when it is first used.
+"""
 
 from .experiments.sweep import grid as grid
 from .experiments.sweep import sweep as sweep

@@ -1,19 +1,15 @@
-"""The environment of the tests, and the fixtures that many of them ask for."""
+"""The environment of the tests, and the fixtures that many of them use."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
-os.environ.setdefault(
-    "HF_HUB_OFFLINE", "1"
-)  # a test that needs the hub must say so by failing at once
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # a test that needs the hub fails at once
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import pytest
 import torch
 from helpers.lesson_stage import Notebook
-from helpers.nets import net
 
-from ftkit.model.base import Net
 from ftkit.tasks.load import load_task
 from ftkit.tasks.task import Task
 from ftkit.teaching import display
@@ -22,13 +18,8 @@ torch.set_num_threads(1)
 
 
 @pytest.fixture
-def make_net() -> Callable[..., Net]:
-    return net
-
-
-@pytest.fixture
 def deterministic() -> Iterator[None]:
-    """Torch refuses what may give other numbers the next time."""
+    """Let torch refuse operations that are not deterministic."""
     torch.use_deterministic_algorithms(True)
     yield
     torch.use_deterministic_algorithms(False)
@@ -41,7 +32,7 @@ def docs() -> Task:
 
 @pytest.fixture
 def notebook(monkeypatch: pytest.MonkeyPatch) -> Notebook:
-    """A stand-in for the notebook that a lesson runs in."""
+    """A stand-in for the notebook of a lesson."""
     made = Notebook()
     monkeypatch.delenv("FTKIT_HEADLESS", raising=False)
     monkeypatch.setattr(display, "shell", lambda: made)

@@ -1,4 +1,7 @@
-"""Trials for the tests of what is kept: each says in a file when it begins, so that runs can be counted, whichever process makes them."""
+"""A trial for the tests of resumable runs.
+
+Each run writes a line to a file when it begins, so that runs of all processes can be counted.
+"""
 
 import os
 import time
@@ -11,12 +14,12 @@ LOG = "FTKIT_TEST_LOG"
 
 
 def begun(log: Path) -> list[str]:
-    """The runs that have begun, one line each."""
+    """The lines of the runs that have begun."""
     return log.read_text().split("\n")[:-1] if log.exists() else []
 
 
 def counted(rank: int, lr: float, seed: int = 0) -> Iterator[Event]:
-    """A run of a tenth of a second."""
+    """A run of a tenth of a second that writes to the log; with rank 13 it fails."""
     with open(os.environ[LOG], "a") as file:
         file.write(f"{rank} {lr} {seed}\n")
     time.sleep(0.1)

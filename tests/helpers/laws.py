@@ -1,4 +1,7 @@
-"""The laws of a space. A technique's test inherits them: `class TestLaws(SpaceLaws): specimens = [...]`."""
+"""The laws of a space.
+
+A technique's test inherits them: `class TestLaws(SpaceLaws): specimens = [...]`.
+"""
 
 from typing import Any, ClassVar
 
@@ -46,17 +49,19 @@ NAMESPACE = {space.__name__: space for space in SPACES}
 
 
 def batch_of(name: str, size: int = 6) -> Batch:
+    """The first rows of a task for the net of that name."""
     return task_for(name).batch("train", torch.arange(size))
 
 
 def learn(model: Adapted, name: str, steps: int = 4) -> list[Any]:
+    """Train `model` for a few steps and return the events."""
     return list(
         train(model, task_for(name), steps=steps, lr=1e-2, size=6, validations=2, valid_rows=12)
     )
 
 
 class SpaceLaws:
-    """Every specimen obeys every law on every net."""
+    """Each specimen, a space, obeys each law on each net."""
 
     specimens: ClassVar[list[Any]] = []
 
@@ -82,7 +87,7 @@ class SpaceLaws:
         assert all(p.grad is None for p in base.parameters())
         assert model.delta().norm() > 0
 
-    def test_it_moves_no_more_numbers_than_it_says(self, space: Any, name: str) -> None:
+    def test_it_trains_no_more_parameters_than_it_says(self, space: Any, name: str) -> None:
         base = net(name)
         model = adapted(base, space)
         learn(model, name)
@@ -90,15 +95,17 @@ class SpaceLaws:
         for key, now in moved.named_parameters():
             if key not in model.changes:
                 assert torch.equal(now, weights[key]), key
-        numbers = [
-            value for value in model.state_dict().values() if value.is_floating_point()
-        ]  # positions do not move
-        assert sum(p.numel() for p in model.parameters()) == sum(value.numel() for value in numbers)
+        # Whole numbers in the state are positions, which are not trained.
+        state = [value for value in model.state_dict().values() if value.is_floating_point()]
+        assert sum(p.numel() for p in model.parameters()) == sum(value.numel() for value in state)
 
-    def test_under_weight_decay_and_after_another_method_what_moves_is_what_it_says(
+    def test_weight_decay_and_another_method_move_only_the_weights_it_changes(
         self, space: Any, name: str
     ) -> None:
-        """A key bias moves too, although it has no gradient: decay shrinks it, and Adam follows the rounding."""
+        """A key bias moves too, although its gradient is 0.
+
+        Weight decay shrinks it, and Adam follows rounding errors.
+        """
         base = net(name)
         before = {key: value.clone() for key, value in base.state_dict().items()}
         other = Adapted(base, LoRA(2, alpha=7.0), HEAD)
@@ -134,7 +141,7 @@ class SpaceLaws:
         torch.rand(7)  # a run draws from no random stream but its own
         assert learn(adapted(base, space, seed=3), name) == first
 
-    def test_what_was_learned_comes_back_from_its_state(self, space: Any, name: str) -> None:
+    def test_the_learned_change_comes_back_from_its_state(self, space: Any, name: str) -> None:
         base, batch = net(name), batch_of(name)
         model = adapted(base, space)
         learn(model, name)
@@ -145,11 +152,9 @@ class SpaceLaws:
 
 
 def plain_decay(model: Adapted, name: str) -> None:
-    """Two steps of a textbook's AdamW, whose decay also pulls at numbers without a gradient."""
-    batch, optimizer = (
-        batch_of(name),
-        torch.optim.AdamW(model.trainable(), lr=1e-2, weight_decay=0.1),
-    )
+    """Do two steps of plain AdamW, whose decay also moves parameters without a gradient."""
+    batch = batch_of(name)
+    optimizer = torch.optim.AdamW(model.trainable(), lr=1e-2, weight_decay=0.1)
     for _ in range(2):
         optimizer.zero_grad()
         F.cross_entropy(model(batch), batch.labels).backward()
@@ -157,4 +162,5 @@ def plain_decay(model: Adapted, name: str) -> None:
 
 
 def adapted(base: Any, space: Any, seed: int = 0) -> Adapted:
+    """Adapt `base` with the space, and with a trainable head if the space has none."""
     return Adapted(base, *with_head(space, base), seed=seed)

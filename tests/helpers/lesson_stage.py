@@ -1,4 +1,4 @@
-"""A stand-in for a notebook: it keeps what is shown, and says which cell runs."""
+"""A stand-in for a notebook: it keeps what is displayed, and counts the cells."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -7,7 +7,7 @@ from ftkit.teaching.display import VIEW
 
 
 class Notebook:
-    """What `front` needs of an IPython shell with a kernel."""
+    """The part of an IPython shell with a kernel that `ftkit.teaching.display` uses."""
 
     def __init__(self) -> None:
         self.kernel, self.execution_count = object(), 1
@@ -15,16 +15,16 @@ class Notebook:
         self.display_pub = SimpleNamespace(publish=self.shown.append)
 
     def last(self, mime: str = "text/html") -> Any:
-        """What was shown last, in that form; None if it has no such form."""
+        """The last display in that form; None if it has no such form."""
         return self.shown[-1].get(mime)
 
     def box(self) -> Any:
-        """The controls that were shown last."""
+        """The last displayed controls."""
         return widget(self.last(VIEW)["model_id"])
 
 
 def widget(model_id: str) -> Any:
-    """The widget of that id, in ipywidgets 7 and 8."""
+    """Find the widget of that id, in ipywidgets 7 and 8."""
     try:
         from ipywidgets.widgets.widget import _instances as every
     except ImportError:
@@ -35,6 +35,8 @@ def widget(model_id: str) -> Any:
 
 
 def parts(box: Any, kind: str) -> list[Any]:
-    """The widgets in `box`, at any depth, whose class is named `kind`."""
-    found = [box] if type(box).__name__ == kind else []
-    return [*found, *(one for child in getattr(box, "children", ()) for one in parts(child, kind))]
+    """Find the widgets in `box`, at any depth, whose class is named `kind`."""
+    widgets = [box] if type(box).__name__ == kind else []
+    for child in getattr(box, "children", ()):
+        widgets += parts(child, kind)
+    return widgets

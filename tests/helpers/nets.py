@@ -20,7 +20,10 @@ SENTENCES = [
 
 
 def small_task(name: str = "tiny") -> Task:
-    """24 rows of short sentences, two classes that a model can learn; every split is the same rows."""
+    """A task of 24 short sentences in two classes that a model can learn.
+
+    All splits are the same rows.
+    """
     texts = [f"{SENTENCES[i % 5]} {'now' if i % 2 else 'later'}" for i in range(24)]
     rows = table(texts, [i % 2 for i in range(24)], ["no", "yes"])
     return Task(name, ("no", "yes"), rows, rows, rows)
@@ -45,7 +48,7 @@ NETS = ("mini", "mini-vit", "distilbert", "roberta", "gpt2")
 
 
 def task_for(name: str) -> Task:
-    """A task that the net of that name can read."""
+    """A task for the net of that name."""
     return digits() if name == "mini-vit" else small_task()
 
 
@@ -55,7 +58,7 @@ def digits() -> Task:
 
 
 def net(name: str, *tasks: Task) -> Net:
-    """A new net: a shipped base, or a small random body of that type that reads with mini's tokenizer."""
+    """A new net: a shipped base, or a small random body of that type with mini's tokenizer."""
     tasks = tasks or (task_for(name),)
     if name in ("mini", "mini-vit"):
         return load_base(name, *tasks)
@@ -63,8 +66,7 @@ def net(name: str, *tasks: Task) -> Net:
     pooler = {"add_pooling_layer": False} if name in ("bert", "roberta") else {}
     body = AutoModel.from_config(CONFIGS[name], **pooler)
     with torch.no_grad():
-        for weight in (
-            body.parameters()
-        ):  # biases and norms away from their starting values, as in a pretrained body
+        # Move biases and norms away from their starting values, as in a pretrained body.
+        for weight in body.parameters():
             weight.add_(0.1 * torch.randn(weight.shape))
     return Net(name, body, Texts(load_base("mini").reader.tokenizer, 64), tasks)

@@ -10,8 +10,8 @@ from ftkit.techniques.freeze import Only
 from ftkit.techniques.lora import LoRA
 
 
-class Halved(Change):
-    """A change without a short way: the weight and a learned multiple of itself."""
+class Scaled(Change):
+    """A change without a short way: the weight times 1 + a trainable factor."""
 
     def __init__(self, weight: torch.Tensor) -> None:
         super().__init__()
@@ -26,11 +26,11 @@ class Everywhere:
         self.where = where
 
     def changes(self, model: nn.Module) -> dict[str, Change]:
-        return {name: Halved(weight) for name, weight in select(model, self.where).items()}
+        return {name: Scaled(weight) for name, weight in select(model, self.where).items()}
 
 
 class Tied(nn.Module):
-    """A language model in small: the output shares the input's table."""
+    """A small language model whose output layer shares the table of its embedding."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -46,7 +46,8 @@ class Tied(nn.Module):
 def test_two_spaces_may_not_change_one_weight() -> None:
     with pytest.raises(
         ValueError,
-        match=r"both LoRA\(rank=2, .*\) and Only\(where='body\.\*'\) change 'body.*'; narrow one of them",
+        match=r"both LoRA\(rank=2, .*\) and Only\(where='body\.\*'\) change 'body.*'; "
+        "narrow one of them",
     ):
         Adapted(net("bert"), LoRA(2), Only("body.*"))
 
@@ -96,7 +97,7 @@ def test_a_change_without_a_short_way_works_on_every_kind_of_weight() -> None:
             assert not torch.equal(model(batch), base(batch))
 
 
-def test_two_adaptations_of_one_base_do_not_meet() -> None:
+def test_two_adaptations_of_one_base_are_independent() -> None:
     from helpers.laws import HEAD, batch_of, learn
 
     base = net("bert")

@@ -25,7 +25,7 @@ def test_a_shipped_base_is_small_safe_and_described(name: str) -> None:
     assert "make bases" in (folder / "CARD.md").read_text()
 
 
-def test_the_card_of_mini_says_what_was_recorded() -> None:
+def test_the_card_of_mini_agrees_with_its_record() -> None:
     from ftkit.pretrain.mini import card
 
     folder = kit_path("data", "bases", "mini")
@@ -41,15 +41,12 @@ def test_mini_knows_english_it_never_read(docs: Task) -> None:
     from ftkit.pretrain.words import pack
 
     folder = kit_path("data", "bases", "mini")
-    model, tokenizer = (
-        AutoModelForMaskedLM.from_pretrained(folder),
-        AutoTokenizer.from_pretrained(folder),
-    )
+    model = AutoModelForMaskedLM.from_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
     texts = [text for stage in ("valid", "test") for text in docs.split(stage)["text"]]
     recorded = json.loads((folder / "pretraining.json").read_text())["curve"][-1]["held_out"]
-    assert (
-        held_out_loss(model, pack(texts, tokenizer)) < recorded + 1.0 < 6.2
-    )  # 6.2 nats is guessing by word frequency
+    # 6.2 nats is guessing by word frequency.
+    assert held_out_loss(model, pack(texts, tokenizer)) < recorded + 1.0 < 6.2
     assert HELD_OUT == 0.25
 
 
@@ -109,16 +106,16 @@ def test_two_tasks_two_heads() -> None:
 
 @pytest.mark.parametrize(("base", "task"), [("mini", "digits"), ("mini-vit", "digits-as-text")])
 def test_a_base_that_cannot_read_the_task_is_refused(base: str, task: str) -> None:
-    with pytest.raises(
-        ValueError, match=f"the base must read .* for the task '{task}', got {base}, which reads"
-    ):
+    expected = f"the base must read .* for the task '{task}', got {base}, which reads"
+    with pytest.raises(ValueError, match=expected):
         load_base(base, load_task(task))
 
 
-def test_an_unknown_base_says_what_there_is(tmp_path: Path) -> None:
+def test_the_error_of_an_unknown_base_lists_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(
         ValueError,
-        match="the base must be mini, mini-vit, minilm, a folder or a hub id .* got 'nobody/nothing'",
+        match="the base must be mini, mini-vit, minilm, a folder or a hub id .* "
+        "got 'nobody/nothing'",
     ):
         load_base("nobody/nothing")
     with pytest.raises(ValueError, match=r"the base must be mini, .*; check the name or path"):
@@ -142,7 +139,7 @@ def test_a_local_folder_is_a_base(tmp_path: Path) -> None:
         assert torch.equal(base.features(batch_of("bert")), net("bert").features(batch_of("bert")))
 
 
-def test_minilm_is_the_published_one_or_says_how_to_get_it() -> None:
+def test_minilm_is_the_published_one_or_the_error_says_how_to_get_it() -> None:
     try:
         base = load_base("minilm", small_task())
     except ValueError as error:
@@ -165,9 +162,7 @@ def test_a_changed_minilm_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_mini_fills_a_blank_with_a_word_that_fits() -> None:
-    assert (
-        "array" in fill("Return the [MASK] of the array along the given axis.")
-        and len(fill("Raise an [MASK].", count=3)) == 3
-    )
+    assert "array" in fill("Return the [MASK] of the array along the given axis.")
+    assert len(fill("Raise an [MASK].", count=3)) == 3
     with pytest.raises(ValueError, match="must hold one \\[MASK\\], got 0"):
         fill("Raise an error.")

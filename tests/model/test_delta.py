@@ -20,7 +20,7 @@ from ftkit.techniques.vera import VeRA
 HALVES = (torch.bfloat16, torch.float16)
 
 
-def test_a_change_and_its_opposite_are_nothing() -> None:
+def test_a_change_and_its_opposite_cancel() -> None:
     base = net("bert")
     model = Adapted(base, LoRA(2), HEAD)
     learn(model, "bert")
@@ -46,13 +46,13 @@ def test_changes_of_different_weights_add_in_any_order() -> None:
         )
 
 
-def test_half_of_it_lies_half_way() -> None:
+def test_half_of_a_delta_has_half_its_norm() -> None:
     delta = Delta({"w": torch.tensor([2.0, -4.0])})
     assert (0.5 * delta)["w"].tolist() == [1.0, -2.0]
     assert (0.5 * delta).norm() == pytest.approx(0.5 * delta.norm())
 
 
-def test_on_leaves_the_base() -> None:
+def test_on_does_not_write_the_base() -> None:
     base = net("bert")
     before = {name: weight.clone() for name, weight in base.state_dict().items()}
     Delta({"heads.tiny.bias": torch.ones(2)}).on(base)
@@ -68,7 +68,7 @@ def test_a_delta_of_another_base_is_refused_with_every_name() -> None:
         wrong.on(net("bert"))
 
 
-def test_putting_in_and_taking_out_again_and_again_does_not_drift() -> None:
+def test_adding_and_removing_a_delta_many_times_does_not_drift() -> None:
     base, batch = net("bert"), batch_of("bert")
     model = Adapted(base, LoRA(2, alpha=7.0), HEAD)
     learn(model, "bert")
@@ -96,7 +96,7 @@ class TestHalfPrecision:
             moved, (layer.weight.float() + change).to(dtype)
         )
         assert not torch.equal(moved, layer.weight + change.to(dtype)), (
-            "the change rounded first is another sum"
+            "rounding the change first gives another sum"
         )
 
     def test_changes_too_small_for_the_weight_are_kept_and_add_up(self) -> None:
@@ -117,7 +117,7 @@ class TestHalfPrecision:
         ids=repr,
     )
     @pytest.mark.parametrize("dtype", HALVES, ids=str)
-    def test_merged_is_what_float32_gives_rounded_once(
+    def test_merged_is_the_float32_result_rounded_once(
         self, dtype: torch.dtype, space: Any
     ) -> None:
         base = net("bert").to(dtype)
@@ -137,5 +137,5 @@ class TestHalfPrecision:
         ids=repr,
     )
     @pytest.mark.parametrize("dtype", HALVES, ids=str)
-    def test_what_has_learned_nothing_is_nothing(self, dtype: torch.dtype, space: Any) -> None:
+    def test_an_untrained_change_has_a_delta_of_zero(self, dtype: torch.dtype, space: Any) -> None:
         assert Adapted(net("bert").to(dtype), space).delta().norm() == 0

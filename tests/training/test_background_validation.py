@@ -1,4 +1,4 @@
-"""Readings beside a run: the same events, from a copy of what had been learned, and nothing left behind."""
+"""Background validation: the same events, from a snapshot, and no thread left behind."""
 
 import threading
 from collections.abc import Iterator
@@ -33,20 +33,20 @@ def in_order(events: list[Event]) -> list[Event]:
     return sorted(events, key=lambda event: (event.step, event.stage))
 
 
-def length(model: Adapted) -> dict[str, float]:
-    return {"probe/length": model.delta().norm()}
+def delta_norm(model: Adapted) -> dict[str, float]:
+    return {"probe/norm": model.delta().norm()}
 
 
-def test_beside_a_run_the_readings_are_those_between_its_steps() -> None:
-    between = list(run(probe=length))
+def test_background_validations_equal_those_between_steps() -> None:
+    between = list(run(probe=delta_norm))
     with in_background():
-        later = list(run(probe=length))
+        later = list(run(probe=delta_norm))
     assert in_order(later) == in_order(between)
     assert [event.step for event in later if event.stage == "valid"] == [
         event.step for event in between if event.stage == "valid"
     ]
-    assert len({event.values["probe/length"] for event in later if event.stage == "probe"}) == 4, (
-        "each reading sees a later model"
+    assert len({event.values["probe/norm"] for event in later if event.stage == "probe"}) == 4, (
+        "each validation gets a later model"
     )
 
 
@@ -55,52 +55,46 @@ def test_beside_a_run_the_readings_are_those_between_its_steps() -> None:
     [
         lambda: lora.trial("digits", 2, 3e-3, probe=lora.spectrum),
         lambda: bitfit.trial("digits", bitfit.ALL_GROUPS, 32, 1e-2, probe=bitfit.movement_by_group),
-        lambda: multitask.trial(multitask.IMAGES, multitask.FIXED, 0.5, 1e-3, probe=True),
+        lambda: multitask.trial(multitask.IMAGES, multitask.FIXED_WEIGHTS, 0.5, 1e-3, probe=True),
     ],
 )
-def test_a_trial_of_a_lesson_says_the_same_beside(trial: Any) -> None:
+def test_a_trial_of_a_lesson_has_the_same_events_in_the_background(trial: Any) -> None:
     between = list(trial())
     with in_background():
         assert in_order(list(trial())) == in_order(between)
 
 
-def test_a_reading_sees_what_was_learned_when_it_was_asked_for_on_another_thread() -> None:
+def test_a_validation_gets_the_model_of_its_request_on_another_thread() -> None:
     model, seen, go = Adapted(net(BASE), LoRA(2), seed=0), [], threading.Event()
 
-    def read(copy: Adapted, step: int) -> list[Event]:
+    def validate(copy: Adapted, step: int) -> list[Event]:
         assert go.wait(10)
-        seen.append(
-            (
-                threading.current_thread() is threading.main_thread(),
-                copy is model,
-                copy.delta().norm(),
-            )
-        )
+        on_main_thread = threading.current_thread() is threading.main_thread()
+        seen.append((on_main_thread, copy is model, copy.delta().norm()))
         return [Event(step, "valid", {})]
 
     with in_background():
-        validations = BackgroundValidation(read)
+        validations = BackgroundValidation(validate)
         assert not list(validations.request(model, 1)) and not list(validations.finished())
         with torch.no_grad():
             for weight in model.parameters():
                 weight.fill_(1.0)
         go.set()
-        assert list(validations.drain()) == [Event(1, "valid", {})] and not list(
-            validations.drain()
-        )
+        assert list(validations.drain()) == [Event(1, "valid", {})]
+        assert not list(validations.drain())
     assert seen == [(False, False, 0.0)] and model.delta().norm() > 0
 
 
-def test_a_run_that_is_left_leaves_no_reading_and_no_thread() -> None:
+def test_an_abandoned_run_leaves_no_validation_and_no_thread() -> None:
     done, go = [], threading.Event()
 
-    def read(copy: Adapted, step: int) -> list[Event]:
+    def validate(copy: Adapted, step: int) -> list[Event]:
         go.wait(10)
         done.append(step)
         return []
 
     with in_background():
-        validations, model = BackgroundValidation(read), Adapted(net(BASE), LoRA(2), seed=0)
+        validations, model = BackgroundValidation(validate), Adapted(net(BASE), LoRA(2), seed=0)
         for step in (1, 2, 3):
             list(validations.request(model, step))
     go.set()
@@ -112,74 +106,61 @@ def test_a_run_that_is_left_leaves_no_reading_and_no_thread() -> None:
     ]
 
 
-def test_a_reading_that_fails_ends_the_run_with_its_error() -> None:
+def test_a_validation_that_fails_ends_the_run_with_its_error() -> None:
     def fails(model: Adapted) -> dict[str, float]:
-        raise ZeroDivisionError("in a look")
+        raise ZeroDivisionError("in a probe")
 
-    with in_background(), pytest.raises(ZeroDivisionError, match="in a look"):
+    with in_background(), pytest.raises(ZeroDivisionError, match="in a probe"):
         list(run(probe=fails))
 
 
-def test_a_run_that_diverges_says_what_was_read_before() -> None:
+def test_a_run_that_diverges_yields_the_validations_before_it() -> None:
     calls = iter(range(99))
 
     def objective(model: Any, batch: Any) -> dict[str, torch.Tensor]:
-        return {
-            "labels": supervised(model, batch)["labels"]
-            * (float("nan") if next(calls) == 5 else 1.0)
-        }
+        factor = float("nan") if next(calls) == 5 else 1.0
+        return {"labels": supervised(model, batch)["labels"] * factor}
 
-    heard: list[Event] = []
+    events: list[Event] = []
     with in_background(), pytest.raises(Diverged, match="at step 6"):
-        heard.extend(run(objective=objective))  # what came before the error stays in the list
-    assert [event.step for event in heard if event.stage == "valid"] == [1, 3, 5]
+        events.extend(run(objective=objective))  # events before the error stay in the list
+    assert [event.step for event in events if event.stage == "valid"] == [1, 3, 5]
 
 
-def test_outside_readings_come_at_once_again() -> None:
+def test_after_the_context_validations_come_at_once_again() -> None:
     with in_background():
         pass
     events = list(run())
-    assert [events[i - 1].stage for i, event in enumerate(events) if event.stage == "valid"] == [
-        "train"
-    ] * 4
-    assert all(
-        events[i - 1].step == event.step for i, event in enumerate(events) if event.stage == "valid"
-    )
+    before = [events[i - 1] for i, event in enumerate(events) if event.stage == "valid"]
+    assert [event.stage for event in before] == ["train"] * 4
+    assert [event.step for event in before] == [
+        event.step for event in events if event.stage == "valid"
+    ]
 
 
-def test_what_a_copy_draws_and_does_not_keep_is_drawn_with_the_same_seed() -> None:
+def test_a_copy_draws_with_the_same_seed_what_is_not_in_the_state() -> None:
     class Drawn(Change):
         def __init__(self) -> None:
             super().__init__()
             self.scale = torch.nn.Parameter(torch.zeros(1))
 
         def draw(self, generator: torch.Generator) -> None:
-            self.number = torch.rand(
-                1, generator=generator
-            )  # no parameter and no buffer: not in the state
+            # No parameter and no buffer, so it is not in the state.
+            self.number = torch.rand(1, generator=generator)
 
         def forward(self, weight: torch.Tensor) -> torch.Tensor:
             return weight + self.scale * self.number
 
-    class Careless:
+    class DrawnHead:
         def changes(self, model: torch.nn.Module) -> dict[str, Change]:
             return {"heads." + task_for(BASE).name + ".weight": Drawn()}
 
     def go() -> list[Event]:
-        model = Adapted(net(BASE), Careless(), seed=3)
-        return in_order(
-            list(
-                train(
-                    model,
-                    task_for(BASE),
-                    steps=4,
-                    head_lr=1.0,
-                    size=6,
-                    validations=2,
-                    valid_rows=12,
-                )
-            )
+        model = Adapted(net(BASE), DrawnHead(), seed=3)
+        events = train(
+            model, task_for(BASE), steps=4, head_lr=1.0, size=6, validations=2, valid_rows=12
         )
+        return in_order(list(events))
 
     between = go()
     with in_background():

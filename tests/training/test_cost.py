@@ -21,7 +21,7 @@ from ftkit.training.cost import Cost, Peak, flops, measure, peak, peak_of_steps,
 
 
 @pytest.fixture(scope="module")
-def bills() -> dict[str, Cost]:
+def costs() -> dict[str, Cost]:
     base = net("mini")
     batch = batch_of("mini", 16)
     spaces = {
@@ -34,8 +34,8 @@ def bills() -> dict[str, Cost]:
     return {name: measure(Adapted(base, *space), batch) for name, space in spaces.items()}
 
 
-def test_flops_are_the_cost_model(bills: dict[str, Cost]) -> None:
-    share = {name: bill.flops / bills["full"].flops for name, bill in bills.items()}
+def test_flops_are_the_cost_model(costs: dict[str, Cost]) -> None:
+    share = {name: cost.flops / costs["full"].flops for name, cost in costs.items()}
     width, inner, rank = 96, 192, 4
     linear = 4 * width**2 + 2 * width * inner
     added = rank * (8 * width + 2 * (width + inner)) / linear
@@ -45,23 +45,25 @@ def test_flops_are_the_cost_model(bills: dict[str, Cost]) -> None:
     assert share["head"] == pytest.approx(1 / 3, abs=0.01)
 
 
-def test_gradients_and_optimizer_are_those_of_the_trainable_numbers(bills: dict[str, Cost]) -> None:
-    for bill in bills.values():
-        assert bill.gradients == 4 * bill.trainable
-        assert bill.optimizer == 8 * bill.trainable
+def test_gradients_and_optimizer_are_those_of_the_trainable_parameters(
+    costs: dict[str, Cost],
+) -> None:
+    for cost in costs.values():
+        assert cost.gradients == 4 * cost.trainable
+        assert cost.optimizer == 8 * cost.trainable
 
 
-def test_lora_saves_no_activations_and_bitfit_does(bills: dict[str, Cost]) -> None:
-    share = {name: bill.activations / bills["full"].activations for name, bill in bills.items()}
+def test_lora_saves_no_activations_and_bitfit_does(costs: dict[str, Cost]) -> None:
+    share = {name: cost.activations / costs["full"].activations for name, cost in costs.items()}
     assert share["bitfit"] < 0.75
     assert 0.9 < share["lora"] < 1.05
     assert share["last"] < 0.4
     assert share["head"] < 0.05
 
 
-def test_the_disk_holds_the_change_alone(bills: dict[str, Cost]) -> None:
-    for bill in bills.values():
-        assert 4 * bill.trainable <= bill.disk < 4 * bill.trainable + 16_000
+def test_the_disk_holds_the_change_alone(costs: dict[str, Cost]) -> None:
+    for cost in costs.values():
+        assert 4 * cost.trainable <= cost.disk < 4 * cost.trainable + 16_000
 
 
 def test_measuring_leaves_the_model_as_it_was() -> None:
@@ -90,7 +92,8 @@ def test_fused_attention_is_counted_like_plain_attention(passes: str) -> None:
         counts.append(flops(work))
     if passes == "forward":
         assert counts[1] == counts[0]
-    else:  # the fused backward pass computes the attention weights once more: one product of five more than plain
+    else:
+        # The fused backward pass computes the attention weights again: six products, not five.
         assert counts[0] < counts[1] < 1.06 * counts[0]
 
 
@@ -101,12 +104,10 @@ def test_flops_of_known_products() -> None:
     )
 
 
-def test_loras_own_gradient_is_autograds_and_costs_the_same() -> None:
+def test_the_gradient_of_lora_by_hand_is_that_of_autograd_and_costs_the_same() -> None:
     torch.manual_seed(0)
-    layer, x = (
-        nn.Linear(6, 5, dtype=torch.float64),
-        torch.randn(2, 3, 6, dtype=torch.float64, requires_grad=True),
-    )
+    layer = nn.Linear(6, 5, dtype=torch.float64)
+    x = torch.randn(2, 3, 6, dtype=torch.float64, requires_grad=True)
     layer.requires_grad_(False)
     change = LowRank(Matrix(layer.weight, False), rank=2, scale=3.5)
     nn.init.normal_(change.a)
@@ -120,10 +121,9 @@ def test_loras_own_gradient_is_autograds_and_costs_the_same() -> None:
         return change.linear(x, layer.weight, layer.bias)
 
     weights = torch.randn(2, 3, 5, dtype=torch.float64)
-    for one, other in zip(
-        *(torch.autograd.grad((f() * weights).sum(), leaves) for f in (plain, ours)), strict=True
-    ):
-        torch.testing.assert_close(one, other)
+    expected = torch.autograd.grad((plain() * weights).sum(), leaves)
+    by_hand = torch.autograd.grad((ours() * weights).sum(), leaves)
+    torch.testing.assert_close(by_hand, expected)
     assert flops(lambda: (plain() * weights).sum().backward()) == flops(
         lambda: (ours() * weights).sum().backward()
     )
@@ -150,7 +150,10 @@ ROWS, IN, OUT = 8, 64, 32
 WEIGHTS = 4 * (IN * OUT + OUT)
 """The bytes of the weights of a linear layer, and of their gradient."""
 PASSING = 4 * ROWS * OUT + 4
-"""The gradients of the layer's answers and of the loss, which are there when the last gradient of the weights comes."""
+"""The bytes of the gradients of the layer's answers and of the loss.
+
+They are alive when the last gradient of the weights is computed.
+"""
 
 
 def squares(model: Any, x: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -162,26 +165,26 @@ def squares(model: Any, x: torch.Tensor) -> dict[str, torch.Tensor]:
     [
         (partial(SGD, lr=0.1), 0),
         (partial(SGD, lr=0.1, momentum=0.9), WEIGHTS),
-        (
-            partial(AdamW, lr=0.1, fused=True),
-            2 * WEIGHTS + 2 * 4,
-        ),  # and for each of two tensors the number of the step
+        # Two averages, and a step counter for each of two tensors.
+        (partial(AdamW, lr=0.1, fused=True), 2 * WEIGHTS + 2 * 4),
     ],
 )
 def test_the_peak_of_a_linear_layer_is_known(
     optimizer: Callable[..., torch.optim.Optimizer], state: int
 ) -> None:
     layer, x = nn.Linear(IN, OUT), torch.ones(ROWS, IN)
-    found = peak_of_steps(lambda: squares(layer, x)["squares"], optimizer(layer.parameters()))
-    assert found.outside_forward == state + WEIGHTS + PASSING
-    assert (
-        found.everything == found.outside_forward + 4
-    )  # the loss; what was saved for the backward pass is gone by then
+    highest = peak_of_steps(lambda: squares(layer, x)["squares"], optimizer(layer.parameters()))
+    assert highest.outside_forward == state + WEIGHTS + PASSING
+    # The loss; what was saved for the backward pass is freed by then.
+    assert highest.everything == highest.outside_forward + 4
     assert all(p.grad is None for p in layer.parameters())
 
 
 class Holds(torch.autograd.Function):
-    """x, with blocks of so many bytes that the passes hold: one saved, and one for a moment on the way back."""
+    """The identity, which holds two blocks of the given sizes in bytes.
+
+    One is saved for the backward pass, one is allocated for a moment within it.
+    """
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, saved: int, moment: int) -> torch.Tensor:
@@ -195,37 +198,35 @@ class Holds(torch.autograd.Function):
         return gradients[0], None, None
 
 
-def test_what_lives_for_a_moment_on_the_way_back_counts_and_what_was_saved_does_not() -> None:
-    def found(saved: int, moment: int) -> Peak:
+def test_a_block_of_the_backward_pass_counts_and_a_saved_one_does_not() -> None:
+    def peak_with(saved: int, moment: int) -> Peak:
         w = torch.ones(10, requires_grad=True)
         return peak_of_steps(lambda: Holds.apply(w, saved, moment).sum(), SGD([w], lr=0.1))
 
     more = 1_000_000
-    least, saving, passing = found(1, 1), found(more, 1), found(1, more)
+    least, saving, passing = peak_with(1, 1), peak_with(more, 1), peak_with(1, more)
     assert saving.outside_forward == least.outside_forward < 200
     assert saving.everything == pytest.approx(more, abs=200)
     assert passing.outside_forward == pytest.approx(more, abs=200)
-    assert found(more, more).everything == pytest.approx(2 * more, abs=200)
+    assert peak_with(more, more).everything == pytest.approx(2 * more, abs=200)
 
 
 def test_sparse_entries_hold_a_layers_whole_gradient_for_a_moment() -> None:
     model = Adapted(nn.Linear(IN, OUT, bias=False), Sparse(0.01, where="*"))
     entries = 4 * len(model.trainable()[0])
-    found = peak(model, torch.ones(ROWS, IN), squares)
-    assert found.outside_forward == 2 * entries + 4 + 4 * IN * OUT + entries + PASSING
+    highest = peak(model, torch.ones(ROWS, IN), squares)
+    assert highest.outside_forward == 2 * entries + 4 + 4 * IN * OUT + entries + PASSING
 
 
 def test_one_percent_of_the_entries_peaks_below_five_of_full() -> None:
     base, batch = net("mini"), batch_of("mini", 16)
-    linear = Sparse(
-        0.01, where=",".join(name for name in linear_layers(base) if name.startswith("body."))
-    )
-    full, ours, whole = (
+    layers = ",".join(name for name in linear_layers(base) if name.startswith("body."))
+    full, of_layers, of_body = (
         peak(Adapted(base, *spaces), batch).outside_forward
-        for spaces in ((), (linear, HEAD), (Sparse(0.01), HEAD))
+        for spaces in ((), (Sparse(0.01, where=layers), HEAD), (Sparse(0.01), HEAD))
     )
-    assert ours < 0.05 * full
-    assert whole < 0.05 * full
+    assert of_layers < 0.05 * full
+    assert of_body < 0.05 * full
 
 
 @pytest.mark.parametrize("spaces", [(), (LoRA(2), HEAD), (Sparse(0.1), HEAD)])
@@ -234,7 +235,7 @@ def test_the_peak_leaves_the_model_as_it_was_and_is_above_what_is_held(
 ) -> None:
     model, batch = Adapted(net("bert"), *spaces), batch_of("bert")
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    found, held = peak(model, batch), measure(model, batch)
-    assert held.gradients + held.optimizer < found.outside_forward < found.everything
+    highest, cost = peak(model, batch), measure(model, batch)
+    assert cost.gradients + cost.optimizer < highest.outside_forward < highest.everything
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
     assert all(p.grad is None for p in model.parameters())

@@ -31,13 +31,15 @@ def test_two_runs_may_take_turns() -> None:
     assert [list(run) for run in zip(*turns, strict=True)] == alone
 
 
-def test_a_run_can_be_left_at_any_step() -> None:
+def test_a_run_can_be_stopped_at_any_step() -> None:
     events = train(Adapted(net("bert"), HEAD), small_task(), steps=50, size=6, validations=0)
     assert [event.step for event in islice(events, 3)] == [1, 2, 3]
 
 
 @pytest.mark.parametrize(("steps", "validations"), [(1, 4), (10, 0), (10, 3), (5, 9)])
-def test_readings_are_early_and_the_last_one_is_last(steps: int, validations: int) -> None:
+def test_validations_are_early_and_the_last_one_is_after_the_last_step(
+    steps: int, validations: int
+) -> None:
     events = list(
         train(
             Adapted(net("bert"), HEAD), small_task(), steps=steps, size=6, validations=validations
@@ -80,7 +82,7 @@ def test_a_frozen_body_answers_once_and_the_same() -> None:
     base.body.register_forward_hook(lambda *_: calls.append(1))
     runs = [list(train(Adapted(base, HEAD), task, steps=10, size=6)) for _ in range(2)]
     assert runs[0] == runs[1]
-    assert len(calls) == 1  # 24 rows fit one pass; the splits of this task are one dataset
+    assert len(calls) == 1  # 24 rows fit into one pass; all splits of this task are one dataset
     direct = torch.cat(
         [base.features(task.batch("train", rows)) for rows in torch.arange(24).split(6)]
     )
@@ -96,7 +98,7 @@ def test_no_blocks_and_a_head_is_the_frozen_head() -> None:
     assert runs[0] == runs[1]
 
 
-def test_a_loss_that_is_no_number_stops_the_run() -> None:
+def test_a_loss_of_nan_stops_the_run() -> None:
     def broken(model: Adapted, batch: object) -> dict[str, torch.Tensor]:
         from ftkit.model.objective import supervised
 
@@ -126,30 +128,31 @@ def test_terms_add_up_and_each_is_a_curve() -> None:
     ],
 )
 def test_bad_requests_are_refused(spaces: tuple[object, ...], steps: int, message: str) -> None:
+    model = Adapted(net("bert"), *spaces)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=message):
-        list(train(Adapted(net("bert"), *spaces), small_task(), steps=steps))  # type: ignore[arg-type]
+        list(train(model, small_task(), steps=steps))
 
 
 def test_the_schedule_rises_and_falls() -> None:
-    rates = [schedule(step, 100) for step in range(1, 101)]
-    assert max(rates) == rates[5] == 1.0
-    assert rates[:6] == sorted(rates[:6])
-    assert rates[6:] == sorted(rates[6:], reverse=True)
-    assert 0 < rates[-1] < 0.02
+    shares = [schedule(step, 100) for step in range(1, 101)]
+    assert max(shares) == shares[5] == 1.0
+    assert shares[:6] == sorted(shares[:6])
+    assert shares[6:] == sorted(shares[6:], reverse=True)
+    assert 0 < shares[-1] < 0.02
 
 
 def test_an_evaluation_keeps_every_answer_in_the_order_of_the_rows(docs: Task) -> None:
     from ftkit.model.base import load_base
 
     model, rows = load_base("mini", docs), torch.arange(70)
-    reading = evaluate(model, docs, "test", rows=70)
+    evaluation = evaluate(model, docs, "test", rows=70)
     with torch.no_grad():
         right = [
             int(model(docs.batch("test", row)).argmax() == docs.labels("test")[row])
             for row in rows.split(1)
         ]
-    assert reading.correct.tolist() == right
-    assert reading.accuracy == pytest.approx(sum(right) / 70)
+    assert evaluation.correct.tolist() == right
+    assert evaluation.accuracy == pytest.approx(sum(right) / 70)
 
 
 def test_a_task_without_a_head_is_named() -> None:
@@ -160,20 +163,20 @@ def test_a_task_without_a_head_is_named() -> None:
         next(train(model, small_task("other")))
 
 
-@pytest.mark.parametrize("rates", [{"lr": -1.0}, {"head_lr": -1.0}])
-def test_a_rate_below_0_is_refused(rates: dict[str, float]) -> None:
+@pytest.mark.parametrize("lrs", [{"lr": -1.0}, {"head_lr": -1.0}])
+def test_a_learning_rate_below_0_is_refused(lrs: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="lr and head_lr must be at least 0"):
-        next(iter(train(Adapted(net("bert"), HEAD), small_task(), steps=1, **rates)))
+        next(iter(train(Adapted(net("bert"), HEAD), small_task(), steps=1, **lrs)))
 
 
-def test_a_rate_for_each_weight() -> None:
+def test_a_learning_rate_for_each_weight() -> None:
     base, task = net("bert"), small_task()
 
     def run(lr: LearningRate) -> tuple[list[Event], Adapted]:
         model = Adapted(base, Only("*"))
         return list(train(model, task, steps=4, lr=lr, size=6)), model
 
-    assert run(lambda name: 1e-3)[0] == run(1e-3)[0], "one rate for all, to the bit"
+    assert run(lambda name: 1e-3)[0] == run(1e-3)[0], "one learning rate for all, to the bit"
     _, model = run(lambda name: 0.0 if ".layer.0." in name else 1e-3)
     for name, before, now in model.changed():
         assert torch.equal(before, now) == (".layer.0." in name), name
