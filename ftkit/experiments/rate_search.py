@@ -1,4 +1,9 @@
-"""The search for a learning rate on valid, with half of the seeds; wider where the best lies at the edge."""
+"""Search the learning rate of each method on valid, then evaluate it once on test.
+
+1. Every learning rate of a grid runs with half of the seeds.
+2. Where the best one is at the edge of the grid, the next one outside runs too.
+3. The best one runs with all seeds, and is evaluated on test.
+"""
 
 import math
 from collections.abc import Sequence
@@ -11,18 +16,12 @@ from ftkit.experiments.sweep import KEPT, Settings, Trial, sweep
 from ftkit.experiments.tables import tuned, where
 
 WIDER = 4
-"""How often a grid of learning rates is widened, at most."""
+"""The most times that a grid of learning rates is widened."""
 
 
 def few(seeds: Sequence[int]) -> list[int]:
-    """The half of the seeds with which rates are chosen."""
+    """The half of the seeds with which learning rates are searched."""
     return list(seeds[: max(1, len(seeds) // 2)])
-
-
-def finals(tuning: pd.DataFrame, by: Sequence[str], seeds: Sequence[int]) -> list[dict[str, Any]]:
-    """The jobs that may read test: for each group of `by` the rate that was best on valid, once with each of `seeds`."""
-    best = [{**dict(zip(by, key, strict=True)), "lr": lr} for key, lr in tuned(tuning, by).items()]
-    return [{**settings, "seed": seed, "test": True} for settings in best for seed in seeds]
 
 
 def settled(
@@ -33,28 +32,43 @@ def settled(
     executor: Executor | None,
     keep: Sequence[str] = KEPT,
 ) -> pd.DataFrame:
-    """The runs of `jobs`, and for each group of `by` its best learning rate on valid again, with all `seeds` and reading test.
+    """Run `jobs`, and for each group of `by` its best learning rate again with all seeds and test.
 
-    Where the best rate is the lowest or the highest that was tried, the next one beyond is tried too, with the same seeds, until the best
-    lies inside: a rate at the edge says only that better ones may lie beyond. A group with a single rate keeps it.
+    The best learning rate has the best mean accuracy on valid. Where it is the lowest or the
+    highest that was tried, the next one outside runs with the same seeds, until the best is
+    inside: at the edge, a better one may be outside. A group with one learning rate keeps it.
+
+    Args:
+        trial: takes the settings of a job, and `test`.
+        jobs: the settings of the runs for the search, with `lr` and `seed`.
+        by: the settings that make a group, each with a learning rate of its own.
+        seeds: the seeds of the runs that are evaluated on test.
+        executor: makes the runs, see `sweep`.
+        keep: the stages of the events that the runs with test keep.
     """
     tuning = sweep(trial, jobs, executor)
     for _ in range(WIDER):
-        if not (more := beyond(tuning, jobs, by)):
+        more = beyond(tuning, jobs, by)
+        if not more:
             break
         tuning = pd.concat([tuning, sweep(trial, more, executor)], ignore_index=True)
-    both = pd.concat(
-        [sweep(trial, finals(tuning, by, seeds), executor, keep=keep).drop(columns="test"), tuning],
-        ignore_index=True,
-    )
-    names = [name for name in both.columns if name != "value"]
-    return both.drop_duplicates(names, ignore_index=True)
+    final = sweep(trial, finals(tuning, by, seeds), executor, keep=keep).drop(columns="test")
+    table = pd.concat([final, tuning], ignore_index=True)
+    # A final run repeats a run of the search, up to test: keep one of each row.
+    names = [name for name in table.columns if name != "value"]
+    return table.drop_duplicates(names, ignore_index=True)
+
+
+def finals(tuning: pd.DataFrame, by: Sequence[str], seeds: Sequence[int]) -> list[dict[str, Any]]:
+    """The jobs that are evaluated on test: the best learning rate of each group, with all seeds."""
+    best = [{**dict(zip(by, key, strict=True)), "lr": lr} for key, lr in tuned(tuning, by).items()]
+    return [{**settings, "seed": seed, "test": True} for settings in best for seed in seeds]
 
 
 def beyond(
     tuning: pd.DataFrame, jobs: Sequence[Settings], by: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """For each group of `by` whose best rate lies at the edge of those tried: its jobs at that rate, moved to the next one outside."""
+    """The jobs of the next learning rate outside, for each group whose best one is at the edge."""
     more = []
     for key, lr in tuned(tuning, by).items():
         group = dict(zip(by, key, strict=True))
@@ -62,35 +76,54 @@ def beyond(
         if len(tried) == 1 or tried[0] < lr < tried[-1]:
             continue
         outside = next_rate(lr, up=lr == tried[-1])
-        own = [job for job in jobs if all(job[name] == value for name, value in group.items())]
-        some = own[0]["lr"]
-        more += [{**job, "lr": outside} for job in own if job["lr"] == some]
+        of_group = [job for job in jobs if all(job[name] == value for name, value in group.items())]
+        # The jobs of one learning rate have all seeds and all settings that are not in `by`.
+        one_lr = of_group[0]["lr"]
+        more += [{**job, "lr": outside} for job in of_group if job["lr"] == one_lr]
     return more
 
 
 def next_rate(lr: float, up: bool) -> float:
-    """The neighbour of a rate on the ladder 1, 3, 10, 30, ...
+    """The next learning rate in the series 0.001, 0.003, 0.01, 0.03, ..., upwards or downwards.
 
     >>> next_rate(0.03, up=True), next_rate(0.01, up=False)
     (0.1, 0.003)
     """
     decade = math.floor(math.log10(lr) + 1e-9)
-    is_one = lr / 10**decade < 2
+    is_one = lr / 10**decade < 2  # 1e-2 rather than 3e-2
+    # Made from text, so that the result is the float that one would write.
     if up:
         return float(f"3e{decade}" if is_one else f"1e{decade + 1}")
     return float(f"3e{decade - 1}" if is_one else f"1e{decade}")
 
 
 def chosen(table: pd.DataFrame, **settings: Any) -> float:
-    """The rate that was chosen for these settings: the one for which test was read.
+    """The learning rate that was chosen for these settings: the one that was evaluated on test.
 
     Raises:
-        ValueError: there is none for what is asked.
+        ValueError: no learning rate, or more than one, was chosen for these settings.
     """
     rows = where(table, **settings)
     rates = set(rows[rows["quantity"] == "test/accuracy"]["lr"])
     if len(rates) != 1:
         raise ValueError(
-            f"what is asked must be one recorded setting, got {settings} with {len(rates)} chosen rates; see what was recorded"
+            f"the settings must have one chosen learning rate, got {len(rates)} for {settings}; "
+            "see which settings were recorded"
         )
     return float(rates.pop())
+
+
+def chosen_rates(table: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """List the learning rate that was chosen for each group of settings, one row a group.
+
+    The column `edge` says whether it is at the edge of those that were tried, so that a better one
+    may be outside. Groups that were never evaluated on test are left out.
+    """
+    rows = []
+    for key, runs in table.groupby(list(by), sort=False):
+        if "test/accuracy" not in set(runs["quantity"]):
+            continue
+        lr, tried = chosen(runs), sorted(runs["lr"].unique())
+        settings = dict(zip(by, key, strict=True))
+        rows.append({**settings, "lr": lr, "edge": not tried[0] < lr < tried[-1]})
+    return pd.DataFrame(rows)

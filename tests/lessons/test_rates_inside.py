@@ -43,8 +43,8 @@ def test_the_best_rates_of_the_recipes_and_the_far_task_of_lesson_01_lie_inside(
     groups = list(
         tuned_groups(table[table["method"] != freezing_record.FREEZING], ["method", "bench"])
     )
-    far = {(method, "digits as text") for method in freezing_record.FAR_RATES}
-    recipes = {(method, "library") for method in freezing_record.RECIPE_RATES}
+    far = {(method, "digits as text") for method in freezing_record.FAR_LRS}
+    recipes = {(method, "library") for method in freezing_record.RECIPE_LRS}
     assert {key for key, *_ in groups} == far | recipes | {("first block", "opening")}
     for group in groups:
         check(group, seeds)
@@ -52,7 +52,7 @@ def test_the_best_rates_of_the_recipes_and_the_far_task_of_lesson_01_lie_inside(
 
 def test_the_best_rates_of_the_masks_and_rails_of_lesson_05_lie_inside() -> None:
     table, seeds = record("05_sparse")
-    groups = list(tuned_groups(table, ["method", *sparse_record.BY]))
+    groups = list(tuned_groups(table, ["method", *sparse_record.MASK_SETTINGS]))
     methods = [method for (method, *_), *_ in groups]
     assert {method: methods.count(method) for method in methods} == {
         sparse_record.SPARSE: 26,
@@ -68,7 +68,7 @@ def test_the_best_rates_of_all_that_is_tuned_in_lesson_07_lie_inside() -> None:
     table, seeds = record("07_multitask")
     groups = list(tuned_groups(table, ["part", "method", "pair", "way", "share"]))
     parts = [part for (part, *_), *_ in groups]
-    ways = len(multitask_record.JUDGED) * (
+    ways = len(multitask_record.JUDGED_PAIRS) * (
         len(multitask_record.SHARES) + len(multitask_record.LEARNED)
     )
     assert {part: parts.count(part) for part in parts} == {BALANCE: ways, TRANSFER: 10, DELTAS: 1}

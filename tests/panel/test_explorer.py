@@ -14,7 +14,7 @@ import plotly.graph_objects as go
 import pytest
 from PIL import Image
 
-from ftkit.experiments.sweep import READING, grid, sweep
+from ftkit.experiments.sweep import MEASURED, grid, sweep
 from ftkit.experiments.tables import replay, where
 from ftkit.figures.comparisons import differences, rates
 from ftkit.figures.plots import COLOURS, learning, trade_off
@@ -48,7 +48,7 @@ def trial(rank: int, lr: float, bench: str = "text", seed: int = 0) -> Iterator[
             yield Event(
                 step,
                 "probe",
-                {f"probe/change/body.0.weight/{i}": 1.0 / (i + 1) for i in range(rank)},
+                {"probe/change/body.0.weight": [1.0 / (i + 1) for i in range(rank)]},
             )
     costs = (
         "trainable",
@@ -420,9 +420,8 @@ def test_a_stored_picture_keeps_the_colour_of_every_technique() -> None:
 
 def test_a_spectrum_stops_where_the_rank_does() -> None:
     values = {
-        f"probe/{which}/body.layers.0.mlp.fc1.weight/{i}": v
+        f"probe/{which}/body.layers.0.mlp.fc1.weight": [2.0, 1.0, 1e-9]
         for which in ("change", "after")
-        for i, v in enumerate([2.0, 1.0, 1e-9])
     }
     heat = go.Figure(spectra(values)).data[0]
     assert [list(row) for row in heat.z] == [[1.0, 0.5, None]] and heat.y == ("0 fc1",)
@@ -434,7 +433,7 @@ def test_a_replayed_explorer_of_each_lesson_shows_its_record_and_says_so(
 ) -> None:
     monkeypatch.setattr(explorer, "mode", lambda: "headless")
     table, _ = lesson.read()
-    names = [name for name in table.columns if name not in (*READING, "seed")]
+    names = [name for name in table.columns if name not in (*MEASURED, "seed")]
     ends = table[table["quantity"] == "valid/accuracy"].drop_duplicates(
         [*names, "seed"], keep="last"
     )

@@ -10,6 +10,6 @@ LESSON = Lesson(
     judge=lambda table, about: claims.bitfit_claims(table),
     exercises=exercises,
     trial=study.trial,
-    probe=study.moved,
-    opens_at={"bench": "opening", "groups": study.ALL, "examples": 2000, "lr": 3e-2},
+    probe=study.movement_by_group,
+    opens_at={"bench": "opening", "groups": study.ALL_GROUPS, "examples": 2000, "lr": 3e-2},
 )

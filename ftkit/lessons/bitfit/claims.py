@@ -7,7 +7,14 @@ import pandas as pd
 
 from ftkit.experiments.benchmark import FULL
 from ftkit.experiments.tables import where
-from ftkit.lessons.bitfit.study import ALL, GROUPS, GROUPS_AT, GROUPS_ON, PAIR, SAME_HEAD
+from ftkit.lessons.bitfit.study import (
+    ALL_GROUPS,
+    GROUPS,
+    GROUPS_BENCH,
+    GROUPS_EXAMPLES,
+    SAME_HEAD,
+    TWO_GROUPS,
+)
 from ftkit.teaching.claim_table import Claim, Finding
 from ftkit.teaching.recorded_evidence import RecordedRuns
 from ftkit.teaching.verdicts import judge_differences
@@ -26,7 +33,11 @@ class Evidence(RecordedRuns):
         self.benches = list(dict.fromkeys(self._tested["bench"]))
 
     def settings(
-        self, bench: str, examples: int | None = None, method: str = BITFIT, groups: str = ALL
+        self,
+        bench: str,
+        examples: int | None = None,
+        method: str = BITFIT,
+        groups: str = ALL_GROUPS,
     ) -> dict[str, Any]:
         """Select BitFit on some groups of biases, or a reference method.
 
@@ -65,7 +76,7 @@ class Evidence(RecordedRuns):
     def alone(self) -> dict[str, float]:
         """Return the mean accuracy on test with one group of biases trained alone, best first."""
         means = {
-            group: float(self.test(GROUPS_ON, GROUPS_AT, groups=group).mean())
+            group: float(self.test(GROUPS_BENCH, GROUPS_EXAMPLES, groups=group).mean())
             for group in GROUPS["mini"]
         }
         return dict(sorted(means.items(), key=lambda item: -item[1]))
@@ -122,14 +133,14 @@ def beats_frozen(runs: Evidence) -> Claim:
 
 def pair_is_enough(runs: Evidence) -> Claim:
     """Judge whether two groups of biases do as well as all."""
-    pair = runs.test(GROUPS_ON, GROUPS_AT, groups=PAIR)
-    difference = pair - runs.test(GROUPS_ON, GROUPS_AT)
+    pair = runs.test(GROUPS_BENCH, GROUPS_EXAMPLES, groups=TWO_GROUPS)
+    difference = pair - runs.test(GROUPS_BENCH, GROUPS_EXAMPLES)
     return Claim(
         "The biases of the query and of the feed-forward layer's first half are enough.",
         ZAKEN,
-        f"{PAIR.replace('+', ' and ')} minus all biases, {GROUPS_AT:,} examples, "
+        f"{TWO_GROUPS.replace('+', ' and ')} minus all biases, {GROUPS_EXAMPLES:,} examples, "
         "each at its best learning rate; test, points",
-        *judge_differences({GROUPS_ON: difference}, {"ties", "beats"}),
+        *judge_differences({GROUPS_BENCH: difference}, {"ties", "beats"}),
     )
 
 

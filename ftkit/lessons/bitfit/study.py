@@ -39,12 +39,12 @@ GROUPS = {
 }
 """For each base its biases by what they are added to; the groups share none, and together they are all that BitFit moves."""
 
-ALL = "+".join(GROUPS["mini"])
-PAIR = "query+feed-forward in"
+ALL_GROUPS = "+".join(GROUPS["mini"])
+TWO_GROUPS = "query+feed-forward in"
 """Half of the numbers; the authors of BitFit found these two groups to do nearly as well as all."""
 
 EXAMPLES = (32, 128, 512, 2000, 8000)
-SIZES = {"opening": EXAMPLES[:-1], "library": EXAMPLES, "digits": (32, 512)}
+EXAMPLES_BY_BENCH = {"opening": EXAMPLES[:-1], "library": EXAMPLES, "digits": (32, 512)}
 """What is recorded: with 8,000 examples `opening` would be another task, since all rows are not as balanced as some can be drawn."""
 
 LRS: dict[str, tuple[float, ...]] = {
@@ -57,7 +57,7 @@ SAME_HEAD = "frozen body, head as with BitFit"
 """The rail that differs from BitFit in nothing but the biases: its head has the rate that BitFit's has, its own best one or not."""
 
 GROUP_LRS = (3e-2, 1e-1, 3e-1, 1.0)
-GROUPS_ON, GROUPS_AT = "opening", 2000
+GROUPS_BENCH, GROUPS_EXAMPLES = "opening", 2000
 REFERENCE_LRS: dict[str, dict[str, tuple[float, ...]]] = {
     FULL: {
         "opening": (1e-3, 3e-3, 1e-2),
@@ -69,12 +69,12 @@ REFERENCE_LRS: dict[str, dict[str, tuple[float, ...]]] = {
         "library": (1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1),
         "digits": (1e-2, 3e-2, 1e-1, 3e-1),
     },
-    SAME_HEAD: dict.fromkeys(SIZES, (HEAD_LR,)),
+    SAME_HEAD: dict.fromkeys(EXAMPLES_BY_BENCH, (HEAD_LR,)),
 }
 SEEDS = tuple(range(8))
 
 
-def where(bench: str, groups: str) -> str:
+def bias_pattern(bench: str, groups: str) -> str:
     """The biases of a bench's body that `groups`, joined by "+", name.
 
     Raises:
@@ -86,7 +86,7 @@ def where(bench: str, groups: str) -> str:
     return ",".join(of[group] for group in groups.split("+"))
 
 
-def rows(bench: str, examples: int) -> int:
+def available_examples(bench: str, examples: int) -> int:
     """`examples`, or as many as the bench's task has to train on, if it has fewer."""
     return min(examples, len(load_benchmark(bench)[1].train))
 
@@ -101,9 +101,9 @@ def trial(
     probe: Probe | None = None,
 ) -> Iterator[Event]:
     """BitFit on a bench: one run. `groups`, joined by "+", are those of the body's biases that may move."""
-    space = BitFit(where(bench, groups))
+    space = BitFit(bias_pattern(bench, groups))
     yield from fine_tuning(
-        bench, space, HEAD, lr=lr, seed=seed, probe=probe, test=test, examples=rows(bench, examples)
+        bench, space, HEAD, lr=lr, seed=seed, probe=probe, test=test, examples=available_examples(bench, examples)
     )
 
 
@@ -112,11 +112,11 @@ def reference(
 ) -> Iterator[Event]:
     """What BitFit stands between: "full fine-tuning", or a frozen body, whose head alone trains: at the rate `lr`."""
     yield from benchmark.reference(
-        bench, FROZEN if method == SAME_HEAD else method, lr, seed, test, rows(bench, examples)
+        bench, FROZEN if method == SAME_HEAD else method, lr, seed, test, available_examples(bench, examples)
     )
 
 
-def moved(model: Adapted) -> dict[str, float]:
+def movement_by_group(model: Adapted) -> dict[str, float]:
     """How far the biases of each group and block have moved, and how strong their last gradient was, as root mean squares over their
     entries: `probe/change/<block>/<group>` and `probe/gradient/<block>/<group>`; what lies before or behind the blocks is a block too."""
     entries: dict[str, list[torch.Tensor]] = {}
@@ -124,21 +124,21 @@ def moved(model: Adapted) -> dict[str, float]:
         group = next(
             (
                 group
-                for group, where in GROUPS[model.base.name].items()
-                if any(fnmatch(name, p) for p in where.split(","))
+                for group, bias_pattern in GROUPS[model.base.name].items()
+                if any(fnmatch(name, p) for p in bias_pattern.split(","))
             ),
             None,
         )
         if group is not None:
             gradient = next(model.changes[name].parameters()).grad
-            entries.setdefault(f"probe/change/{block(name)}/{group}", []).append(now - before)
-            entries.setdefault(f"probe/gradient/{block(name)}/{group}", []).append(
+            entries.setdefault(f"probe/change/{zero_based_block(name)}/{group}", []).append(now - before)
+            entries.setdefault(f"probe/gradient/{zero_based_block(name)}/{group}", []).append(
                 torch.zeros(1) if gradient is None else gradient
             )
     return {name: float(torch.cat(parts).square().mean().sqrt()) for name, parts in entries.items()}
 
 
-def block(name: str) -> str:
+def zero_based_block(name: str) -> str:
     """Where in the body a weight stands.
 
     >>> block("body.encoder.layer.2.output.dense.bias"), block("body.embeddings.LayerNorm.bias"), block("body.layernorm.bias")
@@ -152,17 +152,17 @@ def record(executor: Executor | None, seeds: tuple[int, ...] = SEEDS) -> pd.Data
     """The whole study: rates are chosen on valid, with half of the seeds; test is read once, with all seeds, for what was chosen."""
     half, cells = (
         few(seeds),
-        [(bench, examples) for bench, sizes in SIZES.items() for examples in sizes],
+        [(bench, examples) for bench, sizes in EXAMPLES_BY_BENCH.items() for examples in sizes],
     )
     ours = [
         job
         for bench, n in cells
-        for job in grid(bench=[bench], groups=[ALL], examples=[n], lr=LRS[bench], seed=half)
+        for job in grid(bench=[bench], groups=[ALL_GROUPS], examples=[n], lr=LRS[bench], seed=half)
     ]
     ours += grid(
-        bench=[GROUPS_ON],
-        groups=[*GROUPS["mini"], PAIR],
-        examples=[GROUPS_AT],
+        bench=[GROUPS_BENCH],
+        groups=[*GROUPS["mini"], TWO_GROUPS],
+        examples=[GROUPS_EXAMPLES],
         lr=GROUP_LRS,
         seed=half,
     )

@@ -2,7 +2,7 @@
 
 from ftkit.lessons.can_lora_be_beaten import claims, exercises, study
 from ftkit.lessons.lesson import Lesson
-from ftkit.lessons.transfer_learning.trial import moved
+from ftkit.lessons.transfer_learning.trial import movement_by_part
 
 LESSON = Lesson(
     "09_can_lora_be_beaten",
@@ -11,12 +11,12 @@ LESSON = Lesson(
     judge=lambda table, about: claims.board_claims(table),
     exercises=exercises,
     trial=study.trial,
-    probe=moved,
+    probe=movement_by_part,
     opens_at={
         "bench": "opening",
         "method": "sparse, random",
         "rank": study.MIDDLE,
-        "examples": study.MOST,
+        "examples": study.MOST_EXAMPLES,
         "lr": 3e-2,
     },
     more=lambda: {"seconds": study.seconds()},

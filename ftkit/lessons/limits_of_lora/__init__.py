@@ -2,8 +2,8 @@
 
 from ftkit.lessons.lesson import Lesson
 from ftkit.lessons.limits_of_lora import claims_cost, claims_far_tasks, exercises, study, trial
-from ftkit.lessons.limits_of_lora.step_costs import court, everywhere
-from ftkit.lessons.transfer_learning.trial import moved
+from ftkit.lessons.limits_of_lora.step_costs import cost_shares, costs_by_batch
+from ftkit.lessons.transfer_learning.trial import movement_by_part
 
 LESSON = Lesson(
     "03_limits_of_lora",
@@ -15,7 +15,7 @@ LESSON = Lesson(
     ],
     exercises=exercises,
     trial=trial.trial,
-    probe=moved,
-    opens_at={"bench": trial.PLACES[4], "way": trial.LORA, "rank": 4, "lr": 3e-3},
-    more=lambda: {"court": court(), "prices": everywhere()},
+    probe=movement_by_part,
+    opens_at={"bench": trial.NEAR_TO_FAR[4], "way": trial.LORA, "rank": 4, "lr": 3e-3},
+    more=lambda: {"court": cost_shares(), "prices": costs_by_batch()},
 )

@@ -9,18 +9,18 @@ from ftkit.experiments.benchmark import FULL, SIZE
 from ftkit.experiments.tables import last, summary, where
 from ftkit.lessons.limits_of_lora.trial import (
     ATTENTION,
-    BOTH,
+    EMBEDDINGS_ALONE,
+    ENCODER_ALONE,
     EQUAL_RANK,
-    INSIDE,
-    LARGE,
+    LARGE_BATCH,
     LARGE_RANK,
     LORA,
+    LORA_AND_EMBEDDINGS,
     MIXED_RANK,
+    NEAR_TO_FAR,
     ONE_RANK,
-    PLACES,
+    RANDOM_WEIGHTS,
     RANKS,
-    SCRATCH,
-    WORDS,
 )
 from ftkit.stats.paired import interval
 from ftkit.stats.tradeoff import expected_best
@@ -28,7 +28,7 @@ from ftkit.teaching.claim_table import Claim, Finding
 from ftkit.teaching.recorded_evidence import RecordedRuns, values_by_seed
 from ftkit.teaching.verdicts import MARGIN, judge_differences
 
-NEAR, FAR = PLACES[0], PLACES[4:]
+NEAR, FAR = NEAR_TO_FAR[0], NEAR_TO_FAR[4:]
 """The benchmark that is nearest to the base, and the two that share no words with it: one replaces
 every word by another, one writes digits as words."""
 HEARD = "often heard"
@@ -41,7 +41,7 @@ class Evidence(RecordedRuns):
 
     def __init__(self, table: pd.DataFrame) -> None:
         super().__init__(table)
-        self.benches = list(PLACES)
+        self.benches = list(NEAR_TO_FAR)
 
     def settings(self, bench: str, size: int = SIZE, **settings: Any) -> dict[str, Any]:
         """Select a way or a reference method on a benchmark, at a batch size."""
@@ -146,7 +146,7 @@ def targets_matter(runs: Evidence) -> Claim:
 
 def inside_is_enough(runs: Evidence) -> Claim:
     """Judge whether training all weights but the embeddings does as well as training all."""
-    gaps = {bench: runs.way(bench, INSIDE) - runs.reference(bench) for bench in FAR}
+    gaps = {bench: runs.way(bench, ENCODER_ALONE) - runs.reference(bench) for bench in FAR}
     return Claim(
         "LoRA falls behind because a change of low rank is too small: "
         "training every weight inside the blocks freely would be enough.",
@@ -158,7 +158,7 @@ def inside_is_enough(runs: Evidence) -> Claim:
 
 def embeddings_close_it(runs: Evidence) -> Claim:
     """Judge whether LoRA keeps up if the word embeddings are trained too."""
-    gaps = {bench: runs.way(bench, BOTH) - runs.reference(bench) for bench in FAR}
+    gaps = {bench: runs.way(bench, LORA_AND_EMBEDDINGS) - runs.reference(bench) for bench in FAR}
     return Claim(
         "If the word embeddings are trained too, LoRA keeps up on far tasks.",
         HEARD,
@@ -170,7 +170,7 @@ def embeddings_close_it(runs: Evidence) -> Claim:
 def vectors_are_missing(runs: Evidence) -> Claim:
     """Judge whether LoRA lacks the word vectors on far tasks."""
     gaps = {
-        bench: runs.way(bench, WORDS) - runs.way(bench, LORA, runs.best_rank(bench))
+        bench: runs.way(bench, EMBEDDINGS_ALONE) - runs.way(bench, LORA, runs.best_rank(bench))
         for bench in FAR
     }
     return Claim(
@@ -184,7 +184,7 @@ def vectors_are_missing(runs: Evidence) -> Claim:
 
 def past_is_a_burden(runs: Evidence) -> Claim:
     """Judge whether random weights beat a pretrained start on far tasks."""
-    gaps = {bench: runs.way(bench, SCRATCH) - runs.reference(bench) for bench in FAR}
+    gaps = {bench: runs.way(bench, RANDOM_WEIGHTS) - runs.reference(bench) for bench in FAR}
     return Claim(
         "If a task is far enough, a pretrained start is worse than none.",
         HEARD,
@@ -196,7 +196,9 @@ def past_is_a_burden(runs: Evidence) -> Claim:
 
 def frozen_transformers_do(runs: Evidence) -> Claim:
     """Judge whether the frozen blocks of a language model are of use for other data."""
-    gaps = {bench: runs.way(bench, WORDS) - runs.way(bench, SCRATCH) for bench in FAR}
+    gaps = {
+        bench: runs.way(bench, EMBEDDINGS_ALONE) - runs.way(bench, RANDOM_WEIGHTS) for bench in FAR
+    }
     return Claim(
         "The frozen blocks of a pretrained transformer are useful even for data that is not "
         "language.",
@@ -209,11 +211,11 @@ def frozen_transformers_do(runs: Evidence) -> Claim:
 
 def large_batches(runs: Evidence) -> Claim:
     """Judge whether large batches cost LoRA more than full fine-tuning."""
-    gaps = {NEAR: runs.gap(NEAR, LARGE_RANK, LARGE) - runs.gap(NEAR, LARGE_RANK)}
+    gaps = {NEAR: runs.gap(NEAR, LARGE_RANK, LARGE_BATCH) - runs.gap(NEAR, LARGE_RANK)}
     return Claim(
         "Large batches cost LoRA more than full fine-tuning.",
         REGRET,
-        f"LoRA of rank {LARGE_RANK} minus full, with {LARGE} rows a step, "
+        f"LoRA of rank {LARGE_RANK} minus full, with {LARGE_BATCH} rows a step, "
         f"minus the same with {SIZE}; each at its best learning rate; test, points",
         *judge_differences(gaps, {"loses"}),
     )

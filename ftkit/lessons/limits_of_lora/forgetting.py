@@ -12,9 +12,9 @@ from ftkit.model.base import base_path, load_base, quiet
 from ftkit.pretrain.mini import hide
 from ftkit.tasks.load import load_task
 
-READ = 256
+SENTENCES = 256
 """The sentences whose words are hidden: the first of the docs task's valid split, which no pretraining has read."""
-TOP, ALIKE = 10, 0.5
+STRONGEST, INTRUDER_COSINE = 10, 0.5
 """An intruder is one of the ten strongest directions that is like none of before: every cosine below a half."""
 
 
@@ -36,12 +36,12 @@ def _guessing() -> tuple[torch.nn.Module, Tensor, Tensor, Tensor, Tensor]:
             base_path("mini"), use_safetensors=True, dtype=torch.float32
         ).cls.eval()
     task = load_task("docs")
-    read = load_base("mini", task).reader(task.valid, torch.arange(READ))
+    read = load_base("mini", task).reader(task.valid, torch.arange(SENTENCES))
     shown, chosen = hide(read["input_ids"], torch.Generator().manual_seed(0))
     return head, shown, read["attention_mask"], chosen, read["input_ids"][chosen]
 
 
-def likeness(before: Tensor, now: Tensor, top: int = TOP) -> Tensor:
+def best_cosines(before: Tensor, now: Tensor, top: int = STRONGEST) -> Tensor:
     """For each of the `top` strongest left singular vectors of `now` the largest |cosine| to one of `before`, (top,), in [0, 1].
 
     One below a half is an "intruder dimension" of Shuttleworth et al. 2024, arXiv:2410.21228. The narrower a matrix, the more alike two
@@ -67,7 +67,7 @@ def effective_rank(change: Tensor) -> float:
     return float(torch.exp(-(shares * shares.log()).sum())) if len(shares) else 0.0
 
 
-def aftermath(model: Adapted) -> dict[str, float]:
+def after_training(model: Adapted) -> dict[str, float]:
     """`after/words`, in nats; and over the body's linear layers `after/intruders`, their share among the strongest directions;
     `after/likeness`, the mean over matrices of that of the least like; `after/moved`, the mean of |change| over |weight|; and
     `after/rank`, the mean effective rank of the changes."""
@@ -79,8 +79,8 @@ def aftermath(model: Adapted) -> dict[str, float]:
     ]
     found = {"after/words": hidden_words(model)}
     if pairs:
-        alike = torch.stack([likeness(before, now) for before, now in pairs])
-        found["after/intruders"] = float((alike < ALIKE).double().mean())
+        alike = torch.stack([best_cosines(before, now) for before, now in pairs])
+        found["after/intruders"] = float((alike < INTRUDER_COSINE).double().mean())
         found["after/likeness"] = float(alike.amin(1).mean())
         found["after/moved"] = sum(
             float((now - before).norm() / before.norm()) for before, now in pairs

@@ -11,7 +11,7 @@ Spans = Sequence[tuple[float, float, float]]
 PALETTE = (*COLOURS.values(),)
 
 
-def behind(
+def gaps_by_distance(
     places: Sequence[str], curves: Mapping[str, Spans], against: str, shaded: bool = False
 ) -> Spec:
     """Differences in points to `against` from place to place, a line with intervals for each of `curves`; `shaded` from light to dark."""
@@ -54,7 +54,7 @@ def behind(
     }
 
 
-def frontier(curves: Mapping[str, Sequence[Mapping[str, float]]], start: float) -> Spec:
+def forgetting_by_accuracy(curves: Mapping[str, Sequence[Mapping[str, float]]], start: float) -> Spec:
     """What was forgotten over what was learned: a point a learning rate with `accuracy`, `words` (nats a hidden word) and `lr`.
 
     `start` is what a hidden word costs before any training. Down and to the right is better.
@@ -83,7 +83,7 @@ def frontier(curves: Mapping[str, Sequence[Mapping[str, float]]], start: float) 
     return {"data": traces, "layout": layout(380, **axes)}
 
 
-def bills(shares: Mapping[str, Mapping[str, float]], kinds: Sequence[str]) -> Spec:
+def cost_bars(shares: Mapping[str, Mapping[str, float]], kinds: Sequence[str]) -> Spec:
     """Each method's bill as shares of full fine-tuning's, a group of bars a kind; the dotted line is full fine-tuning."""
     traces: list[Any] = []
     for i, (name, bill) in enumerate(shares.items()):

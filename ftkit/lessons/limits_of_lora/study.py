@@ -1,48 +1,100 @@
-"""The record of lesson 03: the study of distance, every rate with all seeds where what is forgotten is judged, and what steps cost."""
+"""The study of lesson 03: every way to train at every distance, and forgetting at every learning rate."""
 
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from typing import Any
 
 import pandas as pd
 
 from ftkit.experiments.benchmark import FULL, SIZE
+from ftkit.experiments.rate_search import few, settled
 from ftkit.experiments.sweep import grid, sweep
 from ftkit.experiments.tables import where
-from ftkit.lessons.limits_of_lora import trial as distance
-from ftkit.lessons.limits_of_lora.trial import LARGE_RANK, LORA, OWN, PLACES, SEEDS
+from ftkit.lessons.limits_of_lora import trial
+from ftkit.lessons.limits_of_lora.trial import (
+    LARGE_BATCH,
+    LARGE_RANK,
+    LORA,
+    LRS,
+    NEAR_TO_FAR,
+    ONE_RANK,
+    RANKS,
+    REFERENCE_LRS,
+    SEEDS,
+    WAYS,
+    WITH_HEAD,
+)
 
-NEAR = PLACES[0]
-WITHOUT_RANK = [way for way, rank in distance.ONE_RANK.items() if rank == 0]
+NEAREST = NEAR_TO_FAR[0]
+WITHOUT_RANK = [way for way, rank in ONE_RANK.items() if rank == 0]
+
+
+def jobs(seeds: Sequence[int]) -> list[dict[str, Any]]:
+    """List the runs of `trial.trial` that choose the learning rates."""
+    runs = []
+    for way in WAYS:
+        ranks = RANKS if way == LORA else (ONE_RANK[way],)
+        runs += grid(
+            bench=NEAR_TO_FAR, way=[way], rank=ranks, size=[SIZE], lr=LRS[way], seed=seeds
+        )
+    large: dict[str, Any] = {"rank": [LARGE_RANK], "size": [LARGE_BATCH]}
+    return runs + grid(bench=[NEAREST], way=[LORA], **large, lr=LRS[LORA], seed=seeds)
+
+
+def reference_jobs(seeds: Sequence[int]) -> list[dict[str, Any]]:
+    """List the runs of the reference methods that choose the learning rates."""
+    runs = []
+    for method, lrs in REFERENCE_LRS.items():
+        runs += grid(bench=NEAR_TO_FAR, method=[method], size=[SIZE], lr=lrs, seed=seeds)
+    large: dict[str, Any] = {"size": [LARGE_BATCH], "lr": REFERENCE_LRS[FULL]}
+    return runs + grid(bench=[NEAREST], method=[FULL], **large, seed=seeds)
 
 
 def record(executor: Executor | None, seeds: tuple[int, ...] = SEEDS) -> pd.DataFrame:
-    """The study, and on the nearest place LoRA and full fine-tuning with all seeds at every rate that was tried: their whole curve of
-    accuracy and forgetting, one a seed."""
-    table = distance.record(executor, seeds)
-    own: dict[str, Any] = {"bench": [NEAR], "size": [SIZE], "seed": seeds}
-    tried = where(table, bench=NEAR, way=LORA, rank=LARGE_RANK, size=SIZE)["lr"].unique()
-    more = [
-        sweep(
-            distance.trial, grid(way=[LORA], rank=[LARGE_RANK], lr=sorted(tried), **own), executor
-        )
+    """Run the whole study: the chosen runs, and forgetting at every learning rate on the nearest task.
+
+    There LoRA and full fine-tuning run at every learning rate with all seeds, which gives a curve of
+    accuracy and forgetting for each seed.
+    """
+    table = chosen_runs(executor, seeds)
+    fixed: dict[str, Any] = {"bench": [NEAREST], "size": [SIZE], "seed": seeds}
+    lora_lrs = where(table, bench=NEAREST, way=LORA, rank=LARGE_RANK, size=SIZE)["lr"].unique()
+    lora_jobs = grid(way=[LORA], rank=[LARGE_RANK], lr=sorted(lora_lrs), **fixed)
+    full_lrs = where(table, bench=NEAREST, method=FULL, size=SIZE)["lr"].unique()
+    full_jobs = grid(method=[FULL], lr=sorted(full_lrs), **fixed)
+    tables = [
+        table,
+        sweep(trial.trial, lora_jobs, executor),
+        sweep(trial.reference, full_jobs, executor),
     ]
-    tried = where(table, bench=NEAR, method=FULL, size=SIZE)["lr"].unique()
-    more.append(sweep(distance.reference, grid(method=[FULL], lr=sorted(tried), **own), executor))
-    every = (
-        pd.concat([table, *more], ignore_index=True)
-        .fillna({"method": OWN, "way": "", "rank": 0})
-        .astype({"rank": int})
-    )
-    return every.drop_duplicates(
-        [name for name in every.columns if name not in ("value", "items")], ignore_index=True
-    )
+    whole = _filled(pd.concat(tables, ignore_index=True))
+    settings = [name for name in whole.columns if name not in ("value", "items")]
+    return whole.drop_duplicates(settings, ignore_index=True)
+
+
+def chosen_runs(executor: Executor | None, seeds: tuple[int, ...] = SEEDS) -> pd.DataFrame:
+    """Choose the learning rate of every way and reference, and evaluate it on test.
+
+    Learning rates are chosen on valid with half of the seeds; the chosen settings run once with all seeds.
+    """
+    half = few(seeds)
+    reference_by = ["bench", "method", "size"]
+    by = ["bench", "way", "rank", "size"]
+    tables = [
+        settled(trial.reference, reference_jobs(half), reference_by, seeds, executor),
+        settled(trial.trial, jobs(half), by, seeds, executor),
+    ]
+    return _filled(pd.concat(tables, ignore_index=True))
+
+
+def _filled(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with a value for settings that a run does not have."""
+    return table.fillna({"method": WITH_HEAD, "way": "", "rank": 0}).astype({"rank": int})
 
 
 def for_the_panel(table: pd.DataFrame) -> pd.DataFrame:
-    """Runs of the usual size; ways without a rank stand at every rank."""
+    """Select the runs of the usual batch size; repeat a way without a rank at every rank."""
     rows = table[table["size"] == SIZE].drop(columns="size")
-    fixed = rows["way"].isin(WITHOUT_RANK)
-    return pd.concat(
-        [rows[~fixed], *(rows[fixed].assign(rank=rank) for rank in distance.RANKS)],
-        ignore_index=True,
-    )
+    has_rank = ~rows["way"].isin(WITHOUT_RANK)
+    repeated = [rows[~has_rank].assign(rank=rank) for rank in RANKS]
+    return pd.concat([rows[has_rank], *repeated], ignore_index=True)

@@ -8,7 +8,7 @@ LESSON = Lesson(
     "02_lora",
     record=study.record,
     seeds=study.SEEDS,
-    judge=lambda table, about: claims.lora_claims(table, about, study.EQUAL),
+    judge=lambda table, about: claims.lora_claims(table, about, study.EQUAL_RANKS),
     exercises=exercises,
     trial=study.trial,
     probe=study.spectrum,

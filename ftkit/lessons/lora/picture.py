@@ -1,25 +1,35 @@
-"""LoRA's picture: how strong the change is in each of its directions."""
+"""The picture of lesson 02: the singular values of the change of each matrix."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ftkit.figures.plots import COLOURS, GREY, Spec, layout, scatter
 from ftkit.figures.weight_names import short
 
+NEGLIGIBLE = 1e-6
+"""A singular value below this share of the largest one is rounding and is not drawn."""
 
-def spectra(values: Mapping[str, float], most: int = 40) -> Spec:
-    """Singular values of a change, from readings named `probe/<which>/<weight>/<i>`.
+SingularValues = Mapping[str, Sequence[float]]
+"""For each weight its singular values, largest first."""
 
-    Left, a row a matrix: how strong the change is in each of its directions, strongest first, as a share of the strongest of all. Right,
-    the matrix that changed most: singular values of its weight before and after, and of the change.
+
+def spectra(values: SingularValues, most: int = 40) -> Spec:
+    """Draw the spectra of the changes.
+
+    Left, a row a matrix: the singular values of its change, as shares of the largest of all. Right, for
+    the matrix that changed most: the singular values of its weight before and after, and of its change.
+
+    Args:
+        values: from `spectrum`, `probe/<change, before or after>/<weight>`, largest first.
+        most: the number of directions that are drawn.
     """
-    found = _by_matrix(values)
-    change = found.get("change", {})
-    top = max((row[0] for row in change.values()), default=0.0) or 1.0
-    most_changed = next(iter(found.get("after", {})), "")
-    rows = {
-        which: found.get(which, {}).get(most_changed, [])[:most]
-        for which in ("before", "after", "change")
+    change = _of_kind(values, "change")
+    largest = max((row[0] for row in change.values()), default=0.0) or 1.0
+    most_changed = next(iter(_of_kind(values, "after")), "")
+    title = f"{short(most_changed)}: changed most" if most_changed else ""
+    curves = {
+        kind: list(_of_kind(values, kind).get(most_changed, []))[:most]
+        for kind in ("before", "after", "change")
     }
     legend = {
         "orientation": "h",
@@ -29,7 +39,6 @@ def spectra(values: Mapping[str, float], most: int = 40) -> Spec:
         "yanchor": "bottom",
         "font": {"size": 11},
     }
-    title = f"{short(most_changed)}: changed most" if most_changed else ""
     axes = {
         "xaxis": {
             "title": {"text": "direction of the change"},
@@ -46,17 +55,29 @@ def spectra(values: Mapping[str, float], most: int = 40) -> Spec:
         },
         "yaxis2": {"title": {"text": "singular value"}, "anchor": "x2", "rangemode": "tozero"},
     }
-    probe = layout(320, margin={"l": 128, "r": 14, "t": 34, "b": 40}, legend=legend, **axes)
-    return {"data": [_heat(change, top, most), *_lines(rows, 1e-6 * top)], "layout": probe}
+    frame = {"l": 128, "r": 14, "t": 34, "b": 40}
+    return {
+        "data": [_heatmap(change, largest, most), *_lines(curves, NEGLIGIBLE * largest)],
+        "layout": layout(320, margin=frame, legend=legend, **axes),
+    }
 
 
-def _heat(change: Mapping[str, list[float]], top: float, most: int) -> Any:
+def _of_kind(values: SingularValues, kind: str) -> dict[str, Sequence[float]]:
+    """The values of one kind, by the name of the weight."""
+    prefix = f"probe/{kind}/"
+    return {key.removeprefix(prefix): row for key, row in values.items() if key.startswith(prefix)}
+
+
+def _heatmap(change: SingularValues, largest: float, most: int) -> Any:
+    """A row a matrix and a column a direction; a negligible value stays empty."""
+    negligible = NEGLIGIBLE * largest
+    rows = [
+        [value / largest if value > negligible else None for value in row[:most]]
+        for row in change.values()
+    ]
     return {
         "type": "heatmap",
-        "z": [
-            [value / top if value > 1e-6 * top else None for value in row[:most]]
-            for row in change.values()
-        ],
+        "z": rows,
         "y": [short(name) for name in change],
         "x": list(range(1, most + 1)),
         "colorscale": "Viridis",
@@ -67,16 +88,16 @@ def _heat(change: Mapping[str, list[float]], top: float, most: int) -> Any:
     }
 
 
-def _lines(rows: Mapping[str, list[float]], least: float) -> list[Any]:
-    probes = {
+def _lines(curves: SingularValues, negligible: float) -> list[Any]:
+    """A line for the weight before, the weight after and the change."""
+    styles = {
         "before": (GREY, "weight before"),
         "after": (COLOURS["sparse"], "weight after"),
         "change": (COLOURS["LoRA"], "change"),
     }
     traces = []
-    for which, (colour, name) in probes.items():
-        drawn = [value if value > least else None for value in rows[which]]
-        style = {"line": {"color": colour}, "marker": {"size": 4}}
+    for kind, (colour, name) in styles.items():
+        drawn = [value if value > negligible else None for value in curves[kind]]
         traces.append(
             scatter(
                 x=list(range(1, len(drawn) + 1)),
@@ -85,15 +106,8 @@ def _lines(rows: Mapping[str, list[float]], least: float) -> list[Any]:
                 mode="lines+markers",
                 xaxis="x2",
                 yaxis="y2",
-                **style,
+                line={"color": colour},
+                marker={"size": 4},
             )
         )
     return traces
-
-
-def _by_matrix(values: Mapping[str, float]) -> dict[str, dict[str, list[float]]]:
-    found: dict[str, dict[str, list[float]]] = {}
-    for key, value in values.items():
-        _, which, name, _ = key.split("/")
-        found.setdefault(which, {}).setdefault(name, []).append(value)
-    return found

@@ -1,10 +1,15 @@
-"""Lesson 02: LoRA on three benches, over ranks, learning rates, targets and alpha, between full fine-tuning and the frozen body."""
+"""The trial and the study of lesson 02: LoRA on three benchmarks, over ranks, targets and alpha.
 
-from collections.abc import Iterator
+Full fine-tuning and the frozen body are its references.
+"""
+
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
+from typing import Any
 
 import pandas as pd
 import torch
+from torch import Tensor
 
 from ftkit.experiments.benchmark import BENCHMARKS, FROZEN, FULL, HEAD, fine_tuning, reference
 from ftkit.experiments.rate_search import few, settled
@@ -22,17 +27,19 @@ REFERENCE_LRS = {
 }
 TARGETS = ("all linear", "attention", "feed-forward")
 SEEDS = tuple(range(8))
-EQUAL = {"opening": 7, "library": 7, "digits": 9}
-"""The rank at which LoRA on attention alone has exactly the numbers of rank 4 on every linear layer."""
+EQUAL_RANKS = {"opening": 7, "library": 7, "digits": 9}
+"""By benchmark, the rank at which LoRA on attention alone has exactly the number of parameters of rank 4
+on every linear layer."""
 
 
-def where(bench: str, targets: str) -> str:
-    """The weights of a bench's body that `targets` names."""
-    return {
+def target_pattern(bench: str, targets: str) -> str:
+    """Return the pattern of the weights of the benchmark's body that `targets` names."""
+    patterns = {
         "all linear": "body.*",
         "attention": BENCHMARKS[bench].attention,
         "feed-forward": BENCHMARKS[bench].feed_forward,
-    }[targets]
+    }
+    return patterns[targets]
 
 
 def trial(
@@ -45,69 +52,76 @@ def trial(
     test: bool = False,
     probe: Probe | None = None,
 ) -> Iterator[Event]:
-    """LoRA on a bench: one run. `alpha` is "16", constant over ranks, or "2r", twice the rank."""
-    space = LoRA(rank, 16.0 if alpha == "16" else None, where(bench, targets))
+    """Fine-tune with LoRA on a benchmark.
+
+    `alpha` is "16", the same for every rank, or "2r", twice the rank.
+    """
+    space = LoRA(rank, 16.0 if alpha == "16" else None, target_pattern(bench, targets))
     yield from fine_tuning(bench, space, HEAD, lr=lr, seed=seed, probe=probe, test=test)
 
 
-def spectrum(model: Adapted) -> dict[str, float]:
-    """The singular values of each matrix's change, largest first (`probe/change/<weight>/<i>`), and of the weight that changed most
-    before and after (`probe/before/...`, `probe/after/...`)."""
-    matrices = {
-        name: pair
-        for name, *pair in model.changed()
-        if pair[0].ndim == 2 and name.startswith("body.")
-    }
-    found = {
-        ("change", name): torch.linalg.svdvals(now - before)
-        for name, (before, now) in matrices.items()
-    }
-    _, most = max(found, key=lambda key: float(found[key].square().sum()))
-    found |= {
-        (which, most): torch.linalg.svdvals(matrix)
-        for which, matrix in zip(("before", "after"), matrices[most], strict=True)
-    }
-    return {
-        f"probe/{which}/{name}/{i}": value
-        for (which, name), values in found.items()
-        for i, value in enumerate(values.tolist())
-    }
+def spectrum(model: Adapted) -> dict[str, list[float]]:
+    """Compute the singular values of the change of each matrix of the body, largest first.
+
+    Returns:
+        `probe/change/<weight>` for each matrix that may change; and for the matrix that changed most, by
+        Frobenius norm, `probe/before/<weight>` and `probe/after/<weight>`, those of the matrix itself.
+    """
+    before, after, changes = {}, {}, {}
+    for name, old, new in model.changed():
+        if old.ndim == 2 and name.startswith("body."):
+            before[name], after[name] = old, new
+            changes[name] = torch.linalg.svdvals(new - old)
+
+    def squared_norm(name: str) -> float:
+        return float(changes[name].square().sum())
+
+    most_changed = max(changes, key=squared_norm)
+    values: dict[str, Tensor] = {f"probe/change/{name}": changes[name] for name in changes}
+    values[f"probe/before/{most_changed}"] = torch.linalg.svdvals(before[most_changed])
+    values[f"probe/after/{most_changed}"] = torch.linalg.svdvals(after[most_changed])
+    return {key: singular_values.tolist() for key, singular_values in values.items()}
+
+
+def jobs(seeds: Sequence[int]) -> list[dict[str, Any]]:
+    """List the runs of LoRA that choose the learning rates: every rank, and attention at equal parameters."""
+    fixed: dict[str, Any] = {"alpha": ["16"], "lr": LRS, "seed": seeds}
+    runs = grid(bench=list(BENCHMARKS), rank=RANKS, targets=["all linear"], **fixed)
+    for bench, rank in EQUAL_RANKS.items():
+        runs += grid(bench=[bench], rank=[rank], targets=["attention"], **fixed)
+    return runs
+
+
+def reference_jobs(seeds: Sequence[int]) -> list[dict[str, Any]]:
+    """List the runs of the reference methods that choose the learning rates."""
+    runs = []
+    for method, lrs in REFERENCE_LRS.items():
+        runs += grid(bench=list(BENCHMARKS), method=[method], lr=lrs, seed=seeds)
+    return runs
+
+
+def panel_jobs(seeds: Sequence[int]) -> list[dict[str, Any]]:
+    """List the runs that only the panel shows: other targets and the other alpha, on one benchmark."""
+    runs = []
+    for targets, alpha in ((TARGETS[1:], "16"), (TARGETS[:1], "2r")):
+        runs += grid(
+            bench=["opening"], rank=RANKS, targets=targets, alpha=[alpha], lr=LRS, seed=seeds
+        )
+    return runs
 
 
 def record(executor: Executor | None, seeds: tuple[int, ...] = SEEDS) -> pd.DataFrame:
-    """The whole study: rates are chosen on valid; test is read once, for what was chosen.
+    """Run the whole study.
 
-    Other targets and the other alpha run beside it, on the first bench and with half of the seeds: for the panel, not for a verdict.
+    Learning rates are chosen on valid; only the chosen settings are evaluated on test. The runs that only the
+    panel shows have half of the seeds, and no claim is judged by them.
     """
-    half, benches = few(seeds), list(BENCHMARKS)
-    main = grid(bench=benches, rank=RANKS, targets=TARGETS[:1], alpha=["16"], lr=LRS, seed=seeds)
-    equal = [
-        job
-        for bench in benches
-        for job in grid(
-            bench=[bench],
-            rank=[EQUAL[bench]],
-            targets=["attention"],
-            alpha=["16"],
-            lr=LRS,
-            seed=seeds,
-        )
-    ]
-    references = [
-        job
-        for method, lrs in REFERENCE_LRS.items()
-        for job in grid(bench=benches, method=[method], lr=lrs, seed=seeds)
-    ]
-    beside = [
-        *grid(bench=benches[:1], rank=RANKS, targets=TARGETS[1:], alpha=["16"], lr=LRS, seed=half),
-        *grid(bench=benches[:1], rank=RANKS, targets=TARGETS[:1], alpha=["2r"], lr=LRS, seed=half),
-    ]
+    by = ["bench", "rank", "targets", "alpha"]
     tables = [
-        settled(reference, references, ["bench", "method"], seeds, executor),
-        settled(trial, main + equal, ["bench", "rank", "targets", "alpha"], seeds, executor),
-        sweep(trial, beside, executor),
+        settled(reference, reference_jobs(seeds), ["bench", "method"], seeds, executor),
+        settled(trial, jobs(seeds), by, seeds, executor),
+        sweep(trial, panel_jobs(few(seeds)), executor),
     ]
     whole = pd.concat(tables, ignore_index=True)
-    return whole.fillna({"method": "LoRA", "rank": 0, "targets": "", "alpha": ""}).astype(
-        {"rank": int}
-    )
+    whole = whole.fillna({"method": "LoRA", "rank": 0, "targets": "", "alpha": ""})
+    return whole.astype({"rank": int})

@@ -10,6 +10,6 @@ LESSON = Lesson(
     judge=lambda table, about: claims.transfer_claims(table),
     exercises=exercises,
     trial=trial.trial,
-    probe=trial.moved,
+    probe=trial.movement_by_part,
     opens_at={"bench": "opening", "frozen": 3, "lr": 3e-3},
 )

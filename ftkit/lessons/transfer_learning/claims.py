@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from ftkit.lessons.transfer_learning.study import FREEZING
-from ftkit.lessons.transfer_learning.trial import ALL
+from ftkit.lessons.transfer_learning.trial import ALL_FROZEN
 from ftkit.stats.paired import FEWEST, interval
 from ftkit.teaching.claim_table import Claim, Finding
 from ftkit.teaching.recorded_evidence import RecordedRuns
@@ -90,7 +90,9 @@ def pretraining_pays(runs: Evidence) -> Claim:
 
 def one_block_is_most(runs: Evidence) -> Claim:
     """Judge whether the last block alone reaches nine tenths of full fine-tuning's accuracy."""
-    shares = {bench: runs.frozen(bench, ALL - 1) / runs.frozen(bench, 0) for bench in runs.benches}
+    shares = {
+        bench: runs.frozen(bench, ALL_FROZEN - 1) / runs.frozen(bench, 0) for bench in runs.benches
+    }
     spans = {bench: interval(list(values)) for bench, values in shares.items()}
     results = [
         Finding(bench, f"{mean:.0%} [{low:.0%}, {high:.0%}]")
@@ -116,7 +118,9 @@ def one_block_is_most(runs: Evidence) -> Claim:
 
 def last_is_best(runs: Evidence) -> Claim:
     """Judge whether the last block is the one to train if only one is trained."""
-    gap = {"opening": runs.frozen("opening", ALL - 1) - runs.recipe("first block", "opening")}
+    gap = {
+        "opening": runs.frozen("opening", ALL_FROZEN - 1) - runs.recipe("first block", "opening")
+    }
     return Claim(
         "If you train one block only, it should be the last.",
         f"often heard; doubted by {SURGICAL}",

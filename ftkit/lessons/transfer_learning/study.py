@@ -1,102 +1,107 @@
-"""The record of lesson 01: every frozen part, random weights, the recipes and the far task, each at its best rate."""
+"""The study of lesson 01: every number of frozen parts, random weights, the recipes and a far task."""
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from functools import partial
+from typing import Any
 
 import pandas as pd
 
-from ftkit.experiments.benchmark import BENCHMARKS
-from ftkit.experiments.rate_search import chosen, few, settled
+from ftkit.experiments.benchmark import BENCHMARKS, FROZEN, FULL
+from ftkit.experiments.rate_search import chosen, chosen_rates, few, settled
 from ftkit.experiments.sweep import KEPT, grid, sweep
 from ftkit.lessons.lora.study import REFERENCE_LRS
-from ftkit.lessons.transfer_learning import recipes
-from ftkit.lessons.transfer_learning import trial as freezing
-from ftkit.lessons.transfer_learning.trial import ALL, POSITIONS
+from ftkit.lessons.transfer_learning import recipes, trial
+from ftkit.lessons.transfer_learning.trial import ALL_FROZEN, FROZEN_COUNTS
 
 LRS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
-RATES: Mapping[int, Sequence[float]] = {
+LRS_BY_FROZEN: Mapping[int, Sequence[float]] = {
     0: LRS,
-    **dict.fromkeys(POSITIONS[1:-1], LRS[1:]),
-    ALL: REFERENCE_LRS["frozen body"][1:],
+    **dict.fromkeys(FROZEN_COUNTS[1:-1], LRS[1:]),
+    ALL_FROZEN: REFERENCE_LRS[FROZEN][1:],
 }
-"""The rates that were tried, by how many parts are frozen; with everything frozen it is the head's rate, which wants to be larger."""
-RECIPE_RATES = {"LP-FT": LRS[:4], "gradual unfreezing": LRS[1:5], "discriminative rates": LRS[1:5]}
-FAR_RATES = {
-    "frozen body": RATES[ALL][1:-1],
-    "full fine-tuning": LRS[1:],
+"""The learning rates that are tried, by the number of frozen parts.
+
+With everything frozen it is the learning rate of the head, whose best value is larger.
+"""
+RECIPE_LRS = {"LP-FT": LRS[:4], "gradual unfreezing": LRS[1:5], "discriminative rates": LRS[1:5]}
+FAR_LRS = {
+    FROZEN: LRS_BY_FROZEN[ALL_FROZEN][1:-1],
+    FULL: LRS[1:],
     "random weights": LRS[1:],
 }
 SEEDS = tuple(range(8))
-KEEP = (*KEPT, "shift", "blend")
+KEPT_STAGES = (*KEPT, "shift", "blend")
 FREEZING = "freezing"
-"""The method of the panel's own rows."""
+"""The method of the runs of `trial.trial`."""
+BY = ("method", "bench", "frozen", "body")
+"""The settings for each of which a learning rate is chosen."""
+
+
+def jobs(seeds: Sequence[int]) -> list[dict[str, Any]]:
+    """List the runs of `trial.trial` that choose the learning rates."""
+    benches = list(BENCHMARKS)
+    runs = []
+    for frozen, lrs in LRS_BY_FROZEN.items():
+        runs += grid(bench=benches, frozen=[frozen], body=["pretrained"], lr=lrs, seed=seeds)
+    return runs + grid(bench=benches, frozen=[0], body=["random"], lr=LRS[1:], seed=seeds)
+
+
+def recipe_jobs(seeds: Sequence[int]) -> list[dict[str, Any]]:
+    """List the runs of `recipes.recipe` that choose the learning rates."""
+    runs = []
+    for method, lrs in RECIPE_LRS.items():
+        runs += grid(bench=["library"], method=[method], lr=lrs, seed=seeds)
+    return runs + grid(bench=["opening"], method=["first block"], lr=LRS[1:], seed=seeds)
+
+
+def far_jobs(seeds: Sequence[int]) -> list[dict[str, Any]]:
+    """List the runs of `recipes.far_task` that choose the learning rates."""
+    runs = []
+    for method, lrs in FAR_LRS.items():
+        runs += grid(method=[method], lr=lrs, seed=seeds)
+    return runs
 
 
 def record(executor: Executor | None, seeds: tuple[int, ...] = SEEDS) -> pd.DataFrame:
-    """The whole study. Rates are chosen on valid with half of the seeds; what was chosen runs with all of them, and reads test once."""
-    half, benches = few(seeds), list(BENCHMARKS)
-    jobs = [
-        job
-        for k, lrs in RATES.items()
-        for job in grid(bench=benches, frozen=[k], body=["pretrained"], lr=lrs, seed=half)
-    ]
-    jobs += grid(bench=benches, frozen=[0], body=["random"], lr=LRS[1:], seed=half)
-    main = settled(freezing.trial, jobs, ["bench", "frozen", "body"], seeds, executor, KEEP).assign(
-        method=FREEZING
-    )
-    probe = chosen(main, bench="library", frozen=ALL)
-    recipe = partial(recipes.recipe, probe=probe)
-    staged = [
-        job
-        for method, lrs in RECIPE_RATES.items()
-        for job in grid(bench=["library"], method=[method], lr=lrs, seed=half)
-    ]
-    staged += grid(bench=["opening"], method=["first block"], lr=LRS[1:], seed=half)
-    full = {
-        "bench": "library",
-        "method": "full fine-tuning",
-        "lr": chosen(main, bench="library", frozen=0, body="pretrained"),
-        "test": True,
-    }
-    distant = [
-        job for method, lrs in FAR_RATES.items() for job in grid(method=[method], lr=lrs, seed=half)
-    ]
-    tables = [
-        main,
-        settled(recipe, staged, ["bench", "method"], seeds, executor, KEEP),
-        sweep(recipe, [{**full, "seed": seed} for seed in seeds], executor, keep=("shift",)).drop(
-            columns="test"
-        ),
-        settled(recipes.far, distant, ["method"], seeds, executor, KEEP).assign(
-            bench="digits as text"
-        ),
-    ]
-    whole = pd.concat(tables, ignore_index=True)
+    """Run the whole study.
+
+    Learning rates are chosen on valid with half of the seeds; the chosen settings run once with all seeds
+    and are evaluated on test.
+    """
+    half = few(seeds)
+    by = ["bench", "frozen", "body"]
+    freezing = settled(trial.trial, jobs(half), by, seeds, executor, KEPT_STAGES)
+    freezing = freezing.assign(method=FREEZING)
+    probe_lr = chosen(freezing, bench="library", frozen=ALL_FROZEN)
+    recipe = partial(recipes.recipe, probe=probe_lr)
+    staged = settled(recipe, recipe_jobs(half), ["bench", "method"], seeds, executor, KEPT_STAGES)
+    # Full fine-tuning runs once more as a recipe, since only recipes are evaluated out of distribution.
+    full_lr = chosen(freezing, bench="library", frozen=0, body="pretrained")
+    full_jobs = grid(bench=["library"], method=[FULL], lr=[full_lr], test=[True], seed=seeds)
+    full = sweep(recipe, full_jobs, executor, keep=("shift",)).drop(columns="test")
+    far = settled(recipes.far_task, far_jobs(half), ["method"], seeds, executor, KEPT_STAGES)
+    far = far.assign(bench="digits as text")
+    whole = pd.concat([freezing, staged, full, far], ignore_index=True)
     return whole.fillna({"frozen": -1, "body": ""}).astype({"frozen": int})
 
 
 def choices(table: pd.DataFrame) -> pd.DataFrame:
-    """Every rate that was chosen, one row each, and whether it lies at the edge of those that were tried, so that a better one may lie
-    beyond."""
-    rows, by = [], ["method", "bench", "frozen", "body"]
-    for key, part in table.groupby(by, sort=False):
-        tried, settings = sorted(part["lr"].unique()), dict(zip(by, key, strict=True))
-        if "test/accuracy" in set(part["quantity"]):
-            lr = chosen(part)
-            rows.append({**settings, "lr": lr, "edge": not tried[0] < lr < tried[-1]})
-    return pd.DataFrame(rows)
+    """List every chosen learning rate, and whether it is at the `edge` of those that were tried."""
+    return chosen_rates(table, BY)
 
 
 def for_the_panel(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows that a panel shows, and beside them both ends of the dial and random weights as what they lie between."""
-    own = table[table["method"] == FREEZING]
-    pretrained = own[own["body"] == "pretrained"]
-    beside = {
-        "frozen body": pretrained[pretrained["frozen"] == ALL],
-        "random weights": own[own["body"] != "pretrained"],
-        "full fine-tuning": pretrained[pretrained["frozen"] == 0],
+    """Select the runs that the panel shows and add its references.
+
+    The references are both ends of the dial, as "frozen body" and "full fine-tuning", and random weights.
+    """
+    freezing = table[table["method"] == FREEZING]
+    pretrained = freezing[freezing["body"] == "pretrained"]
+    references = {
+        FROZEN: pretrained[pretrained["frozen"] == ALL_FROZEN],
+        "random weights": freezing[freezing["body"] != "pretrained"],
+        FULL: pretrained[pretrained["frozen"] == 0],
     }
-    return pd.concat(
-        [own, *(rows.assign(method=method) for method, rows in beside.items())], ignore_index=True
-    )
+    named = [rows.assign(method=method) for method, rows in references.items()]
+    return pd.concat([freezing, *named], ignore_index=True)

@@ -60,7 +60,7 @@ def fake_trial(
     bench: str, groups: str, examples: int, lr: float, seed: int = 0, test: bool = False
 ) -> Iterator[Event]:
     """Best at a rate of the bench; all data alike; one group five points worse, the key's fifteen."""
-    worse = 0.0 if groups in (bitfit.ALL, bitfit.PAIR) else 0.15 if groups == "key" else 0.05
+    worse = 0.0 if groups in (bitfit.ALL_GROUPS, bitfit.TWO_GROUPS) else 0.15 if groups == "key" else 0.05
     yield from events(0.8 - worse - off(lr, BEST[bench]) + 0.001 * seed, COSTS, test)
 
 
@@ -95,13 +95,13 @@ def table() -> pd.DataFrame:
 def test_the_groups_share_no_bias_and_together_are_all_of_bitfit(bench: str) -> None:
     base, _ = benchmark.load_benchmark(bench)
     groups = [
-        set(BitFit(bitfit.where(bench, group)).changes(base)) for group in bitfit.GROUPS[base.name]
+        set(BitFit(bitfit.bias_pattern(bench, group)).changes(base)) for group in bitfit.GROUPS[base.name]
     ]
     assert sum(map(len, groups)) == len(set.union(*groups))
     assert (
         set.union(*groups)
         == set(BitFit().changes(base))
-        == set(BitFit(bitfit.where(bench, bitfit.ALL)).changes(base))
+        == set(BitFit(bitfit.bias_pattern(bench, bitfit.ALL_GROUPS)).changes(base))
     )
     assert list(bitfit.GROUPS[base.name]) == list(bitfit.GROUPS["mini"]), (
         "one row of buttons serves every bench"
@@ -109,22 +109,22 @@ def test_the_groups_share_no_bias_and_together_are_all_of_bitfit(bench: str) -> 
 
 
 def test_everything_at_once_is_what_the_panel_starts_with() -> None:
-    assert Several(bitfit.GROUPS["mini"]).all == bitfit.ALL
-    assert bitfit.PAIR in Several(bitfit.GROUPS["mini"])
+    assert Several(bitfit.GROUPS["mini"]).all == bitfit.ALL_GROUPS
+    assert bitfit.TWO_GROUPS in Several(bitfit.GROUPS["mini"])
 
 
 def test_an_unknown_group_is_refused() -> None:
     with pytest.raises(
         ValueError, match=r"groups must be some of query, key, .*, joined by \+, got 'values'"
     ):
-        bitfit.where("opening", "query+values")
+        bitfit.bias_pattern("opening", "query+values")
 
 
 def test_a_bench_with_fewer_rows_gives_what_it_has() -> None:
     assert (
-        bitfit.rows("digits", 8000) == 1197
-        and bitfit.rows("digits", 32) == 32
-        and bitfit.rows("library", 8000) == 8000
+        bitfit.available_examples("digits", 8000) == 1197
+        and bitfit.available_examples("digits", 32) == 32
+        and bitfit.available_examples("library", 8000) == 8000
     )
 
 
@@ -147,12 +147,12 @@ def test_the_design_covers_every_size_of_every_bench(table: pd.DataFrame) -> Non
         tuple(row)
         for row in ours[["bench", "groups", "examples", "lr"]].drop_duplicates().to_numpy()
     }
-    for bench, sizes in bitfit.SIZES.items():
+    for bench, sizes in bitfit.EXAMPLES_BY_BENCH.items():
         assert {
-            (bench, bitfit.ALL, size, lr) for size in sizes for lr in bitfit.LRS[bench]
+            (bench, bitfit.ALL_GROUPS, size, lr) for size in sizes for lr in bitfit.LRS[bench]
         } <= recorded
     single = {
-        (bitfit.GROUPS_ON, group, bitfit.GROUPS_AT, lr)
+        (bitfit.GROUPS_BENCH, group, bitfit.GROUPS_EXAMPLES, lr)
         for group in bitfit.GROUPS["mini"]
         for lr in bitfit.GROUP_LRS
     }
@@ -172,7 +172,7 @@ def test_test_is_read_once_with_every_seed_for_what_was_chosen(table: pd.DataFra
         len(bitfit.SEEDS)
     }
     assert set(read.groupby(["bench", "method", "groups", "examples"])["lr"].nunique()) == {1}
-    cells = sum(map(len, bitfit.SIZES.values()))
+    cells = sum(map(len, bitfit.EXAMPLES_BY_BENCH.values()))
     assert len(read) == (4 * cells + 1 + len(bitfit.GROUPS["mini"])) * len(bitfit.SEEDS)
     assert {row["lr"] for _, row in where(read, method="BitFit", bench="library").iterrows()} == {
         BEST["library"]
@@ -181,7 +181,7 @@ def test_test_is_read_once_with_every_seed_for_what_was_chosen(table: pd.DataFra
 
 def test_a_panel_can_stand_on_the_table(table: pd.DataFrame) -> None:
     recorded = Recorded(table, method="BitFit", over="examples", scope=("bench", "examples"))
-    settings = {"bench": "library", "groups": bitfit.ALL, "examples": 128, "lr": 3e-3}
+    settings = {"bench": "library", "groups": bitfit.ALL_GROUPS, "examples": 128, "lr": 3e-3}
     curve = recorded.curve(settings)
     assert curve is not None and curve["runs"][-1] == len(bitfit.SEEDS) // 2
     names = [point["name"] for point in recorded.points(settings)]
@@ -194,7 +194,7 @@ def test_a_panel_can_stand_on_the_table(table: pd.DataFrame) -> None:
 
 @pytest.fixture(scope="module")
 def probes() -> dict[str, float]:
-    events = list(bitfit.trial("digits", bitfit.ALL, 64, 1e-3, probe=bitfit.moved))
+    events = list(bitfit.trial("digits", bitfit.ALL_GROUPS, 64, 1e-3, probe=bitfit.movement_by_group))
     return dict([event for event in events if event.stage == "probe"][-1].values)
 
 
@@ -217,11 +217,11 @@ def test_the_look_sees_every_group_move_and_the_key_without_a_gradient(
 
 def test_a_look_measures_the_change_and_not_the_bias() -> None:
     model = Adapted(benchmark.load_benchmark("digits")[0], BitFit())
-    assert set(bitfit.moved(model).values()) == {0.0}
+    assert set(bitfit.movement_by_group(model).values()) == {0.0}
     with torch.no_grad():
         model.changes["body.layers.1.attention.v_proj.bias"].value += 2.0  # type: ignore[operator]
         model.changes["body.layers.2.layernorm_before.bias"].value += 2.0  # type: ignore[operator]
-    far = {name: value for name, value in bitfit.moved(model).items() if value}
+    far = {name: value for name, value in bitfit.movement_by_group(model).items() if value}
     root = math.sqrt(2.0**2 / 2)  # one of the block's two norms has moved
     assert far == {
         "probe/change/block 1/value": pytest.approx(2.0),
@@ -230,7 +230,7 @@ def test_a_look_measures_the_change_and_not_the_bias() -> None:
 
 
 def test_a_group_that_may_not_move_is_not_seen() -> None:
-    events = list(bitfit.trial("digits", "query", 64, 1e-3, probe=bitfit.moved))
+    events = list(bitfit.trial("digits", "query", 64, 1e-3, probe=bitfit.movement_by_group))
     assert {
         name.split("/")[3]
         for name in [event for event in events if event.stage == "probe"][-1].values
@@ -269,7 +269,7 @@ def test_the_picture_of_a_run_that_has_not_begun_is_empty() -> None:
 def test_where_only_the_key_may_move_the_picture_shows_no_pull() -> None:
     events = [
         event
-        for event in bitfit.trial("opening", "key", 64, 3e-2, probe=bitfit.moved)
+        for event in bitfit.trial("opening", "key", 64, 3e-2, probe=bitfit.movement_by_group)
         if event.stage == "probe"
     ]
     (_, gradient) = movements(events[-1].values)["data"]

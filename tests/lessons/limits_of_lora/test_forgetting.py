@@ -9,13 +9,19 @@ from transformers import BertForMaskedLM
 
 from ftkit.experiments.benchmark import FULL, HEAD, load_benchmark
 from ftkit.lessons.limits_of_lora.forgetting import (
-    READ,
-    aftermath,
+    SENTENCES,
+    after_training,
+    best_cosines,
     effective_rank,
     hidden_words,
-    likeness,
 )
-from ftkit.lessons.limits_of_lora.step_costs import KINDS, METHODS, prices, shares, words
+from ftkit.lessons.limits_of_lora.step_costs import (
+    KINDS,
+    METHODS,
+    costs,
+    one_word_task,
+    shares_of_full,
+)
 from ftkit.model.adapted import Adapted
 from ftkit.model.base import base_path, load_base
 from ftkit.pretrain.mini import hide
@@ -28,7 +34,7 @@ class TestHiddenWords:
     def test_the_base_guesses_as_the_whole_model_does(self) -> None:
         whole = BertForMaskedLM.from_pretrained(base_path("mini"), use_safetensors=True).eval()
         net, task = load_benchmark("library")
-        read = net.reader(task.valid, torch.arange(READ))
+        read = net.reader(task.valid, torch.arange(SENTENCES))
         shown, chosen = hide(read["input_ids"], torch.Generator().manual_seed(0))
         assert 500 < chosen.sum() < 1000 and not (read["attention_mask"][chosen] == 0).any()
         with torch.no_grad():
@@ -38,7 +44,7 @@ class TestHiddenWords:
         assert expected < 4, "frequencies alone cost about six nats"
 
     def test_the_sentences_are_those_of_valid_and_no_others(self) -> None:
-        read = set(load_task("docs").valid["text"][:READ])
+        read = set(load_task("docs").valid["text"][:SENTENCES])
         assert not read & set(load_task("docs").train["text"])
 
     def test_a_body_that_was_spoilt_guesses_worse_and_the_base_s_own_word_vectors_still_judge(
@@ -59,13 +65,13 @@ class TestLikeness:
         before = torch.diag(torch.tensor([4.0, 3.0, 2.0, 1.0]))
         turn = torch.eye(4)
         turn[:2, :2] = torch.tensor([[1.0, -1.0], [1.0, 1.0]]) / math.sqrt(2)
-        found = likeness(before, turn @ before, top=3)
+        found = best_cosines(before, turn @ before, top=3)
         torch.testing.assert_close(
             found, torch.tensor([0.5**0.5, 0.5**0.5, 1.0], dtype=torch.float64)
         )
 
     def test_only_the_strongest_are_asked(self) -> None:
-        assert len(likeness(torch.randn(12, 8), torch.randn(12, 8), top=3)) == 3
+        assert len(best_cosines(torch.randn(12, 8), torch.randn(12, 8), top=3)) == 3
 
     def test_a_strong_new_direction_is_an_intruder(self) -> None:
         torch.manual_seed(0)
@@ -74,7 +80,7 @@ class TestLikeness:
         new = (
             new - before @ torch.linalg.lstsq(before, new).solution
         )  # at a right angle to all that was
-        found = likeness(before, before + 100 * new @ torch.randn(1, 24))
+        found = best_cosines(before, before + 100 * new @ torch.randn(1, 24))
         assert found[0] < 0.2 and found.sort().values[1] > 0.5
 
 
@@ -87,28 +93,28 @@ def test_the_effective_rank_of_equal_directions_is_their_number(count: int) -> N
 
 
 def test_what_has_not_moved_leaves_nothing() -> None:
-    found = aftermath(Adapted(load_benchmark("library")[0], LoRA(2)))
+    found = after_training(Adapted(load_benchmark("library")[0], LoRA(2)))
     assert found["after/moved"] == 0 and found["after/rank"] == 0 and found["after/intruders"] == 0
     assert found["after/likeness"] == pytest.approx(1, abs=1e-6)
-    assert set(aftermath(Adapted(load_benchmark("library")[0], HEAD))) == {"after/words"}, (
+    assert set(after_training(Adapted(load_benchmark("library")[0], HEAD))) == {"after/words"}, (
         "no linear layer of the body may move"
     )
 
 
 class TestPrices:
     def test_shares_are_of_full_fine_tuning(self) -> None:
-        found = prices("mini", 4, 8)
+        found = costs("mini", 4, 8)
         assert set(found) == set(METHODS) and all(
             set(bill) == set(KINDS) for bill in found.values()
         )
-        of = shares(found)
+        of = shares_of_full(found)
         assert (
             FULL not in of
             and of["BitFit"]["flops"] == found["BitFit"]["flops"] / found[FULL]["flops"]
         )
 
     def test_what_goes_with_the_batch_and_what_does_not(self) -> None:
-        small, large = (prices("mini", size, 8) for size in (1, 4))
+        small, large = (costs("mini", size, 8) for size in (1, 4))
         for name in METHODS:
             assert (
                 large[name]["optimizer"] == small[name]["optimizer"] == 2 * small[name]["gradients"]
@@ -119,7 +125,7 @@ class TestPrices:
             assert large[name]["flops"] == pytest.approx(4 * small[name]["flops"], rel=0.01)
 
     def test_rows_are_as_long_as_was_asked(self) -> None:
-        task = words(3, 21)
+        task = one_word_task(3, 21)
         read = load_base("mini", task).reader(task.train, torch.arange(3))
         assert read["attention_mask"].sum(1).tolist() == [21] * 3
 
@@ -128,4 +134,4 @@ class TestPrices:
         with pytest.raises(
             ValueError, match=f"length must be one that mini reads whole, at least 2, got {length}"
         ):
-            prices("mini", 1, length)
+            costs("mini", 1, length)

@@ -12,16 +12,16 @@ from ftkit.experiments.tables import where
 from ftkit.lessons.limits_of_lora import trial as distance
 from ftkit.lessons.limits_of_lora.trial import (
     ATTENTION,
-    BOTH,
     EMBEDDINGS,
-    INSIDE,
+    EMBEDDINGS_ALONE,
+    ENCODER_ALONE,
     LORA,
-    MADE,
-    PLACES,
+    LORA_AND_EMBEDDINGS,
+    NEAR_TO_FAR,
+    RANDOM_WEIGHTS,
     RANKS,
-    SCRATCH,
+    SPACES_BY_WAY,
     WAYS,
-    WORDS,
 )
 from ftkit.model.adapted import Adapted
 from ftkit.training.events import Event
@@ -37,7 +37,7 @@ def fake_trial(
     bench: str, way: str, rank: int, lr: float, size: int = 16, seed: int = 0, test: bool = False
 ) -> Iterator[Event]:
     """LoRA loses five points a place, whatever its rank; with the embeddings none."""
-    lost = 0.05 * PLACES.index(bench) * (way == LORA)
+    lost = 0.05 * NEAR_TO_FAR.index(bench) * (way == LORA)
     yield from events(0.7 - lost - 0.05 * abs(math.log10(lr / 1e-2)) + 0.001 * seed, test)
 
 
@@ -61,7 +61,7 @@ def table() -> pd.DataFrame:
 
 
 def test_the_places_lie_farther_and_farther() -> None:
-    texts = [benchmark.load_benchmark(bench)[1].train["text"][:50] for bench in PLACES[:-1]]
+    texts = [benchmark.load_benchmark(bench)[1].train["text"][:50] for bench in NEAR_TO_FAR[:-1]]
     known = [
         sum(
             a == b
@@ -71,14 +71,14 @@ def test_the_places_lie_farther_and_farther() -> None:
         for there in texts
     ]
     assert known == sorted(known, reverse=True) and known[-1] < 0.2 * known[0]
-    labels = [benchmark.load_benchmark(bench)[1].labels("train").tolist() for bench in PLACES[:-1]]
+    labels = [benchmark.load_benchmark(bench)[1].labels("train").tolist() for bench in NEAR_TO_FAR[:-1]]
     assert all(there == labels[0] for there in labels), "the same sentences with the same labels"
 
 
 def test_a_place_that_is_none_is_refused() -> None:
     with pytest.raises(
         ValueError,
-        match="on must be one of opening; library; digits; library, 25% foreign; .*, got 'mars'",
+        match="bench must be one of opening; library; digits; library, 25% foreign; .*, got 'mars'",
     ):
         benchmark.load_benchmark("mars")
     with pytest.raises(
@@ -87,12 +87,12 @@ def test_a_place_that_is_none_is_refused() -> None:
         list(distance.trial("library", "prompt", 0, 1e-3))
 
 
-@pytest.mark.parametrize("way", list(MADE))
+@pytest.mark.parametrize("way", list(SPACES_BY_WAY))
 def test_what_moves_is_what_the_way_says(way: str) -> None:
     base, _ = benchmark.load_benchmark("library")
-    names = set(Adapted(base, *MADE[way](4)).changes)
+    names = set(Adapted(base, *SPACES_BY_WAY[way](4)).changes)
     inner = {name for name, _ in base.named_parameters() if name.startswith("body.encoder.")}
-    assert (EMBEDDINGS in names) == (way in (BOTH, WORDS))
+    assert (EMBEDDINGS in names) == (way in (LORA_AND_EMBEDDINGS, EMBEDDINGS_ALONE))
     attention = {
         name
         for name in inner
@@ -102,19 +102,19 @@ def test_what_moves_is_what_the_way_says(way: str) -> None:
         names - {EMBEDDINGS}
         == {
             LORA: names & inner,
-            BOTH: names & inner,
-            WORDS: set(),
-            INSIDE: inner,
+            LORA_AND_EMBEDDINGS: names & inner,
+            EMBEDDINGS_ALONE: set(),
+            ENCODER_ALONE: inner,
             ATTENTION: attention,
         }[way]
     )
-    assert way in (WORDS,) or names & inner
+    assert way in (EMBEDDINGS_ALONE,) or names & inner
 
 
 def test_attention_alone_has_as_many_numbers_as_every_layer_at_rank_four() -> None:
     base, _ = benchmark.load_benchmark("library")
     alone, all_linear = (
-        Adapted(base, *MADE[way](rank))
+        Adapted(base, *SPACES_BY_WAY[way](rank))
         for way, rank in ((ATTENTION, distance.EQUAL_RANK), (LORA, distance.MIXED_RANK))
     )
     assert sum(weight.numel() for weight in alone.trainable()) == sum(
@@ -130,11 +130,11 @@ def test_at_the_highest_rank_a_matrix_has_more_numbers_than_entries() -> None:
 
 def test_the_record_reads_test_once_for_every_way_and_place(table: pd.DataFrame) -> None:
     read = table[table["quantity"] == "test/accuracy"]
-    for bench in PLACES:
+    for bench in NEAR_TO_FAR:
         for way in WAYS:
             for rank in {
                 LORA: RANKS,
-                BOTH: (distance.MIXED_RANK,),
+                LORA_AND_EMBEDDINGS: (distance.MIXED_RANK,),
                 ATTENTION: (distance.EQUAL_RANK,),
             }.get(way, (0,)):
                 assert sorted(
@@ -143,7 +143,7 @@ def test_the_record_reads_test_once_for_every_way_and_place(table: pd.DataFrame)
         for method in (benchmark.FULL, benchmark.FROZEN):
             assert len(where(read, bench=bench, method=method, size=16)) == 8
     for settings in ({"way": LORA, "rank": distance.LARGE_RANK}, {"method": benchmark.FULL}):
-        assert len(where(read, bench="library", size=distance.LARGE, **settings)) == 8, (
+        assert len(where(read, bench="library", size=distance.LARGE_BATCH, **settings)) == 8, (
             "and once with large batches"
         )
 
@@ -155,7 +155,7 @@ def test_random_weights_know_nothing_of_the_base(monkeypatch: Any) -> None:
         "fine_tuning",
         lambda bench, *spaces, **given: iter(seen.append((spaces, given)) or ()),
     )
-    list(distance.trial("library", SCRATCH, 0, 1e-3, seed=3))
+    list(distance.trial("library", RANDOM_WEIGHTS, 0, 1e-3, seed=3))
     (spaces, given), base = seen[0], benchmark.load_benchmark("library")[0]
     assert not spaces and not given["net"].get_parameter(EMBEDDINGS).equal(
         base.get_parameter(EMBEDDINGS)

@@ -1,4 +1,4 @@
-"""The study of lesson 02: its design with fake trials, and its recorded table."""
+"""Lesson 02: the design of its study with fake trials, its claims and its recorded runs."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -9,7 +9,7 @@ import pytest
 
 from ftkit.experiments import benchmark
 from ftkit.experiments.tables import replay, tuned, where
-from ftkit.lessons.lora import study as lora
+from ftkit.lessons.lora import study
 from ftkit.lessons.lora.claims import Evidence, lora_claims
 from ftkit.model.adapted import Adapted
 from ftkit.paths import kit_path
@@ -29,17 +29,17 @@ COSTS = (
     "seconds",
 )
 ABOUT: dict[str, Any] = {
-    "seeds": list(lora.SEEDS),
+    "seeds": list(study.SEEDS),
     "lora_step_over_full_step": {"mini": [1.0, 1.02] * 4, "digits": [0.5, 0.52] * 4},
 }
 
 
-def events(accuracy: float, numbers: float, test: bool) -> Iterator[Event]:
+def events(accuracy: float, parameters: float, test: bool) -> Iterator[Event]:
     for step in (5, 80):
         yield Event(step, "valid", {"valid/accuracy": accuracy * step / 80, "valid/loss": 1.0})
     if test:
         yield Event(80, "test", {"test/accuracy": accuracy})
-    yield Event(80, "cost", {f"cost/{name}": numbers for name in COSTS})
+    yield Event(80, "cost", {f"cost/{name}": parameters for name in COSTS})
 
 
 def fake_trial(
@@ -51,12 +51,12 @@ def fake_trial(
     seed: int = 0,
     test: bool = False,
 ) -> Iterator[Event]:
-    """Best at 3e-3; every rank alike; attention five points worse."""
+    """Best at 3e-3; every rank is equally good; attention is five points worse."""
     worse = 0.05 * (targets == "attention") + 0.05 * abs(np.log10(lr / 3e-3))
     yield from events(0.8 - worse + 0.001 * seed, 100.0 * rank, test)
 
 
-def fake_rail(
+def fake_reference(
     bench: str, method: str, lr: float, seed: int = 0, test: bool = False
 ) -> Iterator[Event]:
     """Full fine-tuning: best at 3e-4, exactly as good as LoRA."""
@@ -70,41 +70,42 @@ def fake_rail(
 @pytest.fixture(scope="module")
 def table() -> pd.DataFrame:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lora, "trial", fake_trial)
-        patch.setattr(lora, "reference", fake_rail)
-        return lora.record(None)
+        patch.setattr(study, "trial", fake_trial)
+        patch.setattr(study, "reference", fake_reference)
+        return study.record(None)
 
 
-def test_the_design_covers_the_panel_and_on_the_first_bench_every_control(
+def test_the_design_covers_the_panel_and_on_opening_every_control(
     table: pd.DataFrame,
 ) -> None:
-    own = table[table["method"] == "LoRA"]
+    lora = table[table["method"] == "LoRA"]
     recorded = {
         tuple(row)
-        for row in own[["bench", "rank", "targets", "alpha", "lr"]].drop_duplicates().to_numpy()
+        for row in lora[["bench", "rank", "targets", "alpha", "lr"]].drop_duplicates().to_numpy()
     }
     for bench in benchmark.BENCHMARKS:
-        for rank in lora.RANKS:
-            for lr in lora.LRS:
+        for rank in study.RANKS:
+            for lr in study.LRS:
                 assert (bench, rank, "all linear", "16", lr) in recorded
-                beside = {(bench, rank, targets, "16", lr) for targets in lora.TARGETS} | {
-                    (bench, rank, "all linear", "2r", lr)
-                }
-                assert beside <= recorded or bench != "opening"
+                others = {(bench, rank, targets, "16", lr) for targets in study.TARGETS}
+                others |= {(bench, rank, "all linear", "2r", lr)}
+                assert others <= recorded or bench != "opening"
 
 
-def test_test_is_read_once_for_what_was_chosen(table: pd.DataFrame) -> None:
-    assert not table.drop(columns="value").duplicated().any(), "a run stands in the table once"
-    read = table[table["quantity"] == "test/accuracy"]
-    assert set(read[read["method"] == "LoRA"]["lr"]) == {3e-3}
-    assert set(read[read["method"] == "full fine-tuning"]["lr"]) == {3e-4}
-    counts = read.groupby(["bench", "method", "rank", "targets", "alpha"]).size()
-    assert set(counts) == {len(lora.SEEDS)}
-    assert len(counts) == len(benchmark.BENCHMARKS) * (2 + len(lora.RANKS) + 1)
+def test_test_is_evaluated_once_at_the_chosen_lr(table: pd.DataFrame) -> None:
+    assert not table.drop(columns="value").duplicated().any(), "the table has each run once"
+    tested = table[table["quantity"] == "test/accuracy"]
+    assert set(tested[tested["method"] == "LoRA"]["lr"]) == {3e-3}
+    assert set(tested[tested["method"] == "full fine-tuning"]["lr"]) == {3e-4}
+    counts = tested.groupby(["bench", "method", "rank", "targets", "alpha"]).size()
+    assert set(counts) == {len(study.SEEDS)}
+    assert len(counts) == len(benchmark.BENCHMARKS) * (2 + len(study.RANKS) + 1)
 
 
 def test_verdicts_follow_the_figures(table: pd.DataFrame) -> None:
-    verdicts = {claim.claim: claim.verdict for claim in lora_claims(table, ABOUT, lora.EQUAL)}
+    verdicts = {
+        claim.claim: claim.verdict for claim in lora_claims(table, ABOUT, study.EQUAL_RANKS)
+    }
     assert verdicts == {
         "LoRA does as well as full fine-tuning.": "holds",
         "Rank 1 is enough.": "holds",
@@ -118,15 +119,15 @@ def test_verdicts_follow_the_figures(table: pd.DataFrame) -> None:
 
 def test_verdicts_turn_when_the_figures_do(table: pd.DataFrame) -> None:
     turned = table.copy()
-    read = turned["quantity"] == "test/accuracy"
-    turned.loc[read & (turned["method"] == "full fine-tuning"), "value"] += 0.05
-    turned.loc[read & (turned["rank"] == 32), "value"] += np.where(
-        turned[read & (turned["rank"] == 32)]["seed"] % 2, 0.1, -0.1
+    tested = turned["quantity"] == "test/accuracy"
+    turned.loc[tested & (turned["method"] == "full fine-tuning"), "value"] += 0.05
+    turned.loc[tested & (turned["rank"] == 32), "value"] += np.where(
+        turned[tested & (turned["rank"] == 32)]["seed"] % 2, 0.1, -0.1
     )
-    turned.loc[read & (turned["targets"] == "attention"), "value"] += 0.05
+    turned.loc[tested & (turned["targets"] == "attention"), "value"] += 0.05
     memory = turned["quantity"].isin([f"cost/{name}" for name in ("weights", "activations")])
     turned.loc[memory, "value"] = 10_000.0
-    verdicts = [claim.verdict for claim in lora_claims(turned, ABOUT, lora.EQUAL)]
+    verdicts = [claim.verdict for claim in lora_claims(turned, ABOUT, study.EQUAL_RANKS)]
     assert (
         verdicts[:3] == ["does not hold", "inconclusive", "does not hold"]
         and verdicts[5] == "does not hold"
@@ -144,24 +145,24 @@ def recorded() -> tuple[pd.DataFrame, dict[str, Any]]:
     return read_table(kit_path("data", "results", "02_lora.parquet"))
 
 
-def test_every_recorded_best_rate_lies_inside_its_grid(
+def test_every_recorded_best_lr_is_inside_its_grid(
     recorded: tuple[pd.DataFrame, dict[str, Any]],
 ) -> None:
     table, about = recorded
     by = ["bench", "method", "rank", "targets", "alpha"]
-    read = table[table["quantity"] == "test/accuracy"]
-    chosen = {key: set(part["lr"]) for key, part in read.groupby(by)}
-    assert len(chosen) == len(benchmark.BENCHMARKS) * (2 + len(lora.RANKS) + 1)
+    tested = table[table["quantity"] == "test/accuracy"]
+    chosen = {key: set(part["lr"]) for key, part in tested.groupby(by)}
+    assert len(chosen) == len(benchmark.BENCHMARKS) * (2 + len(study.RANKS) + 1)
     for key, lrs in chosen.items():
         part = where(table, **dict(zip(by, key, strict=True)))
         assert lrs == set(tuned(part, by).values()), (
-            "test was read for the rate chosen on valid alone"
+            "only the learning rate that was chosen on valid is evaluated on test"
         )
         assert part["lr"].min() < min(lrs) and max(lrs) < part["lr"].max(), key
     assert about["fingerprints"]["digits"] == benchmark.load_benchmark("digits")[1].fingerprint
 
 
-def test_what_was_recorded_is_what_a_run_gives(
+def test_a_run_repeats_its_recorded_run(
     recorded: tuple[pd.DataFrame, dict[str, Any]],
 ) -> None:
     settings = {
@@ -178,41 +179,44 @@ def test_what_was_recorded_is_what_a_run_gives(
         if event.stage == "valid"
     ]
     now = [
-        event.values["valid/accuracy"] for event in lora.trial(**settings) if event.stage == "valid"
+        event.values["valid/accuracy"]
+        for event in study.trial(**settings)
+        if event.stage == "valid"
     ]  # type: ignore[arg-type]
     assert now == pytest.approx(then, abs=0.03), (
-        "other processors round otherwise; a change of the code moves more"
+        "processors round differently; a change of the code moves more"
     )
 
 
 def test_a_frozen_body_loses_on_opening(recorded: tuple[pd.DataFrame, dict[str, Any]]) -> None:
-    found = Evidence(*recorded)
+    evidence = Evidence(*recorded)
     assert (
         verdict(
-            list(found.test(bench="opening", method="frozen body") - found.all_linear("opening", 4))
+            list(
+                evidence.test(bench="opening", method="frozen body")
+                - evidence.all_linear("opening", 4)
+            )
         )
         == "loses"
     )
 
 
 @pytest.mark.parametrize("bench", list(benchmark.BENCHMARKS))
-def test_attention_at_the_equal_rank_has_exactly_the_numbers_of_rank_4_everywhere(
+def test_attention_at_the_equal_rank_has_the_number_of_parameters_of_rank_4_on_all_layers(
     bench: str,
 ) -> None:
     base, _ = benchmark.load_benchmark(bench)
 
     def count(rank: int, targets: str) -> int:
-        return sum(
-            p.numel()
-            for p in Adapted(base, LoRA(rank, 16.0, lora.where(bench, targets))).parameters()
-        )
+        space = LoRA(rank, 16.0, study.target_pattern(bench, targets))
+        return sum(parameter.numel() for parameter in Adapted(base, space).parameters())
 
-    assert count(lora.EQUAL[bench], "attention") == count(4, "all linear")
+    assert count(study.EQUAL_RANKS[bench], "attention") == count(4, "all linear")
     assert count(1, "attention") + count(1, "feed-forward") == count(1, "all linear")
 
 
 def test_a_trial_is_its_settings() -> None:
-    one, again = (list(lora.trial("digits", 2, 3e-3, seed=1)) for _ in range(2))
+    one, again = (list(study.trial("digits", 2, 3e-3, seed=1)) for _ in range(2))
     assert [event for event in one if event.stage != "cost"] == [
         event for event in again if event.stage != "cost"
     ]
@@ -220,23 +224,16 @@ def test_a_trial_is_its_settings() -> None:
 
 
 def test_the_spectrum_has_the_rank_of_the_change() -> None:
-    probes = [
-        event.values
-        for event in lora.trial("digits", 2, 3e-3, probe=lora.spectrum)
-        if event.stage == "probe"
-    ]
-    changes = [
-        value
-        for name, value in probes[-1].items()
-        if name.startswith("probe/change/body.layers.0.mlp.fc1.weight/")
-    ]
-    assert changes[1] > 1e-3 and changes[2] < 1e-5 * changes[0] and len(changes) == 72
-    assert {name.split("/")[1] for name in probes[-1]} == {"change", "before", "after"}
+    run = study.trial("digits", 2, 3e-3, probe=study.spectrum)
+    last = [event.values for event in run if event.stage == "probe"][-1]
+    change = last["probe/change/body.layers.0.mlp.fc1.weight"]
+    assert change[1] > 1e-3 and change[2] < 1e-5 * change[0] and len(change) == 72
+    assert {name.split("/")[1] for name in last} == {"change", "before", "after"}
 
 
 def test_an_unknown_bench_is_refused() -> None:
     with pytest.raises(
         ValueError,
-        match="on must be one of opening; library; digits; library, 25% foreign; .*, got 'docs'",
+        match="bench must be one of opening; library; digits; library, 25% foreign; .*, got 'docs'",
     ):
         benchmark.load_benchmark("docs")

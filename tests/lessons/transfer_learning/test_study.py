@@ -1,4 +1,4 @@
-"""The study of lesson 01: its parts, its recipes, its design with fake trials, and its recorded table."""
+"""Lesson 01: its parts, its recipes, the design of its study with fake trials, its recorded runs."""
 
 from collections.abc import Iterator
 from functools import lru_cache
@@ -14,21 +14,24 @@ from helpers.nets import net, small_task
 from ftkit.experiments import benchmark
 from ftkit.experiments.tables import replay, where
 from ftkit.figures.plots import GREY
-from ftkit.lessons.transfer_learning import recipes
-from ftkit.lessons.transfer_learning import study as freezing_record
-from ftkit.lessons.transfer_learning import trial as freezing
-from ftkit.lessons.transfer_learning.picture import FROZEN, SHADES, between, network
+from ftkit.lessons.transfer_learning import recipes, study, trial
+from ftkit.lessons.transfer_learning.picture import (
+    FROZEN_COLOUR,
+    MOVED_SHADES,
+    interpolation,
+    network,
+)
 from ftkit.lessons.transfer_learning.study import (
-    FAR_RATES,
+    FAR_LRS,
     FREEZING,
     LRS,
-    RATES,
-    RECIPE_RATES,
+    LRS_BY_FROZEN,
+    RECIPE_LRS,
     SEEDS,
     choices,
     for_the_panel,
 )
-from ftkit.lessons.transfer_learning.trial import ALL, BLOCKS, POSITIONS, parts, spaces
+from ftkit.lessons.transfer_learning.trial import ALL_FROZEN, BLOCKS, FROZEN_COUNTS, parts, spaces
 from ftkit.model.adapted import Adapted
 from ftkit.panel.recorded_runs import Recorded
 from ftkit.paths import kit_path
@@ -51,43 +54,43 @@ TESTED = {"test/accuracy", "shift/accuracy"}
 
 
 @pytest.mark.parametrize("bench", list(benchmark.BENCHMARKS))
-def test_every_weight_of_a_bench_stands_in_one_part_and_every_position_of_the_dial_is_valid(
+def test_every_weight_is_in_one_part_and_every_stop_of_the_dial_is_valid(
     bench: str,
 ) -> None:
     base, _ = benchmark.load_benchmark(bench)
-    found = parts(base)
-    assert list(found) == ["embeddings", *(f"block {i}" for i in range(1, BLOCKS + 1)), "head"]
-    assert sorted(name for names in found.values() for name in names) == sorted(
+    by_part = parts(base)
+    assert list(by_part) == ["embeddings", *(f"block {i}" for i in range(1, BLOCKS + 1)), "head"]
+    assert sorted(name for names in by_part.values() for name in names) == sorted(
         name for name, _ in base.named_parameters()
     )
     assert len(LastBlocks.blocks(base)) == BLOCKS
-    for frozen in POSITIONS:
-        still = {name for part in list(found)[:frozen] for name in found[part]}
+    for frozen in FROZEN_COUNTS:
+        still = {name for part in list(by_part)[:frozen] for name in by_part[part]}
         assert (
             set(Adapted(base, *spaces(frozen)).changes)
             == {name for name, _ in base.named_parameters()} - still
         )
 
 
-@pytest.mark.parametrize("frozen", [-1, ALL + 1])
-def test_a_position_outside_the_dial_is_refused(frozen: int) -> None:
+@pytest.mark.parametrize("frozen", [-1, ALL_FROZEN + 1])
+def test_a_number_of_frozen_parts_outside_the_dial_is_refused(frozen: int) -> None:
     with pytest.raises(
         ValueError,
-        match=rf"frozen must be from 0 \(nothing\) to {ALL} \(all but the head\), got {frozen}",
+        match=rf"frozen must be from 0 \(nothing\) to {ALL_FROZEN} \(all but the head\), got {frozen}",
     ):
         spaces(frozen)
 
 
 def test_an_unknown_body_is_refused() -> None:
     with pytest.raises(ValueError, match="body must be one of pretrained, random, got 'borrowed'"):
-        next(iter(freezing.trial("digits", 0, 1e-3, body="borrowed")))
+        next(iter(trial.trial("digits", 0, 1e-3, body="borrowed")))
 
 
 def test_a_trial_is_its_settings_and_a_random_body_is_another_run() -> None:
     def run(body: str) -> list[Event]:
         return [
             event
-            for event in freezing.trial("digits", ALL, 3e-2, body, seed=1)
+            for event in trial.trial("digits", ALL_FROZEN, 3e-2, body, seed=1)
             if event.stage != "cost"
         ]
 
@@ -95,31 +98,30 @@ def test_a_trial_is_its_settings_and_a_random_body_is_another_run() -> None:
     assert run("random") == run("random") != run("pretrained")
 
 
-def test_with_everything_frozen_the_rate_is_the_heads_and_otherwise_the_head_has_its_own() -> None:
+def test_lr_is_the_heads_with_everything_frozen_and_otherwise_the_head_has_its_own() -> None:
     def head_moved(frozen: int, lr: float) -> float:
         probes = [
             event.values
-            for event in freezing.trial("digits", frozen, lr, probe=freezing.moved)
+            for event in trial.trial("digits", frozen, lr, probe=trial.movement_by_part)
             if event.stage == "probe"
         ]
         return probes[0]["probe/moved/head"]
 
-    assert head_moved(ALL, 0.0) == 0 < head_moved(ALL, 1e-2)
-    assert head_moved(ALL - 1, 0.0) == pytest.approx(head_moved(ALL, HEAD_LR), rel=1e-3)
+    assert head_moved(ALL_FROZEN, 0.0) == 0 < head_moved(ALL_FROZEN, 1e-2)
+    assert head_moved(ALL_FROZEN - 1, 0.0) == pytest.approx(
+        head_moved(ALL_FROZEN, HEAD_LR), rel=1e-3
+    )
 
 
 @lru_cache
-def seen() -> list[dict[str, float]]:
-    probes = [
-        event.values
-        for event in freezing.trial("digits", 2, 3e-3, probe=freezing.moved)
-        if event.stage == "probe"
-    ]
-    return [dict(values) for values in probes]
+def last_movement() -> dict[str, float]:
+    """The last probe of a run on digits with two parts frozen."""
+    run = trial.trial("digits", 2, 3e-3, probe=trial.movement_by_part)
+    return dict([event.values for event in run if event.stage == "probe"][-1])
 
 
-def test_what_moved_is_the_length_of_the_change_over_that_of_the_weights() -> None:
-    last = seen()[-1]
+def test_movement_is_the_norm_of_the_change_over_the_norm_of_the_weights() -> None:
+    last = last_movement()
     assert list(last) == [
         "probe/frozen/embeddings",
         "probe/frozen/block 1",
@@ -139,20 +141,21 @@ def test_what_moved_is_the_length_of_the_change_over_that_of_the_weights() -> No
         for name, change in model.changes.items():
             if name in parts(base)["block 3"]:
                 change.value.mul_(1.5)  # type: ignore[operator]
-    assert freezing.moved(model) == pytest.approx(
+    assert trial.movement_by_part(model) == pytest.approx(
         dict.fromkeys(last, 0.0) | {"probe/moved/block 3": 0.5}, abs=1e-6
     )
 
 
 def test_the_picture_is_grey_where_the_network_is_frozen() -> None:
-    spec = network(seen()[-1])
+    spec = network(last_movement())
     go.Figure(spec)
     boxes, bars = spec["data"]
     assert boxes["y"] == ["embeddings", "block 1", "block 2", "block 3", "head"]
-    assert boxes["marker"]["color"][:2] == [FROZEN, FROZEN]
-    assert set(boxes["marker"]["color"][2:]) <= set(SHADES)
+    assert boxes["marker"]["color"][:2] == [FROZEN_COLOUR, FROZEN_COLOUR]
+    assert set(boxes["marker"]["color"][2:]) <= set(MOVED_SHADES)
     assert boxes["text"][:2] == ["frozen", "frozen"] and boxes["text"][2].startswith("moved ")
-    assert list(bars["x"]) == list(seen()[-1].values()) and boxes["marker"]["line"]["color"] == GREY
+    assert list(bars["x"]) == list(last_movement().values())
+    assert boxes["marker"]["line"]["color"] == GREY
 
 
 def test_the_slider_moves_a_mark_along_both_lines() -> None:
@@ -163,7 +166,7 @@ def test_the_slider_moves_a_mark_along_both_lines() -> None:
         "high": [0.6, 0.7, 0.8],
     }
     outside = {**inside, "mean": [0.3, 0.4, 0.2]}
-    spec = between(inside, outside)
+    spec = interpolation(inside, outside)
     go.Figure(spec)
     marks = spec["data"][-2:]
     assert [mark["y"] for mark in marks] == [[0.7], [0.2]] and [mark["text"] for mark in marks] == [
@@ -175,7 +178,7 @@ def test_the_slider_moves_a_mark_along_both_lines() -> None:
     assert [spec["data"][i] for i in traces] == marks
 
 
-def test_a_chain_counts_its_steps_through_and_each_stage_stands_on_the_one_before() -> None:
+def test_a_chain_numbers_its_steps_through_and_each_stage_starts_from_the_one_before() -> None:
     base, task = net("bert"), small_task()
     plan = [recipes.Stage((benchmark.HEAD,), 3, 1e-3), recipes.Stage((), 2, 1e-3)]
     events, model = drained(recipes.chain(base, task, plan, seed=0))
@@ -187,10 +190,10 @@ def test_a_chain_counts_its_steps_through_and_each_stage_stands_on_the_one_befor
         for name, weight in model.base.body.named_parameters()
     )
     assert not torch.equal(model.base.heads["tiny"].weight, probed.base.heads["tiny"].weight)
-    assert model.moves("body.")
+    assert model.trains("body.")
 
 
-def test_each_stage_of_a_chain_reads_its_rows_in_another_order(
+def test_each_stage_of_a_chain_has_its_rows_in_another_order(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     seeds = []
@@ -209,24 +212,25 @@ def test_each_stage_of_a_chain_reads_its_rows_in_another_order(
 
 
 def drained(events: Any) -> tuple[list[Event], Adapted]:
-    seen = []
+    """All events of a generator, and what it returns."""
+    drawn = []
     while True:
         try:
-            seen.append(next(events))
+            drawn.append(next(events))
         except StopIteration as end:
-            return seen, end.value
+            return drawn, end.value
 
 
 @pytest.mark.parametrize(
-    "method", ["full fine-tuning", "frozen body", "LP-FT", *RECIPE_RATES, "first block"]
+    "method", ["full fine-tuning", "frozen body", "LP-FT", *RECIPE_LRS, "first block"]
 )
-def test_every_recipe_has_80_steps_through_the_body_but_the_frozen_one(method: str) -> None:
+def test_every_recipe_but_the_frozen_body_trains_the_body_for_80_steps(method: str) -> None:
     plan = recipes.stages(benchmark.load_benchmark("opening")[0], method, 1e-3, 3e-2)
     through_the_body = [stage.steps for stage in plan if stage.spaces != (benchmark.HEAD,)]
     assert sum(through_the_body) == (0 if method == "frozen body" else benchmark.STEPS)
 
 
-def test_gradual_unfreezing_lets_one_more_part_go_at_each_stage() -> None:
+def test_gradual_unfreezing_unfreezes_one_more_part_at_each_stage() -> None:
     base, _ = benchmark.load_benchmark("opening")
     sizes = [
         len(Adapted(base, *stage.spaces).changes)
@@ -236,7 +240,7 @@ def test_gradual_unfreezing_lets_one_more_part_go_at_each_stage() -> None:
     assert sizes[-1] == len(Adapted(base).changes)
 
 
-def test_the_probe_of_lp_ft_has_its_own_rate_and_fine_tuning_the_usual_head_rate() -> None:
+def test_the_linear_probe_of_lp_ft_has_its_own_lr_and_fine_tuning_the_usual_head_lr() -> None:
     probe, after = recipes.stages(benchmark.load_benchmark("opening")[0], "LP-FT", 1e-4, 7e-2)
     assert (probe.head_lr, after.lr, after.head_lr) == (7e-2, 1e-4, HEAD_LR)
 
@@ -244,23 +248,23 @@ def test_the_probe_of_lp_ft_has_its_own_rate_and_fine_tuning_the_usual_head_rate
 def test_an_unknown_recipe_is_refused() -> None:
     with pytest.raises(
         ValueError,
-        match="method must be one of full fine-tuning, .*, got 'thaw'; for frozen parts use trial",
+        match="method must be one of full fine-tuning, .*, got 'defrost'; for frozen parts use trial",
     ):
-        recipes.stages(benchmark.load_benchmark("opening")[0], "thaw", 1e-3, 3e-2)
+        recipes.stages(benchmark.load_benchmark("opening")[0], "defrost", 1e-3, 3e-2)
 
 
 def test_a_blend_of_0_is_the_base_and_of_1_the_model() -> None:
     base, task = net("bert"), small_task()
     _, model = drained(recipes.chain(base, task, [recipes.Stage((), 30, 1e-2)], seed=0))
-    found = recipes.blend(model, task, task)
+    accuracies = recipes.blend(model, task, task)
     assert (
-        found["blend/0/in"]
+        accuracies["blend/0/in"]
         == recipes.evaluate(base, task).accuracy
-        < found["blend/1/in"]
+        < accuracies["blend/1/in"]
         == recipes.evaluate(model, task).accuracy
     )
-    assert set(found) == {
-        f"blend/{share:g}/{side}" for share in recipes.SHARES for side in ("in", "out")
+    assert set(accuracies) == {
+        f"blend/{share:g}/{side}" for share in recipes.BLEND_SHARES for side in ("in", "out")
     }
 
 
@@ -282,15 +286,22 @@ def events(accuracy: float, test: bool, bench: str = "", method: str = "") -> It
             yield Event(
                 80,
                 "blend",
-                {f"blend/{a:g}/{side}": accuracy for a in recipes.SHARES for side in ("in", "out")},
+                {
+                    f"blend/{a:g}/{side}": accuracy
+                    for a in recipes.BLEND_SHARES
+                    for side in ("in", "out")
+                },
             )
 
 
 def fake_trial(
     bench: str, frozen: int, lr: float, body: str = "pretrained", seed: int = 0, test: bool = False
 ) -> Iterator[Event]:
-    """Best at 1e-3, with everything frozen at 3e-2; a point less for each frozen part; random weights much worse."""
-    best = 3e-2 if frozen == ALL else 1e-3
+    """Best at 1e-3, with everything frozen at 3e-2.
+
+    A point worse for each frozen part; random weights are much worse.
+    """
+    best = 3e-2 if frozen == ALL_FROZEN else 1e-3
     accuracy = (
         0.8
         - 0.01 * frozen
@@ -305,7 +316,9 @@ def fake_trial(
 def fake_recipe(
     bench: str, method: str, lr: float, seed: int = 0, test: bool = False, probe: float = 0.0
 ) -> Iterator[Event]:
-    assert probe == 3e-2, "the probe's rate is the one that was chosen for the frozen body"
+    assert probe == 3e-2, (
+        "the linear probe has the learning rate that was chosen for the frozen body"
+    )
     assert method != "full fine-tuning" or (lr == 1e-3 and test)
     yield from events(0.8 - 0.05 * abs(np.log10(lr / 1e-3)) + 0.001 * seed, test, bench, method)
 
@@ -318,72 +331,79 @@ def fake_far(method: str, lr: float, seed: int = 0, test: bool = False) -> Itera
 @pytest.fixture(scope="module")
 def table() -> pd.DataFrame:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(freezing, "trial", fake_trial)
+        patch.setattr(trial, "trial", fake_trial)
         patch.setattr(recipes, "recipe", fake_recipe)
-        patch.setattr(recipes, "far", fake_far)
-        return freezing_record.record(None)
+        patch.setattr(recipes, "far_task", fake_far)
+        return study.record(None)
 
 
-def test_the_design_covers_every_position_and_a_verdict_has_all_seeds(table: pd.DataFrame) -> None:
-    own = where(table, method=FREEZING, body="pretrained")
-    recorded = {tuple(row) for row in own[["bench", "frozen", "lr"]].drop_duplicates().to_numpy()}
+def test_the_design_covers_every_number_of_frozen_parts_and_verdicts_have_all_seeds(
+    table: pd.DataFrame,
+) -> None:
+    freezing = where(table, method=FREEZING, body="pretrained")
+    recorded = {
+        tuple(row) for row in freezing[["bench", "frozen", "lr"]].drop_duplicates().to_numpy()
+    }
     assert recorded == {
         (bench, frozen, lr)
         for bench in benchmark.BENCHMARKS
-        for frozen, lrs in RATES.items()
+        for frozen, lrs in LRS_BY_FROZEN.items()
         for lr in lrs
     }
-    read = table[table["quantity"].isin(TESTED)]
-    counts = read.groupby(["method", "bench", "frozen", "body", "quantity"]).size()
+    tested = table[table["quantity"].isin(TESTED)]
+    counts = tested.groupby(["method", "bench", "frozen", "body", "quantity"]).size()
     assert set(counts) == {len(SEEDS)}
-    assert len(counts) == len(benchmark.BENCHMARKS) * (len(POSITIONS) + 1) + len(
-        RECIPE_RATES
-    ) * 2 + 1 + 1 + len(FAR_RATES)
+    assert len(counts) == len(benchmark.BENCHMARKS) * (len(FROZEN_COUNTS) + 1) + len(
+        RECIPE_LRS
+    ) * 2 + 1 + 1 + len(FAR_LRS)
 
 
-def test_test_is_read_once_for_what_was_chosen_on_valid(table: pd.DataFrame) -> None:
-    assert not table.drop(columns="value").duplicated().any(), "a run stands in the table once"
-    read = table[table["quantity"].isin(TESTED)]
-    assert read.groupby(["method", "bench", "frozen", "body"])["lr"].nunique().max() == 1
-    assert set(where(read, method=FREEZING, frozen=0)["lr"]) == {1e-3}
-    assert set(where(read, method=FREEZING, frozen=ALL)["lr"]) == {3e-2}
+def test_test_is_evaluated_once_at_the_lr_chosen_on_valid(table: pd.DataFrame) -> None:
+    assert not table.drop(columns="value").duplicated().any(), "the table has each run once"
+    tested = table[table["quantity"].isin(TESTED)]
+    assert tested.groupby(["method", "bench", "frozen", "body"])["lr"].nunique().max() == 1
+    assert set(where(tested, method=FREEZING, frozen=0)["lr"]) == {1e-3}
+    assert set(where(tested, method=FREEZING, frozen=ALL_FROZEN)["lr"]) == {3e-2}
 
 
-def test_a_rate_at_the_edge_of_its_grid_is_said(table: pd.DataFrame) -> None:
-    found = choices(table)
-    assert len(found) == len(benchmark.BENCHMARKS) * (len(POSITIONS) + 1) + len(
-        RECIPE_RATES
-    ) + 1 + len(FAR_RATES)
-    assert not found["edge"].any() and set(found[found["frozen"] == ALL]["lr"]) == {3e-2}
+def test_a_chosen_lr_at_the_edge_of_its_grid_is_marked(table: pd.DataFrame) -> None:
+    rates = choices(table)
+    assert len(rates) == len(benchmark.BENCHMARKS) * (len(FROZEN_COUNTS) + 1) + len(
+        RECIPE_LRS
+    ) + 1 + len(FAR_LRS)
+    assert not rates["edge"].any() and set(rates[rates["frozen"] == ALL_FROZEN]["lr"]) == {3e-2}
     narrow = table[(table["method"] != "LP-FT") | (table["lr"] >= 1e-3)]
     assert list(choices(narrow).query("edge")["method"]) == ["LP-FT"]
 
 
-def test_the_record_keeps_to_its_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_study_keeps_to_its_budget_of_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     runs = []
     for module, name, fake in (
-        (freezing, "trial", fake_trial),
+        (trial, "trial", fake_trial),
         (recipes, "recipe", fake_recipe),
-        (recipes, "far", fake_far),
+        (recipes, "far_task", fake_far),
     ):
         monkeypatch.setattr(
             module,
             name,
             lambda *args, fake=fake, **settings: runs.append(settings) or fake(*args, **settings),
         )
-    freezing_record.record(None)
+    study.record(None)
     print(f"{len(runs)} runs")
     assert len(runs) <= 720
 
 
-def test_the_panel_stands_between_its_two_ends_and_random_weights(table: pd.DataFrame) -> None:
+def test_the_panel_shows_both_ends_of_the_dial_and_random_weights_as_references(
+    table: pd.DataFrame,
+) -> None:
     rows = for_the_panel(table)
     recorded = Recorded(
         rows.drop(columns=[name for name in rows if name.startswith("Unnamed")]),
         method=FREEZING,
         over="frozen",
     )
-    points = recorded.points({"bench": "digits", "frozen": 2, "body": "pretrained", "lr": 1e-3})
+    settings = {"bench": "digits", "frozen": 2, "body": "pretrained", "lr": 1e-3}
+    points = recorded.points(settings)
     assert [point["label"] for point in points if point["name"] == FREEZING] == ["3", "2", "1", "0"]
     assert {point["name"] for point in points} == {
         FREEZING,
@@ -393,20 +413,12 @@ def test_the_panel_stands_between_its_two_ends_and_random_weights(table: pd.Data
     }
     by_name = {point["name"]: point for point in points if point["name"] != FREEZING}
     assert by_name["full fine-tuning"]["mean"] == pytest.approx(0.8 + 0.001 * np.mean(SEEDS)), (
-        "pretrained alone, at its best rate"
+        "pretrained alone, at its best learning rate"
     )
-    assert (
-        by_name["frozen body"]["lr"] == 3e-2
-        and by_name["random weights"]["mean"] < by_name["full fine-tuning"]["mean"]
-    )
-    assert (
-        len(
-            recorded.curve({"bench": "digits", "frozen": 2, "body": "pretrained", "lr": 1e-3})[
-                "step"
-            ]
-        )
-        == 2
-    )  # type: ignore[index]
+    assert by_name["frozen body"]["lr"] == 3e-2
+    assert by_name["random weights"]["mean"] < by_name["full fine-tuning"]["mean"]
+    curve = recorded.curve(settings)
+    assert curve is not None and len(curve["step"]) == 2
 
 
 @pytest.fixture(scope="module")
@@ -414,25 +426,22 @@ def recorded() -> tuple[pd.DataFrame, dict[str, Any]]:
     return read_table(kit_path("data", "results", "01_transfer_learning.parquet"))
 
 
-def test_every_recorded_best_rate_lies_inside_those_tried(
+def test_every_recorded_best_lr_is_inside_its_grid(
     recorded: tuple[pd.DataFrame, dict[str, Any]],
 ) -> None:
     table, about = recorded
-    own = where(table, method=FREEZING)
-    for (bench, frozen, body), rows in own.groupby(["bench", "frozen", "body"]):
-        assert set(rows["lr"]) >= set(RATES[frozen] if body == "pretrained" else LRS[1:]), (
-            bench,
-            frozen,
-            body,
-        )
-        read = rows[rows["quantity"] == "test/accuracy"]
-        (lr,) = read["lr"].unique()
+    freezing = where(table, method=FREEZING)
+    for (bench, frozen, body), rows in freezing.groupby(["bench", "frozen", "body"]):
+        lrs = LRS_BY_FROZEN[frozen] if body == "pretrained" else LRS[1:]
+        assert set(rows["lr"]) >= set(lrs), (bench, frozen, body)
+        tested = rows[rows["quantity"] == "test/accuracy"]
+        (lr,) = tested["lr"].unique()
         assert rows["lr"].min() < lr < rows["lr"].max(), (bench, frozen, body)
-        assert set(read["seed"]) == set(about["seeds"])
+        assert set(tested["seed"]) == set(about["seeds"])
     assert about["fingerprints"]["digits"] == benchmark.load_benchmark("digits")[1].fingerprint
 
 
-def test_what_was_recorded_is_what_a_run_gives(
+def test_a_run_repeats_its_recorded_run(
     recorded: tuple[pd.DataFrame, dict[str, Any]],
 ) -> None:
     settings: dict[str, Any] = {
@@ -442,17 +451,17 @@ def test_what_was_recorded_is_what_a_run_gives(
         "body": "pretrained",
         "seed": 1,
     }
-    own = recorded[0][recorded[0]["method"] == FREEZING]
+    freezing = recorded[0][recorded[0]["method"] == FREEZING]
     then = [
         event.values["valid/accuracy"]
-        for event in replay(own)(**settings)
+        for event in replay(freezing)(**settings)
         if event.stage == "valid"
     ]
     now = [
         event.values["valid/accuracy"]
-        for event in freezing.trial(**settings)
+        for event in trial.trial(**settings)
         if event.stage == "valid"
     ]
     assert now == pytest.approx(then, abs=0.03), (
-        "other processors round otherwise; a change of the code moves more"
+        "processors round differently; a change of the code moves more"
     )
