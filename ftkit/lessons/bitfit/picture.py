@@ -1,4 +1,4 @@
-"""BitFit's picture: how far the biases moved, and which of them the loss pulls at."""
+"""The picture of lesson 04: how far the biases moved, and how strong their gradient is."""
 
 import math
 from collections.abc import Mapping
@@ -7,27 +7,21 @@ from typing import Any
 from ftkit.figures.plots import Spec, layout
 
 WEAKEST = -10
-"""The least power of ten that is told apart from 0; what single precision leaves of a zero lies near it."""
+"""The smallest power of ten that is drawn; what single precision leaves of a zero is near it."""
 
 
 def movements(values: Mapping[str, float]) -> Spec:
-    """Two tables, a row a block of the body and a column a group of biases, from readings `probe/<change or gradient>/<block>/<group>`.
+    """Draw two tables, a row a block of the body and a column a group of biases.
 
-    Left, how far the biases moved, root mean square, on the scale of the weights. Right, their last gradient as a power of ten. Not of the
-    strongest there is: where only the key may move, that is rounding too.
+    Left, how far the biases moved, as a root mean square, on the scale of the weights. Right, their last
+    gradient as a power of ten. Its scale is fixed, not relative to the strongest gradient: if only the
+    key's biases are trainable, even the strongest one is rounding.
+
+    Args:
+        values: from `movement_by_group`, `probe/<change or gradient>/<block>/<group>`.
     """
-    change, gradient = (
-        {
-            key.split("/", 2)[2]: value
-            for key, value in values.items()
-            if key.startswith(f"probe/{of}/")
-        }
-        for of in _KINDS
-    )
-    powers = {
-        key: max(WEAKEST, math.log10(value)) if value > 0 else WEAKEST
-        for key, value in gradient.items()
-    }
+    change = _of_kind(values, "change")
+    powers = {cell: _power_of_ten(value) for cell, value in _of_kind(values, "gradient").items()}
     axes = {
         "xaxis": {"domain": [0, 0.46], "tickangle": -30, "showgrid": False},
         "yaxis": {"autorange": "reversed", "type": "category", "showgrid": False},
@@ -44,15 +38,25 @@ def movements(values: Mapping[str, float]) -> Spec:
         _title("how far the biases moved", 0.23),
         _title("last gradient, as a power of ten", 0.77),
     ]
-    probe = layout(320, margin={"l": 120, "r": 14, "t": 34, "b": 96}, annotations=titles, **axes)
-    cells = [
-        _cells(change, ".2g", 0, max(change.values(), default=0.0) or 1.0, "", "moved by"),
-        _cells(powers, ".1f", WEAKEST, 0, "2", "10 to the"),
+    largest = max(change.values(), default=0.0) or 1.0
+    tables = [
+        _table(change, ".2g", (0, largest), "", "moved by"),
+        _table(powers, ".1f", (WEAKEST, 0), "2", "10 to the"),
     ]
-    return {"data": cells, "layout": probe}
+    frame = {"l": 120, "r": 14, "t": 34, "b": 96}
+    return {"data": tables, "layout": layout(320, margin=frame, annotations=titles, **axes)}
 
 
-_KINDS = ("change", "gradient")
+def _of_kind(values: Mapping[str, float], kind: str) -> dict[str, float]:
+    """The values of one kind, by "<block>/<group>"."""
+    prefix = f"probe/{kind}/"
+    return {
+        key.removeprefix(prefix): value for key, value in values.items() if key.startswith(prefix)
+    }
+
+
+def _power_of_ten(value: float) -> float:
+    return max(WEAKEST, math.log10(value)) if value > 0 else WEAKEST
 
 
 def _title(text: str, x: float) -> dict[str, Any]:
@@ -68,13 +72,14 @@ def _title(text: str, x: float) -> dict[str, Any]:
     }
 
 
-def _cells(
-    found: Mapping[str, float], form: str, low: float, high: float, axis: str, says: str
+def _table(
+    values: Mapping[str, float], form: str, scale: tuple[float, float], axis: str, verb: str
 ) -> dict[str, Any]:
-    """A table of numbers on colour; a place without biases stays empty."""
-    blocks = list(dict.fromkeys(key.split("/")[0] for key in found))
-    groups = list(dict.fromkeys(key.split("/")[1] for key in found))
-    table = [[found.get(f"{block}/{group}") for group in groups] for block in blocks]
+    """A table of numbers on colour, on the axes with that number; a cell without biases stays empty."""
+    cells = [cell.split("/") for cell in values]
+    blocks = list(dict.fromkeys(block for block, _ in cells))
+    groups = list(dict.fromkeys(group for _, group in cells))
+    table = [[values.get(f"{block}/{group}") for group in groups] for block in blocks]
     return {
         "type": "heatmap",
         "x": groups,
@@ -84,10 +89,10 @@ def _cells(
         "texttemplate": "%{text}",
         "textfont": {"size": 10},
         "colorscale": "Viridis",
-        "zmin": low,
-        "zmax": high,
+        "zmin": scale[0],
+        "zmax": scale[1],
         "showscale": False,
         "xaxis": f"x{axis}",
         "yaxis": f"y{axis}",
-        "hovertemplate": f"%{{y}}, %{{x}}: {says} %{{z:.3g}}<extra></extra>",
+        "hovertemplate": f"%{{y}}, %{{x}}: {verb} %{{z:.3g}}<extra></extra>",
     }

@@ -1,12 +1,17 @@
-"""Lesson 04: BitFit on three benches, over the number of examples, between full fine-tuning and the frozen body; and group by group."""
+"""The trial and the study of lesson 04: BitFit on three benchmarks, by examples and by group of biases.
+
+Full fine-tuning and the frozen body are its references.
+"""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from fnmatch import fnmatch
+from typing import Any
 
 import pandas as pd
 import torch
+from torch import Tensor
 
 from ftkit.experiments import benchmark
 from ftkit.experiments.benchmark import BENCHMARKS, FROZEN, FULL, HEAD, fine_tuning, load_benchmark
@@ -37,27 +42,37 @@ GROUPS = {
         "norms and embedding": "body.*layernorm*.bias,body.embeddings.*.bias",
     },
 }
-"""For each base its biases by what they are added to; the groups share none, and together they are all that BitFit moves."""
+"""By base, patterns of the biases of each kind of layer.
+
+The groups have no bias in common; together they are all that BitFit trains.
+"""
 
 ALL_GROUPS = "+".join(GROUPS["mini"])
 TWO_GROUPS = "query+feed-forward in"
-"""Half of the numbers; the authors of BitFit found these two groups to do nearly as well as all."""
+"""Half of the parameters; in the paper on BitFit these two groups do nearly as well as all."""
 
 EXAMPLES = (32, 128, 512, 2000, 8000)
 EXAMPLES_BY_BENCH = {"opening": EXAMPLES[:-1], "library": EXAMPLES, "digits": (32, 512)}
-"""What is recorded: with 8,000 examples `opening` would be another task, since all rows are not as balanced as some can be drawn."""
+"""The numbers of examples that are recorded.
+
+The classes of `opening` cannot be balanced in 8,000 examples, which would make it another task.
+"""
 
 LRS: dict[str, tuple[float, ...]] = {
     "opening": (1e-2, 3e-2, 1e-1, 3e-1),
     "library": (1e-3, 3e-3, 1e-2, 3e-2),
     "digits": (1e-3, 3e-3, 1e-2, 3e-2),
 }
-"""The rates that every group and number of examples tries first; where the best lies at an edge, more are tried."""
+"""The learning rates that are tried first, for every number of examples.
+
+If the best is at an edge, the search goes on beyond it.
+"""
 SAME_HEAD = "frozen body, head as with BitFit"
-"""The rail that differs from BitFit in nothing but the biases: its head has the rate that BitFit's has, its own best one or not."""
+"""The reference that differs from BitFit in the biases alone: its head has the same learning rate."""
 
 GROUP_LRS = (3e-2, 1e-1, 3e-1, 1.0)
 GROUPS_BENCH, GROUPS_EXAMPLES = "opening", 2000
+"""The benchmark and the number of examples on which single groups are compared."""
 REFERENCE_LRS: dict[str, dict[str, tuple[float, ...]]] = {
     FULL: {
         "opening": (1e-3, 3e-3, 1e-2),
@@ -75,19 +90,24 @@ SEEDS = tuple(range(8))
 
 
 def bias_pattern(bench: str, groups: str) -> str:
-    """The biases of a bench's body that `groups`, joined by "+", name.
+    """Return the pattern of the biases of a benchmark's body in `groups`, joined by "+".
 
     Raises:
         ValueError: there is no such group.
     """
-    of = GROUPS[BENCHMARKS[bench].base]
-    if unknown := [group for group in groups.split("+") if group not in of]:
-        raise ValueError(f"groups must be some of {', '.join(of)}, joined by +, got {unknown[0]!r}")
-    return ",".join(of[group] for group in groups.split("+"))
+    patterns = GROUPS[BENCHMARKS[bench].base]
+    names = groups.split("+")
+    unknown = [name for name in names if name not in patterns]
+    if unknown:
+        raise ValueError(
+            f"groups must be some of {', '.join(patterns)}, joined by +, got {unknown[0]!r}; "
+            "choose among these"
+        )
+    return ",".join(patterns[name] for name in names)
 
 
 def available_examples(bench: str, examples: int) -> int:
-    """`examples`, or as many as the bench's task has to train on, if it has fewer."""
+    """Return `examples`, or the number of training rows of the benchmark's task if it has fewer."""
     return min(examples, len(load_benchmark(bench)[1].train))
 
 
@@ -100,84 +120,116 @@ def trial(
     test: bool = False,
     probe: Probe | None = None,
 ) -> Iterator[Event]:
-    """BitFit on a bench: one run. `groups`, joined by "+", are those of the body's biases that may move."""
-    space = BitFit(bias_pattern(bench, groups))
+    """Fine-tune with BitFit on a benchmark; only biases of `groups`, joined by "+", are trainable."""
     yield from fine_tuning(
-        bench, space, HEAD, lr=lr, seed=seed, probe=probe, test=test, examples=available_examples(bench, examples)
+        bench,
+        BitFit(bias_pattern(bench, groups)),
+        HEAD,
+        lr=lr,
+        seed=seed,
+        probe=probe,
+        test=test,
+        examples=available_examples(bench, examples),
     )
 
 
 def reference(
     bench: str, method: str, examples: int, lr: float, seed: int = 0, test: bool = False
 ) -> Iterator[Event]:
-    """What BitFit stands between: "full fine-tuning", or a frozen body, whose head alone trains: at the rate `lr`."""
-    yield from benchmark.reference(
-        bench, FROZEN if method == SAME_HEAD else method, lr, seed, test, available_examples(bench, examples)
-    )
+    """Run full fine-tuning, or a frozen body, whose head trains at the learning rate `lr`."""
+    kit_method = FROZEN if method == SAME_HEAD else method
+    count = available_examples(bench, examples)
+    yield from benchmark.reference(bench, kit_method, lr, seed, test, count)
 
 
 def movement_by_group(model: Adapted) -> dict[str, float]:
-    """How far the biases of each group and block have moved, and how strong their last gradient was, as root mean squares over their
-    entries: `probe/change/<block>/<group>` and `probe/gradient/<block>/<group>`; what lies before or behind the blocks is a block too."""
-    entries: dict[str, list[torch.Tensor]] = {}
+    """Measure how far the biases of each block and group moved, and how strong their last gradient was.
+
+    Returns:
+        `probe/change/<block>/<group>` and `probe/gradient/<block>/<group>`: root mean squares over the
+        entries. The embedding and what is behind the last block count as blocks.
+    """
+    changes: dict[str, list[Tensor]] = {}
+    gradients: dict[str, list[Tensor]] = {}
     for name, before, now in model.changed():
-        group = next(
-            (
-                group
-                for group, bias_pattern in GROUPS[model.base.name].items()
-                if any(fnmatch(name, p) for p in bias_pattern.split(","))
-            ),
-            None,
-        )
-        if group is not None:
-            gradient = next(model.changes[name].parameters()).grad
-            entries.setdefault(f"probe/change/{zero_based_block(name)}/{group}", []).append(now - before)
-            entries.setdefault(f"probe/gradient/{zero_based_block(name)}/{group}", []).append(
-                torch.zeros(1) if gradient is None else gradient
-            )
-    return {name: float(torch.cat(parts).square().mean().sqrt()) for name, parts in entries.items()}
+        group = group_of(model.base.name, name)
+        if group is None:
+            continue
+        cell = f"{zero_based_block(name)}/{group}"
+        gradient = next(model.changes[name].parameters()).grad
+        changes.setdefault(cell, []).append(now - before)
+        gradients.setdefault(cell, []).append(torch.zeros(1) if gradient is None else gradient)
+    movement = {}
+    for cell in changes:
+        movement[f"probe/change/{cell}"] = _root_mean_square(changes[cell])
+        movement[f"probe/gradient/{cell}"] = _root_mean_square(gradients[cell])
+    return movement
+
+
+def _root_mean_square(tensors: list[Tensor]) -> float:
+    return float(torch.cat(tensors).square().mean().sqrt())
+
+
+def group_of(base: str, name: str) -> str | None:
+    """Return the group of a bias; None for any other weight.
+
+    >>> group_of("mini", "body.encoder.layer.0.attention.self.query.bias")
+    'query'
+    """
+    for group, patterns in GROUPS[base].items():
+        if any(fnmatch(name, pattern) for pattern in patterns.split(",")):
+            return group
+    return None
 
 
 def zero_based_block(name: str) -> str:
-    """Where in the body a weight stands.
+    """Return the block of the body that a weight belongs to, as the weight's name counts it, from 0.
 
-    >>> block("body.encoder.layer.2.output.dense.bias"), block("body.embeddings.LayerNorm.bias"), block("body.layernorm.bias")
-    ('block 2', 'embedding', 'behind')
+    >>> zero_based_block("body.encoder.layer.2.output.dense.bias")
+    'block 2'
+    >>> zero_based_block("body.embeddings.LayerNorm.bias"), zero_based_block("body.layernorm.bias")
+    ('embedding', 'behind')
     """
     number = re.search(r"\.(\d+)\.", name)
-    return f"block {number[1]}" if number else "embedding" if "embedding" in name else "behind"
+    if number:
+        return f"block {number[1]}"
+    return "embedding" if "embedding" in name else "behind"
 
 
-def record(executor: Executor | None, seeds: tuple[int, ...] = SEEDS) -> pd.DataFrame:
-    """The whole study: rates are chosen on valid, with half of the seeds; test is read once, with all seeds, for what was chosen."""
-    half, cells = (
-        few(seeds),
-        [(bench, examples) for bench, sizes in EXAMPLES_BY_BENCH.items() for examples in sizes],
-    )
-    ours = [
-        job
-        for bench, n in cells
-        for job in grid(bench=[bench], groups=[ALL_GROUPS], examples=[n], lr=LRS[bench], seed=half)
-    ]
-    ours += grid(
+def jobs(seeds: Sequence[int]) -> list[dict[str, Any]]:
+    """List the runs of BitFit that choose the learning rates: all groups by examples, and single groups."""
+    runs = []
+    for bench, sizes in EXAMPLES_BY_BENCH.items():
+        runs += grid(bench=[bench], groups=[ALL_GROUPS], examples=sizes, lr=LRS[bench], seed=seeds)
+    return runs + grid(
         bench=[GROUPS_BENCH],
         groups=[*GROUPS["mini"], TWO_GROUPS],
         examples=[GROUPS_EXAMPLES],
         lr=GROUP_LRS,
-        seed=half,
+        seed=seeds,
     )
-    references = [
-        job
-        for method, lrs in REFERENCE_LRS.items()
-        for bench, examples in cells
-        for job in grid(
-            bench=[bench], method=[method], examples=[examples], lr=lrs[bench], seed=half
-        )
-    ]
+
+
+def reference_jobs(seeds: Sequence[int]) -> list[dict[str, Any]]:
+    """List the runs of the reference methods that choose the learning rates."""
+    runs = []
+    for method, lrs in REFERENCE_LRS.items():
+        for bench, sizes in EXAMPLES_BY_BENCH.items():
+            runs += grid(bench=[bench], method=[method], examples=sizes, lr=lrs[bench], seed=seeds)
+    return runs
+
+
+def record(executor: Executor | None, seeds: tuple[int, ...] = SEEDS) -> pd.DataFrame:
+    """Run the whole study.
+
+    Learning rates are chosen on valid with half of the seeds; the chosen settings run once with all seeds and
+    are evaluated on test.
+    """
+    half, kept = few(seeds), ("test",)
+    reference_by = ["bench", "method", "examples"]
+    by = ["bench", "groups", "examples"]
     tables = [
-        settled(
-            reference, references, ["bench", "method", "examples"], seeds, executor, keep=("test",)
-        ),
-        settled(trial, ours, ["bench", "groups", "examples"], seeds, executor, keep=("test",)),
+        settled(reference, reference_jobs(half), reference_by, seeds, executor, keep=kept),
+        settled(trial, jobs(half), by, seeds, executor, keep=kept),
     ]
     return pd.concat(tables, ignore_index=True).fillna({"method": "BitFit", "groups": ""})

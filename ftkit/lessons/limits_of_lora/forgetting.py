@@ -1,4 +1,4 @@
-"""What a run leaves behind: what the body has forgotten, and how its weights have moved."""
+"""Measures of a finished run: what the body has forgotten, and how its weights have moved."""
 
 from functools import lru_cache
 
@@ -13,41 +13,54 @@ from ftkit.pretrain.mini import hide
 from ftkit.tasks.load import load_task
 
 SENTENCES = 256
-"""The sentences whose words are hidden: the first of the docs task's valid split, which no pretraining has read."""
-STRONGEST, INTRUDER_COSINE = 10, 0.5
-"""An intruder is one of the ten strongest directions that is like none of before: every cosine below a half."""
+"""The number of sentences with hidden words: the first of the docs task's valid split, which no pretraining
+has read."""
+STRONGEST = 10
+"""The number of strongest directions of a matrix that may be intruders."""
+INTRUDER_COSINE = 0.5
+"""A direction is an intruder if its cosine to every direction of the base is below this."""
 
 
 def hidden_words(model: Adapted) -> float:
-    """How well the body still guesses hidden words of plain English with the head that mini was taught with, in nats a word.
+    """Return the loss of the body at guessing hidden words of plain English, in nats a word.
 
-    The same words of the same sentences are hidden every time. The head, its word vectors included, is that of the base.
+    The same words of the same sentences are hidden every time. The head, with its word vectors, is the one
+    of the base's pretraining.
     """
-    head, shown, mask, chosen, words = _guessing()
+    head, shown, mask, is_hidden, words = _hidden_word_task()
     with torch.no_grad():
-        hidden = model.net.body(input_ids=shown, attention_mask=mask).last_hidden_state
-        return F.cross_entropy(head(hidden[chosen]), words).item()
+        features = model.net.body(input_ids=shown, attention_mask=mask).last_hidden_state
+        return F.cross_entropy(head(features[is_hidden]), words).item()
 
 
 @lru_cache(maxsize=1)
-def _guessing() -> tuple[torch.nn.Module, Tensor, Tensor, Tensor, Tensor]:
+def _hidden_word_task() -> tuple[torch.nn.Module, Tensor, Tensor, Tensor, Tensor]:
+    """The pretraining head, the token ids with hidden words, their mask, which are hidden, and the words."""
     with quiet():
         head = BertForMaskedLM.from_pretrained(
             base_path("mini"), use_safetensors=True, dtype=torch.float32
         ).cls.eval()
     task = load_task("docs")
-    read = load_base("mini", task).reader(task.valid, torch.arange(SENTENCES))
-    shown, chosen = hide(read["input_ids"], torch.Generator().manual_seed(0))
-    return head, shown, read["attention_mask"], chosen, read["input_ids"][chosen]
+    tokens = load_base("mini", task).reader(task.valid, torch.arange(SENTENCES))
+    shown, is_hidden = hide(tokens["input_ids"], torch.Generator().manual_seed(0))
+    return head, shown, tokens["attention_mask"], is_hidden, tokens["input_ids"][is_hidden]
 
 
 def best_cosines(before: Tensor, now: Tensor, top: int = STRONGEST) -> Tensor:
-    """For each of the `top` strongest left singular vectors of `now` the largest |cosine| to one of `before`, (top,), in [0, 1].
+    """Compare the strongest directions of a matrix with those that it had before.
 
-    One below a half is an "intruder dimension" of Shuttleworth et al. 2024, arXiv:2410.21228. The narrower a matrix, the more alike two
-    random directions are: of 96 features the likest of all is at 0.3 or so.
+    Args:
+        before, now: matrices of the same shape (out, in).
+        top: the number of strongest left singular vectors of `now`.
 
-    >>> likeness(torch.eye(12), torch.eye(12)).min().item()
+    Returns:
+        For each of them the largest |cosine| to a left singular vector of `before`, (top,), in [0, 1]. One
+        below a half is an "intruder dimension". In a narrow matrix any two directions are more alike: of
+        96 random features the most alike has about 0.3.
+
+    Source: Shuttleworth et al. 2024, arXiv:2410.21228.
+
+    >>> best_cosines(torch.eye(12), torch.eye(12)).min().item()
     1.0
     """
     old, new = (
@@ -57,7 +70,9 @@ def best_cosines(before: Tensor, now: Tensor, top: int = STRONGEST) -> Tensor:
 
 
 def effective_rank(change: Tensor) -> float:
-    """exp of the entropy of the singular values as shares of their sum: r for r equal ones; 0 for no change.
+    """Return exp of the entropy of the singular values as shares of their sum.
+
+    It is r for r equal singular values and 0 for no change.
 
     >>> round(effective_rank(torch.eye(5)), 6)
     5.0
@@ -68,24 +83,30 @@ def effective_rank(change: Tensor) -> float:
 
 
 def after_training(model: Adapted) -> dict[str, float]:
-    """`after/words`, in nats; and over the body's linear layers `after/intruders`, their share among the strongest directions;
-    `after/likeness`, the mean over matrices of that of the least like; `after/moved`, the mean of |change| over |weight|; and
-    `after/rank`, the mean effective rank of the changes."""
+    """Measure forgetting, and how the linear layers of the body have moved.
+
+    Returns:
+        `after/words`: the loss on hidden words, in nats a word. And if a linear layer of the body may change:
+        `after/intruders`, the share of intruders among the strongest directions; `after/likeness`, the mean
+        over matrices of the smallest of their `best_cosines`; `after/moved`, the mean of |change| / |weight|;
+        `after/rank`, the mean effective rank of the changes.
+    """
+    measures = {"after/words": hidden_words(model)}
     layers = linear_layers(model.base)
     pairs = [
         (before, now)
         for name, before, now in model.changed()
         if name in layers and name.startswith("body.")
     ]
-    found = {"after/words": hidden_words(model)}
-    if pairs:
-        alike = torch.stack([best_cosines(before, now) for before, now in pairs])
-        found["after/intruders"] = float((alike < INTRUDER_COSINE).double().mean())
-        found["after/likeness"] = float(alike.amin(1).mean())
-        found["after/moved"] = sum(
-            float((now - before).norm() / before.norm()) for before, now in pairs
-        ) / len(pairs)
-        found["after/rank"] = sum(effective_rank(now - before) for before, now in pairs) / len(
-            pairs
-        )
-    return found
+    if not pairs:
+        return measures
+    cosines = torch.stack([best_cosines(before, now) for before, now in pairs])
+    movements = [float((now - before).norm() / before.norm()) for before, now in pairs]
+    ranks = [effective_rank(now - before) for before, now in pairs]
+    return {
+        **measures,
+        "after/intruders": float((cosines < INTRUDER_COSINE).double().mean()),
+        "after/likeness": float(cosines.amin(1).mean()),
+        "after/moved": sum(movements) / len(pairs),
+        "after/rank": sum(ranks) / len(pairs),
+    }

@@ -1,4 +1,4 @@
-"""Pictures of LoRA's limits: how far behind over the distance of a task, what is forgotten for what is learned, and the bill."""
+"""Pictures of lesson 03: gaps over the distance of a task, forgetting over accuracy, and step costs."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,68 +6,89 @@ from typing import Any
 from ftkit.figures.comparisons import SHADES
 from ftkit.figures.plots import COLOURS, GREY, Spec, layout, scatter
 
-Spans = Sequence[tuple[float, float, float]]
-"""(mean, low, high), one after the other."""
-PALETTE = (*COLOURS.values(),)
+Interval = tuple[float, float, float]
+"""(mean, low, high)."""
+PALETTE = tuple(COLOURS.values())
 
 
 def gaps_by_distance(
-    places: Sequence[str], curves: Mapping[str, Spans], against: str, shaded: bool = False
+    benches: Sequence[str],
+    curves: Mapping[str, Sequence[Interval]],
+    against: str,
+    shaded: bool = False,
 ) -> Spec:
-    """Differences in points to `against` from place to place, a line with intervals for each of `curves`; `shaded` from light to dark."""
+    """Draw differences of test accuracy from benchmark to benchmark, a line with intervals a method.
+
+    Args:
+        benches: the names of the benchmarks, from near to far.
+        curves: for each method an interval a benchmark; differences of accuracies in [-1, 1].
+        against: the method that was subtracted.
+        shaded: whether to colour the lines from light to dark, for a setting that grows.
+    """
     colours = SHADES[-len(curves) :] if shaded else PALETTE
     traces: list[Any] = []
-    for (name, spans), colour in zip(curves.items(), colours, strict=False):
-        means = [100 * mean for mean, _, _ in spans]
-        up = [100 * (high - mean) for mean, _, high in spans]
-        down = [100 * (mean - low) for mean, low, _ in spans]
+    for (name, intervals), colour in zip(curves.items(), colours, strict=False):
         error = {
             "type": "data",
             "symmetric": False,
-            "array": up,
-            "arrayminus": down,
+            "array": [100 * (high - mean) for mean, _, high in intervals],
+            "arrayminus": [100 * (mean - low) for mean, low, _ in intervals],
             "thickness": 1.2,
             "width": 3,
         }
-        style = {"line": {"color": colour, "width": 2}, "marker": {"size": 7, "color": colour}}
         traces.append(
             scatter(
-                x=list(places), y=means, name=name, error_y=error, mode="lines+markers", **style
+                x=list(benches),
+                y=[100 * mean for mean, _, _ in intervals],
+                name=name,
+                error_y=error,
+                mode="lines+markers",
+                line={"color": colour, "width": 2},
+                marker={"size": 7, "color": colour},
             )
         )
-    zero = {
-        "type": "line",
-        "xref": "paper",
-        "x0": 0,
-        "x1": 1,
-        "y0": 0,
-        "y1": 0,
-        "line": {"color": GREY, "width": 1, "dash": "dot"},
-    }
     axes = {
         "xaxis": {"type": "category", "automargin": True},
         "yaxis": {"title": {"text": f"points of test accuracy, minus {against}"}},
     }
+    frame = {"l": 60, "r": 14, "t": 56, "b": 70}
+    zero = _dotted_line(0, width=1)
+    return {"data": traces, "layout": layout(400, shapes=[zero], margin=frame, **axes)}
+
+
+def _dotted_line(height: float, width: float) -> dict[str, Any]:
+    """A horizontal line across the whole plot."""
     return {
-        "data": traces,
-        "layout": layout(400, shapes=[zero], margin={"l": 60, "r": 14, "t": 56, "b": 70}, **axes),
+        "type": "line",
+        "xref": "paper",
+        "x0": 0,
+        "x1": 1,
+        "y0": height,
+        "y1": height,
+        "line": {"color": GREY, "width": width, "dash": "dot"},
     }
 
 
-def forgetting_by_accuracy(curves: Mapping[str, Sequence[Mapping[str, float]]], start: float) -> Spec:
-    """What was forgotten over what was learned: a point a learning rate with `accuracy`, `words` (nats a hidden word) and `lr`.
+def forgetting_by_accuracy(
+    curves: Mapping[str, Sequence[Mapping[str, float]]], start: float
+) -> Spec:
+    """Draw forgetting over accuracy, a line a method and a point a learning rate.
 
-    `start` is what a hidden word costs before any training. Down and to the right is better.
+    Down and to the right is better.
+
+    Args:
+        curves: for each method its points: `lr`; `accuracy`, in [0, 1]; `words`, nats a hidden word.
+        start: the nats a hidden word of the base.
     """
     traces: list[Any] = []
     for name, points in curves.items():
         colour = COLOURS.get(name.split(",")[0], GREY)
-        along = sorted(points, key=lambda point: point["lr"])
+        by_lr = sorted(points, key=lambda point: point["lr"])
         traces.append(
             scatter(
-                x=[point["accuracy"] for point in along],
-                y=[point["words"] - start for point in along],
-                text=[f"{point['lr']:g}" for point in along],
+                x=[point["accuracy"] for point in by_lr],
+                y=[point["words"] - start for point in by_lr],
+                text=[f"{point['lr']:g}" for point in by_lr],
                 name=name,
                 mode="lines+markers+text",
                 textposition="top left",
@@ -78,48 +99,32 @@ def forgetting_by_accuracy(curves: Mapping[str, Sequence[Mapping[str, float]]], 
         )
     axes = {
         "xaxis": {"title": {"text": "accuracy on valid"}, "tickformat": ".0%"},
-        "yaxis": {"title": {"text": "forgotten: nats a hidden word more"}, "rangemode": "tozero"},
+        "yaxis": {"title": {"text": "forgetting, nats a hidden word"}, "rangemode": "tozero"},
     }
     return {"data": traces, "layout": layout(380, **axes)}
 
 
 def cost_bars(shares: Mapping[str, Mapping[str, float]], kinds: Sequence[str]) -> Spec:
-    """Each method's bill as shares of full fine-tuning's, a group of bars a kind; the dotted line is full fine-tuning."""
+    """Draw the costs of each method as shares of full fine-tuning's, a group of bars a kind.
+
+    The dotted line is full fine-tuning.
+    """
     traces: list[Any] = []
-    for i, (name, bill) in enumerate(shares.items()):
-        colour = COLOURS.get(
-            name,
-            SHADES[min(2 * i + 1, len(SHADES) - 1)]
-            if name.startswith("LoRA")
-            else COLOURS["frozen body"],
-        )
-        heights = [bill[kind] for kind in kinds]
-        text = [f"{height:.0%}" if height >= 0.01 else f"{height:.1%}" for height in heights]
-        bar = {
-            "type": "bar",
-            "x": list(kinds),
-            "y": heights,
-            "name": name,
-            "marker": {"color": colour},
-        }
+    for i, (name, costs) in enumerate(shares.items()):
+        heights = [costs[kind] for kind in kinds]
         traces.append(
             {
-                **bar,
-                "text": text,
+                "type": "bar",
+                "x": list(kinds),
+                "y": heights,
+                "name": name,
+                "marker": {"color": _bar_colour(name, i)},
+                "text": [f"{share:.0%}" if share >= 0.01 else f"{share:.1%}" for share in heights],
                 "textposition": "outside",
                 "textfont": {"size": 9},
                 "cliponaxis": False,
             }
         )
-    line = {
-        "type": "line",
-        "xref": "paper",
-        "x0": 0,
-        "x1": 1,
-        "y0": 1,
-        "y1": 1,
-        "line": {"color": GREY, "width": 1.5, "dash": "dot"},
-    }
     axes = {
         "yaxis": {
             "title": {"text": "share of full fine-tuning's"},
@@ -127,7 +132,17 @@ def cost_bars(shares: Mapping[str, Mapping[str, float]], kinds: Sequence[str]) -
             "rangemode": "tozero",
         }
     }
+    full = _dotted_line(1, width=1.5)
     return {
         "data": traces,
-        "layout": layout(360, barmode="group", bargap=0.25, shapes=[line], **axes),
+        "layout": layout(360, barmode="group", bargap=0.25, shapes=[full], **axes),
     }
+
+
+def _bar_colour(name: str, position: int) -> str:
+    """The colour of a technique; shades of one colour for the ranks of LoRA."""
+    if name in COLOURS:
+        return COLOURS[name]
+    if name.startswith("LoRA"):
+        return SHADES[min(2 * position + 1, len(SHADES) - 1)]
+    return COLOURS["frozen body"]

@@ -34,9 +34,7 @@ def jobs(seeds: Sequence[int]) -> list[dict[str, Any]]:
     runs = []
     for way in WAYS:
         ranks = RANKS if way == LORA else (ONE_RANK[way],)
-        runs += grid(
-            bench=NEAR_TO_FAR, way=[way], rank=ranks, size=[SIZE], lr=LRS[way], seed=seeds
-        )
+        runs += grid(bench=NEAR_TO_FAR, way=[way], rank=ranks, size=[SIZE], lr=LRS[way], seed=seeds)
     large: dict[str, Any] = {"rank": [LARGE_RANK], "size": [LARGE_BATCH]}
     return runs + grid(bench=[NEAREST], way=[LORA], **large, lr=LRS[LORA], seed=seeds)
 

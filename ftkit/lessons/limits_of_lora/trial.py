@@ -104,9 +104,7 @@ def trial(
         raise ValueError(f"way must be one of {', '.join(WAYS)}, got {way!r}; choose one of these")
     if way == RANDOM_WEIGHTS:
         net = load_benchmark(bench)[0].untrained(seed)
-        yield from fine_tuning(
-            bench, lr=lr, seed=seed, probe=probe, test=test, size=size, net=net
-        )
+        yield from fine_tuning(bench, lr=lr, seed=seed, probe=probe, test=test, size=size, net=net)
     else:
         yield from fine_tuning(
             bench,

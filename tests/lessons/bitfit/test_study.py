@@ -1,4 +1,4 @@
-"""The study of lesson 04: its groups, its design with fake trials, its picture, and its recorded table."""
+"""Lesson 04: its groups, the design of its study with fake trials, its picture, its recorded runs."""
 
 import math
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ import torch
 
 from ftkit.experiments import benchmark
 from ftkit.experiments.tables import tuned, where
-from ftkit.lessons.bitfit import study as bitfit
+from ftkit.lessons.bitfit import study
 from ftkit.lessons.bitfit.picture import WEAKEST, movements
 from ftkit.model.adapted import Adapted
 from ftkit.panel.controls import Several
@@ -49,7 +49,8 @@ def events(accuracy: float, costs: dict[str, float], test: bool) -> Iterator[Eve
     yield Event(80, "cost", {f"cost/{name}": value for name, value in costs.items()})
 
 
-def off(lr: float, best: float) -> float:
+def lost(lr: float, best: float) -> float:
+    """The accuracy that a learning rate loses: five points a decade away from the best."""
     return 0.05 * abs(math.log10(lr / best))
 
 
@@ -59,31 +60,36 @@ BEST = {"opening": 3e-2, "library": 3e-3, "digits": 1e-3}
 def fake_trial(
     bench: str, groups: str, examples: int, lr: float, seed: int = 0, test: bool = False
 ) -> Iterator[Event]:
-    """Best at a rate of the bench; all data alike; one group five points worse, the key's fifteen."""
-    worse = 0.0 if groups in (bitfit.ALL_GROUPS, bitfit.TWO_GROUPS) else 0.15 if groups == "key" else 0.05
-    yield from events(0.8 - worse - off(lr, BEST[bench]) + 0.001 * seed, COSTS, test)
+    """Best at a learning rate of the benchmark, for any number of examples.
+
+    One group alone is five points worse; the key alone is fifteen points worse.
+    """
+    worse = (
+        0.0 if groups in (study.ALL_GROUPS, study.TWO_GROUPS) else 0.15 if groups == "key" else 0.05
+    )
+    yield from events(0.8 - worse - lost(lr, BEST[bench]) + 0.001 * seed, COSTS, test)
 
 
-def fake_rail(
+def fake_reference(
     bench: str, method: str, examples: int, lr: float, seed: int = 0, test: bool = False
 ) -> Iterator[Event]:
     """Full fine-tuning: five points worse than BitFit with little data, five better with much."""
-    if method in ("frozen body", bitfit.SAME_HEAD):
-        yield from events(0.6 - off(lr, 1e-1) + 0.001 * seed, COSTS, test)
+    if method in ("frozen body", study.SAME_HEAD):
+        yield from events(0.6 - lost(lr, 1e-1) + 0.001 * seed, COSTS, test)
     else:
         yield from events(
-            (0.75 if examples < 500 else 0.85) - off(lr, BEST[bench] / 10) + 0.001 * seed,
+            (0.75 if examples < 500 else 0.85) - lost(lr, BEST[bench] / 10) + 0.001 * seed,
             FULL_COSTS,
             test,
         )
 
 
 def made_up() -> pd.DataFrame:
-    """The study's table, as it would be if the runs were those."""
+    """The table of the study, made of fake runs."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bitfit, "trial", fake_trial)
-        patch.setattr(bitfit, "reference", fake_rail)
-        return bitfit.record(None)
+        patch.setattr(study, "trial", fake_trial)
+        patch.setattr(study, "reference", fake_reference)
+        return study.record(None)
 
 
 @pytest.fixture(scope="module")
@@ -92,39 +98,40 @@ def table() -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("bench", list(benchmark.BENCHMARKS))
-def test_the_groups_share_no_bias_and_together_are_all_of_bitfit(bench: str) -> None:
+def test_the_groups_have_no_bias_in_common_and_together_are_all_of_bitfit(bench: str) -> None:
     base, _ = benchmark.load_benchmark(bench)
     groups = [
-        set(BitFit(bitfit.bias_pattern(bench, group)).changes(base)) for group in bitfit.GROUPS[base.name]
+        set(BitFit(study.bias_pattern(bench, group)).changes(base))
+        for group in study.GROUPS[base.name]
     ]
     assert sum(map(len, groups)) == len(set.union(*groups))
     assert (
         set.union(*groups)
         == set(BitFit().changes(base))
-        == set(BitFit(bitfit.bias_pattern(bench, bitfit.ALL_GROUPS)).changes(base))
+        == set(BitFit(study.bias_pattern(bench, study.ALL_GROUPS)).changes(base))
     )
-    assert list(bitfit.GROUPS[base.name]) == list(bitfit.GROUPS["mini"]), (
-        "one row of buttons serves every bench"
+    assert list(study.GROUPS[base.name]) == list(study.GROUPS["mini"]), (
+        "one row of buttons is for every benchmark"
     )
 
 
-def test_everything_at_once_is_what_the_panel_starts_with() -> None:
-    assert Several(bitfit.GROUPS["mini"]).all == bitfit.ALL_GROUPS
-    assert bitfit.TWO_GROUPS in Several(bitfit.GROUPS["mini"])
+def test_the_panel_starts_with_all_groups() -> None:
+    assert Several(study.GROUPS["mini"]).all == study.ALL_GROUPS
+    assert study.TWO_GROUPS in Several(study.GROUPS["mini"])
 
 
 def test_an_unknown_group_is_refused() -> None:
     with pytest.raises(
         ValueError, match=r"groups must be some of query, key, .*, joined by \+, got 'values'"
     ):
-        bitfit.bias_pattern("opening", "query+values")
+        study.bias_pattern("opening", "query+values")
 
 
-def test_a_bench_with_fewer_rows_gives_what_it_has() -> None:
+def test_a_benchmark_with_fewer_rows_gives_all_of_them() -> None:
     assert (
-        bitfit.available_examples("digits", 8000) == 1197
-        and bitfit.available_examples("digits", 32) == 32
-        and bitfit.available_examples("library", 8000) == 8000
+        study.available_examples("digits", 8000) == 1197
+        and study.available_examples("digits", 32) == 32
+        and study.available_examples("library", 8000) == 8000
     )
 
 
@@ -141,72 +148,72 @@ def test_the_number_of_examples_reaches_the_run() -> None:
     assert few[-1] < 0.5 * usual[-1], "the same sixteen rows eighty times"
 
 
-def test_the_design_covers_every_size_of_every_bench(table: pd.DataFrame) -> None:
-    ours = table[table["method"] == "BitFit"]
+def test_the_design_covers_every_number_of_examples_of_every_benchmark(table: pd.DataFrame) -> None:
+    bitfit = table[table["method"] == "BitFit"]
     recorded = {
         tuple(row)
-        for row in ours[["bench", "groups", "examples", "lr"]].drop_duplicates().to_numpy()
+        for row in bitfit[["bench", "groups", "examples", "lr"]].drop_duplicates().to_numpy()
     }
-    for bench, sizes in bitfit.EXAMPLES_BY_BENCH.items():
+    for bench, sizes in study.EXAMPLES_BY_BENCH.items():
         assert {
-            (bench, bitfit.ALL_GROUPS, size, lr) for size in sizes for lr in bitfit.LRS[bench]
+            (bench, study.ALL_GROUPS, size, lr) for size in sizes for lr in study.LRS[bench]
         } <= recorded
     single = {
-        (bitfit.GROUPS_BENCH, group, bitfit.GROUPS_EXAMPLES, lr)
-        for group in bitfit.GROUPS["mini"]
-        for lr in bitfit.GROUP_LRS
+        (study.GROUPS_BENCH, group, study.GROUPS_EXAMPLES, lr)
+        for group in study.GROUPS["mini"]
+        for lr in study.GROUP_LRS
     }
     assert single <= recorded
 
 
-def test_the_record_is_affordable(table: pd.DataFrame) -> None:
-    body = table[~table["method"].isin(["frozen body", bitfit.SAME_HEAD])]
-    tuning, read = (body[body["quantity"] == name] for name in ("cost/trainable", "test/accuracy"))
-    assert len(tuning) + len(read) <= 900, "runs that move a body, of 80 steps each"
+def test_the_study_is_affordable(table: pd.DataFrame) -> None:
+    body = table[~table["method"].isin(["frozen body", study.SAME_HEAD])]
+    tuning, tested = (
+        body[body["quantity"] == name] for name in ("cost/trainable", "test/accuracy")
+    )
+    assert len(tuning) + len(tested) <= 900, "runs that train a body, of 80 steps each"
 
 
-def test_test_is_read_once_with_every_seed_for_what_was_chosen(table: pd.DataFrame) -> None:
-    assert not table.drop(columns="value").duplicated().any(), "a run stands in the table once"
-    read = table[table["quantity"] == "test/accuracy"]
-    assert set(read.groupby(["bench", "method", "groups", "examples"]).size()) == {
-        len(bitfit.SEEDS)
+def test_test_is_evaluated_once_with_every_seed_at_the_chosen_lr(table: pd.DataFrame) -> None:
+    assert not table.drop(columns="value").duplicated().any(), "the table has each run once"
+    tested = table[table["quantity"] == "test/accuracy"]
+    assert set(tested.groupby(["bench", "method", "groups", "examples"]).size()) == {
+        len(study.SEEDS)
     }
-    assert set(read.groupby(["bench", "method", "groups", "examples"])["lr"].nunique()) == {1}
-    cells = sum(map(len, bitfit.EXAMPLES_BY_BENCH.values()))
-    assert len(read) == (4 * cells + 1 + len(bitfit.GROUPS["mini"])) * len(bitfit.SEEDS)
-    assert {row["lr"] for _, row in where(read, method="BitFit", bench="library").iterrows()} == {
+    assert set(tested.groupby(["bench", "method", "groups", "examples"])["lr"].nunique()) == {1}
+    cells = sum(map(len, study.EXAMPLES_BY_BENCH.values()))
+    assert len(tested) == (4 * cells + 1 + len(study.GROUPS["mini"])) * len(study.SEEDS)
+    assert {row["lr"] for _, row in where(tested, method="BitFit", bench="library").iterrows()} == {
         BEST["library"]
     }
 
 
-def test_a_panel_can_stand_on_the_table(table: pd.DataFrame) -> None:
+def test_a_panel_can_show_the_table(table: pd.DataFrame) -> None:
     recorded = Recorded(table, method="BitFit", over="examples", scope=("bench", "examples"))
-    settings = {"bench": "library", "groups": bitfit.ALL_GROUPS, "examples": 128, "lr": 3e-3}
+    settings = {"bench": "library", "groups": study.ALL_GROUPS, "examples": 128, "lr": 3e-3}
     curve = recorded.curve(settings)
-    assert curve is not None and curve["runs"][-1] == len(bitfit.SEEDS) // 2
+    assert curve is not None and curve["runs"][-1] == len(study.SEEDS) // 2
     names = [point["name"] for point in recorded.points(settings)]
-    assert names == ["BitFit"] * len(bitfit.EXAMPLES) + [
+    assert names == ["BitFit"] * len(study.EXAMPLES) + [
         "full fine-tuning",
         "frozen body",
-        bitfit.SAME_HEAD,
+        study.SAME_HEAD,
     ]
 
 
 @pytest.fixture(scope="module")
 def probes() -> dict[str, float]:
-    events = list(bitfit.trial("digits", bitfit.ALL_GROUPS, 64, 1e-3, probe=bitfit.movement_by_group))
+    events = list(study.trial("digits", study.ALL_GROUPS, 64, 1e-3, probe=study.movement_by_group))
     return dict([event for event in events if event.stage == "probe"][-1].values)
 
 
-def test_the_look_sees_every_group_move_and_the_key_without_a_gradient(
+def test_the_probe_sees_every_group_move_and_the_key_without_a_gradient(
     probes: dict[str, float],
 ) -> None:
     groups = {name.split("/")[3] for name in probes}
-    assert groups == set(bitfit.GROUPS["mini-vit"]) and {name.split("/")[2] for name in probes} >= {
-        "embedding",
-        "block 0",
-        "behind",
-    }
+    blocks = {name.split("/")[2] for name in probes}
+    assert groups == set(study.GROUPS["mini-vit"])
+    assert blocks >= {"embedding", "block 0", "behind"}
     for number in range(3):
         assert (
             probes[f"probe/gradient/block {number}/key"]
@@ -215,13 +222,13 @@ def test_the_look_sees_every_group_move_and_the_key_without_a_gradient(
         assert probes[f"probe/change/block {number}/query"] > 1e-4
 
 
-def test_a_look_measures_the_change_and_not_the_bias() -> None:
+def test_the_probe_measures_the_change_and_not_the_bias() -> None:
     model = Adapted(benchmark.load_benchmark("digits")[0], BitFit())
-    assert set(bitfit.movement_by_group(model).values()) == {0.0}
+    assert set(study.movement_by_group(model).values()) == {0.0}
     with torch.no_grad():
         model.changes["body.layers.1.attention.v_proj.bias"].value += 2.0  # type: ignore[operator]
         model.changes["body.layers.2.layernorm_before.bias"].value += 2.0  # type: ignore[operator]
-    far = {name: value for name, value in bitfit.movement_by_group(model).items() if value}
+    far = {name: value for name, value in study.movement_by_group(model).items() if value}
     root = math.sqrt(2.0**2 / 2)  # one of the block's two norms has moved
     assert far == {
         "probe/change/block 1/value": pytest.approx(2.0),
@@ -229,15 +236,15 @@ def test_a_look_measures_the_change_and_not_the_bias() -> None:
     }
 
 
-def test_a_group_that_may_not_move_is_not_seen() -> None:
-    events = list(bitfit.trial("digits", "query", 64, 1e-3, probe=bitfit.movement_by_group))
+def test_a_frozen_group_is_not_in_the_probe() -> None:
+    events = list(study.trial("digits", "query", 64, 1e-3, probe=study.movement_by_group))
     assert {
         name.split("/")[3]
         for name in [event for event in events if event.stage == "probe"][-1].values
     } == {"query"}
 
 
-def test_the_picture_says_what_the_look_saw(probes: dict[str, float]) -> None:
+def test_the_picture_shows_the_values_of_the_probe(probes: dict[str, float]) -> None:
     figure = go.Figure(movements(probes))
     change, gradient = figure.data
     row, column = list(change.y).index("block 1"), list(change.x).index("value")
@@ -250,26 +257,26 @@ def test_the_picture_says_what_the_look_saw(probes: dict[str, float]) -> None:
     assert gradient.zmax == 0
 
 
-def test_the_picture_of_a_run_that_has_not_begun_is_empty() -> None:
+def test_the_picture_of_a_run_that_has_not_started_is_empty() -> None:
     assert go.Figure(movements({})).data[0].z == ()
     still = movements({"probe/change/block 0/query": 0.0, "probe/gradient/block 0/query": 0.0})
     assert still["data"][0]["z"] == [[0.0]] and still["data"][1]["z"] == [[WEAKEST]]
-    pulled = movements(
+    with_gradient = movements(
         {
             "probe/gradient/block 0/query": 2.0,
             "probe/gradient/block 0/value": 0.02,
             "probe/gradient/block 0/key": 0.0,
         }
     )
-    assert pulled["data"][1]["z"] == [
+    assert with_gradient["data"][1]["z"] == [
         [pytest.approx(math.log10(2.0)), pytest.approx(math.log10(0.02)), WEAKEST]
     ]
 
 
-def test_where_only_the_key_may_move_the_picture_shows_no_pull() -> None:
+def test_with_only_the_key_trainable_the_picture_shows_no_gradient() -> None:
     events = [
         event
-        for event in bitfit.trial("opening", "key", 64, 3e-2, probe=bitfit.movement_by_group)
+        for event in study.trial("opening", "key", 64, 3e-2, probe=study.movement_by_group)
         if event.stage == "probe"
     ]
     (_, gradient) = movements(events[-1].values)["data"]
@@ -281,20 +288,19 @@ def recorded() -> tuple[pd.DataFrame, dict[str, Any]]:
     return read_table(kit_path("data", "results", "04_bitfit.parquet"))
 
 
-def test_every_recorded_best_rate_lies_inside_what_was_tried(
+def test_every_recorded_best_lr_is_inside_its_grid(
     recorded: tuple[pd.DataFrame, dict[str, Any]],
 ) -> None:
     table, about = recorded
-    assert about["seeds"] == list(bitfit.SEEDS) and about["command"] == "make results LESSON=04"
+    assert about["seeds"] == list(study.SEEDS) and about["command"] == "make results LESSON=04"
     by = ["bench", "method", "groups", "examples"]
-    read, valid = (table[table["quantity"] == f"{stage}/accuracy"] for stage in ("test", "valid"))
+    tested, valid = (table[table["quantity"] == f"{stage}/accuracy"] for stage in ("test", "valid"))
     for key, lr in tuned(valid, by).items():
         tried = sorted(where(valid, **dict(zip(by, key, strict=True)))["lr"].unique())
-        matters = not {"key", bitfit.SAME_HEAD} & set(
-            key
-        )  # no rate is better than another where nothing can be learned or one is given
+        # The key alone learns nothing at any learning rate; SAME_HEAD has one that is given.
+        matters = not {"key", study.SAME_HEAD} & set(key)
         assert not matters or tried[0] < lr < tried[-1], key
-        assert set(where(read, **dict(zip(by, key, strict=True)))["lr"]) == {lr}, (
-            "test was read for the rate chosen on valid alone"
+        assert set(where(tested, **dict(zip(by, key, strict=True)))["lr"]) == {lr}, (
+            "only the learning rate that was chosen on valid is evaluated on test"
         )
     assert about["fingerprints"]["digits"] == benchmark.load_benchmark("digits")[1].fingerprint

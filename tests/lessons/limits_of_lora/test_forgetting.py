@@ -1,4 +1,4 @@
-"""What a run leaves behind: hidden words as transformers guesses them, likeness and rank in closed form; and the bill of a step."""
+"""Forgetting as transformers measures it, cosines and ranks in closed form, and the cost of a step."""
 
 import math
 
@@ -31,23 +31,23 @@ from ftkit.techniques.lora import LoRA
 
 
 class TestHiddenWords:
-    def test_the_base_guesses_as_the_whole_model_does(self) -> None:
+    def test_the_base_has_the_loss_of_the_whole_model(self) -> None:
         whole = BertForMaskedLM.from_pretrained(base_path("mini"), use_safetensors=True).eval()
         net, task = load_benchmark("library")
-        read = net.reader(task.valid, torch.arange(SENTENCES))
-        shown, chosen = hide(read["input_ids"], torch.Generator().manual_seed(0))
-        assert 500 < chosen.sum() < 1000 and not (read["attention_mask"][chosen] == 0).any()
+        tokens = net.reader(task.valid, torch.arange(SENTENCES))
+        shown, chosen = hide(tokens["input_ids"], torch.Generator().manual_seed(0))
+        assert 500 < chosen.sum() < 1000 and not (tokens["attention_mask"][chosen] == 0).any()
         with torch.no_grad():
-            logits = whole(input_ids=shown, attention_mask=read["attention_mask"]).logits
-        expected = F.cross_entropy(logits[chosen], read["input_ids"][chosen]).item()
+            logits = whole(input_ids=shown, attention_mask=tokens["attention_mask"]).logits
+        expected = F.cross_entropy(logits[chosen], tokens["input_ids"][chosen]).item()
         assert hidden_words(Adapted(net, HEAD)) == pytest.approx(expected, rel=1e-5)
         assert expected < 4, "frequencies alone cost about six nats"
 
-    def test_the_sentences_are_those_of_valid_and_no_others(self) -> None:
-        read = set(load_task("docs").valid["text"][:SENTENCES])
-        assert not read & set(load_task("docs").train["text"])
+    def test_no_sentence_is_in_train(self) -> None:
+        sentences = set(load_task("docs").valid["text"][:SENTENCES])
+        assert not sentences & set(load_task("docs").train["text"])
 
-    def test_a_body_that_was_spoilt_guesses_worse_and_the_base_s_own_word_vectors_still_judge(
+    def test_a_spoilt_body_has_a_higher_loss_with_the_word_vectors_of_the_base_in_the_head(
         self,
     ) -> None:
         net, _ = load_benchmark("library")
@@ -60,17 +60,17 @@ class TestHiddenWords:
         assert hidden_words(Adapted(net, Only(name))) == before
 
 
-class TestLikeness:
-    def test_a_direction_between_two_of_before_is_like_each_by_the_cosine(self) -> None:
+class TestBestCosines:
+    def test_a_direction_between_two_of_before_has_the_cosine_to_each(self) -> None:
         before = torch.diag(torch.tensor([4.0, 3.0, 2.0, 1.0]))
         turn = torch.eye(4)
         turn[:2, :2] = torch.tensor([[1.0, -1.0], [1.0, 1.0]]) / math.sqrt(2)
-        found = best_cosines(before, turn @ before, top=3)
+        cosines = best_cosines(before, turn @ before, top=3)
         torch.testing.assert_close(
-            found, torch.tensor([0.5**0.5, 0.5**0.5, 1.0], dtype=torch.float64)
+            cosines, torch.tensor([0.5**0.5, 0.5**0.5, 1.0], dtype=torch.float64)
         )
 
-    def test_only_the_strongest_are_asked(self) -> None:
+    def test_only_the_strongest_directions_are_compared(self) -> None:
         assert len(best_cosines(torch.randn(12, 8), torch.randn(12, 8), top=3)) == 3
 
     def test_a_strong_new_direction_is_an_intruder(self) -> None:
@@ -79,9 +79,9 @@ class TestLikeness:
         new = torch.linalg.qr(torch.randn(96, 96)).Q[:, -1:]
         new = (
             new - before @ torch.linalg.lstsq(before, new).solution
-        )  # at a right angle to all that was
-        found = best_cosines(before, before + 100 * new @ torch.randn(1, 24))
-        assert found[0] < 0.2 and found.sort().values[1] > 0.5
+        )  # orthogonal to every direction of before
+        cosines = best_cosines(before, before + 100 * new @ torch.randn(1, 24))
+        assert cosines[0] < 0.2 and cosines.sort().values[1] > 0.5
 
 
 @pytest.mark.parametrize("count", [1, 3])
@@ -92,28 +92,31 @@ def test_the_effective_rank_of_equal_directions_is_their_number(count: int) -> N
     assert effective_rank(torch.zeros(3, 3)) == 0.0
 
 
-def test_what_has_not_moved_leaves_nothing() -> None:
-    found = after_training(Adapted(load_benchmark("library")[0], LoRA(2)))
-    assert found["after/moved"] == 0 and found["after/rank"] == 0 and found["after/intruders"] == 0
-    assert found["after/likeness"] == pytest.approx(1, abs=1e-6)
+def test_an_untrained_model_has_moved_and_forgotten_nothing() -> None:
+    measures = after_training(Adapted(load_benchmark("library")[0], LoRA(2)))
+    assert (
+        measures["after/moved"] == 0
+        and measures["after/rank"] == 0
+        and measures["after/intruders"] == 0
+    )
+    assert measures["after/likeness"] == pytest.approx(1, abs=1e-6)
     assert set(after_training(Adapted(load_benchmark("library")[0], HEAD))) == {"after/words"}, (
         "no linear layer of the body may move"
     )
 
 
-class TestPrices:
+class TestCosts:
     def test_shares_are_of_full_fine_tuning(self) -> None:
-        found = costs("mini", 4, 8)
-        assert set(found) == set(METHODS) and all(
-            set(bill) == set(KINDS) for bill in found.values()
-        )
-        of = shares_of_full(found)
+        by_method = costs("mini", 4, 8)
+        assert set(by_method) == set(METHODS)
+        assert all(set(of_method) == set(KINDS) for of_method in by_method.values())
+        shares = shares_of_full(by_method)
         assert (
-            FULL not in of
-            and of["BitFit"]["flops"] == found["BitFit"]["flops"] / found[FULL]["flops"]
+            FULL not in shares
+            and shares["BitFit"]["flops"] == by_method["BitFit"]["flops"] / by_method[FULL]["flops"]
         )
 
-    def test_what_goes_with_the_batch_and_what_does_not(self) -> None:
+    def test_activations_and_flops_grow_with_the_batch_and_the_optimizer_does_not(self) -> None:
         small, large = (costs("mini", size, 8) for size in (1, 4))
         for name in METHODS:
             assert (
@@ -124,13 +127,13 @@ class TestPrices:
             )
             assert large[name]["flops"] == pytest.approx(4 * small[name]["flops"], rel=0.01)
 
-    def test_rows_are_as_long_as_was_asked(self) -> None:
+    def test_rows_have_the_given_length(self) -> None:
         task = one_word_task(3, 21)
-        read = load_base("mini", task).reader(task.train, torch.arange(3))
-        assert read["attention_mask"].sum(1).tolist() == [21] * 3
+        tokens = load_base("mini", task).reader(task.train, torch.arange(3))
+        assert tokens["attention_mask"].sum(1).tolist() == [21] * 3
 
     @pytest.mark.parametrize("length", [1, 200])
-    def test_a_length_that_cannot_be_is_refused(self, length: int) -> None:
+    def test_an_impossible_length_is_refused(self, length: int) -> None:
         with pytest.raises(
             ValueError, match=f"length must be one that mini reads whole, at least 2, got {length}"
         ):
