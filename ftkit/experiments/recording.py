@@ -1,4 +1,4 @@
-"""A study made into a file: run in processes, and written with how it was made."""
+"""Run a study in worker processes, and write its table together with how it was made."""
 
 import hashlib
 import os
@@ -24,8 +24,11 @@ from ftkit.experiments.tables import summary
 from ftkit.storage import write_table
 
 Record = Callable[[Executor | None, tuple[int, ...]], pd.DataFrame]
+"""Runs a study with an executor and seeds, and returns its long table."""
 More = Callable[[], dict[str, Any]]
-_makers: ContextVar[Executor | None] = ContextVar("makers", default=None)
+"""Measures what is stored with a table besides how it was made."""
+_executor: ContextVar[Executor | None] = ContextVar("executor", default=None)
+_NO_SETTINGS = ("readings", "error", "seconds", "code", "data", "test")
 
 
 def make(
@@ -37,16 +40,24 @@ def make(
     more: More = dict,
     reads: Sequence[Path] = (),
 ) -> None:
-    """Runs `record` in `workers` processes of one thread each, or where `made_by` says, and writes its table to `path`, with what `more`
-    measures afterwards.
+    """Run a study and write its table.
 
-    Every run is kept in `.runs/<lesson>.sqlite` beside it: called again, after whatever ended it, it makes those that are missing.
+    Every run is kept in `.runs/<lesson>.sqlite` next to the table: called again after an
+    interruption of any kind, this makes only the runs that are missing.
 
     Args:
-        reads: files that runs read, beside the data and bases of the benches: if they change, runs are made anew.
+        path: where the table is written, as Parquet.
+        lesson: the two digits of the lesson.
+        record: runs the study.
+        seeds: the seeds of its runs.
+        workers: the number of processes, of one thread each; within `made_by` these do not start.
+        more: measures, after the runs, what is stored with the table.
+        reads: files that runs read, in addition to the data and bases of the benchmarks. If one
+            changes, all runs are made again.
     """
+    given = _executor.get()
     with (
-        nullcontext(other) if (other := _makers.get()) else processes(workers) as makers,
+        nullcontext(given) if given else processes(workers) as makers,
         CachedExecutor(kept_in(path, lesson), makers, content(reads)) as executor,
     ):
         table = record(executor, tuple(seeds))
@@ -55,60 +66,65 @@ def make(
 
 @contextmanager
 def made_by(executor: Executor) -> Iterator[None]:
-    """Within it the runs of studies are made by `executor`, such as Dask's `client.get_executor()`; its owner ends it."""
-    token = _makers.set(executor)
+    """Within this context, `executor` makes the runs of studies.
+
+    Such as Dask's `client.get_executor()`. It is not shut down; that is up to its owner.
+    """
+    token = _executor.set(executor)
     try:
         yield
     finally:
-        _makers.reset(token)
+        _executor.reset(token)
 
 
 def kept_in(path: Path, lesson: str) -> Path:
-    """The file beside a record in which the runs of its study are kept."""
+    """The file, next to a study's table, in which its runs are kept."""
     return path.parent / ".runs" / f"{lesson}.sqlite"
 
 
 def processes(workers: int) -> Executor:
-    """So many processes of one thread each."""
+    """An executor with this number of processes, of one thread each."""
     return ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=one_thread)
 
 
 def standing(kept: Path) -> pd.DataFrame:
-    """What a study has found so far, which may be going on: for all settings but the seed the last accuracy on valid, `mean` with its
-    interval, and the `runs` that are done; the best of each trial first.
+    """The results of a study so far; it may be in progress.
+
+    One row for each combination of all settings but the seed: `mean`, `low` and `high` of the last
+    accuracy on valid, and the number of `runs` that are done. The best of each trial comes first.
+
+    Args:
+        kept: the file of the study's runs, see `kept_in`.
 
     Raises:
         ValueError: no run has been kept there.
     """
-    if not kept.is_file() or (found := runs(kept)).empty:
+    done = runs(kept) if kept.is_file() else pd.DataFrame()
+    if done.empty:
         raise ValueError(
             f"there must be runs to show, got none in {kept.name}; start make results first"
         )
-    told = [
-        name
-        for name in found.columns
-        if name not in ("readings", "error", "seconds", "code", "data", "test")
-    ]
-    rows = [
-        {**{name: row[name] for name in told}, **end}
-        for _, row in found.iterrows()
-        if (end := _end(row["readings"]))
-    ]
-    by = [name for name in told if name != "seed"]
-    table = pd.DataFrame(rows).drop_duplicates(told)
+    settings = [name for name in done.columns if name not in _NO_SETTINGS]
+    table = done[settings].assign(value=done["readings"].map(_last_accuracy))
+    table = table.dropna(subset="value").drop_duplicates(settings)
+    by = [name for name in settings if name != "seed"]
     table[by] = table[by].fillna("")
     return summary(table, by).sort_values(
         ["trial", "mean"], ascending=[True, False], ignore_index=True
     )
 
 
-def _end(readings: Sequence[Sequence[Any]]) -> dict[str, float]:
-    accuracies = [float(reading[2]) for reading in readings if reading[1] == "valid/accuracy"]
-    return {"value": accuracies[-1]} if accuracies else {}
+def _last_accuracy(readings: Sequence[Sequence[Any]]) -> float:
+    """The last accuracy on valid of a run, from rows of step, quantity, value; nan without one."""
+    accuracies = [float(row[2]) for row in readings if row[1] == "valid/accuracy"]
+    return accuracies[-1] if accuracies else float("nan")
 
 
 def content(files: Sequence[Path] = ()) -> str:
-    """Sixteen hexadecimal digits that say what the runs of a study read: the data and the base of every bench, and these files."""
+    """Sixteen hexadecimal digits that identify what the runs of a study read.
+
+    That is the data and the base of every benchmark, and these files.
+    """
     digest = hashlib.blake2b(digest_size=8)
     for bench in BENCHMARKS:
         net, task = load_benchmark(bench)
@@ -121,7 +137,7 @@ def content(files: Sequence[Path] = ()) -> str:
 
 
 def about(lesson: str, seeds: Sequence[int]) -> dict[str, Any]:
-    """How the table of a lesson was made."""
+    """How the table of a lesson is made: command, versions, processor, seeds and data."""
     return {
         "command": f"make results LESSON={lesson}",
         "python": platform.python_version(),
@@ -137,12 +153,16 @@ def about(lesson: str, seeds: Sequence[int]) -> dict[str, Any]:
 
 
 def processor() -> str:
-    """The name of the processor where the system tells it, else its kind, such as "x86_64"."""
-    told = Path("/proc/cpuinfo")
-    named = re.search(r"^model name\s*: (.+)$", told.read_text(), re.M) if told.exists() else None
-    return named[1] if named else platform.processor() or platform.machine()
+    """The name of the processor where the system knows it, else its kind, such as "x86_64"."""
+    info = Path("/proc/cpuinfo")
+    text = info.read_text() if info.exists() else ""
+    name = re.search(r"^model name\s*: (.+)$", text, re.MULTILINE)
+    return name[1] if name else platform.processor() or platform.machine()
 
 
 def one_thread() -> None:
-    """One thread a process: two processes with two threads each would wait for each other."""
+    """Use one thread in this process.
+
+    Two processes with two threads each would wait for each other.
+    """
     torch.set_num_threads(1)

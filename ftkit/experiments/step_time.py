@@ -1,4 +1,7 @@
-"""How long a step takes: methods in turns on the same batches, so that noise hits all alike."""
+"""How long a step takes.
+
+Methods take turns on the same batches, so that other load on the machine slows all of them alike.
+"""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -19,25 +22,32 @@ from ftkit.tasks.task import Task
 from ftkit.techniques.lora import LoRA
 
 BLOCKS = 8
+"""The number of ratios that `ratios` measures; their spread shows how much to trust one."""
 
 
 def ratios(base: Net, task: Task, *spaces: Space, steps: int, blocks: int = BLOCKS) -> list[float]:
-    """Seconds of a training step with `spaces` over those of full fine-tuning: the ratio of the medians, one for each block of steps."""
+    """The seconds of a training step with `spaces` over those of full fine-tuning.
+
+    One ratio of medians for each of `blocks` blocks of `steps` steps.
+    """
     stream = task.batches(SIZE, torch.Generator().manual_seed(0))
     batches = [batch for batch, _ in zip(stream, range(16), strict=False)]
     steppers = [stepper(Adapted(base, *spaces), batches), stepper(Adapted(base), batches)]
     for step in steppers:
-        step()
-    found = []
+        step()  # to warm up
+    measured = []
     for _ in range(blocks):
         seconds = [[step() for step in steppers] for _ in range(steps)]
         ours, full = (median(each) for each in zip(*seconds, strict=True))
-        found.append(ours / full)
-    return found
+        measured.append(ours / full)
+    return measured
 
 
 def in_turns(steps: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Seconds a call of each step, all in turns: the median of `rounds` after two to warm up."""
+    """The seconds of a call of each step: the median of `rounds`, after two rounds to warm up.
+
+    In each round every step has one turn.
+    """
     times: dict[str, list[float]] = {name: [] for name in steps}
     for turn in range(rounds + 2):
         for name, step in steps.items():
@@ -51,9 +61,14 @@ def in_turns(steps: Mapping[str, Callable[[], object]], rounds: int) -> dict[str
 def stepper(
     model: nn.Module, batches: Sequence[Any], objective: Objective = supervised
 ) -> Callable[[], float]:
-    """A function that takes one AdamW step on the next of some batches, with clipping as `train` does, and returns its seconds.
+    """Make a function that takes one training step on the next batch, and returns its seconds.
 
-    For any model and batches that the objective reads; `supervised` wants logits.
+    The step is AdamW's with clipped gradients, as in `train`.
+
+    Args:
+        model: what is trained.
+        batches: used in turns, again and again; of a kind that the objective reads.
+        objective: what is minimised; `supervised` needs a model that returns logits.
     """
     weights, turn = [weight for weight in model.parameters() if weight.requires_grad], count()
     optimizer = torch.optim.AdamW(weights, lr=1e-5, weight_decay=0.0, fused=True)
@@ -71,14 +86,14 @@ def stepper(
 
 
 def lora_over_full(rank: int = 8) -> dict[str, list[float]]:
-    """LoRA's step over full fine-tuning's, by base; minilm only where it is installed."""
-    found = {}
-    for bench, steps in (("library", 40), ("digits", 40)):
+    """The ratios of LoRA's step to full fine-tuning's, by base; minilm only if it is installed."""
+    by_base = {}
+    for bench in ("library", "digits"):
         base, task = load_benchmark(bench)
-        found[base.name] = ratios(base, task, LoRA(rank), HEAD, steps=steps)
+        by_base[base.name] = ratios(base, task, LoRA(rank), HEAD, steps=40)
     task = load_benchmark("library")[1]
     try:
         minilm = load_base("minilm", task)
     except ValueError:
-        return found
-    return {**found, "minilm": ratios(minilm, task, LoRA(rank), HEAD, steps=3)}
+        return by_base
+    return {**by_base, "minilm": ratios(minilm, task, LoRA(rank), HEAD, steps=3)}

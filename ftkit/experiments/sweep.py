@@ -1,7 +1,8 @@
-"""Many trials as one long table, and a table as a trial again.
+"""Run a trial with many settings, and collect the results in one long table.
 
-A *trial* is any function from settings to an iterator of `Event`. The table has one row a reading: the settings, `step`, `quantity`
-(such as "valid/accuracy"), `value` and, where the run told them, `items`: which test items were right, packed as in `ftkit.training.events`.
+A *trial* is any function from settings to an iterator of `Event`. The table has one row for each
+value that a run yields: the settings, `step`, `quantity` (such as "valid/accuracy"), `value` and,
+for accuracies on test, `items`: which test items were right, packed as in `ftkit.training.events`.
 """
 
 import time
@@ -14,23 +15,23 @@ from typing import Any
 import pandas as pd
 from tqdm.auto import tqdm
 
-from ftkit.experiments.tables import READING
+from ftkit.experiments.tables import MEASURED
 from ftkit.training.events import Diverged, Event
 
 Trial = Callable[..., Iterable[Event]]
 Settings = Mapping[str, Any]
 KEPT = ("valid", "test", "after", "cost")
+"""The stages of events that a table keeps, unless a sweep says otherwise."""
 
 
 def grid(**values: Iterable[Any]) -> list[dict[str, Any]]:
-    """Every combination of the values, the last name fastest.
+    """List every combination of the values; the last name varies fastest.
 
     >>> grid(rank=[1, 2], seed=[0])
     [{'rank': 1, 'seed': 0}, {'rank': 2, 'seed': 0}]
     """
-    return [
-        dict(zip(values, combination, strict=True)) for combination in product(*values.values())
-    ]
+    combinations = product(*values.values())
+    return [dict(zip(values, combination, strict=True)) for combination in combinations]
 
 
 def sweep(
@@ -39,62 +40,88 @@ def sweep(
     executor: Executor | None = None,
     keep: Sequence[str] = KEPT,
 ) -> pd.DataFrame:
-    """Runs `trial` once for each of `jobs` and returns the readings of the stages in `keep`, in the order of the jobs.
+    """Run `trial` once for each of `jobs`, and return one table in the order of the jobs.
+
+    A run that diverges keeps the rows it has so far; its last quantity is "diverged". So does a
+    run with any other error: its last quantity is "failed", the column `error` has the message,
+    and the sweep goes on. A warning says how many runs failed.
 
     Args:
         trial: must be importable by name if the executor has processes of its own.
-        executor: any `concurrent.futures.Executor`, such as `ftkit.experiments.recording.processes(2)`, of one thread each, which all
-            recorded studies use; without one the runs come one after another in this process, where a trial may be a notebook's function.
-
-    A run that diverges leaves the readings it had; its last quantity is "diverged". One that fails otherwise does too: its last quantity is
-    "failed", its error stands in the column `error`, and the sweep goes on. A warning says how many failed.
+        jobs: the settings of each run.
+        executor: any `concurrent.futures.Executor`, such as
+            `ftkit.experiments.recording.processes(2)`, which all recorded studies use. Without one
+            the runs come one after another in this process; then a trial may be a notebook's
+            function.
+        keep: the stages of the events that the table keeps.
     """
     with tqdm(total=len(jobs), unit="run") as bar:
         if executor is None:
-            answers = [(run(trial, job, keep), bar.update())[0] for job in jobs]
+            answers = []
+            for job in jobs:
+                answers.append(run(trial, job, keep))
+                bar.update()
         else:
-            futures = [executor.submit(run, trial, job, keep) for job in jobs]
-            try:
-                for _ in as_completed(futures):
-                    bar.update()
-                answers = [future.result() for future in futures]
-            except BaseException:
-                for future in futures:
-                    future.cancel()
-                raise
-    if failed := [answer["error"] for answer in answers if answer["error"]]:
+            answers = _run_in(executor, trial, jobs, keep, bar)
+    errors = [answer["error"] for answer in answers if answer["error"]]
+    if errors:
         warnings.warn(
-            f"{len(failed)} of {len(jobs)} runs failed; the first: {failed[0]}", stacklevel=2
+            f"{len(errors)} of {len(jobs)} runs failed; the first: {errors[0]}", stacklevel=2
         )
     return pd.DataFrame(
         [row for job, answer in zip(jobs, answers, strict=True) for row in _rows(job, answer)]
     )
 
 
+def _run_in(
+    executor: Executor, trial: Trial, jobs: Sequence[Settings], keep: Sequence[str], bar: tqdm
+) -> list[dict[str, Any]]:
+    """The answers of all jobs from an executor; after an interruption no further job starts."""
+    futures = [executor.submit(run, trial, job, keep) for job in jobs]
+    try:
+        for _ in as_completed(futures):
+            bar.update()
+        return [future.result() for future in futures]
+    except BaseException:
+        for future in futures:
+            future.cancel()
+        raise
+
+
 def run(trial: Trial, job: Settings, keep: Sequence[str] = KEPT) -> dict[str, Any]:
-    """One run: its `readings`, [step, quantity, value] or [step, quantity, value, items] each, its `error`, "" if there was none, and its
-    `seconds`."""
+    """Run a trial once.
+
+    Returns:
+        `readings`, a list of [step, quantity, value] or [step, quantity, value, items]; `error`,
+        "" if there was none; and `seconds`.
+    """
     readings: list[list[Any]] = []
     step, error, start = 0, "", time.perf_counter()
     try:
         for event in trial(**job):
             step = event.step
             if event.stage in keep:
-                told = event.items
-                readings += [
-                    [step, name, float(value), *([told[name]] if name in told else [])]
-                    for name, value in event.values.items()
-                ]
+                readings += _readings(event)
     except Diverged:
         readings.append([step, "diverged", 1.0])
-    except Exception as wrong:
+    except Exception as raised:
         readings.append([step, "failed", 1.0])
-        error = f"{type(wrong).__name__}: {wrong}"
+        error = f"{type(raised).__name__}: {raised}"
     return {"readings": readings, "error": error, "seconds": time.perf_counter() - start}
 
 
+def _readings(event: Event) -> list[list[Any]]:
+    """The values of an event as lists, with the packed items of those that have some."""
+    readings = []
+    for quantity, value in event.values.items():
+        items = [event.items[quantity]] if quantity in event.items else []
+        readings.append([event.step, quantity, float(value), *items])
+    return readings
+
+
 def _rows(job: Settings, answer: Mapping[str, Any]) -> list[dict[str, Any]]:
-    rows = [{**job, **dict(zip(READING, reading, strict=False))} for reading in answer["readings"]]
+    """The table rows of one run; an error belongs to its last row."""
+    rows = [{**job, **dict(zip(MEASURED, reading, strict=False))} for reading in answer["readings"]]
     if answer["error"]:
         rows[-1]["error"] = answer["error"]
     return rows

@@ -1,4 +1,4 @@
-"""Questions to a long table of runs, and a table as a trial again."""
+"""Questions to the long table of a sweep, and a table that can be replayed as a trial."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -9,41 +9,12 @@ import pandas as pd
 from ftkit.stats.paired import interval
 from ftkit.training.events import Event
 
-READING = ("step", "quantity", "value", "items", "error")
+MEASURED = ("step", "quantity", "value", "items", "error")
 """The columns of a table that are no settings."""
 
 
-@dataclass(frozen=True, eq=False)
-class Replay:
-    """The trial that a table recorded: called with the settings of a run, it yields the readings that the run had. Nothing is trained."""
-
-    table: pd.DataFrame
-
-    def __call__(self, **settings: Any) -> Iterator[Event]:
-        """Raises ValueError: no such run was recorded."""
-        rows = where(self.table, **settings)
-        if rows.empty:
-            names = ", ".join(name for name in self.table.columns if name not in READING)
-            raise ValueError(
-                f"a replayed run must be one that was recorded ({names}), got {settings}; choose other settings"
-            )
-        stages = rows["quantity"].str.split("/").str[0]
-        for key, part in rows.groupby(["step", stages], sort=False):
-            step, stage = (str(value) for value in key)  # type: ignore[attr-defined]
-            yield Event(int(step), stage, dict(zip(part["quantity"], part["value"], strict=True)))
-
-
-def replay(table: pd.DataFrame) -> Replay:
-    """The trial that a table recorded: it yields the readings of the run with the settings it is given.
-
-    Raises:
-        ValueError: from the trial, if no such run was recorded.
-    """
-    return Replay(table)
-
-
 def where(table: pd.DataFrame, **settings: Any) -> pd.DataFrame:
-    """The rows of `table` with these settings; settings that the table does not have are not asked.
+    """The rows of `table` with these settings; names that are no columns are ignored.
 
     >>> where(pd.DataFrame({"rank": [1, 2], "value": [0.1, 0.2]}), rank=2)["value"].tolist()
     [0.2]
@@ -56,33 +27,36 @@ def where(table: pd.DataFrame, **settings: Any) -> pd.DataFrame:
 
 
 def last(table: pd.DataFrame, quantity: str = "valid/accuracy") -> pd.DataFrame:
-    """The last reading of `quantity` of each run."""
+    """The last value of `quantity` of each run, one row a run."""
     rows = table[table["quantity"] == quantity]
-    names = [name for name in table.columns if name not in READING]
-    return rows.sort_values("step", kind="stable").drop_duplicates(names, keep="last").sort_index()
+    settings = [name for name in table.columns if name not in MEASURED]
+    in_time = rows.sort_values("step", kind="stable")
+    return in_time.drop_duplicates(settings, keep="last").sort_index()
 
 
 def summary(table: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
-    """Over the seeds of each group: `mean`, `low` and `high` of the 95 % t-interval, and `runs`, one row a group."""
+    """Summarise each group of `by`, one row a group.
+
+    The columns are `by`, `mean`, `low` and `high` of the 95 % t-interval, and the number of `runs`.
+    """
     rows = []
     for key, part in table.groupby(list(by), sort=False):
         mean, low, high = interval(part["value"].tolist())
-        rows.append(
-            {
-                **dict(zip(by, key, strict=True)),
-                "mean": mean,
-                "low": low,
-                "high": high,
-                "runs": len(part),
-            }
-        )
+        group = dict(zip(by, key, strict=True))
+        rows.append({**group, "mean": mean, "low": low, "high": high, "runs": len(part)})
     return pd.DataFrame(rows, columns=[*by, "mean", "low", "high", "runs"])
 
 
 def comparable(runs: pd.DataFrame, by: Sequence[str], setting: str = "lr") -> pd.DataFrame:
-    """The runs, one row each, of the seeds that ran at the most values of `setting` in their group of `by`: at every value, as a rule.
+    """The runs of those seeds that ran at the most values of `setting` in their group of `by`.
 
-    The value that was chosen runs again with more seeds, for test; beside these the others would be compared by other luck.
+    As a rule these ran at every value. The chosen value runs again with more seeds, for test; a
+    mean over these seeds must not be compared with a mean over fewer.
+
+    Args:
+        runs: one row a run.
+        by: the settings that make a group.
+        setting: the setting whose values are to be compared.
     """
     if "seed" not in runs.columns:
         return runs
@@ -93,10 +67,48 @@ def comparable(runs: pd.DataFrame, by: Sequence[str], setting: str = "lr") -> pd
 def tuned(
     table: pd.DataFrame, by: Sequence[str], setting: str = "lr"
 ) -> dict[tuple[Any, ...], Any]:
-    """For each group of `by`, the value of `setting` whose mean over the seeds is best: last accuracies on valid, never on test.
+    """For each group of `by`, the value of `setting` with the best mean over the seeds.
 
-    By the seeds that ran at every value, see `comparable`.
+    It is judged by the last accuracies on valid, never on test, of the seeds that ran at every
+    value, see `comparable`.
     """
     means = summary(comparable(last(table), by, setting), [*by, setting])
     best = means.loc[means.groupby(list(by), sort=False)["mean"].idxmax()]
     return {tuple(row[name] for name in by): row[setting] for _, row in best.iterrows()}
+
+
+@dataclass(frozen=True, eq=False)
+class Replay:
+    """The trial that a table has the runs of: it yields what the run with these settings yielded.
+
+    Nothing is trained.
+    """
+
+    table: pd.DataFrame
+
+    def __call__(self, **settings: Any) -> Iterator[Event]:
+        """Yield the events of the run with these settings.
+
+        Raises:
+            ValueError: the table has no such run.
+        """
+        rows = where(self.table, **settings)
+        if rows.empty:
+            names = ", ".join(name for name in self.table.columns if name not in MEASURED)
+            raise ValueError(
+                f"a replayed run must be one that was recorded ({names}), got {settings}; "
+                "choose other settings"
+            )
+        stages = rows["quantity"].str.split("/").str[0]
+        for key, part in rows.groupby(["step", stages], sort=False):
+            step, stage = (str(value) for value in key)  # type: ignore[attr-defined]
+            yield Event(int(step), stage, dict(zip(part["quantity"], part["value"], strict=True)))
+
+
+def replay(table: pd.DataFrame) -> Replay:
+    """Make a trial of a table: it yields what the recorded run with its settings yielded.
+
+    Raises:
+        ValueError: when the trial is called with settings that the table does not have.
+    """
+    return Replay(table)

@@ -1,7 +1,10 @@
-"""Figures: values in, plotly JSON out. One colour a technique, everywhere (Okabe and Ito 2008, safe for colour-blind readers).
+"""Figures: values in, plotly JSON out.
 
-A figure is a `Spec`, `{"data": [trace, ...], "layout": {...}}`, and not a `plotly.graph_objects.Figure`: that checks every property, which
-takes too long for a plot that is repainted nine times a second. The tests have plotly check them.
+Each technique has one colour everywhere (Okabe and Ito 2008, safe for colour-blind readers).
+
+A figure is a `Spec`, `{"data": [trace, ...], "layout": {...}}`. It is not a
+`plotly.graph_objects.Figure`, because that checks every property, which takes too long for a plot
+that is repainted nine times a second. The tests let plotly check the specs.
 """
 
 import math
@@ -26,18 +29,21 @@ COLOURS = {
 }
 GREY = "#888888"
 AXES = {
-    "trainable": "numbers that train",
+    "trainable": "trainable parameters",
     "flops": "FLOPs a step",
     "activations": "bytes of activations",
 }
-"""What the trade-off plot may put on its horizontal axis: names of `Cost`."""
+"""The costs that the horizontal axis of the trade-off plot may have, by their names in `Cost`."""
 
 Band = Mapping[str, Sequence[float]]
 """A curve with its interval: `step`, `mean`, `low` and `high`, equally long."""
 
+Curve = Sequence[tuple[int, float]]
+"""(step, value) pairs."""
+
 
 def faded(colour: str, alpha: float) -> str:
-    """The colour "#rrggbb" with that opacity.
+    """The colour "#rrggbb" with an opacity in [0, 1].
 
     >>> faded("#0072b2", 0.2)
     'rgba(0,114,178,0.2)'
@@ -47,12 +53,15 @@ def faded(colour: str, alpha: float) -> str:
 
 
 def scatter(**properties: Any) -> dict[str, Any]:
-    """A trace of points or lines."""
+    """Make a trace of points or lines."""
     return {"type": "scatter", **properties}
 
 
 def layout(height: int, **others: Any) -> dict[str, Any]:
-    """What all figures share: little margin, the legend above, no surprise on redrawing."""
+    """Make the layout that all figures share: small margins, and the legend above.
+
+    A reader's zoom stays when the figure is drawn again.
+    """
     return {
         "template": "none",
         "height": height,
@@ -72,16 +81,29 @@ def layout(height: int, **others: Any) -> dict[str, Any]:
 
 
 def known(values: Sequence[float]) -> list[float | None]:
-    """The values, with None, which is not drawn, for what is no number: a single run has no interval.
+    """Replace nan by None, which is not drawn: a single run has no interval.
 
     >>> known([0.5, float("nan")])
     [0.5, None]
     """
-    return [value if value == value else None for value in values]
+    return [None if math.isnan(value) else value for value in values]
+
+
+def interval_bars(
+    means: Sequence[float], lows: Sequence[float], highs: Sequence[float], **style: Any
+) -> dict[str, Any]:
+    """Make the error bars of points from the ends of their intervals."""
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": known([high - mean for mean, high in zip(means, highs, strict=True)]),
+        "arrayminus": known([mean - low for mean, low in zip(means, lows, strict=True)]),
+        **style,
+    }
 
 
 def band(curve: Band, name: str, colour: str, axis: str = "y") -> list[Any]:
-    """An interval as a shaded strip and its mean as a dashed line."""
+    """Make the traces of a curve and its interval: a shaded strip, and a dashed mean line."""
     steps, low, high = list(curve["step"]), list(curve["low"]), list(curve["high"])
     strip = scatter(
         x=steps + steps[::-1],
@@ -105,49 +127,34 @@ def band(curve: Band, name: str, colour: str, axis: str = "y") -> list[Any]:
     return [strip, mean]
 
 
-Curve = Sequence[tuple[int, float]]
-"""(step, value) pairs."""
-
-
 def learning(
     accuracy: Sequence[Curve],
     loss: Curve,
     recorded: Band | None,
     colour: str,
     steps: int | None,
-    floor: float | None = None,
+    baseline: float | None = None,
 ) -> Spec:
-    """Accuracy on valid over the steps, a curve a seed, on the recorded band; under it the loss on the training batches.
+    """Draw the learning curve: validation accuracy, and under it the loss on training batches.
 
-    `floor` is the accuracy of one answer for all rows, in [0, 1].
+    Args:
+        accuracy: a curve for each seed, values in [0, 1].
+        loss: one curve, in nats.
+        recorded: the interval of recorded runs, drawn behind the curves.
+        colour: the colour of the technique.
+        steps: the steps of a whole run, which fix the horizontal axis; None where not known.
+        baseline: the accuracy of the majority-class baseline, in [0, 1]; drawn as a dotted line.
     """
-    single, (steps_done, losses) = len(accuracy) == 1, _columns(loss)
-    traces = band(recorded, "recorded, 95 % interval", GREY) if recorded else []
-    for i, (x, y) in enumerate(map(_columns, accuracy)):
-        line = {"color": colour if single else faded(colour, 0.45), "width": 3 if single else 1.5}
-        marker = {"size": 8, "color": colour}
-        name = "this run" if single else f"{len(accuracy)} seeds"
-        traces.append(
-            scatter(
-                x=x,
-                y=y,
-                name=name,
-                mode="lines+markers",
-                line=line,
-                marker=marker,
-                showlegend=i == 0,
-            )
-        )
-    steps_done, losses = (
-        steps_done or [0],
-        losses or [None],
-    )  # without a point the trace would take its axis with it
-    end = max(steps or 0, steps_done[-1])
-    if floor is not None:
-        traces.append(_floor([0, end], floor))
+    traces = band(recorded, "recorded runs, 95 % interval", GREY) if recorded else []
+    traces += _seeds(accuracy, colour)
+    # Without a point the trace of the loss would not have an axis.
+    loss_steps, losses = _columns(loss) if loss else ([0], [None])
+    end = max(steps or 0, loss_steps[-1])
+    if baseline is not None:
+        traces.append(_majority_baseline([0, end], baseline))
     traces.append(
         scatter(
-            x=steps_done,
+            x=loss_steps,
             y=losses,
             mode="lines",
             line={"color": colour, "width": 1.5},
@@ -163,7 +170,7 @@ def learning(
             **({"range": [0, end]} if steps else {}),
         },
         "yaxis": {
-            "title": {"text": "accuracy on valid"},
+            "title": {"text": "validation accuracy"},
             "range": [0, 1],
             "domain": [0.36, 1],
             "tickformat": ".0%",
@@ -178,14 +185,34 @@ def learning(
     return {"data": traces, "layout": layout(380, **axes)}
 
 
-def _floor(ends: Sequence[float], floor: float) -> Any:
-    line = {"color": GREY, "width": 1.5, "dash": "dot"}
+def _seeds(curves: Sequence[Curve], colour: str) -> list[Any]:
+    """The traces of one run, or of several seeds, which share one entry of the legend."""
+    single = len(curves) == 1
+    traces = []
+    for index, curve in enumerate(curves):
+        x, y = _columns(curve)
+        line = {"color": colour if single else faded(colour, 0.45), "width": 3 if single else 1.5}
+        traces.append(
+            scatter(
+                x=x,
+                y=y,
+                name="this run" if single else f"{len(curves)} seeds",
+                mode="lines+markers",
+                line=line,
+                marker={"size": 8, "color": colour},
+                showlegend=index == 0,
+            )
+        )
+    return traces
+
+
+def _majority_baseline(ends: Sequence[float], accuracy: float) -> Any:
     return scatter(
         x=list(ends),
-        y=[floor, floor],
+        y=[accuracy, accuracy],
         mode="lines",
-        line=line,
-        name="always the most frequent answer",
+        line={"color": GREY, "width": 1.5, "dash": "dot"},
+        name="majority-class baseline",
     )
 
 
@@ -196,67 +223,70 @@ def _columns(curve: Curve) -> tuple[list[int], list[float | None]]:
 def trade_off(
     points: Sequence[Mapping[str, Any]], axis: str, here: Mapping[str, float] | None, colour: str
 ) -> Spec:
-    """Accuracy against one entry of the bill.
+    """Draw the validation accuracy over one of the costs.
 
-    `points` are recorded: `name` (the method), `label`, `mean`, `low`, `high`, and the bill; `here` is the live run: `accuracy` and the
-    bill.
+    Args:
+        points: the recorded runs: `name` (of the method), `label`, `mean`, `low`, `high`, and the
+            costs by their names in `Cost`.
+        axis: the cost on the horizontal axis, one of `AXES`.
+        here: the live run, if there is one: `accuracy` and the costs.
+        colour: the colour of the live run, and of methods that are not in `COLOURS`.
     """
-    traces: list[Any] = []
     means = [point["mean"] for point in points]
     height = max(means, default=0.0) - min(means, default=0.0)
+    traces: list[Any] = []
     for name in dict.fromkeys(point["name"] for point in points):
-        own = [point for point in points if point["name"] == name]
-        shade = COLOURS.get(name, colour)
-        traces.append(
-            scatter(
-                x=[point[axis] for point in own],
-                y=[point["mean"] for point in own],
-                text=_apart(own, axis, height),
-                hovertext=[point["label"] for point in own],
-                error_y={
-                    "type": "data",
-                    "symmetric": False,
-                    "array": known([point["high"] - point["mean"] for point in own]),
-                    "arrayminus": known([point["mean"] - point["low"] for point in own]),
-                    "thickness": 1.2,
-                    "width": 3,
-                },
-                mode="lines+markers+text" if len(own) > 1 else "markers",
-                textposition="top left",  # off the interval, and off the line of a curve that rises
-                textfont={"size": 10},
-                cliponaxis=False,  # so that the label of a point at the edge is whole
-                line={"color": faded(shade, 0.5), "width": 1},
-                marker={"size": 8, "color": shade},
-                name=name,
-            )
-        )
+        of_method = [point for point in points if point["name"] == name]
+        traces.append(_method(of_method, axis, height, COLOURS.get(name, colour)))
     if here is not None:
-        marker = {
-            "size": 15,
-            "color": colour,
-            "symbol": "star",
-            "line": {"width": 1, "color": "white"},
-        }
+        border = {"width": 1, "color": "white"}
         traces.append(
             scatter(
-                x=[here[axis]], y=[here["accuracy"]], mode="markers", marker=marker, name="this run"
+                x=[here[axis]],
+                y=[here["accuracy"]],
+                mode="markers",
+                marker={"size": 15, "color": colour, "symbol": "star", "line": border},
+                name="this run",
             )
         )
     axes = {
         "xaxis": {"type": "log", "title": {"text": AXES[axis]}, "exponentformat": "SI", "dtick": 1},
-        "yaxis": {"title": {"text": "accuracy on valid"}, "tickformat": ".0%"},
+        "yaxis": {"title": {"text": "validation accuracy"}, "tickformat": ".0%"},
     }
     return {"data": traces, "layout": layout(340, **axes)}
 
 
-def _apart(points: Sequence[Mapping[str, Any]], axis: str, height: float) -> list[str]:
-    """The labels of points, best first; what would stand on a better one's, at its cost and within a twentieth of the height, has none."""
+def _method(points: Sequence[Mapping[str, Any]], axis: str, height: float, colour: str) -> Any:
+    """The trace of all recorded points of one method."""
+    means, lows, highs = ([point[name] for point in points] for name in ("mean", "low", "high"))
+    return scatter(
+        x=[point[axis] for point in points],
+        y=means,
+        text=_labels_apart(points, axis, height),
+        hovertext=[point["label"] for point in points],
+        error_y=interval_bars(means, lows, highs, thickness=1.2, width=3),
+        mode="lines+markers+text" if len(points) > 1 else "markers",
+        textposition="top left",  # off the interval, and off the line of a curve that rises
+        textfont={"size": 10},
+        cliponaxis=False,  # the label of a point at the edge is drawn whole
+        line={"color": faded(colour, 0.5), "width": 1},
+        marker={"size": 8, "color": colour},
+        name=points[0]["name"],
+    )
+
+
+def _labels_apart(points: Sequence[Mapping[str, Any]], axis: str, height: float) -> list[str]:
+    """The labels of points; "" where a label would cover that of a better point.
+
+    Labels cover each other at nearly the same cost, and within a twentieth of the plot's height.
+    """
     shown: list[Mapping[str, Any]] = []
     for point in sorted(points, key=lambda point: -point["mean"]):
-        if not any(
+        covers = any(
             abs(math.log(point[axis] / other[axis])) < 0.1
             and other["mean"] - point["mean"] < height / 20
             for other in shown
-        ):
+        )
+        if not covers:
             shown.append(point)
     return [str(point["label"]) if point in shown else "" for point in points]

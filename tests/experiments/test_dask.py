@@ -33,7 +33,8 @@ def client(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Client]:
 def test_a_worker_is_killed_and_the_table_is_complete_and_that_of_one_process(
     client: Client, tmp_path: Path
 ) -> None:
-    pids, log = list(client.run(os.getpid).values()), tmp_path / "log"
+    log = tmp_path / "log"
+    pids = list(client.run(os.getpid).values())
     assert len(set(pids)) == 2 and os.getpid() not in pids
 
     def kill() -> None:
@@ -48,10 +49,10 @@ def test_a_worker_is_killed_and_the_table_is_complete_and_that_of_one_process(
     killer.join()
     made = len(begun(log))
     assert set(client.run(os.getpid).values()) != set(pids), (
-        "it was killed, and another took its place"
+        "the worker was killed, and another took its place"
     )
     assert len(JOBS) <= made <= len(JOBS) + 3, (
-        "what was in the killed one's hands is made again, no more"
+        "the runs of the killed worker are made again, and no others"
     )
     assert len(runs(tmp_path / "runs.sqlite")) == len(JOBS)
     pd.testing.assert_frame_equal(table, sweep(counted, JOBS))

@@ -1,4 +1,4 @@
-"""A study's rates, widened until the best lies inside, test read once for what was chosen; and how a study is made into a file."""
+"""The search for learning rates, and how a study is run and written."""
 
 import math
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from helpers.kept_trials import LOG, begun, counted
 
 import ftkit
 from ftkit.experiments.benchmark import FROZEN, load_benchmark, reference
-from ftkit.experiments.code_version import named, version
+from ftkit.experiments.code_version import trial_name, version
 from ftkit.experiments.rate_search import WIDER, beyond, next_rate, settled
 from ftkit.experiments.recording import content, make
 from ftkit.experiments.sweep import grid, sweep
@@ -25,11 +25,10 @@ SEEDS = (0, 1, 2, 3)
 
 
 def trial(method: str, lr: float, seed: int, test: bool = False) -> Iterator[Event]:
-    """Best at 0.1 for "high", at 0.001 for "low"; better without end as the rate grows for "endless"."""
+    """The best lr is 0.1 for "high", 0.001 for "low", and far outside every grid for "endless"."""
     peak = {"high": -1.0, "low": -3.0, "endless": 9.0}[method]
-    yield Event(
-        1, "valid", {"valid/accuracy": 0.9 - 0.01 * abs(math.log10(lr) - peak) + 0.0001 * seed}
-    )
+    accuracy = 0.9 - 0.01 * abs(math.log10(lr) - peak) + 0.0001 * seed
+    yield Event(1, "valid", {"valid/accuracy": accuracy})
     if test:
         yield Event(1, "test", {"test/accuracy": 0.5})
 
@@ -38,56 +37,52 @@ def jobs(*methods: str, lrs: tuple[float, ...] = (0.003, 0.01)) -> list[dict[str
     return grid(method=methods, lr=lrs, seed=SEEDS[:2])
 
 
-def test_the_grid_grows_until_the_best_rate_lies_inside() -> None:
+def test_the_grid_grows_until_the_best_learning_rate_is_inside() -> None:
     table = settled(trial, jobs("high", "low"), ["method"], SEEDS, None)
     assert sorted(where(table, method="high")["lr"].unique()) == [0.003, 0.01, 0.03, 0.1, 0.3]
     assert sorted(where(table, method="low")["lr"].unique()) == [0.0003, 0.001, 0.003, 0.01]
 
 
-def test_test_is_read_once_for_the_best_rate_with_all_seeds() -> None:
+def test_only_the_best_learning_rate_is_evaluated_on_test_with_all_seeds() -> None:
     table = settled(trial, jobs("high", "low"), ["method"], SEEDS, None)
-    read = table[table["quantity"] == "test/accuracy"]
-    assert {(row["method"], row["lr"]) for _, row in read.iterrows()} == {
-        ("high", 0.1),
-        ("low", 0.001),
-    }
-    assert sorted(where(read, method="high")["seed"]) == list(SEEDS)
+    on_test = table[table["quantity"] == "test/accuracy"]
+    best = {(row["method"], row["lr"]) for _, row in on_test.iterrows()}
+    assert best == {("high", 0.1), ("low", 0.001)}
+    assert sorted(where(on_test, method="high")["seed"]) == list(SEEDS)
 
 
-def test_no_reading_is_kept_twice() -> None:
+def test_no_value_is_kept_twice() -> None:
     table = settled(trial, jobs("high"), ["method"], SEEDS, None)
     assert len(last(table)) == len(last(table).drop_duplicates(["lr", "seed"])) == 5 * 2 + 2
 
 
-def test_a_best_that_runs_away_is_followed_only_so_far() -> None:
+def test_the_grid_is_widened_only_a_few_times() -> None:
     table = settled(trial, jobs("endless"), ["method"], SEEDS, None)
     assert table["lr"].nunique() == 2 + WIDER
 
 
-def test_a_single_rate_is_kept() -> None:
+def test_a_single_learning_rate_is_kept() -> None:
     tuning = settled(trial, jobs("high", lrs=(0.01,)), ["method"], SEEDS, None)
     assert set(tuning["lr"]) == {0.01}
 
 
-def test_only_the_jobs_of_a_group_at_its_edge_are_moved() -> None:
-    tuning = settled(trial, jobs("low", lrs=(0.0003, 0.001, 0.003)), ["method"], SEEDS, None)
-    assert beyond(tuning, jobs("low", lrs=(0.0003, 0.001, 0.003)), ["method"]) == []
+def test_no_job_is_added_where_the_best_learning_rate_is_inside() -> None:
+    inside = jobs("low", lrs=(0.0003, 0.001, 0.003))
+    tuning = settled(trial, inside, ["method"], SEEDS, None)
+    assert beyond(tuning, inside, ["method"]) == []
 
 
 @pytest.mark.parametrize("lr", [1e-4, 3e-4, 1e-3, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0])
-def test_up_and_down_again_is_where_one_was(lr: float) -> None:
-    assert (
-        next_rate(next_rate(lr, up=True), up=False)
-        == lr
-        == next_rate(next_rate(lr, up=False), up=True)
-    )
+def test_one_up_and_one_down_is_the_same_learning_rate(lr: float) -> None:
+    assert next_rate(next_rate(lr, up=True), up=False) == lr
+    assert next_rate(next_rate(lr, up=False), up=True) == lr
 
 
 def three_runs(executor: Executor | None, seeds: tuple[int, ...]) -> pd.DataFrame:
     return sweep(counted, grid(rank=[1], lr=[0.1], seed=seeds), executor)
 
 
-def test_a_study_is_written_and_made_again_without_a_run(
+def test_a_study_is_written_and_only_missing_runs_are_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log, path = tmp_path / "log", tmp_path / "results" / "99_none.parquet"
@@ -95,22 +90,18 @@ def test_a_study_is_written_and_made_again_without_a_run(
     make(path, "99", three_runs, range(2))
     assert len(begun(log)) == 2
     make(path, "99", three_runs, range(3), more=lambda: {"measured": 7})
-    assert len(begun(log)) == 3, "the first two are kept"
+    assert len(begun(log)) == 3, "the first two runs come from the file"
     table, about = read_table(path)
     pd.testing.assert_frame_equal(table, three_runs(None, (0, 1, 2)))
-    assert (
-        about["command"] == "make results LESSON=99"
-        and about["seeds"] == [0, 1, 2]
-        and about["measured"] == 7
-    )
-    assert (
-        about["code"] == {named(counted): version(counted)}
-        and about["ftkit"] == ftkit.__version__
-        and about["processor"]
-    )
+    assert about["command"] == "make results LESSON=99"
+    assert about["seeds"] == [0, 1, 2]
+    assert about["measured"] == 7
+    assert about["code"] == {trial_name(counted): version(counted)}
+    assert about["ftkit"] == ftkit.__version__
+    assert about["processor"]
 
 
-def test_what_was_found_so_far_is_shown_again_and_again(
+def test_the_results_so_far_are_shown_again_and_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path, waits = tmp_path / "results" / "99_none.parquet", iter([None, KeyboardInterrupt()])
@@ -127,10 +118,10 @@ def test_what_was_found_so_far_is_shown_again_and_again(
     monkeypatch.setattr(studies, "sleep", waited)
     studies.show(path, "99", every=5.0)
     first, second = capsys.readouterr().out.split("\n\n")
-    assert first.split()[-1] == "2" and second.split()[-1] == "3", "runs that are done"
+    assert first.split()[-1] == "2" and second.split()[-1] == "3", "the number of runs"
 
 
-def test_what_runs_read_is_told_apart(tmp_path: Path) -> None:
+def test_the_files_that_runs_read_are_identified(tmp_path: Path) -> None:
     file = tmp_path / "answers"
     file.write_text("one")
     before = content([file])
@@ -139,17 +130,19 @@ def test_what_runs_read_is_told_apart(tmp_path: Path) -> None:
     assert content([file]) != before
 
 
-def test_a_part_of_a_study_leaves_the_record_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    called: list[tuple[str, tuple[int, ...]]] = []
+def test_a_part_of_a_study_does_not_replace_the_recorded_runs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[tuple[str, tuple[int, ...]]] = []
 
-    def noted(path: Path, number: str, record: Any, seeds: Any, **more: Any) -> None:
-        called.append((path.name, tuple(seeds)))
+    def fake_make(path: Path, number: str, record: Any, seeds: Any, **more: Any) -> None:
+        made.append((path.name, tuple(seeds)))
 
-    monkeypatch.setattr("ftkit.lessons.lesson.make", noted)
+    monkeypatch.setattr("ftkit.lessons.lesson.make", fake_make)
     studies.main(["02", "--seeds", "2"])
     studies.main(["02"])
     part, whole = "02_lora.first-2-seeds.parquet", "02_lora.parquet"
-    assert called == [(part, (0, 1)), (whole, tuple(range(8)))]
+    assert made == [(part, (0, 1)), (whole, tuple(range(8)))]
 
 
 @pytest.mark.parametrize(
@@ -170,10 +163,9 @@ def test_a_study_that_cannot_be_made_is_refused(
     assert words in capsys.readouterr().err
 
 
-def test_a_bench_says_which_items_of_test_were_right() -> None:
-    (told,) = [
-        event for event in reference("digits", FROZEN, 3e-2, test=True) if event.stage == "test"
-    ]
-    right = unpacked(told.items["test/accuracy"])
+def test_a_run_says_which_items_of_test_were_right() -> None:
+    events = reference("digits", FROZEN, 3e-2, test=True)
+    (on_test,) = [event for event in events if event.stage == "test"]
+    right = unpacked(on_test.items["test/accuracy"])
     assert len(right) == len(load_benchmark("digits")[1].test)
-    assert right.mean() == pytest.approx(told.values["test/accuracy"])
+    assert right.mean() == pytest.approx(on_test.values["test/accuracy"])

@@ -1,4 +1,4 @@
-"""What is kept of runs: nothing is made twice, and nothing that was done is lost, whatever is killed."""
+"""The cache of runs: no run is made twice, and none that was done is lost, whatever is killed."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 from helpers.kept_trials import LOG, begun, counted
 
-from ftkit.experiments import code_version as lineage
+from ftkit.experiments import code_version
 from ftkit.experiments.resumable import CachedExecutor, runs
 from ftkit.experiments.sweep import grid, sweep
 
@@ -43,7 +43,7 @@ def kept(
         return sweep(trial, jobs, executor, **more)  # type: ignore[arg-type]
 
 
-def test_what_is_kept_is_not_made_again_and_is_the_same_table(log: Path, path: Path) -> None:
+def test_a_cached_run_is_not_made_again_and_the_table_is_the_same(log: Path, path: Path) -> None:
     plain = sweep(counted, JOBS)
     made = len(begun(log))
     first, again = kept(path), kept(path)
@@ -52,7 +52,7 @@ def test_what_is_kept_is_not_made_again_and_is_the_same_table(log: Path, path: P
     pd.testing.assert_frame_equal(again, plain)
 
 
-def test_only_what_is_new_is_made(log: Path, path: Path) -> None:
+def test_only_new_runs_are_made(log: Path, path: Path) -> None:
     kept(path, JOBS[:5])
     kept(path, JOBS)
     assert sorted(begun(log)) == sorted(f"{job['rank']} {job['lr']} {job['seed']}" for job in JOBS)
@@ -75,7 +75,7 @@ def test_other_code_is_another_run(log: Path, path: Path, monkeypatch: pytest.Mo
     assert len(begun(log)) == 2 and runs(path)["code"].nunique() == 2
 
 
-def test_a_job_that_is_asked_for_twice_is_made_once(log: Path, path: Path) -> None:
+def test_a_job_that_is_submitted_twice_is_made_once(log: Path, path: Path) -> None:
     with ThreadPoolExecutor(4) as pool, CachedExecutor(path, pool) as executor:
         table = sweep(counted, [*JOBS[:2], *JOBS[:2]], executor)
     assert len(begun(log)) == 2 and len(table) == 8
@@ -84,10 +84,8 @@ def test_a_job_that_is_asked_for_twice_is_made_once(log: Path, path: Path) -> No
 def test_a_failed_run_is_a_row_with_its_error_and_the_sweep_goes_on(log: Path, path: Path) -> None:
     jobs = grid(rank=[1, 13, 4], lr=[0.1])
     for table in (sweep_that_warns(None, jobs), sweep_that_warns(path, jobs)):
-        assert (
-            table["quantity"].tolist()
-            == ["valid/accuracy"] * 2 + ["failed"] + ["valid/accuracy"] * 2
-        )
+        expected = ["valid/accuracy"] * 2 + ["failed"] + ["valid/accuracy"] * 2
+        assert table["quantity"].tolist() == expected
         assert table["error"].dropna().tolist() == ["OSError: no such disk"]
     assert runs(path)["error"].tolist() == ["", "OSError: no such disk", ""]
 
@@ -115,15 +113,15 @@ def test_a_file_without_a_table_yet_has_no_runs(path: Path) -> None:
     assert runs(path).empty
 
 
-def test_what_cannot_be_kept_is_refused(path: Path) -> None:
+def test_a_setting_that_json_cannot_hold_is_refused(path: Path) -> None:
     with (
         CachedExecutor(path) as executor,
-        pytest.raises(ValueError, match="must be numbers and texts"),
+        pytest.raises(ValueError, match="settings must be numbers and strings"),
     ):
         executor.submit(str, counted, {"rank": object()})
 
 
-def test_an_executor_that_breaks_is_heard_of(log: Path, path: Path) -> None:
+def test_the_error_of_a_broken_executor_reaches_the_caller(log: Path, path: Path) -> None:
     with ThreadPoolExecutor(1) as broken, CachedExecutor(path, broken) as executor:
         with pytest.raises(ZeroDivisionError):
             executor.submit(lambda *_: 1 / 0, counted, {"rank": 1}).result(10)
@@ -132,7 +130,7 @@ def test_an_executor_that_breaks_is_heard_of(log: Path, path: Path) -> None:
     assert len(runs(path)) == 0
 
 
-def test_a_sweep_that_is_left_makes_no_more_runs_and_keeps_those_under_way(
+def test_an_interrupted_sweep_starts_no_more_runs_and_keeps_those_in_progress(
     log: Path, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupted(futures: object) -> Iterator[object]:
@@ -161,14 +159,15 @@ SWEEP = dedent("""
     from ftkit.experiments.sweep import grid, sweep
 
     if __name__ == "__main__":
-        with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool, CachedExecutor(Path(sys.argv[1]), pool) as executor:
+        processes = ProcessPoolExecutor(2, mp_context=get_context("spawn"))
+        with processes as pool, CachedExecutor(Path(sys.argv[1]), pool) as executor:
             sweep(counted, grid(rank=range(20), lr=[0.1], seed=[0, 1]), executor)
 """)
 
 
 @pytest.fixture
 def killed(log: Path, path: Path, tmp_path: Path) -> int:
-    """A sweep in two processes that is killed in its midst; how many runs had begun."""
+    """A sweep in two processes that is killed halfway; the number of runs that had begun."""
     script = tmp_path / "sweeping.py"
     script.write_text(SWEEP)
     environment = {**os.environ, "PYTHONPATH": str(HERE), "PYTHONWARNINGS": "ignore"}
@@ -188,9 +187,9 @@ def killed(log: Path, path: Path, tmp_path: Path) -> int:
 
 def test_a_killed_sweep_goes_on_where_it_was(log: Path, path: Path, killed: int) -> None:
     jobs = grid(rank=range(20), lr=[0.1], seed=[0, 1])
-    there = len(runs(path))
-    assert 0 < there <= killed < len(jobs) and killed - there <= 4, (
-        "what is lost was under way, or on its way to the file"
+    stored = len(runs(path))
+    assert 0 < stored <= killed < len(jobs) and killed - stored <= 4, (
+        "only runs in progress are lost, or those that were about to be written"
     )
     with (
         ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool,
@@ -198,38 +197,38 @@ def test_a_killed_sweep_goes_on_where_it_was(log: Path, path: Path, killed: int)
         pytest.warns(UserWarning, match="2 of 40 runs failed"),
     ):
         table = sweep(counted, jobs, executor)
-    assert len(begun(log)) == killed + len(jobs) - there, "what was there is not made again"
+    assert len(begun(log)) == killed + len(jobs) - stored, "what was stored is not made again"
     assert len(runs(path)) == len(jobs) and not runs(path).duplicated(["rank", "lr", "seed"]).any()
     with pytest.warns(UserWarning, match="2 of 40"):
         pd.testing.assert_frame_equal(table, sweep(counted, jobs))
 
 
-class TestLineage:
+class TestCodeVersion:
     def test_comments_docstrings_and_layout_do_not_count(self) -> None:
-        one = lineage.plain('def f(x):\n    """Words."""\n    return x + 1  # more\n')
-        assert one == lineage.plain(
+        one = code_version.plain('def f(x):\n    """Words."""\n    return x + 1  # more\n')
+        assert one == code_version.plain(
             'def f(x):\n    """Other words."""\n\n    return (x\n      + 1)\n'
         )
-        assert one != lineage.plain('def f(x):\n    """Words."""\n    return x + 2\n')
+        assert one != code_version.plain('def f(x):\n    """Words."""\n    return x + 2\n')
 
-    def test_what_a_study_stands_on_is_reached_and_no_more(self) -> None:
+    def test_only_the_files_that_a_study_imports_are_found(self) -> None:
         from ftkit.lessons.lora import study as lora
 
-        names = {path.name for path in lineage.reached(Path(lora.__file__).read_text())}
+        names = {path.name for path in code_version.imported_files(Path(lora.__file__).read_text())}
         assert {"loop.py", "benchmark.py", "lora.py", "adapted.py", "inputs.py"} <= names
         assert not names & {"explorer.py", "layout.py", "claims.py", "run.py"}
 
-    def test_the_version_turns_with_a_module_far_below(
+    def test_the_version_changes_with_a_module_far_below(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         from ftkit.lessons.lora import study as lora
 
-        before, read = lineage.version(lora.trial), Path.read_text
+        before, read = code_version.version(lora.trial), Path.read_text
         monkeypatch.setattr(
             Path, "read_text", lambda self, **how: read(self, **how).replace("0.06", "0.07")
         )
-        assert lineage.version(lora.trial) != before, (
-            "the warm-up of `train` stands in another file"
+        assert code_version.version(lora.trial) != before, (
+            "the warm-up of `train` is in another file"
         )
         monkeypatch.undo()
-        assert lineage.version(partial(lora.trial, rank=4)) == before
+        assert code_version.version(partial(lora.trial, rank=4)) == before
