@@ -1,1 +1,1 @@
-"""What a panel is made of: the live plot, and controls that work by mouse and by keyboard."""
+"""The live explorer: controls, a worker that trains, and plots that are repainted while it does."""

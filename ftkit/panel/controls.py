@@ -1,4 +1,7 @@
-"""Controls for settings: a slider over stops with a number box, a list to choose from, and buttons of which several may be pressed."""
+"""Controls for settings: a slider with a number box, a list, and buttons.
+
+They work by mouse and by keyboard.
+"""
 
 import math
 from collections.abc import Sequence
@@ -8,25 +11,25 @@ import ipywidgets
 import traitlets
 
 CAPTION = "92px"
-"""How wide a caption is: "temperature" fits."""
+"""The width of a caption: "temperature" fits."""
 LABEL = {"description_width": CAPTION}
 
 
 def label(value: Any) -> str:
-    """How a stop is written: numbers short, text as it is.
+    """Write a value of a setting: a number short, a text as it is.
 
     >>> label(0.003), label(16), label("attention")
     ('0.003', '16', 'attention')
     """
-    return (
-        f"{value:g}"
-        if isinstance(value, int | float) and not isinstance(value, bool)
-        else str(value)
-    )
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return f"{value:g}"
+    return str(value)
 
 
 class Several(tuple[str, ...]):
-    """Values of a setting of which several may be chosen at once. What is chosen is one text, joined by "+", in the order of the values.
+    """Values of a setting of which several can be chosen at once.
+
+    A choice is one text: the chosen values in their order, joined by "+".
 
     >>> several = Several(["query", "key", "value"])
     >>> "query+value" in several, "value+query" in several, "" in several, several.all
@@ -40,27 +43,27 @@ class Several(tuple[str, ...]):
         return parts == [value for value in self if value in parts]
 
     def ordered(self, text: str) -> str:
-        """The text with its parts in the order of the values; one with a part that is no value stays as it is."""
+        """Return the choice with its parts in order; a text with an unknown part stays as it is."""
         parts = text.split("+")
-        return (
-            "+".join(value for value in self if value in parts) if set(parts) <= set(self) else text
-        )
+        if not set(parts) <= set(self):
+            return text
+        return "+".join(value for value in self if value in parts)
 
     @property
     def all(self) -> str:
-        """Everything at once."""
+        """The choice of all values."""
         return "+".join(self)
 
 
 class Ordered(tuple[Any, ...]):
-    """Values of a setting that lie in a line though they are no numbers, such as tasks from near to far: a slider, not a list."""
+    """Texts that have an order, such as tasks from near to far: they get a slider, not a list."""
 
 
 class Toggles(ipywidgets.HBox):  # type: ignore[misc]
-    """A button a value, of which at least one is pressed.
+    """A button for each value; at least one is pressed.
 
     Raises:
-        ValueError: the first value is no choice of these.
+        ValueError: the first value is not a choice of these.
     """
 
     value = traitlets.Unicode()
@@ -77,36 +80,40 @@ class Toggles(ipywidgets.HBox):  # type: ignore[misc]
             for each in values
         ]
         caption = ipywidgets.Label(name, layout={"width": CAPTION, "justify_content": "flex-end"})
-        pressed = ipywidgets.HBox(self.buttons, layout={"flex_flow": "row wrap", "flex": "1 1 0"})
-        super().__init__([caption, pressed], layout={"width": "auto"})
-        self._moved(value)
+        row = ipywidgets.HBox(self.buttons, layout={"flex_flow": "row wrap", "flex": "1 1 0"})
+        super().__init__([caption, row], layout={"width": "auto"})
+        self._follow(value)
         self.value = value
         for button in self.buttons:
             button.observe(lambda _: self._pressed(), "value")
-        self.observe(lambda change: self._moved(change["new"]), "value")
+        self.observe(lambda change: self._follow(change["new"]), "value")
 
-    def _moved(self, value: str) -> None:
-        self._moving = True  # the buttons follow one by one; none of them is a press
+    def _follow(self, value: str) -> None:
+        """Set the buttons to the value, one by one; none of these changes is a press."""
+        self._following = True
         for button in self.buttons:
             button.value = button.description in value.split("+")
-        self._moving = False
+        self._following = False
 
     def _pressed(self) -> None:
-        if self._moving:
+        """Take the pressed buttons as the new value; press the last one again if none is left."""
+        if self._following:
             return
-        if chosen := [button.description for button in self.buttons if button.value]:
-            self.value = "+".join(chosen)
+        pressed = [button.description for button in self.buttons if button.value]
+        if pressed:
+            self.value = "+".join(pressed)
         else:
-            self._moved(self.value)
+            self._follow(self.value)
 
 
 class Stops(ipywidgets.HBox):  # type: ignore[misc]
-    """A slider over a few numbers, and a box to type one into: what is typed moves to the nearest stop.
+    """A slider over a few numbers, and a box to type a number into.
 
-    Some front ends swallow the arrow keys of a slider; the box works in all.
+    A typed number moves to the nearest stop. Some front ends do not pass the arrow keys on to a
+    slider; the box works in all of them.
 
     Raises:
-        ValueError: there is no stop, or the first value is none of them.
+        ValueError: there is no stop, or the first value is not one of them.
     """
 
     value = traitlets.Any()
@@ -114,7 +121,8 @@ class Stops(ipywidgets.HBox):  # type: ignore[misc]
     def __init__(self, name: str, stops: Sequence[float], value: float) -> None:
         if value not in stops:
             raise ValueError(
-                f"{name} must start at one of {', '.join(map(label, stops))}, got {value}; add it to the list"
+                f"{name} must start at one of {', '.join(map(label, stops))}, got {value}; "
+                "add it to the list"
             )
         self._stops = list(stops)
         self.slider = ipywidgets.SelectionSlider(
@@ -133,49 +141,45 @@ class Stops(ipywidgets.HBox):  # type: ignore[misc]
         self.value = value
         self.slider.observe(lambda change: self.set_trait("value", change["new"]), "value")
         self.box.observe(lambda change: self._typed(change["new"]), "value")
-        self.observe(lambda change: self._moved(change["new"]), "value")
+        self.observe(lambda change: self._follow(change["new"]), "value")
 
-    def _moved(self, value: float) -> None:
+    def _follow(self, value: float) -> None:
         self.slider.value = value
         self.box.value = label(value)
 
     def _typed(self, text: str) -> None:
+        """Move to the stop nearest to the typed number; any other text moves nothing."""
         try:
-            wanted = float(text)
+            typed = float(text)
         except ValueError:
-            wanted = math.nan
-        if not math.isnan(wanted):
-            self.value = min(self._stops, key=lambda stop: abs(_scale(stop) - _scale(wanted)))
+            typed = math.nan
+        if not math.isnan(typed):
+            self.value = min(self._stops, key=lambda stop: abs(_scale(stop) - _scale(typed)))
         self.box.value = label(self.value)
 
 
 def _scale(value: float) -> float:
+    """Return the logarithm; a value at or below 0 is farther away than all others."""
     return math.log(value) if value > 0 else value - 1e9
 
 
 def control(name: str, values: Sequence[Any], value: Any) -> Any:
-    """The control for a setting: `Stops` for numbers, `Toggles` for `Several`, a slider for `Ordered`, a drop-down for other texts.
+    """Return the control for a setting; its CSS class is `ftkit-set-<name>`.
 
-    Its class on the page is `ftkit-set-<name>`.
+    Numbers get `Stops`, `Several` gets `Toggles`, `Ordered` a slider, other texts a drop-down list.
     """
+    chooser: Any
     if isinstance(values, Several):
-        chooser: Any = Toggles(name, values, value)
+        chooser = Toggles(name, values, value)
     elif all(isinstance(each, int | float) for each in values):
         chooser = Stops(name, values, value)
     else:
-        made, more = (
-            (ipywidgets.SelectionSlider, {"continuous_update": False})
-            if isinstance(values, Ordered)
-            else (ipywidgets.Dropdown, {})
-        )
-        options = [(label(v), v) for v in values]
-        chooser = made(
-            description=name,
-            options=options,
-            value=value,
-            style=LABEL,
-            layout={"width": "auto"},
-            **more,
-        )
+        options = [(label(each), each) for each in values]
+        how = {"description": name, "options": options, "value": value, "style": LABEL}
+        how["layout"] = {"width": "auto"}
+        if isinstance(values, Ordered):
+            chooser = ipywidgets.SelectionSlider(**how, continuous_update=False)
+        else:
+            chooser = ipywidgets.Dropdown(**how)
     chooser.add_class(f"ftkit-set-{name}")
     return chooser

@@ -1,47 +1,53 @@
-"""The bill of a run beside full fine-tuning's, as a small table."""
+"""The cost of a run next to the cost of full fine-tuning, as a small table."""
 
 from collections.abc import Mapping
 
 ROWS = {
-    "trainable": ("numbers that train", ""),
-    "flops": ("FLOPs a step", ""),
-    "weights": ("weights", "B"),
-    "gradients": ("gradients", "B"),
-    "optimizer": ("optimizer state", "B"),
-    "activations": ("activations", "B"),
-    "disk": ("change on disk", "B"),
-    "seconds": ("time a step", "s"),
+    "trainable": ("trainable parameters", 1),
+    "flops": ("operations per step (GFLOP)", 1e9),
+    "weights": ("weight memory (MB)", 1e6),
+    "gradients": ("gradient memory (MB)", 1e6),
+    "optimizer": ("optimizer memory (MB)", 1e6),
+    "activations": ("activation memory (MB)", 1e6),
+    "disk": ("change on disk (MB)", 1e6),
+    "seconds": ("time per step (ms)", 1e-3),
 }
+"""For each entry of a `Cost` its words, and how much one of their unit is."""
 
 
-def amount(value: float, unit: str) -> str:
-    """A number with a prefix, three digits.
+def amount(value: float, unit: float) -> str:
+    """Write a value in a unit: a whole number in full, any other with three significant digits.
 
-    >>> amount(16904, ""), amount(4.16e6, "B"), amount(0.0237, "s"), amount(0, "B")
-    ('16.9 k', '4.16 MB', '23.7 ms', '0 B')
+    >>> amount(16904, 1), amount(4.16e6, 1e6), amount(71_680, 1e6), amount(0.0237, 1e-3)
+    ('16,904', '4.16', '0.0717', '23.7')
     """
-    if value == 0:
-        return f"0 {unit}".strip()
-    prefixes = ((1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "µ"))
-    factor, prefix = next((pair for pair in prefixes if abs(value) >= pair[0]), prefixes[-1])
-    scaled = value / factor
-    return f"{scaled:.{max(0, 3 - len(str(int(abs(scaled)))))}f} {prefix}{unit}".strip()
+    scaled = value / unit
+    if unit == 1 or scaled == 0 or abs(scaled) >= 100:
+        return f"{scaled:,.0f}"
+    return f"{scaled:.3g}"
 
 
-def bill(here: Mapping[str, float], full: Mapping[str, float] | None, live: bool) -> str:
-    """HTML: each entry of the bill of this run, as a number and as a share of full fine-tuning's.
+def cost_table(here: Mapping[str, float], full: Mapping[str, float] | None, live: bool) -> str:
+    """Return HTML: each entry of the cost of this run, and its share of full fine-tuning's.
 
-    Seconds have no share: those of another machine, or of another hour, do not compare.
+    Seconds have no share: times of different machines or hours do not compare.
+
+    Args:
+        here: the cost of this run, by the names of `Cost`.
+        full: the cost of full fine-tuning, if there is one to compare with.
+        live: whether `here` was measured in this run, or taken from recorded runs.
     """
-    beside = "<th>full</th><th>share</th>" if full else ""
-    lines = [f"<tr><th>{'measured in this run' if live else 'recorded'}</th><th></th>{beside}</tr>"]
+    source = "measured in this run" if live else "recorded"
+    heads = "<th>full</th><th>share</th>" if full else ""
+    lines = [f"<tr><th>{source}</th><th></th>{heads}</tr>"]
     for name, (words, unit) in ROWS.items():
         cells = f"<td>{words}</td><td>{amount(here[name], unit)}</td>"
         if full and name == "seconds":
             cells += "<td></td><td></td>"
         elif full:
             share = here[name] / full[name] if full[name] else 0.0
-            bar = f'<span class="ftkit-bar" style="width:{min(36, round(30 * share))}px"></span>'
+            width = min(36, round(30 * share))  # pixels
+            bar = f'<span class="ftkit-bar" style="width:{width}px"></span>'
             cells += f"<td>{amount(full[name], unit)}</td><td>{bar} {100 * share:.3g} %</td>"
         lines.append(f"<tr>{cells}</tr>")
     return f"<table>{''.join(lines)}</table>"

@@ -1,4 +1,4 @@
-"""The panel of an explorer as widgets: controls left, plots right. It knows nothing of training."""
+"""The widgets of an explorer's panel: controls left, plots right. It knows nothing of training."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,19 +10,33 @@ from IPython.display import display
 
 from ftkit.figures.plots import AXES
 from ftkit.panel.controls import LABEL, Several, control, label
-from ftkit.panel.cost_table import bill
-from ftkit.panel.plot import Plot
+from ftkit.panel.cost_table import cost_table
+from ftkit.panel.plot import Plot, widget_view
 from ftkit.panel.still_image import png
 
 IN_COLAB = (
-    "In Colab a run cannot be left once it has begun: each move waits for the one before, and Stop has no effect. In JupyterLab the newest "
-    "move wins."
+    "In Colab a run cannot be interrupted: each move waits for the run before it, and Stop has no "
+    "effect. In JupyterLab the newest move wins."
 )
+MOST_SEED = 9999
 Hook = Callable[[], None]
 
 
 class Panel:
-    """Controls for `settings`, at first where `first` says; the plots `curves`, `picture` and `costs`; a bill, progress and status."""
+    """Controls, a progress bar, a status line, a cost table, and the plots.
+
+    Args:
+        title: heads the panel; "" for no title.
+        settings: the values of each setting.
+        first: the first value of each setting.
+        blocking: whether a run blocks the page, as in Colab; the panel then says so.
+        picture: whether the technique has a picture of its own.
+
+    Attributes:
+        curves: the plot of accuracy and loss.
+        picture: the technique's own plot.
+        costs: the trade-off plot.
+    """
 
     def __init__(
         self,
@@ -40,71 +54,67 @@ class Panel:
             name: control(name, values, first[name]) for name, values in settings.items()
         }
         self._seed = ipywidgets.BoundedIntText(
-            description="seed", value=0, min=0, max=9999, style=LABEL, layout={"width": "170px"}
+            description="seed",
+            value=0,
+            min=0,
+            max=MOST_SEED,
+            style=LABEL,
+            layout={"width": "170px"},
         )
-        self._run = ipywidgets.Button(
-            description="Run", button_style="primary", tooltip="Run these settings again"
-        )
-        self._stop = ipywidgets.Button(description="Stop", tooltip="Leave the run at its next step")
-        self._many = ipywidgets.Button(
-            description="8 seeds", tooltip="Run seeds 0 to 7, one after another"
-        )
-        for button, mark in ((self._run, "run"), (self._stop, "stop"), (self._many, "many")):
-            button.layout.width = "auto"
-            button.add_class(f"ftkit-{mark}")
+        self._run = _button("Run", "Run these settings again", "run", button_style="primary")
+        self._stop = _button("Stop", "Stop the run at its next step", "stop")
+        self._many = _button("8 seeds", "Run seeds 0 to 7, one after another", "many")
         self._progress = ipywidgets.IntProgress(
             min=0, max=1, layout={"width": "auto", "height": "10px"}
         )
-        self._status = ipywidgets.HTML()
-        self._status.add_class("ftkit-status")
-        self._share = ipywidgets.Text(
+        self._status = _marked(ipywidgets.HTML(), "ftkit-status")
+        self._cost_table = _marked(ipywidgets.HTML(), "ftkit-cost-table")
+        share = ipywidgets.Text(
             description="share", continuous_update=False, style=LABEL, layout={"width": "auto"}
         )
-        self._share.add_class("ftkit-share")
-        self._axis = ipywidgets.Dropdown(
-            description="against",
+        self._share = _marked(share, "ftkit-share")
+        axis = ipywidgets.Dropdown(
+            description="cost axis",
             options=[(words, axis) for axis, words in AXES.items()],
             style=LABEL,
         )
-        self._axis.add_class("ftkit-axis")
-        self._bill = ipywidgets.HTML()
-        self._bill.add_class("ftkit-bill")
-        self.curves = Plot("accuracy on valid and training loss over the steps of the run")
-        self.picture = Plot("what the technique has learned so far")
+        self._axis = _marked(axis, "ftkit-axis")
+        self.curves = Plot("accuracy on the validation set and training loss, by training step")
+        self.picture = Plot("the learned change so far")
         self.costs = Plot("accuracy against cost, recorded and live")
         self._plots = (self.curves, self.picture, self.costs)
         self._quiet = False
         self._shown = self._build(title, blocking, picture)
 
     def _build(self, title: str, blocking: bool, picture: bool) -> Any:
+        """Return the panel as one widget."""
         buttons = ipywidgets.HBox(
             [self._run, self._stop, self._many], layout={"flex_flow": "row wrap"}
         )
         notes = [_html(IN_COLAB, "ftkit-note")] if blocking else []
-        above = [
+        controls = _column(
+            "ftkit-controls",
             *self._controls.values(),
             self._seed,
             buttons,
             self._progress,
             self._status,
             *notes,
-        ]
-        controls = _column("ftkit-controls", *above, self._bill, self._share)
+            self._cost_table,
+            self._share,
+        )
         pair = _row(
             "ftkit-pair",
             _column("ftkit-curves", self.curves),
             _column("ftkit-cost", self.costs, self._axis),
         )
-        body = _row(
-            "ftkit-body",
-            controls,
-            _column("ftkit-plots", pair, *([self.picture] if picture else [])),
-        )
-        return _column("ftkit-panel", *([_html(title, "ftkit-title")] if title else []), body)
+        plots = _column("ftkit-plots", pair, *([self.picture] if picture else []))
+        heads = [_html(title, "ftkit-title")] if title else []
+        return _column("ftkit-panel", *heads, _row("ftkit-body", controls, plots))
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Where the controls stand."""
+        """The values of the controls."""
         return {name: each.value for name, each in self._controls.items()}
 
     @property
@@ -114,78 +124,82 @@ class Panel:
 
     @property
     def axis(self) -> str:
-        """What the trade-off plot's horizontal axis shows."""
+        """The cost on the horizontal axis of the trade-off plot."""
         return str(self._axis.value)
 
     def move(self, wanted: Mapping[str, Any]) -> None:
-        """Moves controls, and the seed.
+        """Set controls, and the seed.
 
         Raises:
             ValueError: there is no such control, or it has no such value; nothing moves then.
         """
         wanted = {name: self._in_order(name, value) for name, value in wanted.items()}
         for name, value in wanted.items():
-            if name != "seed" and name not in self._values:
-                raise ValueError(
-                    f"a setting must be one of {', '.join([*self._values, 'seed'])}, got {name!r}"
-                )
-            if name != "seed" and value not in self._values[name]:
-                some = (
-                    "some, joined by +, of" if isinstance(self._values[name], Several) else "one of"
-                )
-                raise ValueError(
-                    f"{name} must be {some} {', '.join(map(label, self._values[name]))}, got {value!r}"
-                )
-            if name == "seed" and not (isinstance(value, int) and 0 <= value <= 9999):
-                raise ValueError(f"seed must be a whole number from 0 to 9999, got {value!r}")
+            if name == "seed":
+                _check_seed(value)
+            else:
+                self._check(name, value)
         for name, value in wanted.items():
-            (self._seed if name == "seed" else self._controls[name]).value = value
+            chooser = self._seed if name == "seed" else self._controls[name]
+            chooser.value = value
 
     def _in_order(self, name: str, value: Any) -> Any:
         values = self._values.get(name)
-        return (
-            values.ordered(value)
-            if isinstance(values, Several) and isinstance(value, str)
-            else value
-        )
+        if isinstance(values, Several) and isinstance(value, str):
+            return values.ordered(value)
+        return value
+
+    def _check(self, name: str, value: Any) -> None:
+        if name not in self._values:
+            raise ValueError(
+                f"a setting must be one of {', '.join([*self._values, 'seed'])}, got {name!r}"
+            )
+        values = self._values[name]
+        if value not in values:
+            some = "some, joined by +, of" if isinstance(values, Several) else "one of"
+            raise ValueError(
+                f"{name} must be {some} {', '.join(map(label, values))}, got {value!r}"
+            )
 
     def parse(self, pairs: Sequence[tuple[str, str]]) -> dict[str, Any]:
-        """Values of controls from their texts; one that no control has is left as text, for `move` to refuse."""
+        """Return values of controls from their texts.
+
+        A text that fits no value stays a text, for `move` to refuse.
+        """
         wanted: dict[str, Any] = {}
         for name, text in pairs:
             if name == "seed":
                 wanted[name] = int(text) if text.isdecimal() else text
-            else:
-                wanted[name] = next(
-                    (
-                        value
-                        for value in self._values.get(name, [])
-                        if label(value) == text or str(value) == text
-                    ),
-                    text,
-                )
+                continue
+            fits = (v for v in self._values.get(name, []) if text in (label(v), str(v)))
+            wanted[name] = next(fits, text)
         return wanted
 
     def on_move(self, hook: Hook) -> None:
-        """Calls `hook` when a control moves or Run is pressed."""
+        """Call `hook` when a control moves or Run is pressed."""
+
+        def moved(_: Any) -> None:
+            if not self._quiet:
+                hook()
+
         for each in (*self._controls.values(), self._seed):
-            each.observe(lambda _: None if self._quiet else hook(), "value")
+            each.observe(moved, "value")
         self._run.on_click(lambda _: hook())
 
     def on_many(self, hook: Hook) -> None:
-        """Calls `hook` when "8 seeds" is pressed."""
+        """Call `hook` when "8 seeds" is pressed."""
         self._many.on_click(lambda _: hook())
 
     def on_stop(self, hook: Hook) -> None:
-        """Calls `hook` when Stop is pressed."""
+        """Call `hook` when Stop is pressed."""
         self._stop.on_click(lambda _: hook())
 
     def on_axis(self, hook: Hook) -> None:
-        """Calls `hook` when another axis is chosen."""
+        """Call `hook` when another axis is chosen."""
         self._axis.observe(lambda _: hook(), "value")
 
     def on_shared(self, hook: Callable[[str], None]) -> None:
-        """Calls `hook` with a text that was put into the share field; what it refuses is said in the status line."""
+        """Call `hook` with a text from the share field; the status line says why it is refused."""
 
         def entered(change: Mapping[str, Any]) -> None:
             if self._quiet:
@@ -199,7 +213,7 @@ class Panel:
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """In the block, what moves is not told to the hooks."""
+        """In the block, no move calls a hook."""
         before, self._quiet = self._quiet, True
         try:
             yield
@@ -207,37 +221,33 @@ class Panel:
             self._quiet = before
 
     def share(self, text: str) -> None:
-        """Writes the share field."""
+        """Write the share field."""
         with self.together():
             self._share.value = text
 
     def say(self, text: str) -> None:
-        """Writes the line of status, HTML."""
+        """Write the status line, HTML."""
         self._status.value = text
 
     def show_progress(self, done: int, of: int) -> None:
-        """Moves the progress bar."""
+        """Move the progress bar."""
         self._progress.max, self._progress.value = max(1, of), done
 
-    def show_bill(
+    def show_cost(
         self, here: Mapping[str, float] | None, full: Mapping[str, float] | None, live: bool
     ) -> None:
-        """Writes the bill of this run, or the recorded one, beside full fine-tuning's."""
-        self._bill.value = bill(here, full, live) if here else ""
+        """Write the cost table, live or recorded, and full fine-tuning's cost next to it."""
+        self._cost_table.value = cost_table(here, full, live) if here else ""
 
     def display(self, widgets: bool, text: str) -> None:
-        """Puts the panel on the page: as widgets, or else as text; with a picture beside where one is asked for."""
-        shown = {"text/plain": text}
+        """Put the panel on the page: as widgets, or else as text; with a picture if asked for."""
+        shown: dict[str, Any] = {"text/plain": text}
         if widgets:
-            shown["application/vnd.jupyter.widget-view+json"] = {
-                "version_major": 2,
-                "version_minor": 0,
-                "model_id": self._shown.model_id,
-            }  # type: ignore[assignment]
+            shown |= widget_view(self._shown)
         display({**shown, **png(self._plots)}, raw=True)
 
     def close(self) -> None:
-        """Takes all widgets off the page."""
+        """Take all widgets off the page."""
         self._shown.close()
         for plot in self._plots:
             plot.close()
@@ -258,3 +268,15 @@ def _html(text: str, mark: str) -> Any:
 def _marked(widget: Any, mark: str) -> Any:
     widget.add_class(mark)
     return widget
+
+
+def _button(caption: str, tooltip: str, mark: str, **how: Any) -> Any:
+    button = ipywidgets.Button(
+        description=caption, tooltip=tooltip, layout={"width": "auto"}, **how
+    )
+    return _marked(button, f"ftkit-{mark}")
+
+
+def _check_seed(value: Any) -> None:
+    if not (isinstance(value, int) and 0 <= value <= MOST_SEED):
+        raise ValueError(f"seed must be a whole number from 0 to {MOST_SEED}, got {value!r}")

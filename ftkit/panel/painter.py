@@ -1,4 +1,4 @@
-"""What a panel shows of its runs: events in, paint out."""
+"""Turns the events of a panel's runs into figures and words."""
 
 import html
 import time
@@ -9,33 +9,42 @@ from typing import Any
 from ftkit.figures.plots import COLOURS, learning, trade_off
 from ftkit.panel.layout import Panel
 from ftkit.panel.recorded_runs import ACCURACY, Recorded
-from ftkit.panel.worker import Ended, Job
+from ftkit.panel.worker import Job, JobEnd
 from ftkit.stats.paired import interval
 from ftkit.training.events import Event
 
 SECONDS_BETWEEN_PAINTS = 0.11
 STEPS_UNKNOWN = 100
+"""The length of the progress bar, in steps, if the number of steps is not known."""
+
+Curve = Mapping[str, Sequence[float]]
 
 
 @dataclass
 class Run:
-    """What one trial has said so far: (step, value) pairs of training loss in nats and accuracy on valid in [0, 1], and the last look
-    and bill."""
+    """The state of one run, from its events so far.
+
+    Args:
+        losses: pairs of step and training loss, in nats.
+        accuracies: pairs of step and accuracy on the validation set, in [0, 1].
+        probe: the values of the last event of stage "probe".
+        cost: the cost, by the names of `Cost`.
+    """
 
     settings: Mapping[str, Any]
     seed: int
     losses: list[tuple[int, float]] = field(default_factory=list)
     accuracies: list[tuple[int, float]] = field(default_factory=list)
-    probe: Mapping[str, float] = field(default_factory=dict)
+    probe: Mapping[str, Any] = field(default_factory=dict)
     cost: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def accuracy(self) -> float:
-        """The last accuracy on valid, in [0, 1]; nan before the first."""
+        """The last accuracy on the validation set, in [0, 1]; nan before the first."""
         return self.accuracies[-1][1] if self.accuracies else float("nan")
 
-    def hear(self, event: Event) -> None:
-        """Takes in one event."""
+    def add(self, event: Event) -> None:
+        """Take in one event."""
         if event.stage == "train":
             self.losses.append((event.step, event.values["train/loss"]))
         elif event.stage == "valid":
@@ -46,127 +55,116 @@ class Run:
             self.cost = {name.removeprefix("cost/"): value for name, value in event.values.items()}
 
 
-class View:
-    """Paints the runs of the newest job on a panel, at most nine times a second and always at the end. Runs that are `replayed` from a
-    record are named so."""
+class Painter:
+    """Paints the runs of the newest job on a panel, at most nine times a second and at the end.
+
+    Args:
+        panel: what is painted on.
+        recorded: recorded runs behind the live ones, if there are any.
+        picture: from the values of an event of stage "probe" to a figure.
+        name: the technique's name, as in `figures.plots.COLOURS`.
+        steps: the number of steps of a run, if it is known.
+        replayed: whether the runs are recorded ones that are shown again.
+    """
 
     def __init__(
         self,
         panel: Panel,
         recorded: Recorded | None,
-        picture: Callable[[Mapping[str, float]], Any] | None,
+        picture: Callable[[Mapping[str, Any]], Any] | None,
         name: str,
         steps: int | None,
         replayed: bool = False,
     ) -> None:
-        self._replayed = replayed
-        self._panel, self._recorded, self._picture, self._name, self._steps = (
-            panel,
-            recorded,
-            picture,
-            name,
-            steps,
-        )
+        self._panel, self._recorded, self._picture = panel, recorded, picture
+        self._colour, self._steps, self._replayed = COLOURS[name], steps, replayed
         self.runs: list[Run] = []
         self._painted = 0.0
 
-    def heard(self, job: Job, seed: int, event: Event) -> None:
-        """Takes in an event of the newest job."""
+    def start(self, job: Job) -> None:
+        """Clear the older runs, and paint the recorded runs of the new settings at once."""
+        self.runs = []
+        self._paint(job, None)
+        self.paint_costs(job.settings)
+
+    def add(self, job: Job, seed: int, event: Event) -> None:
+        """Take in an event of the newest job, and paint if it is time."""
         if not self.runs or self.runs[-1].seed != seed:
             self.runs.append(Run(job.settings, seed))
         run = self.runs[-1]
-        run.hear(event)
+        run.add(event)
         first = len(self.runs) == 1 and len(run.losses) + len(run.accuracies) == 1
         if first or time.perf_counter() - self._painted >= SECONDS_BETWEEN_PAINTS:
             self._paint(job, None)
         if event.stage == "probe" and self._picture:
             self._panel.picture.show(self._picture(event.values))
 
-    def begin(self, job: Job) -> None:
-        """Clears the runs before, and paints what was recorded of the new settings: the answer that needs no waiting."""
-        self.runs = []
-        self._paint(job, None)
-        self.costs(job.settings)
-
-    def ended(self, end: Ended) -> None:
-        """Paints the end of the newest job; a failure is said in the line of status."""
+    def end(self, end: JobEnd) -> None:
+        """Paint the end of the newest job; the status line says why a failed one failed."""
         self._paint(end.job, end)
-        self.costs(end.job.settings)
+        self.paint_costs(end.job.settings)
 
-    def _paint(self, job: Job, end: Ended | None) -> None:
-        self._painted = time.perf_counter()
-        curve = self._recorded.curve(job.settings) if self._recorded else None
-        run = self.runs[-1] if self.runs else Run(job.settings, job.seeds[0])
-        floor = self._recorded.floor(job.settings) if self._recorded else None
-        figure = learning(
-            [each.accuracies for each in self.runs],
-            run.losses,
-            curve,
-            COLOURS[self._name],
-            self._steps,
-            floor,
-        )
-        how = end.how if end else "running"
-        figure["layout"]["meta"] = {
-            "run": job.number,
-            "readings": len(run.accuracies),
-            "steps": len(run.losses),
-            "how": how,
-        }
-        steps = self._steps or STEPS_UNKNOWN
-        self._panel.show_progress(
-            steps * max(0, len(self.runs) - 1) + len(run.losses), steps * len(job.seeds)
-        )
-        self._panel.say(self._status(job, run, end, curve))
-        self._panel.curves.show(
-            figure
-        )  # last: whoever sees the end of a run in the curves finds it in the words too
-
-    def costs(self, settings: Mapping[str, Any]) -> None:
-        """Paints the trade-off plot and the bill."""
+    def paint_costs(self, settings: Mapping[str, Any]) -> None:
+        """Paint the trade-off plot and the cost table."""
         points = self._recorded.points(settings) if self._recorded else []
         run = self.runs[-1] if self.runs and self.runs[-1].cost else None
         live = {**run.cost, "accuracy": run.accuracy} if run else None
         if points or live:
-            self._panel.costs.show(trade_off(points, self._panel.axis, live, COLOURS[self._name]))
+            self._panel.costs.show(trade_off(points, self._panel.axis, live, self._colour))
         full = next((point for point in points if point["name"] == "full fine-tuning"), None)
-        self._panel.show_bill(
-            live or (self._recorded.cost(settings) if self._recorded else None),
-            full,
-            live is not None,
-        )
+        recorded = self._recorded.cost(settings) if self._recorded else None
+        self._panel.show_cost(live or recorded, full, live is not None)
 
-    def _status(
-        self, job: Job, run: Run, end: Ended | None, curve: Mapping[str, Sequence[float]] | None
-    ) -> str:
-        step, of = len(run.losses), f" of {self._steps}" if self._steps else ""
+    def _paint(self, job: Job, end: JobEnd | None) -> None:
+        """Paint the curves, the progress bar and the status line."""
+        self._painted = time.perf_counter()
+        run = self.runs[-1] if self.runs else Run(job.settings, job.seeds[0])
+        curve = self._recorded.curve(job.settings) if self._recorded else None
+        baseline = self._recorded.baseline(job.settings) if self._recorded else None
+        accuracies = [each.accuracies for each in self.runs]
+        figure = learning(accuracies, run.losses, curve, self._colour, self._steps, baseline)
+        figure["layout"]["meta"] = {
+            "run": job.number,
+            "validations": len(run.accuracies),
+            "steps": len(run.losses),
+            "how": end.how if end else "running",
+        }
+        steps = self._steps or STEPS_UNKNOWN
+        done = steps * max(0, len(self.runs) - 1) + len(run.losses)
+        self._panel.show_progress(done, steps * len(job.seeds))
+        self._panel.say(self._status(job, run, end, curve))
+        # Last, so that the words say how a run ended when the curves show its end.
+        self._panel.curves.show(figure)
+
+    def _status(self, job: Job, run: Run, end: JobEnd | None, curve: Curve | None) -> str:
+        """Return the status line, HTML."""
+        step = len(run.losses)
         if end is None:
-            many = (
-                f"seed {run.seed}, {len(self.runs)} of {len(job.seeds)}, "
-                if len(job.seeds) > 1
-                else ""
-            )
-            return f"Training: {many}step {step}{of}"
+            of_steps = f" of {self._steps}" if self._steps else ""
+            position = f"seed {run.seed} ({len(self.runs)} of {len(job.seeds)}), "
+            return f"Training: {position if len(job.seeds) > 1 else ''}step {step}{of_steps}."
         if end.error is not None:
-            return f"<b>Failed</b> after step {step}: {html.escape(str(end.error) or type(end.error).__name__)}"
+            reason = html.escape(str(end.error) or type(end.error).__name__)
+            return f"<b>Failed</b> after step {step}: {reason}"
         if end.how == "stopped":
             return f"<b>Stopped</b> after step {step}. Move a control or press Run to start again."
         if self._replayed:
-            return f"<b>Recorded.</b> {_result(self.runs)} This panel shows runs of the record; nothing was trained just now."
-        return f"<b>Done.</b> {_result(self.runs)} {_beside(curve) if self._recorded else ''}"
+            return f"<b>Recorded:</b> {_result(self.runs)} This run was not trained just now."
+        recorded = f" {_recorded_result(curve)}" if self._recorded else ""
+        return f"<b>Done:</b> {_result(self.runs)}{recorded}"
 
 
 def _result(runs: Sequence[Run]) -> str:
     mean, low, high = interval([100 * run.accuracy for run in runs])
-    return (
-        f"{len(runs)} seeds: {mean:.1f} % [{low:.1f}, {high:.1f}]."
-        if len(runs) > 1
-        else f"{mean:.1f} % on valid, one seed."
-    )
+    if len(runs) == 1:
+        return f"{mean:.1f} % on the validation set, one seed."
+    seeds = f"{len(runs)} seeds"
+    return f"{mean:.1f} % on the validation set, {seeds}, 95 % interval {low:.1f} to {high:.1f}."
 
 
-def _beside(curve: Mapping[str, Sequence[float]] | None) -> str:
+def _recorded_result(curve: Curve | None) -> str:
     if curve is None:
-        return "These settings were not recorded."
-    mean, low, high, runs = (curve[name][-1] for name in ("mean", "low", "high", "runs"))
-    return f"Recorded, {runs:g} seeds: {100 * mean:.1f} % [{100 * low:.1f}, {100 * high:.1f}]."
+        return "No recorded runs for these settings; only your live run is shown."
+    mean, low, high = (100 * curve[name][-1] for name in ("mean", "low", "high"))
+    seeds = f"{curve['runs'][-1]:g} seeds"
+    return f"Recorded ({seeds}): {mean:.1f} %, 95 % interval {low:.1f} to {high:.1f}."

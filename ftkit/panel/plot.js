@@ -1,15 +1,18 @@
-// A plotly figure that a kernel repaints: `spec` in, Plotly.react out. plotly.js is unpacked once a page.
+// A plotly figure that a kernel repaints: `spec` in, Plotly.react out.
+// plotly.js is unpacked once a page.
 
 function unpack(bytes) {
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
   return new Response(stream).text().then((text) => {
     const module = { exports: {} };
-    // As a CommonJS module: the page may have another plotly, or a loader that would catch this one.
-    new Function("module", "exports", "define", text).call(globalThis, module, module.exports, undefined);
+    // As a CommonJS module: the page may have another plotly, or a loader that would catch this.
+    const run = new Function("module", "exports", "define", text);
+    run.call(globalThis, module, module.exports, undefined);
     return module.exports.react ? module.exports : globalThis.Plotly;
   });
 }
 
+// Ask the kernel for plotly.js, again and again: it may be busy, or have just been restarted.
 function asked(model) {
   return new Promise((resolve) => {
     const answer = (content, buffers) => {
@@ -19,12 +22,13 @@ function asked(model) {
       resolve(buffers[0]);
     };
     const ask = () => model.send({ plotly: "wanted" });
-    const again = setInterval(ask, 3000); // the kernel may have been busy, or just been restarted
+    const again = setInterval(ask, 3000);
     model.on("msg:custom", answer);
     ask();
   });
 }
 
+// One plotly.js for all plots of the page.
 function plotly(model) {
   globalThis.__ftkit_plotly ??= (async () => {
     const sent = model.get("library");
@@ -33,16 +37,24 @@ function plotly(model) {
   return globalThis.__ftkit_plotly;
 }
 
-// Text and grid take the page's colour, so that a figure reads in light and dark themes alike.
+// Text and grid take the page's colour, so that a figure reads well in light and dark themes.
 function themed(layout, colour) {
-  const faint = colour.replace(/^rgba?\(([^)]*)\)$/, (_, parts) => `rgba(${parts.split(",").slice(0, 3).join(",")},0.15)`);
-  const out = { ...layout, autosize: true, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)" };
+  const faint = colour.replace(/^rgba?\(([^)]*)\)$/, (_, parts) => {
+    const rgb = parts.split(",").slice(0, 3).join(",");
+    return `rgba(${rgb},0.15)`;
+  });
+  const clear = "rgba(0,0,0,0)";
+  const out = { ...layout, autosize: true, paper_bgcolor: clear, plot_bgcolor: clear };
   out.font = { ...layout.font, color: colour };
+  const lines = { gridcolor: faint, linecolor: faint, zerolinecolor: faint };
   for (const key of Object.keys(layout)) {
-    if (/^[xy]axis\d*$/.test(key)) out[key] = { ...layout[key], gridcolor: faint, linecolor: faint, zerolinecolor: faint };
+    if (/^[xy]axis\d*$/.test(key)) out[key] = { ...layout[key], ...lines };
   }
   return out;
 }
+
+const CONFIG = { displaylogo: false, displayModeBar: false, responsive: false };
+const THEME = ["data-jp-theme-light", "data-jp-theme-name", "theme"]; // attributes of the body
 
 function render({ model, el }) {
   const figure = document.createElement("div");
@@ -53,8 +65,11 @@ function render({ model, el }) {
   let busy = false;
   let pending = false;
   let gone = false;
-  let painted = ""; // the page's colour when it was drawn: none while the page does not hold it, as with a cell that is scrolled away
+  // The page's colour when the figure was drawn. There is none while the figure is not in the page,
+  // as in a cell that is scrolled away.
+  let painted = "";
 
+  // One drawing at a time: a request that comes meanwhile is drawn after it, with the newest spec.
   async function draw() {
     if (busy) return void (pending = true);
     busy = true;
@@ -66,7 +81,8 @@ function render({ model, el }) {
         figure.style.height = `${layout.height || 300}px`;
         figure.setAttribute("aria-label", model.get("alt"));
         painted = getComputedStyle(figure).color;
-        if (!gone) await library.react(figure, data, themed(layout, painted), { displaylogo: false, displayModeBar: false, responsive: false });
+        if (!gone) await library.react(figure, data, themed(layout, painted), CONFIG);
+        // For tests that watch the page: data-run, data-steps, data-validations, data-how.
         for (const [key, value] of Object.entries(layout.meta || {})) figure.dataset[key] = value;
       } while (pending && !gone);
     } finally {
@@ -81,7 +97,7 @@ function render({ model, el }) {
   });
   sized.observe(figure);
   const theme = new MutationObserver(draw);
-  theme.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light", "data-jp-theme-name", "theme"] });
+  theme.observe(document.body, { attributes: true, attributeFilter: THEME });
   model.on("change:spec", draw);
   draw();
   return () => {

@@ -1,11 +1,11 @@
 """The live plot: one thin anywidget that repaints a plotly figure.
 
-plotly.js comes out of the installed plotly package, packed, once a page: the first plot of a kernel carries it, and a page that does not
-have it (after a reload, or in Colab, where each cell is a page of its own) asks for it.
+plotly.js comes from the installed plotly package, compressed, once a page. The first plot of a
+kernel carries it. A page that does not have it asks for it: after a reload, or in Colab, where each
+cell is a page of its own.
 """
 
 import gzip
-import os
 from functools import lru_cache
 from importlib.resources import files
 from typing import Any
@@ -16,6 +16,7 @@ import traitlets
 from IPython.display import display
 
 from ftkit.figures.plots import Spec
+from ftkit.panel.front_end import headless
 from ftkit.panel.still_image import png
 
 _HERE = files("ftkit.panel")
@@ -27,9 +28,10 @@ def _library() -> bytes:
 
 
 class Plot(anywidget.AnyWidget):  # type: ignore[misc]
-    """A plotly figure on the page, repainted whenever `show` is called, from any thread.
+    """A plotly figure on the page; `show`, called from any thread, repaints it.
 
-    `alt` says in words what is drawn, for readers who do not see it.
+    Args:
+        alt: the figure in words, for readers who do not see it.
     """
 
     _esm = _HERE.joinpath("plot.js").read_text(encoding="utf8")
@@ -47,15 +49,15 @@ class Plot(anywidget.AnyWidget):  # type: ignore[misc]
 
     @property
     def figure(self) -> go.Figure:
-        """What is painted, checked by plotly.
+        """The painted figure, checked by plotly.
 
         Raises:
-            ValueError: plotly knows no such property, or no such value of it.
+            ValueError: plotly does not know a property, or does not allow its value.
         """
         return go.Figure(self.spec)
 
     def show(self, figure: Spec | go.Figure) -> None:
-        """Paints plotly JSON, or a `plotly.graph_objects.Figure`."""
+        """Paint plotly JSON, or a `plotly.graph_objects.Figure`."""
         self.spec = plain(figure if isinstance(figure, dict) else figure.to_plotly_json())
 
     def _answer(self, _: Any, content: Any, __: Any) -> None:
@@ -64,20 +66,26 @@ class Plot(anywidget.AnyWidget):  # type: ignore[misc]
 
 
 def draw(figure: Spec | go.Figure, alt: str) -> None:
-    """Puts a figure on the page; `alt` says in words what it shows. Where there is no front end, the words."""
+    """Put a figure on the page, or its words `alt` where there is no front end."""
     plot = Plot(alt)
     plot.show(figure)
-    view = {"version_major": 2, "version_minor": 0, "model_id": plot.model_id}
-    shown = (
-        {}
-        if os.environ.get("FTKIT_HEADLESS") == "1"
-        else {"application/vnd.jupyter.widget-view+json": view}
-    )
-    display({"text/plain": alt, **shown, **png([plot])}, raw=True)
+    shown: dict[str, Any] = {"text/plain": alt}
+    if not headless():
+        shown |= widget_view(plot)
+    display({**shown, **png([plot])}, raw=True)
+
+
+def widget_view(widget: Any) -> dict[str, Any]:
+    """Return the part of a display bundle that shows a live widget, by its MIME type."""
+    view = {"version_major": 2, "version_minor": 0, "model_id": widget.model_id}
+    return {"application/vnd.jupyter.widget-view+json": view}
 
 
 def plain(value: Any) -> Any:
-    """Lists and dictionaries all the way down: numpy arrays in a figure's JSON are packed differently by each plotly."""
+    """Return the value with lists and dictionaries all the way down.
+
+    Each version of plotly packs the numpy arrays of a figure in its own way.
+    """
     if isinstance(value, dict):
         return {key: plain(part) for key, part in value.items()}
     if isinstance(value, list | tuple):

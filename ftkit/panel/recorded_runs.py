@@ -1,27 +1,35 @@
-"""A recorded table as a panel needs it: the curve of every setting with its interval, what it cost, and what it lies between."""
+"""Recorded runs as a panel needs them: curves with intervals, costs, and reference methods."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
-from ftkit.experiments.tables import READING, last, summary, tuned, where
-from ftkit.stats.paired import t_interval
+from ftkit.experiments.tables import MEASURED, last, summary, tuned, where
 
 ACCURACY = "valid/accuracy"
 
+Key = tuple[Any, ...]
+"""The values of some settings, in a fixed order."""
+Curve = dict[str, list[float]]
+"""`step`, `mean`, `low`, `high` and `runs`, equally long."""
+Point = dict[str, Any]
+"""A point of the trade-off plot: `name`, `label`, `mean`, `low`, `high`, and the cost."""
+
 
 class Recorded:
-    """Recorded runs of one method, and of others beside it ("rails"), each at its own best learning rate.
+    """Recorded runs of one method, and of reference methods, each at its best learning rate.
 
     Args:
-        table: the long table of a sweep; its column `method`, if any, says which rows are rails.
-        method: the rows that are the panel's own.
-        over: the setting along the trade-off plot.
-        scope: the settings that a rail shares with the panel, such as which task it is on.
-        floors: for each value of the first setting of `scope` the share of its most frequent class, in [0, 1]: what one answer for all
-            rows gets right.
+        table: the long table of a sweep. Its column `method`, if there is one, tells the methods
+            apart.
+        method: the panel's own method; all others are references.
+        over: the setting that varies along the trade-off plot.
+        scope: the settings that a reference shares with the panel, such as the benchmark.
+        baselines: the majority-class baseline for each value of the first setting of `scope`: the
+            share of the most frequent class on the validation set, in [0, 1].
     """
 
     def __init__(
@@ -30,100 +38,102 @@ class Recorded:
         method: str,
         over: str,
         scope: Sequence[str] = ("bench",),
-        floors: Mapping[Any, float] | None = None,
+        baselines: Mapping[Any, float] | None = None,
     ) -> None:
-        own = table[table["method"] == method] if "method" in table else table
-        self.method, self.over, self.scope, self.floors = (
-            method,
-            over,
-            tuple(scope),
-            dict(floors or {}),
-        )
-        self.names = [name for name in own.columns if name not in (*READING, "method", "seed")]
-        self.curves = _curves(own, self.names)
-        self.costs = _costs(own, self.names)
-        self.references = (
-            _rails(table[table["method"] != method], self.scope) if "method" in table else {}
-        )
+        has_methods = "method" in table
+        runs = table[table["method"] == method] if has_methods else table
+        self.method, self.over, self.scope = method, over, tuple(scope)
+        self.baselines = dict(baselines or {})
+        self.names = [name for name in runs.columns if name not in (*MEASURED, "method", "seed")]
+        self.curves = _curves(runs, self.names)
+        self.costs = _costs(runs, self.names)
+        self.references: dict[Key, list[Point]] = {}
+        if has_methods:
+            self.references = _references(table[table["method"] != method], self.scope)
 
-    def key(self, settings: Mapping[str, Any]) -> tuple[Any, ...]:
-        """The settings in the table's order; None for one that the panel does not have."""
+    def key(self, settings: Mapping[str, Any]) -> Key:
+        """Return the settings in the table's order; None for one that the panel does not have."""
         return tuple(settings.get(name) for name in self.names)
 
-    def curve(self, settings: Mapping[str, Any]) -> dict[str, list[float]] | None:
-        """`step`, `mean`, `low`, `high` of accuracy on valid, and `runs`; None if these settings were not recorded."""
+    def curve(self, settings: Mapping[str, Any]) -> Curve | None:
+        """Return accuracy on the validation set by step; None if there are no recorded runs."""
         return self.curves.get(self.key(settings))
 
     def cost(self, settings: Mapping[str, Any]) -> dict[str, float] | None:
-        """The bill, the median over the runs; None if these settings were not recorded."""
+        """Return the cost, the median over the runs; None if there are no recorded runs."""
         return self.costs.get(self.key(settings))
 
-    def floor(self, settings: Mapping[str, Any]) -> float | None:
-        """What always the same answer gets right on valid, in [0, 1]; None if that was not recorded."""
-        return self.floors.get(settings.get(self.scope[0])) if self.scope else None
+    def baseline(self, settings: Mapping[str, Any]) -> float | None:
+        """Return the majority-class baseline, in [0, 1]; None if it is not known."""
+        return self.baselines.get(settings.get(self.scope[0])) if self.scope else None
 
-    def points(self, settings: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """The points of the trade-off plot: every recorded value of `over` with the other settings as they are, then the rails."""
-        at, found = self.names.index(self.over), list[dict[str, Any]]()
-        mine = self.key(settings)
+    def points(self, settings: Mapping[str, Any]) -> list[Point]:
+        """Return the points of the trade-off plot.
+
+        First every recorded value of `over`, with the other settings as they are; then the
+        references.
+        """
+        place = self.names.index(self.over)
+        wanted = self.key(settings)
+        points: list[Point] = []
         for key, curve in self.curves.items():
-            if all(value == mine[i] for i, value in enumerate(key) if i != at):
-                found.append(
-                    {"name": self.method, "label": f"{key[at]:g}", **_end(curve), **self.costs[key]}
+            same_others = key[:place] + key[place + 1 :] == wanted[:place] + wanted[place + 1 :]
+            if same_others:
+                points.append(
+                    {
+                        "name": self.method,
+                        "label": f"{key[place]:g}",
+                        **_end(curve),
+                        **self.costs[key],
+                    }
                 )
-        found.sort(key=lambda point: point["trainable"])
-        return found + self.references.get(tuple(settings.get(name) for name in self.scope), [])
+        points.sort(key=lambda point: point["trainable"])
+        scope = tuple(settings.get(name) for name in self.scope)
+        return points + self.references.get(scope, [])
 
 
-def _end(curve: Mapping[str, Sequence[float]]) -> dict[str, float]:
+def _end(curve: Curve) -> dict[str, float]:
     return {name: curve[name][-1] for name in ("mean", "low", "high")}
 
 
-def _curves(own: pd.DataFrame, names: list[str]) -> dict[tuple[Any, ...], dict[str, list[float]]]:
-    rows = own[own["quantity"] == ACCURACY]
+def _curves(runs: pd.DataFrame, names: list[str]) -> dict[Key, Curve]:
+    """Return the mean over the seeds at each step, and its 95 % t-interval, by settings."""
+    rows = runs[runs["quantity"] == ACCURACY]
     groups = (
         rows.groupby([*names, "step"], sort=True)["value"]
         .agg(["mean", "std", "count"])
         .reset_index()
     )
-    error = groups["std"] / np.sqrt(groups["count"])
-    low, high = t_interval(groups["mean"], error, np.maximum(groups["count"] - 1, 1))
-    groups = groups.assign(low=low, high=high)
+    t_value = stats.t.ppf(0.975, np.maximum(groups["count"] - 1, 1))
+    half = t_value * groups["std"] / np.sqrt(groups["count"])
+    groups = groups.assign(low=groups["mean"] - half, high=groups["mean"] + half)
     curves = {}
     for key, part in groups.groupby(names, sort=False):
-        curves[key] = {name: part[name].tolist() for name in ("step", "mean", "low", "high")} | {
-            "runs": part["count"].tolist()
-        }
+        curve = {name: part[name].tolist() for name in ("step", "mean", "low", "high")}
+        curves[key] = {**curve, "runs": part["count"].tolist()}
     return curves
 
 
-def _costs(own: pd.DataFrame, names: list[str]) -> dict[tuple[Any, ...], dict[str, float]]:
-    rows = own[own["quantity"].str.startswith("cost/")]
+def _costs(runs: pd.DataFrame, names: list[str]) -> dict[Key, dict[str, float]]:
+    """Return the median cost by settings."""
+    rows = runs[runs["quantity"].str.startswith("cost/")]
     medians = rows.groupby([*names, "quantity"], sort=False)["value"].median().unstack()
     columns = [name.removeprefix("cost/") for name in medians.columns]
-    return {
-        key: dict(zip(columns, map(float, row), strict=True))
-        for key, row in zip(medians.index, medians.to_numpy(), strict=True)
-    }
+    costs = {}
+    for key, row in zip(medians.index, medians.to_numpy(), strict=True):
+        costs[key] = dict(zip(columns, map(float, row), strict=True))
+    return costs
 
 
-def _rails(
-    table: pd.DataFrame, scope: tuple[str, ...]
-) -> dict[tuple[Any, ...], list[dict[str, Any]]]:
+def _references(table: pd.DataFrame, scope: tuple[str, ...]) -> dict[Key, list[Point]]:
+    """Return the end of every other method at its best learning rate, by the values of `scope`."""
     by = [*scope, "method"]
-    references: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    references: dict[Key, list[Point]] = {}
     for key, lr in tuned(table, by).items():
         best = where(table, **dict(zip(by, key, strict=True)), lr=lr)
         row = summary(last(best), by).iloc[0]
         cost = next(iter(_costs(best, by).values()))
-        point = {
-            "name": key[-1],
-            "label": "",
-            "lr": lr,
-            "mean": row["mean"],
-            "low": row["low"],
-            "high": row["high"],
-            **cost,
-        }
+        ends = {name: row[name] for name in ("mean", "low", "high")}
+        point = {"name": key[-1], "label": "", "lr": lr, **ends, **cost}
         references.setdefault(key[:-1], []).append(point)
     return references

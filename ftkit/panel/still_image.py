@@ -1,4 +1,7 @@
-"""Pictures of figures for notebooks that are opened without a kernel: drawn when lessons are stored, not when they are used."""
+"""Pictures of figures, for notebooks that are opened without a kernel.
+
+They are drawn when the lessons are stored, not when they are used.
+"""
 
 import base64
 import io
@@ -14,26 +17,22 @@ WIDTH, GAP = 640, 12
 
 
 def png(plots: Sequence[Any]) -> dict[str, str]:
-    """`{"image/png": ...}` of the figures of plots under each other, base64; empty unless pictures are asked for.
+    """Return `{"image/png": ...}`: the figures of the plots, one below the other, in base64.
 
-    Needs kaleido, Pillow and a Chromium or Chrome.
+    It is empty unless pictures are asked for. Needs kaleido, Pillow and a Chromium or Chrome.
     """
-    if os.environ.get(ASKED) != "1" or not (
-        drawn := [plot.figure for plot in plots if plot.figure.data]
-    ):
+    if os.environ.get(ASKED) != "1":
+        return {}
+    figures = [plot.figure for plot in plots]
+    drawn = [figure for figure in figures if figure.data]
+    if not drawn:
         return {}
     from PIL import Image
 
-    images = [
-        Image.open(
-            io.BytesIO(
-                _light(figure).to_image("png", width=WIDTH, height=figure.layout.height or 300)
-            )
-        )
-        for figure in drawn
-    ]
+    images = [Image.open(io.BytesIO(_rendered(figure))) for figure in drawn]
     height = sum(image.height for image in images) + GAP * (len(images) - 1)
-    sheet, top = Image.new("RGB", (WIDTH, height), "white"), 0
+    sheet = Image.new("RGB", (WIDTH, height), "white")
+    top = 0
     for image in images:
         sheet.paste(image, (0, top))
         top += image.height + GAP
@@ -41,19 +40,27 @@ def png(plots: Sequence[Any]) -> dict[str, str]:
 
 
 def packed(sheet: Any) -> bytes:
-    """The image as a PNG of 192 colours. They are chosen to cover all that occur: by frequency, as is usual, a point that is small beside
-    a picture of many shades would lose the colour of its technique."""
+    """Return the image as a PNG of 192 colours.
+
+    The colours are chosen to cover all that occur. Chosen by frequency, as is usual, a small point
+    would lose the colour of its technique to a large picture of many shades.
+    """
     from PIL import Image
 
+    few = sheet.quantize(192, method=Image.Quantize.MAXCOVERAGE, kmeans=1, dither=Image.Dither.NONE)
     file = io.BytesIO()
-    sheet.quantize(192, method=Image.Quantize.MAXCOVERAGE, kmeans=1, dither=Image.Dither.NONE).save(
-        file, "png", optimize=True
-    )
+    few.save(file, "png", optimize=True)
     return file.getvalue()
 
 
+def _rendered(figure: Any) -> bytes:
+    """Return the figure as a PNG."""
+    height = figure.layout.height or 300
+    return bytes(_light(figure).to_image("png", width=WIDTH, height=height))
+
+
 def _light(figure: Any) -> Any:
-    """The figure with the grid that pages draw in their own colour."""
+    """Return the figure on white, with a grid in the grey that a light page would give it."""
     grid = {"gridcolor": "#e4e4e4", "linecolor": "#bbbbbb", "zerolinecolor": "#bbbbbb"}
     return (
         type(figure)(figure)

@@ -1,4 +1,4 @@
-"""The worker behind a panel: runs trials on a thread of its own and reads them on another. The newest request wins, at every step."""
+"""Runs trials on a thread of its own. The newest request wins, at every step."""
 
 import os
 import sys
@@ -8,13 +8,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from ftkit.experiments.sweep import Trial
-from ftkit.training import background_validation as readings
+from ftkit.training import background_validation
 from ftkit.training.events import Event
+
+THREAD = "ftkit worker"
+"""The name of the thread."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """What was asked for: settings, and the seeds to run one after another. `number` counts the requests of a session."""
+    """A request: settings, and the seeds to run one after another.
+
+    `number` counts the requests of a worker from 1.
+    """
 
     number: int
     settings: Mapping[str, Any]
@@ -22,8 +28,11 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Ended:
-    """How a job ended: `how` is "finished", "stopped", "replaced" (by a newer request) or "failed", with its `error`."""
+class JobEnd:
+    """The end of a job.
+
+    `how` is "finished", "stopped", "replaced" (by a newer request) or "failed", with the `error`.
+    """
 
     job: Job
     how: str
@@ -31,24 +40,31 @@ class Ended:
 
 
 Listener = Callable[[Job, int, Event], None]
+"""A function of the job, the seed and the event."""
 
 
-class Session:
-    """Runs `trial(**settings, seed=seed)` and tells `began(job)` of every beginning, `heard(job, seed, event)` of every event and
-    `ended(Ended)` of every end.
+class Worker:
+    """Runs `trial(**settings, seed=seed)` on a thread, and calls back from it.
 
-    All are called on the worker's thread. After a newer request or a stop, nothing more is heard of the older job but its end. The
-    thread lives while there is work, so a session at rest holds none.
+    After a newer request or a stop, an older job is heard of only once more: at its end. The thread
+    lives while there is work, so a resting worker holds none.
+
+    Args:
+        trial: from settings and `seed` to an iterator of `Event`.
+        on_start: called with the job when it starts.
+        on_event: called with the job, the seed and each event.
+        on_end: called with the `JobEnd`.
     """
 
     def __init__(
         self,
         trial: Trial,
-        began: Callable[[Job], None],
-        heard: Listener,
-        ended: Callable[[Ended], None],
+        on_start: Callable[[Job], None],
+        on_event: Listener,
+        on_end: Callable[[JobEnd], None],
     ) -> None:
-        self._trial, self._began, self._heard, self._ended = trial, began, heard, ended
+        self._trial = trial
+        self._on_start, self._on_event, self._on_end = on_start, on_event, on_end
         self._lock = threading.Condition()
         self._newest = 0
         self._waiting: Job | None = None
@@ -56,40 +72,42 @@ class Session:
         self._closed = False
 
     def request(self, settings: Mapping[str, Any], seeds: Sequence[int]) -> Job:
-        """Asks for a job; whatever runs now is left at its next step. Never waits.
+        """Ask for a job; the one that runs now ends at its next step. Never waits.
 
         Raises:
-            RuntimeError: the session is closed.
+            RuntimeError: the worker is closed.
         """
         with self._lock:
             job = self._next(settings, seeds)
             self._waiting = job
             if self._thread is None:
-                self._thread = threading.Thread(
-                    target=self._work, name="ftkit session", daemon=True
-                )
+                self._thread = threading.Thread(target=self._work, name=THREAD, daemon=True)
                 self._thread.start()
         return job
 
     def run(self, settings: Mapping[str, Any], seeds: Sequence[int]) -> None:
-        """Does the job here and now, on the caller's thread."""
+        """Do a job at once, on the caller's thread.
+
+        Raises:
+            RuntimeError: the worker is closed.
+        """
         with self._lock:
             job = self._next(settings, seeds)
         self._do(job)
 
     def stop(self) -> None:
-        """Leaves what runs at its next step and forgets what waits."""
+        """End the running job at its next step, and drop the waiting one."""
         with self._lock:
             self._newest += 1
             self._waiting = None
 
     def close(self) -> None:
-        """Stops for good."""
+        """Stop for good."""
         self.stop()
         self._closed = True
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Waits until the session is at rest; False if that took longer than `timeout` seconds."""
+        """Wait until there is no work; False if that takes longer than `timeout` seconds."""
         with self._lock:
             return self._lock.wait_for(lambda: self._thread is None, timeout)
 
@@ -102,6 +120,7 @@ class Session:
         return Job(self._newest, dict(settings), tuple(seeds))
 
     def _work(self) -> None:
+        """Do the waiting job until none waits. Under the lock, a request or the end comes first."""
         _one_thread_on_small_machines()
         while True:
             with self._lock:
@@ -114,26 +133,30 @@ class Session:
 
     def _do(self, job: Job) -> None:
         try:
-            self._began(job)
-            with readings.in_background():
-                finished = all(self._seed(job, seed) for seed in job.seeds)
-            how = "finished" if finished else "stopped" if self._waiting is None else "replaced"
-            end = Ended(job, how)
+            self._on_start(job)
+            with background_validation.in_background():
+                finished = all(self._run_seed(job, seed) for seed in job.seeds)
+            left = "stopped" if self._waiting is None else "replaced"
+            end = JobEnd(job, "finished" if finished else left)
         except Exception as error:
-            end = Ended(job, "failed", error)
-        self._ended(end)
+            end = JobEnd(job, "failed", error)
+        self._on_end(end)
 
-    def _seed(self, job: Job, seed: int) -> bool:
-        """One trial, to its end; False if it was left before."""
+    def _run_seed(self, job: Job, seed: int) -> bool:
+        """Run one trial to its end; False if it was left before."""
         for event in self._trial(**job.settings, seed=seed):
             if self._newest != job.number:
                 return False
-            self._heard(job, seed, event)
+            self._on_event(job, seed, event)
         return self._newest == job.number
 
 
 def _one_thread_on_small_machines() -> None:
-    """Two torch threads on two cores that a browser keeps busy wait for each other: many times slower than one."""
+    """Give torch one thread if there are at most two cores.
+
+    If a browser keeps the cores busy, two threads wait for each other, and are many times slower
+    than one.
+    """
     torch = sys.modules.get("torch")
     if torch is not None and (os.cpu_count() or 1) <= 2:
         torch.set_num_threads(1)

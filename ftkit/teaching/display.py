@@ -1,12 +1,12 @@
 """Show things in a notebook with controls, in a notebook that only runs, or in a terminal."""
 
-import os
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
+from ftkit.panel.front_end import headless
 from ftkit.teaching.cards import CONTROLS_STYLE, STYLE, card
 
 VIEW = "application/vnd.jupyter.widget-view+json"
@@ -32,8 +32,7 @@ def controls() -> Any:
 
     None with FTKIT_HEADLESS=1, outside a notebook, and where ipywidgets is not installed.
     """
-    headless = os.environ.get("FTKIT_HEADLESS", "") not in ("", "0")
-    return None if headless or not hasattr(shell(), "kernel") else optional("ipywidgets")
+    return None if headless() or not hasattr(shell(), "kernel") else optional("ipywidgets")
 
 
 class Shown(ABC):

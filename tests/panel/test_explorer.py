@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import pytest
+from helpers.fake_trials import cost_event, train_event, valid_event
 from PIL import Image
 
 from ftkit.experiments.sweep import MEASURED, grid, sweep
@@ -20,14 +21,15 @@ from ftkit.figures.comparisons import differences, rates
 from ftkit.figures.plots import COLOURS, learning, trade_off
 from ftkit.lessons import Lesson, lessons
 from ftkit.lessons.lora.picture import spectra
-from ftkit.panel import explorer
+from ftkit.panel import explorer, front_end, plot
 from ftkit.panel.controls import Ordered, Several
-from ftkit.panel.cost_table import ROWS, bill
+from ftkit.panel.cost_table import ROWS, cost_table
 from ftkit.panel.explorer import Explorer
 from ftkit.panel.plot import Plot, plain
 from ftkit.panel.recorded_runs import Recorded
 from ftkit.panel.still_image import packed
-from ftkit.panel.worker import Ended, Job
+from ftkit.panel.worker import THREAD, Job, JobEnd
+from ftkit.teaching import display
 from ftkit.training.events import Event
 
 CALLS: list[dict[str, Any]] = []
@@ -38,29 +40,17 @@ def trial(rank: int, lr: float, bench: str = "text", seed: int = 0) -> Iterator[
     if lr == 9.0:
         raise ValueError("the loss is <nan>")
     for step in range(1, 5):
-        yield Event(step, "train", {"train/loss": 1 / step})
+        yield train_event(step, 1 / step)
         if step in (2, 4):
-            yield Event(
-                step,
-                "valid",
-                {"valid/accuracy": min(1.0, 0.1 * step + 0.01 * rank), "valid/loss": 1.0},
-            )
-            yield Event(
-                step,
-                "probe",
-                {"probe/change/body.0.weight": [1.0 / (i + 1) for i in range(rank)]},
-            )
-    costs = (
-        "trainable",
-        "flops",
-        "weights",
-        "gradients",
-        "optimizer",
-        "activations",
-        "disk",
-        "seconds",
-    )
-    yield Event(4, "cost", {f"cost/{name}": 100.0 * rank for name in costs})
+            yield valid_event(step, min(1.0, 0.1 * step + 0.01 * rank))
+            singular_values = [1.0 / (i + 1) for i in range(rank)]
+            yield Event(step, "probe", {"probe/change/body.0.weight": singular_values})
+    yield cost_event(4, 100.0 * rank)
+
+
+def one_step(of: str, seed: int) -> Iterator[Event]:
+    CALLS.append({"of": of, "seed": seed})
+    yield train_event(1)
 
 
 SETTINGS: dict[str, Any] = {
@@ -129,7 +119,7 @@ def test_eight_seeds(panel: Explorer) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("rank=3", "rank must be one of 1, 4, 16, got '3'"),
         ("ranks=4", "a setting must be one of bench, rank, lr, seed, got 'ranks'"),
@@ -141,25 +131,24 @@ def test_eight_seeds(panel: Explorer) -> None:
     ],
 )
 def test_a_share_text_that_does_not_fit_is_refused_and_moves_nothing(
-    panel: Explorer, text: str, said: str
+    panel: Explorer, text: str, message: str
 ) -> None:
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         panel.load(text)
     panel.panel._share.value = f"bench=<b>&{text}"
-    assert (
-        "Not understood" in panel.panel._status.value and "'<b>'" not in panel.panel._status.value
-    )
-    assert "&lt;b&gt;" in panel.panel._status.value
+    status = panel.panel._status.value
+    assert "Not understood" in status and "'<b>'" not in status
+    assert "&lt;b&gt;" in status
     assert len(CALLS) == 1 and panel.settings["rank"] == 1
 
 
 def test_the_end_of_a_run_that_was_replaced_is_not_painted(panel: Explorer) -> None:
-    said = panel.panel._status.value
-    panel._ended(Ended(Job(7, {"bench": "text", "rank": 16, "lr": 0.1}, (0,)), "replaced"))
-    assert panel.panel._status.value == said and panel.runs[0].settings["rank"] == 1
+    before = panel.panel._status.value
+    panel._on_end(JobEnd(Job(7, {"bench": "text", "rank": 16, "lr": 0.1}, (0,)), "replaced"))
+    assert panel.panel._status.value == before and panel.runs[0].settings["rank"] == 1
 
 
-def test_an_error_is_said_and_raised_by_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_is_shown_and_raised_by_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(explorer, "mode", lambda: "thread")
     panel = make()
     panel.set(lr=9.0)
@@ -188,13 +177,13 @@ def test_a_panel_of_the_same_cell_replaces_the_one_before(monkeypatch: pytest.Mo
     two.set(rank=4), other.set(rank=4)
     assert two.wait(5) and other.wait(5)
     two.close(), other.close()
-    assert not [thread for thread in threading.enumerate() if thread.name == "ftkit session"]
+    assert not [thread for thread in threading.enumerate() if thread.name == THREAD]
 
 
 def test_where_panels_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("FTKIT_HEADLESS", raising=False)
     assert explorer.mode() == "headless", "no kernel"
-    monkeypatch.setattr(explorer, "_shell", lambda: types.SimpleNamespace(kernel=object()))
+    monkeypatch.setattr(front_end, "shell", lambda: types.SimpleNamespace(kernel=object()))
     assert explorer.mode() == "thread"
     monkeypatch.setitem(sys.modules, "google.colab", types.ModuleType("google.colab"))
     assert explorer.mode() == "blocking"
@@ -202,26 +191,47 @@ def test_where_panels_run(monkeypatch: pytest.MonkeyPatch) -> None:
     assert explorer.mode() == "headless"
 
 
-def test_in_colab_the_panel_says_that_a_run_cannot_be_left(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(None, False), ("", False), ("0", False), ("1", True), ("true", True), ("no", True)],
+)
+def test_any_value_but_nothing_and_0_means_headless_everywhere(
+    value: str | None, expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if value is None:
+        monkeypatch.delenv("FTKIT_HEADLESS", raising=False)
+    else:
+        monkeypatch.setenv("FTKIT_HEADLESS", value)
+    for module in (front_end, display):
+        monkeypatch.setattr(module, "shell", lambda: types.SimpleNamespace(kernel=object()))
+    shown: list[dict[str, Any]] = []
+    monkeypatch.setattr(plot, "display", lambda bundle, raw: shown.append(bundle))
+    plot.draw({"data": [], "layout": {}}, "words")
+    assert front_end.headless() == expected
+    assert (explorer.mode() == "headless") == expected
+    assert (display.controls() is None) == expected
+    assert (display.VIEW not in shown[0]) == expected
+
+
+def test_in_colab_the_panel_says_that_a_run_cannot_be_interrupted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(explorer, "mode", lambda: "blocking")
-    body = make().panel._shown.children[1].children[0]
-    assert any(
-        "a run cannot be left" in getattr(child, "value", "")
-        for child in body.children
-        if isinstance(getattr(child, "value", ""), str)
-    )
+    controls = make().panel._shown.children[1].children[0]
+    texts = [str(getattr(child, "value", "")) for child in controls.children]
+    assert any("a run cannot be interrupted" in text for text in texts)
 
 
 @pytest.mark.parametrize(
-    ("others", "said"),
+    ("others", "message"),
     [
         ({"rank": []}, "must have at least one value, got none for rank"),
         ({"start": {"rank": 5}}, "start must be among the settings' values, got rank=5"),
         ({"start": {"ranks": 4}}, "got ranks=4; the settings are bench, rank, lr"),
     ],
 )
-def test_bad_settings_are_refused(others: dict[str, Any], said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+def test_bad_settings_are_refused(others: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         make(**others)
 
 
@@ -240,84 +250,85 @@ def recorded() -> Recorded:
     full = sweep(trial, grid(bench=["text"], rank=[40], lr=[0.1], seed=[0, 1])).assign(
         method="full fine-tuning", rank=0
     )
-    return Recorded(
-        pd.concat([table, full], ignore_index=True), "LoRA", "rank", floors={"text": 0.25}
-    )
+    both = pd.concat([table, full], ignore_index=True)
+    return Recorded(both, "LoRA", "rank", baselines={"text": 0.25})
 
 
-def test_what_was_recorded_stands_behind_the_live_run(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_recorded_runs_are_drawn_behind_the_live_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(explorer, "mode", lambda: "headless")
     panel = make(recorded=recorded(), start={"lr": 0.1})
-    assert "Recorded, 2 seeds: 41.0 % [41.0, 41.0]" in panel.panel._status.value
+    status = panel.panel._status.value
+    assert status.startswith("<b>Done:</b> 41.0 % on the validation set, one seed.")
+    assert "Recorded (2 seeds): 41.0 %, 95 % interval 41.0 to 41.0." in status
     names = [trace.name for trace in panel.panel.curves.figure.data]
-    assert "recorded, 95 % interval" in names and "this run" in names
-    floor = panel.panel.curves.figure.data[names.index("always the most frequent answer")]
-    assert list(floor.y) == [0.25, 0.25] and floor.x[0] == 0 < floor.x[1]
+    assert "recorded runs, 95 % interval" in names and "this run" in names
+    baseline = panel.panel.curves.figure.data[names.index("majority-class baseline")]
+    assert list(baseline.y) == [0.25, 0.25] and baseline.x[0] == 0 < baseline.x[1]
     assert [trace.name for trace in panel.panel.costs.figure.data] == [
         "LoRA",
         "full fine-tuning",
         "this run",
     ]
-    assert "measured in this run" in panel.panel._bill.value and "2.5 %" in panel.panel._bill.value
+    table = panel.panel._cost_table.value
+    assert "measured in this run" in table and "2.5 %" in table
     panel.set(lr=0.001)
-    assert "not recorded" in panel.panel._status.value
+    assert "No recorded runs for these settings" in panel.panel._status.value
     panel.panel._axis.value = "flops"
     assert panel.panel.costs.figure.layout.xaxis.title.text == "FLOPs a step"
     panel.close()
 
 
-def test_a_bill_compares_no_seconds() -> None:
+def test_a_cost_table_compares_no_seconds() -> None:
     here, full = dict.fromkeys(ROWS, 2.0), dict.fromkeys(ROWS, 4.0)
-    assert bill(here, full, True).count("50 %") == len(ROWS) - 1
-    assert bill(here, full, True).split("time a step")[1].count(
-        "<td></td>"
-    ) == 2 and "%" not in bill(here, None, False)
+    compared = cost_table(here, full, True)
+    assert compared.count("50 %") == len(ROWS) - 1
+    assert compared.split("time per step (ms)")[1].count("<td></td>") == 2
+    assert "%" not in cost_table(here, None, False)
+
+
+def test_the_rows_of_a_cost_table_are_nouns_with_units() -> None:
+    here = dict.fromkeys(ROWS, 4.16e6) | {"trainable": 16904, "seconds": 0.0237}
+    table = cost_table(here, None, True)
+    assert "<td>trainable parameters</td><td>16,904</td>" in table
+    assert "<td>activation memory (MB)</td><td>4.16</td>" in table
+    assert "<td>time per step (ms)</td><td>23.7</td>" in table
 
 
 def test_several_values_are_one_text_and_never_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(explorer, "mode", lambda: "headless")
-    seen = []
+    CALLS.clear()
 
-    def heard(of: str, seed: int) -> Iterator[Event]:
-        seen.append(of)
-        yield Event(1, "train", {"train/loss": 1.0})
+    def chosen() -> list[str]:
+        return [call["of"] for call in CALLS]
 
-    panel = Explorer(heard, of=Several(["a", "b", "c"]))
+    panel = Explorer(one_step, of=Several(["a", "b", "c"]))
     first, second, third = panel.panel._controls["of"].buttons
     first.value = False
     third.value = False
     second.value = False
-    assert second.value and seen == ["a+b+c", "b+c", "b"], "one stays pressed, and that is no move"
+    assert second.value, "one stays pressed"
+    assert chosen() == ["a+b+c", "b+c", "b"], "and that is not a move"
     panel.load("of=a%2Bc&seed=0")
-    assert [button.value for button in (first, second, third)] == [True, False, True] and seen[
-        -1
-    ] == "a+c"
+    assert [button.value for button in (first, second, third)] == [True, False, True]
+    assert chosen()[-1] == "a+c"
     panel.set(of="b")
-    assert [button.value for button in (first, second, third)] == [False, True, False] and seen[
-        -2:
-    ] == ["a+c", "b"]
+    assert [button.value for button in (first, second, third)] == [False, True, False]
+    assert chosen()[-2:] == ["a+c", "b"]
     panel.set(of="c+a")
-    assert panel.settings["of"] == "a+c" and seen[-1] == "a+c", "in any order"
+    assert panel.settings["of"] == "a+c" and chosen()[-1] == "a+c", "in any order"
     with pytest.raises(ValueError, match="of must be some, joined by \\+, of a, b, c, got 'c\\+z'"):
         panel.set(of="c+z")
     with pytest.raises(ValueError, match="start must be among"):
-        Explorer(heard, of=Several(["a", "b"]), start={"of": "z"})
+        Explorer(one_step, of=Several(["a", "b"]), start={"of": "z"})
     panel.close()
 
 
-def test_texts_in_a_line_are_a_slider(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_texts_with_an_order_are_a_slider(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(explorer, "mode", lambda: "headless")
-
-    def heard(of: str, seed: int) -> Iterator[Event]:
-        yield Event(1, "train", {"train/loss": 1.0})
-
-    panel = Explorer(heard, of=Ordered(["near", "far"]))
+    panel = Explorer(one_step, of=Ordered(["near", "far"]))
     slider = panel.panel._controls["of"]
-    assert (
-        isinstance(slider, ipywidgets.SelectionSlider)
-        and slider.value == "near"
-        and not slider.continuous_update
-    )
+    assert isinstance(slider, ipywidgets.SelectionSlider)
+    assert slider.value == "near" and not slider.continuous_update
     slider.index = 1
     assert panel.settings == {"of": "far"}
     panel.load("of=near&seed=0")
@@ -340,32 +351,29 @@ def test_only_the_first_plot_carries_plotly(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_spec_is_plain_lists() -> None:
-    import numpy as np
-
     assert plain({"a": (np.arange(2), [np.float64(1.5)])}) == {"a": [[0, 1], [1.5]]}
 
 
-def test_figures_say_what_they_are_given() -> None:
+def test_figures_show_the_values_they_are_given() -> None:
     figure = go.Figure(
         learning([[(1, 0.1), (2, 0.3)], [(1, 0.2), (2, 0.4)]], [(1, 2.0)], None, "#0072b2", 10)
     )
     assert [list(trace.y) for trace in figure.data] == [[0.1, 0.3], [0.2, 0.4], [2.0]]
     assert list(figure.layout.xaxis.range) == [0, 10]
     assert learning([], [], None, "#0072b2", 10)["data"][-1]["y"] == [None], "an axis needs a point"
-    assert learning([], [], None, "#0072b2", None, 0.5)["data"][0]["x"] == [0, 0], (
-        "a floor needs no point"
-    )
+    alone = learning([], [], None, "#0072b2", None, 0.5)["data"][0]
+    assert alone["x"] == [0, 0], "a baseline needs no point"
     point = {"name": "LoRA", "label": "4", "mean": 0.5, "low": 0.4, "high": 0.7, "trainable": 10.0}
     trade = go.Figure(
         trade_off([point], "trainable", {"trainable": 20.0, "accuracy": 0.6}, "#0072b2")
     )
-    assert trade.data[0].error_y.array == pytest.approx([0.2]) and trade.data[
-        0
-    ].error_y.arrayminus == pytest.approx([0.1])
+    interval = trade.data[0].error_y
+    assert interval.array == pytest.approx([0.2])
+    assert interval.arrayminus == pytest.approx([0.1])
     assert (trade.data[1].x, trade.data[1].y) == ((20.0,), (0.6,))
 
 
-def test_labels_that_would_stand_on_each_other_are_left_to_the_pointer() -> None:
+def test_labels_that_would_overlap_are_left_to_the_pointer() -> None:
     ends = {"name": "LoRA", "low": 0.0, "high": 1.0}
     four = [(0.5, 10.0), (0.501, 10.2), (0.7, 10.0), (0.702, 100.0)]
     points = [
@@ -376,7 +384,7 @@ def test_labels_that_would_stand_on_each_other_are_left_to_the_pointer() -> None
     assert list(line.text) == ["", "1", "2", "3"] and list(line.hovertext) == ["0", "1", "2", "3"]
 
 
-def test_a_comparison_marks_the_best_rate_and_the_mean_difference() -> None:
+def test_a_comparison_marks_the_best_learning_rate_and_the_mean_difference() -> None:
     curve = {
         "lr": [1e-3, 1e-2, 1e-1],
         "mean": [0.5, 0.7, 0.7],
@@ -434,47 +442,36 @@ def test_a_replayed_explorer_of_each_lesson_shows_its_record_and_says_so(
     monkeypatch.setattr(explorer, "mode", lambda: "headless")
     table, _ = lesson.read()
     names = [name for name in table.columns if name not in (*MEASURED, "seed")]
-    ends = table[table["quantity"] == "valid/accuracy"].drop_duplicates(
-        [*names, "seed"], keep="last"
-    )
+    accuracies = table[table["quantity"] == "valid/accuracy"]
+    ends = accuracies.drop_duplicates([*names, "seed"], keep="last")
     assert len(ends) > 100
     for _, row in ends.iloc[:: len(ends) // 7].iterrows():
-        settings = {
-            name: row[name] for name in names if row[name] == row[name]
-        }  # rails have no rank
-        own = table[table[[name for name in names if name not in settings]].isna().all(axis=1)]
-        panel = Explorer(
-            replay(own),
-            name="LoRA",
-            title=lesson.name,
-            **{name: [value] for name, value in settings.items()},
-        )
+        # A reference method has no rank: a setting without a value is left out.
+        settings = {name: row[name] for name in names if pd.notna(row[name])}
+        without_value = [name for name in names if name not in settings]
+        runs = table[table[without_value].isna().all(axis=1)]
+        choices = {name: [value] for name, value in settings.items()}
+        panel = Explorer(replay(runs), name="LoRA", title=lesson.name, **choices)
         panel.set(seed=int(row["seed"]))
         (run,) = panel.wait()
-        rows = where(own, **settings, seed=row["seed"], quantity="valid/accuracy")
-        assert (
-            run.accuracies == list(zip(rows["step"], rows["value"], strict=True))
-            and run.accuracy == row["value"]
-        )
-        assert (
-            "Recorded." in panel.panel._status.value
-            and "nothing was trained just now" in panel.panel._status.value
-        )
+        rows = where(runs, **settings, seed=row["seed"], quantity="valid/accuracy")
+        assert run.accuracies == list(zip(rows["step"], rows["value"], strict=True))
+        assert run.accuracy == row["value"]
+        status = panel.panel._status.value
+        assert "<b>Recorded:</b>" in status and "This run was not trained just now." in status
         panel.close()
 
 
 def test_a_live_explorer_does_not_say_recorded(panel: Explorer) -> None:
-    assert "Recorded." not in panel.panel._status.value
+    assert "Recorded:" not in panel.panel._status.value
 
 
-def test_a_replayed_run_that_was_not_recorded_says_what_was(
+def test_a_replayed_run_without_recorded_runs_says_what_is_recorded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(explorer, "mode", lambda: "blocking")
     table = sweep(trial, grid(rank=[1], lr=[0.1], bench=["text"], seed=[0]))
     panel = Explorer(replay(table), rank=[1, 4], lr=[0.1], bench=["text"])
     panel.set(rank=4)
-    assert (
-        "a replayed run must be one that was recorded (rank, lr, bench, seed)"
-        in panel.panel._status.value
-    )
+    message = "a replayed run must be one that was recorded (rank, lr, bench, seed)"
+    assert message in panel.panel._status.value
