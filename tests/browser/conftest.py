@@ -1,7 +1,7 @@
-"""One browser for all tests of this folder, and each front end started when a test first asks for it.
+"""One browser for all tests of this folder, and each front end, started when a test first needs it.
 
-The fixtures live as long as this package's tests and not as long as the session: Playwright keeps an event loop running in this thread,
-which tests elsewhere must not meet.
+The fixtures live as long as the tests of this package, not as long as the session: Playwright keeps
+an event loop running in this thread, and tests elsewhere must not meet it.
 """
 
 import os
@@ -26,8 +26,11 @@ ARGUMENTS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--no-first-run",
+    "--disable-quic",
+    "--disable-dev-shm-usage",
+    "--no-sandbox",
 )
-ARGUMENTS += ("--no-first-run", "--disable-quic", "--disable-dev-shm-usage", "--no-sandbox")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -37,27 +40,25 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def lacking(reason: str) -> NoReturn:
-    """Skips, or fails where a browser is required."""
+    """Skip the test, or fail it where a browser is required."""
     if os.environ.get("FTKIT_REQUIRE_BROWSER") == "1":
         pytest.fail(f"{reason}; FTKIT_REQUIRE_BROWSER=1 forbids to skip")
     pytest.skip(reason)
 
 
 def find_chromium() -> str | None:
-    """Where Chromium is: `$CHROME`, else the first of its names on the PATH."""
-    return next(
-        (
-            found
-            for name in (os.environ.get("CHROME", ""), *NAMES)
-            if name and (found := shutil.which(name))
-        ),
-        None,
-    )
+    """Return the path of Chromium: `$CHROME`, else the first of its names on the PATH."""
+    for name in (os.environ.get("CHROME", ""), *NAMES):
+        path = shutil.which(name) if name else None
+        if path:
+            return path
+    return None
 
 
 @pytest.fixture(scope="package")
 def chromium() -> Iterator["Browser"]:
-    if (path := find_chromium()) is None:
+    path = find_chromium()
+    if path is None:
         lacking(f"no Chromium: none of $CHROME, {', '.join(NAMES)} is there")
     from playwright.sync_api import sync_playwright
 
@@ -69,21 +70,20 @@ def chromium() -> Iterator["Browser"]:
 
 @pytest.fixture(scope="package")
 def screenshots(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where pictures go: the folder that `$FTKIT_SCREENSHOTS` names, else a temporary one."""
+    """The folder of the pictures: `$FTKIT_SCREENSHOTS`, else a temporary one."""
     named = os.environ.get("FTKIT_SCREENSHOTS")
     return Path(named).absolute() if named else tmp_path_factory.mktemp("screenshots")
 
 
 def front_end(name: str) -> Any:
-    """The fixture of a front end that runs in this environment."""
+    """Return the fixture of a front end that runs in this environment."""
 
     @pytest.fixture(scope="package", name=name)
     def started(
         chromium: "Browser", tmp_path_factory: pytest.TempPathFactory, screenshots: Path
     ) -> Iterator[Server]:
-        with serve(
-            name, Path(sys.executable), chromium, tmp_path_factory.mktemp(name), screenshots
-        ) as server:
+        folder = tmp_path_factory.mktemp(name)
+        with serve(name, Path(sys.executable), chromium, folder, screenshots) as server:
             yield server
 
     return started
@@ -98,8 +98,7 @@ def classic(
 ) -> Iterator[Server]:
     """The classic Notebook on Colab's versions."""
     if not COLAB_PYTHON.exists():
-        lacking("no .venv-colab: `make .venv-colab` brings Colab's versions")
-    with serve(
-        "classic", COLAB_PYTHON, chromium, tmp_path_factory.mktemp("classic"), screenshots
-    ) as server:
+        lacking("no .venv-colab: `make .venv-colab` installs Colab's versions")
+    folder = tmp_path_factory.mktemp("classic")
+    with serve("classic", COLAB_PYTHON, chromium, folder, screenshots) as server:
         yield server

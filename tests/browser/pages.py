@@ -9,45 +9,51 @@ if TYPE_CHECKING:
     from playwright.sync_api import ConsoleMessage, Locator, Page, WebSocket
 
 SECOND = 1000  # Playwright counts in milliseconds
-_MATHJAX = "the classic Notebook's own MathJax asks for a font that its package does not hold, and draws the mathematics with another"
-HARMLESS = {  # a pattern of a console message, and why it is no fault of the kit
-    r"cdn\.jsdelivr\.net/npm/@fortawesome": "Voila's own page asks a CDN for icons; without a network it shows none",
-    r"(?s)RUNTIME-012.*@jupyterlab/docregistry": "Voila loads Notebook 7's extension for JupyterLab and cannot use it",
-    r"MathJax_AMS-Regular": _MATHJAX,
-    r"^Access to font at 'about:blank'": _MATHJAX,
-    r"ERR_FAILED \(about:blank\)": _MATHJAX,
-    r"(?s)reading 'schema'.*/notebook/notebook_core": "Notebook 7 looks up a setting of its own that it does not have",
-}
+HARMLESS = (  # patterns of console messages that are not a fault of the kit
+    # Voila's own page asks a CDN for icons; without a network it shows none.
+    r"cdn\.jsdelivr\.net/npm/@fortawesome",
+    # Voila loads Notebook 7's extension for JupyterLab and cannot use it.
+    r"(?s)RUNTIME-012.*@jupyterlab/docregistry",
+    # The MathJax of the classic Notebook asks for a font that its package does not have, and draws
+    # the mathematics with another.
+    r"MathJax_AMS-Regular",
+    r"^Access to font at 'about:blank'",
+    r"ERR_FAILED \(about:blank\)",
+    # Notebook 7 looks up a setting of its own that it does not have.
+    r"(?s)reading 'schema'.*/notebook/notebook_core",
+)
 
 
 class Open:
     """A notebook in a page of its own.
 
-    `page` is Playwright's page. `console_errors` are messages of level error and uncaught exceptions, less those that are known to be
-    harmless. `bytes_received` counts what came through web sockets: widget state, plots, outputs.
+    Attributes:
+        page: Playwright's page.
+        console_errors: error messages and uncaught exceptions, without the harmless ones.
+        bytes_received: the size of all that came through web sockets: widget state, plots, outputs.
     """
 
+    # JavaScript that runs in the page of a front end.
     address: ClassVar[str]
-    ready: ClassVar[str]  # in the page: is the kernel there, idle, and nothing of it waiting?
-    run: ClassVar[str]
-    failures: ClassVar[str]  # in the page: what failed in the cells, as strings
-    execute: ClassVar[str]
+    ready: ClassVar[str]  # true if the kernel is there and idle, and nothing waits for it
+    run: ClassVar[str]  # starts all cells
+    failures: ClassVar[str]  # the exceptions of the cells, as strings
+    execute: ClassVar[str]  # runs code in the kernel; returns what it prints, and its exception
 
     def __init__(self, url: str, token: str, page: "Page", screenshots: Path) -> None:
         self.url, self.token, self.page, self.screenshots = url, token, page, screenshots
         self.bytes_received = 0
         self.messages: list[str] = []
-        page.on("console", self._hear)
+        page.on("console", self._keep)
         page.on(
             "pageerror", lambda error: self.messages.append(f"uncaught: {error.stack or error}")
         )
         page.on("websocket", self._count)
 
-    def _hear(self, message: "ConsoleMessage") -> None:
+    def _keep(self, message: "ConsoleMessage") -> None:
         if message.type == "error":
-            self.messages.append(
-                f"{message.text} ({message.location.get('url', '').split('?')[0]})"
-            )
+            address = message.location.get("url", "").split("?")[0]
+            self.messages.append(f"{message.text} ({address})")
 
     def _count(self, socket: "WebSocket") -> None:
         def add(payload: str | bytes) -> None:
@@ -58,46 +64,49 @@ class Open:
     @property
     def console_errors(self) -> list[str]:
         return [
-            said
-            for said in self.messages
-            if not any(re.search(pattern, said) for pattern in HARMLESS)
+            message
+            for message in self.messages
+            if not any(re.search(pattern, message) for pattern in HARMLESS)
         ]
 
     def load(self, name: str) -> None:
-        """Opens the notebook and waits for its kernel."""
+        """Open the notebook and wait for its kernel."""
         self.page.goto(f"{self.url}/{self.address}/{name}?token={self.token}")
         self.wait_idle(90)
 
     def wait_idle(self, seconds: float = 60) -> None:
-        """Waits until the kernel has done all it was asked for."""
+        """Wait until the kernel has done all its work."""
         self.page.wait_for_function(
             f"() => {{ try {{ return {self.ready} }} catch {{ return false }} }}",
             timeout=seconds * SECOND,
         )
 
     def start_all(self) -> None:
-        """Runs every cell and does not wait."""
+        """Start every cell without waiting."""
         self.page.evaluate(f"() => {{ {self.run} }}")
 
     def run_all(self, seconds: float = 120) -> None:
-        """Runs every cell to its end; a cell that fails is an AssertionError with its exception."""
+        """Run every cell to its end; the exception of a cell is an AssertionError."""
         self.start_all()
         self.wait_idle(seconds)
         failed = self.page.evaluate(f"() => {self.failures}")
         assert not failed, "\n".join(failed)
 
     def kernel(self, code: str) -> str:
-        """What `code` prints, run in the notebook's kernel after whatever runs there; an exception is an AssertionError."""
+        """Run code in the kernel and return what it prints; an exception is an AssertionError."""
         text, failed = self.page.evaluate(self.execute, code)
         assert not failed, failed
         return str(text)
 
     def slider(self, css: str) -> "Locator":
-        """The handle of the slider in the element that `css` selects, which takes the keyboard."""
+        """Return the handle of the slider in the element `css`; the handle takes the keyboard."""
         return self.page.locator(f"{css} .noUi-handle, {css} .ui-slider-handle").first
 
     def move(self, css: str, key: str = "ArrowRight") -> None:
-        """Presses a key on that slider until its number has changed: a front end may take the focus back right after a run."""
+        """Press a key on that slider until its number has changed.
+
+        A front end may take the focus back right after a run.
+        """
         number = self.page.locator(f"{css} .widget-readout").first
         before, end = number.inner_text(), time.monotonic() + 10
         while time.monotonic() < end:
@@ -111,7 +120,7 @@ class Open:
         )
 
     def screenshot(self, name: str | Path) -> Path:
-        """A picture of the page, in the folder of the screenshots unless the path is absolute."""
+        """Take a picture of the page; a relative path is below the folder of the screenshots."""
         path = self.screenshots / name
         path.parent.mkdir(parents=True, exist_ok=True)
         self.page.screenshot(path=path)
@@ -126,21 +135,26 @@ _KERNEL = f"{_PANEL}.context.sessionContext.session.kernel"
 
 
 class Lab(Open):
-    """JupyterLab 4: `view="doc"` shows the notebook alone, `view="lab"` the whole of JupyterLab around it."""
+    """JupyterLab 4: `view="doc"` shows the notebook alone, `view="lab"` the whole JupyterLab."""
 
     address = "doc/tree"
-    ready = f"""{_PANEL}.context.isReady && {_KERNEL}.status === 'idle' && window.ftkitRan !== null
-        && document.querySelector('.jp-Notebook .jp-CodeCell') !== null && document.querySelector('#jupyterlab-splash') === null"""
+    ready = f"""{_PANEL}.context.isReady && {_KERNEL}.status === 'idle'
+        && window.ftkitRan !== null
+        && document.querySelector('.jp-Notebook .jp-CodeCell') !== null
+        && document.querySelector('#jupyterlab-splash') === null"""
     run = """window.ftkitRan = null;
-        window.jupyterapp.commands.execute('notebook:run-all-cells').finally(() => { window.ftkitRan = true; });"""
+        window.jupyterapp.commands.execute('notebook:run-all-cells')
+            .finally(() => { window.ftkitRan = true; });"""
     failures = f"""{_PANEL}.content.model.toJSON().cells.flatMap(cell => cell.outputs || [])
-        .filter(output => output.output_type === 'error').map(output => `${{output.ename}}: ${{output.evalue}}`)"""
+        .filter(output => output.output_type === 'error')
+        .map(output => `${{output.ename}}: ${{output.evalue}}`)"""
     execute = f"""async code => {{
         let text = '', failed = '';
         const future = {_KERNEL}.requestExecute({{code, store_history: false}});
-        future.onIOPub = message => {{
-            if (message.header.msg_type === 'stream' && message.content.name === 'stdout') text += message.content.text;
-            if (message.header.msg_type === 'error') failed = message.content.ename + ': ' + message.content.evalue;
+        future.onIOPub = ({{header, content}}) => {{
+            const printed = header.msg_type === 'stream' && content.name === 'stdout';
+            if (printed) text += content.text;
+            if (header.msg_type === 'error') failed = content.ename + ': ' + content.evalue;
         }};
         await future.done;
         return [text, failed];
@@ -151,7 +165,7 @@ class Lab(Open):
         self.wait_idle(90)
 
     def set_theme(self, theme: Literal["dark", "light"]) -> None:
-        """Another theme, and the page drawn in it."""
+        """Choose a theme and wait until the page is drawn in it."""
         self.page.evaluate(
             "theme => window.jupyterapp.commands.execute('apputils:change-theme', {theme})",
             f"JupyterLab {theme.capitalize()}",
@@ -161,18 +175,19 @@ class Lab(Open):
             arg="true" if theme == "light" else "false",
             timeout=20 * SECOND,
         )
-        self.wait_idle()  # the curtain that hides the change is gone
+        self.wait_idle()  # until the curtain that hides the change is gone
 
     def reveal(self, cell: int) -> None:
-        """Scrolls to a cell; JupyterLab draws only those that are near the window."""
+        """Scroll to a cell; JupyterLab draws only the cells near the window."""
         self.page.evaluate(
-            f"cell => {{ const {{content}} = {_PANEL}; content.activeCellIndex = cell; return content.scrollToItem(cell); }}",
+            f"cell => {{ const {{content}} = {_PANEL}; content.activeCellIndex = cell; "
+            "return content.scrollToItem(cell); }",
             cell,
         )
 
 
 class Notebook7(Lab):
-    """Notebook 7: its slider handles do not take the arrow keys, `PageUp` and `PageDown` work."""
+    """Notebook 7: its slider handles take `PageUp` and `PageDown`, not the arrow keys."""
 
     def load(self, name: str) -> None:  # type: ignore[override]
         self.page.goto(f"{self.url}/notebooks/{name}?token={self.token}")
@@ -183,26 +198,30 @@ class Classic(Open):
     """The classic Notebook 6 with ipywidgets 7."""
 
     address = "notebooks"
-    ready = """Jupyter.notebook._fully_loaded && Jupyter.notebook.kernel.is_connected() && !Jupyter.notebook.kernel_busy
-        && document.querySelector('.code_cell.running') === null && require.defined('nbextensions/jupyter-js-widgets/extension')"""
+    ready = """Jupyter.notebook._fully_loaded && Jupyter.notebook.kernel.is_connected()
+        && !Jupyter.notebook.kernel_busy && document.querySelector('.code_cell.running') === null
+        && require.defined('nbextensions/jupyter-js-widgets/extension')"""
     run = "Jupyter.notebook.execute_all_cells();"
     failures = """Jupyter.notebook.toJSON().cells.flatMap(cell => cell.outputs || [])
-        .filter(output => output.output_type === 'error').map(output => `${output.ename}: ${output.evalue}`)"""
+        .filter(output => output.output_type === 'error')
+        .map(output => `${output.ename}: ${output.evalue}`)"""
     execute = """code => new Promise(done => {
         const end = 'end-' + Math.random();  // the reply may come before the last output
         let text = '';
-        const output = message => {
-            if (message.msg_type === 'error') done([text, message.content.ename + ': ' + message.content.evalue]);
-            if (message.msg_type === 'stream' && message.content.name === 'stdout') text += message.content.text;
+        const output = ({msg_type, content}) => {
+            if (msg_type === 'error') done([text, content.ename + ': ' + content.evalue]);
+            if (msg_type === 'stream' && content.name === 'stdout') text += content.text;
             if (text.includes(end)) done([text.split(end)[0], '']);
         };
-        Jupyter.notebook.kernel.execute(`${code}\\nprint('${end}')`, {iopub: {output}}, {silent: false, store_history: false});
+        const how = {silent: false, store_history: false};
+        Jupyter.notebook.kernel.execute(`${code}\\nprint('${end}')`, {iopub: {output}}, how);
     })"""
 
     def load(self, name: str) -> None:
-        """Opens the notebook and waits for its kernel and for the widgets' front end.
+        """Open the notebook and wait for its kernel and for the front end of its widgets.
 
-        That asks the kernel for widgets from before, and with the answer it draws every view anew: a view that came meanwhile is lost.
+        That front end asks the kernel for older widgets. At the answer it draws every view again,
+        and a view that came meanwhile is lost.
         """
         with self.page.expect_console_message(
             lambda message: "jupyter.widget.control" in message.text, timeout=90 * SECOND
@@ -215,12 +234,14 @@ class Classic(Open):
 
 
 class Voila(Open):
-    """Voila: it runs the cells while it loads, shows no code, and runs no other."""
+    """Voila: it runs the cells while it loads, shows no code, and runs no other code."""
 
     address = "voila/render"
     ready = "document.readyState === 'complete' && document.querySelector('#loading') === null"
     run = ""
-    failures = "[...document.querySelectorAll('.jp-RenderedText[data-mime-type=\"application/vnd.jupyter.stderr\"]')].map(o => o.innerText)"
+    failures = """[...document.querySelectorAll(
+        '.jp-RenderedText[data-mime-type="application/vnd.jupyter.stderr"]')]
+        .map(output => output.innerText)"""
 
     def kernel(self, code: str) -> str:
         raise NotImplementedError("Voila runs the notebook's cells alone; read what the page shows")

@@ -1,4 +1,4 @@
-"""The front ends that notebooks are tested in, each started in a folder and with settings of its own."""
+"""The front ends that notebooks are tested in, each with a folder and settings of its own."""
 
 import contextlib
 import json
@@ -33,7 +33,13 @@ SERVER = [
 
 @dataclass(frozen=True)
 class FrontEnd:
-    """A front end: its command, after the name of the Python, the option that names the folder, and the page object of its notebooks."""
+    """A front end.
+
+    Args:
+        command: its command, after `python -m`.
+        folder: the option that names the folder.
+        page: the class of its open notebooks.
+    """
 
     command: tuple[str, ...]
     folder: str
@@ -66,18 +72,18 @@ FRONT_ENDS = {
 
 @dataclass
 class Server:
-    """A running front end that shows the notebooks of `folder`."""
+    """A running front end that shows the notebooks of `folder`; `state` holds its settings."""
 
     front: FrontEnd
     browser: "Browser"
     folder: Path
-    places: Path
+    state: Path
     screenshots: Path
     url: str
     token: str
 
     def write(self, name: str, *cells: str) -> None:
-        """A notebook of these code cells, in the folder."""
+        """Write a notebook of these code cells to the folder."""
         notebook = nbformat.v4.new_notebook(
             cells=[nbformat.v4.new_code_cell(cell) for cell in cells]
         )
@@ -89,15 +95,17 @@ class Server:
         nbformat.write(notebook, self.folder / name)
 
     def add(self, path: Path) -> None:
-        """A copy of a notebook, in the folder."""
+        """Copy a notebook to the folder."""
         shutil.copy(path, self.folder / path.name)
 
     @contextlib.contextmanager
     def open(self, name: str, width: int = 1280, height: int = 900, **how: Any) -> Iterator[Any]:
-        """The notebook in a new page, its kernel ready; whoever leaves ends the kernel. A test that fails leaves a picture."""
-        shutil.rmtree(
-            self.places / "settings", ignore_errors=True
-        )  # the theme that another test chose
+        """Open the notebook in a new page, with its kernel ready.
+
+        The end of the block ends the kernel. A test that fails leaves a picture.
+        """
+        # The theme that another test chose must not stay.
+        shutil.rmtree(self.state / "settings", ignore_errors=True)
         context = self.browser.new_context(viewport={"width": width, "height": height})
         opened = self.front.page(self.url, self.token, context.new_page(), self.screenshots)
         try:
@@ -113,12 +121,12 @@ class Server:
 
     def _end_kernels(self) -> None:
         if self.front.page is Voila:
-            return  # it ends the kernel of a page that is left
+            return  # it ends the kernel of a closed page itself
         for kernel in json.loads(self.ask("GET", "/api/kernels")):
             self.ask("DELETE", f"/api/kernels/{kernel['id']}")
 
     def ask(self, method: str, path: str) -> bytes:
-        """What the server answers to one request."""
+        """Send one request, and return the answer of the server."""
         request = urllib.request.Request(
             self.url + path, method=method, headers={"Authorization": f"token {self.token}"}
         )
@@ -126,9 +134,12 @@ class Server:
             return bytes(answer.read())
 
 
-def isolated(places: Path, token: str) -> dict[str, str]:
-    """What `ftkit lab` gives to its server, but nothing of the tester's own Jupyter; the data cache is the tester's."""
-    own = (
+def isolated(state: Path, token: str) -> dict[str, str]:
+    """Return the environment that `ftkit lab` gives to its server.
+
+    Nothing of the tester's own Jupyter is in it; the data cache is the tester's.
+    """
+    folders = (
         "JUPYTER_CONFIG_DIR",
         "JUPYTER_DATA_DIR",
         "JUPYTER_RUNTIME_DIR",
@@ -138,8 +149,8 @@ def isolated(places: Path, token: str) -> dict[str, str]:
     inherited = {name: value for name, value in environment().items() if name != "FTKIT_HEADLESS"}
     return {
         **inherited,
-        **{name: str(places / name.lower()) for name in own},
-        "JUPYTERLAB_SETTINGS_DIR": str(places / "settings"),
+        **{name: str(state / name.lower()) for name in folders},
+        "JUPYTERLAB_SETTINGS_DIR": str(state / "settings"),
         "JUPYTER_TOKEN": token,
         "JUPYTER_CONFIG_PATH": str(DEFAULTS),
         "OMP_NUM_THREADS": "1",
@@ -151,28 +162,21 @@ def isolated(places: Path, token: str) -> dict[str, str]:
 def serve(
     name: str, python: Path, browser: "Browser", root: Path, screenshots: Path
 ) -> Iterator[Server]:
-    """The front end `name`, run by `python`, with an empty folder below `root`; it ends with the block."""
-    front, folder, places = FRONT_ENDS[name], root / "notebooks", root / "places"
+    """Run the front end `name` until the block ends, in an empty folder below `root`."""
+    front, folder, state = FRONT_ENDS[name], root / "notebooks", root / "state"
     folder.mkdir()
-    places.mkdir()
+    state.mkdir()
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    server = Server(
-        front,
-        browser,
-        folder,
-        places,
-        screenshots,
-        f"http://127.0.0.1:{port}",
-        secrets.token_hex(16),
-    )
+    url, token = f"http://127.0.0.1:{port}", secrets.token_hex(16)
+    server = Server(front, browser, folder, state, screenshots, url, token)
     command = [str(python), "-m", *front.command, f"--port={port}", f"{front.folder}{folder}"]
-    log = places / "server.log"
+    log = state / "server.log"
     with log.open("w") as output:
         process = subprocess.Popen(
             command,
-            env=isolated(places, server.token),
+            env=isolated(state, server.token),
             cwd=folder,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -190,7 +194,7 @@ def serve(
 
 
 def _wait(server: Server, process: "subprocess.Popen[bytes]", log: Path, limit: float = 90) -> None:
-    """Waits until the server answers; one that ended or never answers fails with the end of its log."""
+    """Wait until the server answers; if it never does, fail with the end of its log."""
     end = time.monotonic() + limit
     while time.monotonic() < end and process.poll() is None:
         try:

@@ -1,4 +1,4 @@
-"""The lessons as they are shipped, in a real browser: cold, run from top to bottom, and with a hand on the slider."""
+"""The shipped lessons in a browser: without a kernel, run to the end, and with a slider moved."""
 
 from pathlib import Path
 
@@ -8,7 +8,8 @@ from browser.pages import Lab
 from browser.panels import PanelOnPage
 from browser.servers import Server
 
-FIND = "() => window.jupyterapp.shell.currentWidget.content.widgets.findIndex(c => c.model.sharedModel.source.includes('= Explorer('))"
+FIND = """() => window.jupyterapp.shell.currentWidget.content.widgets
+    .findIndex(cell => cell.model.sharedModel.source.includes('= Explorer('))"""
 LESSONS = sorted((Path(__file__).parent.parent.parent / "notebooks").glob("*.ipynb"))
 
 
@@ -16,9 +17,8 @@ def reveal_panel(notebook: Lab) -> None:
     notebook.reveal(int(notebook.page.evaluate(FIND)))
 
 
-CLASSIC = [
-    path for path in LESSONS if path.stem == "02_lora"
-]  # the other lessons are made of the same parts
+# One is enough: the other lessons are made of the same parts.
+CLASSIC = [path for path in LESSONS if path.stem == "02_lora"]
 
 
 @pytest.mark.parametrize(
@@ -55,8 +55,7 @@ def test_a_cold_lesson_shows_a_picture_of_its_panel(path: Path, lab: Server) -> 
         pictures = notebook.page.locator(".jp-OutputArea-output img")
         pictures.last.wait_for()
         heights = pictures.evaluate_all("images => images.map(image => image.naturalHeight)")
-        assert max(heights) > 600, (
-            "curves, the technique's picture and the trade-off, and not only a figure beside the panel"
-        )
+        # Curves, the technique's picture and the trade-off: not only a figure next to the panel.
+        assert max(heights) > 600
         assert notebook.page.get_by_text("Error displaying widget").count() == 0
         notebook.screenshot(f"{path.stem}-cold.png")

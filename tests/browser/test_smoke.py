@@ -1,4 +1,4 @@
-"""A slider and a text that follows it, in every front end: what the harness itself must be able to do."""
+"""A slider and a text that follows it, in every front end: a test of the harness itself."""
 
 import re
 from pathlib import Path
@@ -54,7 +54,7 @@ def test_voila_shows_the_slider_and_no_code(voila: Server) -> None:
 
 
 @pytest.mark.parametrize("name", ["lab", "classic"])
-def test_a_cell_that_fails_and_a_message_in_the_console_are_heard(
+def test_a_cell_that_fails_and_a_message_in_the_console_are_noticed(
     name: str, request: pytest.FixtureRequest
 ) -> None:
     server: Server = request.getfixturevalue(name)
@@ -67,13 +67,14 @@ def test_a_cell_that_fails_and_a_message_in_the_console_are_heard(
         assert notebook.kernel("print(1); print(2)") == "1\n2\n"
         assert notebook.console_errors == []
         notebook.page.evaluate(
-            "() => { console.error('planted'); setTimeout(() => { throw new Error('thrown'); }, 0); }"
+            """() => {
+                console.error('planted');
+                setTimeout(() => { throw new Error('thrown'); }, 0);
+            }"""
         )
         notebook.page.wait_for_timeout(200)
-        assert [re.split(r" \(|\n", said)[0] for said in notebook.console_errors] == [
-            "planted",
-            "uncaught: Error: thrown",
-        ]
+        starts = [re.split(r" \(|\n", message)[0] for message in notebook.console_errors]
+        assert starts == ["planted", "uncaught: Error: thrown"]
 
 
 def test_lab_changes_its_theme_and_width(lab: Server) -> None:
@@ -106,7 +107,6 @@ def test_without_a_chromium_the_tests_are_skipped_unless_one_is_required(
     with pytest.raises(pytest.skip.Exception, match="no Chromium"):
         lacking("no Chromium")
     monkeypatch.setenv("FTKIT_REQUIRE_BROWSER", "1")
-    with pytest.raises(
-        pytest.fail.Exception, match="no Chromium; FTKIT_REQUIRE_BROWSER=1 forbids to skip"
-    ):
+    message = "no Chromium; FTKIT_REQUIRE_BROWSER=1 forbids to skip"
+    with pytest.raises(pytest.fail.Exception, match=message):
         lacking("no Chromium")
