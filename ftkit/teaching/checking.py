@@ -301,7 +301,13 @@ _REMEDIES = {
 def _unchanged(before: Any, after: Any) -> bool:
     if isinstance(before, Tensor):
         return torch.equal(before, after)
-    return bool(before.equals(after) if isinstance(before, pd.DataFrame) else before == after)
+    if isinstance(before, pd.DataFrame):
+        return before.equals(after)
+    if isinstance(before, Mapping):
+        return before.keys() == after.keys() and all(
+            _unchanged(value, after[key]) for key, value in before.items()
+        )
+    return bool(before == after)
 
 
 # Readers: an answer as a value that can be compared

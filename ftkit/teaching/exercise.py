@@ -1,4 +1,4 @@
-"""Exercises: a check that takes what the learner wrote and says in words what is wrong, a ladder of hints, a folded solution."""
+"""Exercises: a check that says in words what is wrong, a ladder of hints, a folded solution."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,19 +11,27 @@ from ftkit.teaching.learner_code import TooLong, line_of, message_of, raised_by_
 from ftkit.teaching.show_source import highlighted
 
 SECONDS = 10.0
+"""A check stops the learner's code after this time."""
 
 
 class Wrong(Exception):
-    """What a check raises: the words say what is wrong, and for which input."""
+    """A check raises it for a wrong answer; the words say what is wrong, and for which input."""
 
 
 class NotAttempted(Exception):
-    """What a check raises when it was handed an untouched stub."""
+    """A check raises it for an untouched stub."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """What came of an answer: true if it is right. `code` is a line of the learner's own."""
+    """The outcome of a check, a quiz or a bug hunt; true if the answer is right.
+
+    Attributes:
+        kind: "yes", "no" or "open", for an answer that was not given yet.
+        title: the first line of its card.
+        words: what is wrong, or what the exercise shows.
+        code: the line of the learner's own code that raised an error.
+    """
 
     kind: str
     title: str
@@ -34,14 +42,11 @@ class Result:
         return self.kind == "yes"
 
     def __repr__(self) -> str:
-        return "\n".join(
-            part
-            for part in (f"{self.title}: {self.words}" if self.words else self.title, self.code)
-            if part
-        )
+        first = f"{self.title}: {self.words}" if self.words else self.title
+        return f"{first}\n{self.code}" if self.code else first
 
     def html(self) -> str:
-        """The same as a card."""
+        """Return the outcome as a card."""
         code = listing([escape(self.code)]) if self.code else ""
         return card(
             self.kind, heading(f"{SYMBOLS[self.kind]} {self.title}"), paragraph(self.words), code
@@ -52,7 +57,11 @@ class Result:
 
 
 class Exercise:
-    """A check with its card. Call it with what the learner wrote; it answers with a `Result` and raises nothing of theirs."""
+    """A check with its card, its hints and its solution.
+
+    Call it with what the learner wrote. It returns a `Result`, and turns whatever their code raises
+    into words.
+    """
 
     def __init__(
         self,
@@ -78,32 +87,32 @@ class Exercise:
         except Wrong as wrong:
             return Result("no", f"{self.title}: not yet", _sentence(str(wrong)))
         except TooLong as error:
-            words = f"Your code was still running after {SECONDS:g} seconds, so the check stopped it; does a loop never end?"
+            words = (
+                f"Your code was still running after {SECONDS:g} seconds, so the check stopped it; "
+                "does a loop never end?"
+            )
             return Result("no", f"{self.title}: not yet", words, line_of(error))
         except (Exception, SystemExit) as error:
             if isinstance(error, NotImplementedError) and raised_by_them(error):
                 return self._not_attempted()
-            return Result(
-                "no",
-                f"{self.title}: not yet",
-                f"Your code raised {message_of(error)}",
-                line_of(error),
-            )
+            words = f"Your code raised {message_of(error)}"
+            return Result("no", f"{self.title}: not yet", words, line_of(error))
 
     def __repr__(self) -> str:
-        return f"{self.title} ({self._dots()} difficulty {self.difficulty} of 5, about {self.minutes} minutes)"
+        effort = f"difficulty {self.difficulty} of 5, about {self.minutes} minutes"
+        return f"{self.title} ({self._dots()} {effort})"
 
     def _repr_html_(self) -> str:
         return STYLE + self._card().html()
 
     def card(self) -> Shown:
-        """Shows title, difficulty and minutes; for the place under an exercise's heading."""
+        """Show the title, the task, the difficulty and the minutes."""
         shown = self._card()
         shown.put()
         return shown
 
     def hint(self) -> Shown:
-        """Shows one more hint, below those already given; after the last, the solution, folded."""
+        """Show one more hint below the earlier ones; after the last one, the folded solution."""
         self.hints_given += 1
         given = self.hints[: self.hints_given]
         parts = [
@@ -111,9 +120,8 @@ class Exercise:
         ]
         text = f"Hint {len(given)} of {len(self.hints)}: {given[-1]}"
         if self.hints_given > len(self.hints):
-            parts.append(
-                f"<details><summary>One solution of many</summary>{listing(highlighted(self.solution))}</details>"
-            )
+            code = listing(highlighted(self.solution))
+            parts.append(f"<details><summary>One solution of many</summary>{code}</details>")
             text = f"One solution of many:\n\n{self.solution}"
         shown = Page("ask", [heading(self.title), *parts], text)
         shown.put()
@@ -125,32 +133,39 @@ class Exercise:
         return self._check(yours)
 
     def _not_attempted(self) -> Result:
-        words = f"Replace the stub by your own code, then run the check again; `hint(check.{self.__name__})` gives a first push."
+        words = (
+            "Replace the stub with your own code, then run the check again; "
+            f"`hint(check.{self.__name__})` shows a first hint."
+        )
         return Result("open", f"{self.title}: not attempted yet", words)
 
     def _dots(self) -> str:
         return "●" * self.difficulty + "○" * (5 - self.difficulty)
 
     def _card(self) -> Page:
-        label = f'<span role="img" aria-label="difficulty {self.difficulty} of 5">{self._dots()}</span> about {self.minutes} minutes'
+        label = f"difficulty {self.difficulty} of 5"
+        dots = f'<span role="img" aria-label="{label}">{self._dots()}</span>'
+        effort = f'<p class="ftkit-small">{dots} about {self.minutes} minutes</p>'
         wanted = f"Wanted: {self.__doc__}".split("\n\n") if self.__doc__ else []
         task = [paragraph(" ".join(words.split())) for words in wanted]
-        return Page(
-            "ask", [heading(self.title), *task, f'<p class="ftkit-small">{label}</p>'], repr(self)
-        )
+        return Page("ask", [heading(self.title), *task, effort], repr(self))
 
 
 def _sentence(words: str) -> str:
+    """Start `words` with a capital and end them with a full stop."""
     return words[0].upper() + words[1:] + ("" if words.endswith((".", "?", "!", ")")) else ".")
 
 
 def exercise(
     title: str, *, difficulty: int, minutes: int, hints: Sequence[str], solution: str
 ) -> Callable[[Callable[[Any], str]], Exercise]:
-    """Makes an `Exercise` of a function that takes the learner's object, raises `Wrong` with words, or returns what the exercise shows.
+    """Decorate a check to make it an `Exercise`.
+
+    The check takes what the learner wrote. It raises `Wrong`, or returns what the exercise shows
+    to someone who has solved it. Its docstring is the task: "`yours(x)` is ...".
 
     Args:
-        title: what the learner is to write.
+        title: what the exercise is about, in a few words.
         difficulty: 1 to 5.
         minutes: at least 1.
         hints: at least one; the first gives least away.
@@ -161,21 +176,24 @@ def exercise(
     """
     if not 1 <= difficulty <= 5:
         raise ValueError(
-            f"difficulty must be 1 to 5, got {difficulty}; 3 is what most need a hint for"
+            f"difficulty must be 1 to 5, got {difficulty}; "
+            "choose 3 for an exercise that takes most learners a hint"
         )
     if minutes < 1:
         raise ValueError(
-            f"minutes must be at least 1, got {minutes}; say what a learner needs, not what you need"
+            f"minutes must be at least 1, got {minutes}; "
+            "give the time that a learner needs, not an expert"
         )
     if not hints or not all(hints) or not solution.strip():
         raise ValueError(
-            f"an exercise must have a hint and a solution, got {len(hints)} hints for {title!r}; add what is missing"
+            f"an exercise must have a hint and a solution, got {len(hints)} hints for {title!r}; "
+            "add what is missing"
         )
     return lambda check: Exercise(check, title, difficulty, minutes, hints, solution)
 
 
 def hint(of: Exercise) -> Shown:
-    """Shows the next hint of an exercise, `hint(check.merge)`; after the last one, its solution.
+    """Show the next hint of an exercise, `hint(check.merge)`; after the last one, its solution.
 
     Raises:
         TypeError: `of` is not an exercise.

@@ -1,4 +1,8 @@
-"""The exercises of lesson 01: `from ftkit.lessons.transfer_learning import exercises as check`, then `check.flops_share(my_flops_share)`."""
+"""The exercises of lesson 01.
+
+Notebooks import them with `from ftkit.lessons.transfer_learning import exercises as check` and
+call `check.flops_share(my_flops_share)`.
+"""
 
 from ftkit.lessons.transfer_learning.exercises.frozen_blocks import flops_share, moving
 from ftkit.lessons.transfer_learning.exercises.rates_and_blends import interpolate, rates

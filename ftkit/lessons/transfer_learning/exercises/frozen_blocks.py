@@ -1,12 +1,14 @@
-"""Exercises on frozen blocks: what they save, and which weights are left to move."""
+"""Exercises on frozen blocks: what they save, and which weights are left to train."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ftkit.teaching.checking import Case, as_function, call, diagnose, kind
+from ftkit.teaching.checking import Case, Misreadings, check_cases, listed
 from ftkit.teaching.exercise import Wrong, exercise
 
-_SHARES = [
+# What frozen blocks save
+
+_TRAINED_BLOCKS = [
     Case(([3], 4), "the last of 4 blocks"),
     Case(([0], 4), "the first of 4 blocks"),
     Case(([1, 3], 4), "blocks 1 and 3 of 4"),
@@ -17,7 +19,7 @@ _SHARES = [
 
 
 def _passed(moving: Sequence[int], blocks: int) -> int:
-    """How many blocks the gradient of the activations passes, from the top down to the lowest that moves."""
+    """Count the blocks that the gradient passes, from the top to the lowest trainable block."""
     return blocks - min(moving, default=blocks)
 
 
@@ -25,40 +27,50 @@ def _share(moving: Sequence[int], blocks: int) -> float:
     return (blocks + _passed(moving, blocks) + len(moving)) / (3 * blocks)
 
 
-_MISCOUNTED: dict[str, Callable[[list[int], int], float]] = {
-    "the forward pass is missing: it goes through every block, frozen or not": lambda m, n: (
-        (_passed(m, n) + len(m)) / (3 * n)
+def _count(passes: Callable[[Sequence[int], int], float]) -> Callable[[list[int], int], float]:
+    """Divide a number of passes through a block by the passes of full fine-tuning."""
+    return lambda moving, blocks: passes(moving, blocks) / (3 * blocks)
+
+
+_WRONG_SHARES: dict[str, Callable[[list[int], int], float]] = {
+    "the forward pass is missing; it goes through every block, frozen or not": _count(
+        lambda m, n: _passed(m, n) + len(m)
     ),
-    "on its way to the lowest moving block the gradient passes the frozen ones above it, too": lambda m, n: (
-        (n + 2 * len(m)) / (3 * n)
+    "on its way to the lowest trainable block the gradient passes the frozen ones above it, too": (
+        _count(lambda m, n: n + 2 * len(m))
     ),
-    "count as the formula of the lesson does: the lowest block that moves hands a gradient down, too": lambda m, n: (
-        (n + max(0, _passed(m, n) - 1) + len(m)) / (3 * n)
+    "count like the lesson: the lowest trainable block hands a gradient down, too": _count(
+        lambda m, n: n + max(0, _passed(m, n) - 1) + len(m)
     ),
-    "below the lowest moving block no gradient is needed at all": lambda m, n: (
-        (2 * n + len(m)) / (3 * n)
+    "below the lowest trainable block no gradient is needed at all": _count(
+        lambda m, n: 2 * n + len(m)
     ),
-    "the gradients of the weights are missing: one more pass for each block that moves": lambda m, n: (
-        (n + _passed(m, n)) / (3 * n)
+    "the gradients of the weights are missing; they take one more pass for each trainable block": (
+        _count(lambda m, n: n + _passed(m, n))
     ),
-    "in a frozen block no gradient of a weight is needed": lambda m, n: (
-        (n + 2 * _passed(m, n)) / (3 * n)
+    "a frozen block needs no gradient of its weights": _count(lambda m, n: n + 2 * _passed(m, n)),
+    "the lowest trainable block decides how far the gradient has to go, not the highest": _count(
+        lambda m, n: n + n - max(m, default=n) + len(m)
     ),
-    "the lowest moving block decides how far the gradient must go, not the highest": lambda m, n: (
-        (n + n - max(m, default=n) + len(m)) / (3 * n)
+    "the list may be in any order; the lowest block is its minimum": _count(
+        lambda m, n: n + (n - m[0] if m else 0) + len(m)
     ),
-    "the order of the list means nothing; the lowest is its minimum": lambda m, n: (
-        (n + (n - m[0] if m else 0) + len(m)) / (3 * n)
+    "that counts forward passes; divide by the three passes of full fine-tuning": (
+        lambda m, n: 3 * _share(m, n)
     ),
-    "that is in units of a forward pass; divide by the three of full fine-tuning": lambda m, n: (
-        3 * _share(m, n)
-    ),
-    "that takes the moving blocks for the frozen ones": lambda m, n: _share(
-        [i for i in range(n) if i not in m], n
+    "that swaps trainable and frozen blocks": (
+        lambda m, n: _share([i for i in range(n) if i not in m], n)
     ),
     "that is the saving, not the cost": lambda m, n: 1 - _share(m, n),
-    "that is in percent; answer with a share": lambda m, n: 100 * _share(m, n),
+    "that is in percent; return a fraction": lambda m, n: 100 * _share(m, n),
 }
+
+
+def _explain_share(case: Case, wanted: float, answer: float) -> str:
+    return (
+        f"if {case.words} are trained, a step costs {wanted:.3f} of a full step, "
+        f"yours says {answer:.3f}"
+    )
 
 
 @exercise(
@@ -66,10 +78,12 @@ _MISCOUNTED: dict[str, Callable[[list[int], int], float]] = {
     difficulty=1,
     minutes=8,
     hints=[
-        "Count in forward passes of one block. Full fine-tuning has three for each: one forward, one for gradients of activations, one for "
-        "those of weights.",
-        "The forward pass goes through all blocks. The gradient of the activations goes from the top down to the lowest block that moves.",
-        "That is `blocks` forward, `blocks - min(moving)` backward, `len(moving)` for weights, over `3 * blocks`; `min` needs a default.",
+        "Count in forward passes of one block. Full fine-tuning takes three for each block: the "
+        "forward pass, the gradients of the activations, and the gradients of the weights.",
+        "The forward pass goes through all blocks. The gradient of the activations goes from the "
+        "top down to the lowest trainable block.",
+        "That is `blocks` forward, `blocks - min(moving)` backward and `len(moving)` for weights, "
+        "divided by `3 * blocks`; `min` needs a default.",
     ],
     solution="""
 def flops_share(moving, blocks):
@@ -78,47 +92,39 @@ def flops_share(moving, blocks):
 """,
 )
 def flops_share(yours: Any) -> str:
-    """`yours(moving, blocks)` is the cost of a step over full fine-tuning's, of `blocks` equal blocks; `moving` lists the numbers of those
-    that may move, 0 the lowest, perhaps none, in any order. Leave out what embeddings and head cost. Count as the lesson does: the
-    lowest block that moves hands a gradient down, too."""
-    yours, answers = as_function(yours, "moving, blocks"), []
-    for case in _SHARES:
-        answer = call(yours, "moving, blocks", *case.given)
-        try:
-            answers.append(float(answer))
-        except (TypeError, ValueError):
-            raise Wrong(f"the answer must be one number, got {kind(answer)}") from None
-    why = diagnose(answers, _SHARES, _MISCOUNTED, _close)
-    for case, answer in zip(_SHARES, answers, strict=True):
-        if not _close(answer, right := _share(*case.given)):
-            raise Wrong(
-                f"if {case.words} may move, a step costs {right:.3f} of a full one, yours says {answer:.3f}{why}"
-            )
-    return "One block at the bottom costs more than one at the top: where the change may live decides, and not only how much may change."
+    """`yours(moving, blocks)` is the cost of a step as a fraction of a full fine-tuning step.
+
+    The network has `blocks` equal blocks. `moving` lists the trainable ones, where 0 is the lowest;
+    it may be empty and in any order. Ignore the embeddings and the head. Count as the lesson does:
+    the lowest trainable block hands a gradient down, too.
+    """
+    check_cases(
+        yours, "moving, blocks", _share, _TRAINED_BLOCKS, _WRONG_SHARES, explain=_explain_share
+    )
+    return (
+        "Training one block at the bottom costs more than training one at the top. The cost "
+        "depends on where the change is, not only on its size."
+    )
 
 
-def _close(one: float, other: float) -> bool:
-    return abs(one - other) < 1e-6
+# Which weights are trainable
 
 
-def _names(
-    blocks: int, order: Sequence[str] = ("embeddings.", "blocks.", "norm.", "head.")
-) -> list[str]:
-    """Names as `named_parameters` gives them, of a network with a final norm and a head."""
-    parts = {
-        "embeddings.": ["embeddings.words.weight", "embeddings.positions.weight"],
-        "blocks.": [
-            f"blocks.{i}.{name}"
-            for i in range(blocks)
-            for name in ("attention.weight", "attention.bias", "norm.weight")
-        ],
-        "norm.": ["norm.weight", "norm.bias"],
-        "head.": ["head.weight", "head.bias"],
-    }
-    return [name for part in order for name in parts[part]]
+def _names(blocks: int) -> list[str]:
+    """List names as `named_parameters` gives them, for a network with a final norm and a head."""
+    weights = ("attention.weight", "attention.bias", "norm.weight")
+    return [
+        "embeddings.words.weight",
+        "embeddings.positions.weight",
+        *(f"blocks.{i}.{weight}" for i in range(blocks) for weight in weights),
+        "norm.weight",
+        "norm.bias",
+        "head.weight",
+        "head.bias",
+    ]
 
 
-_CASES = [
+_NETWORKS = [
     Case((_names(4), 2), "4 blocks and count 2"),
     Case((_names(12), 2), "12 blocks and count 2"),
     Case((_names(12), 11), "12 blocks and count 11"),
@@ -131,67 +137,130 @@ def _blocks(names: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(name.split(".")[1] for name in names if name.startswith("blocks.")))
 
 
-def _which(
-    chosen: Callable[[list[str], int], list[str]],
-    norm: Callable[[int], bool] = bool,
-    head: bool = True,
-) -> Callable[[list[str], int], set[str]]:
-    """The names in the chosen blocks, with the final norm if `norm` says so of the count, and the head."""
-
-    def found(names: list[str], count: int) -> set[str]:
-        prefixes = (
-            [f"blocks.{i}." for i in chosen(_blocks(names), count)]
-            + ["norm."] * norm(count)
-            + ["head."] * head
-        )
-        return {name for name in names if name.startswith(tuple(prefixes))}
-
-    return found
-
-
-def _last(blocks: list[str], count: int) -> list[str]:
+def _last(names: Sequence[str], count: int) -> list[str]:
+    blocks = _blocks(names)
     return blocks[len(blocks) - count :]
 
 
-_MOVING = _which(_last)
-_MISTAKES: dict[str, Callable[[list[str], int], set[str]]] = {
-    "with count 0 that moves every block: `blocks[-0:]` is the whole list": _which(
-        lambda b, n: b[-n:]
-    ),
-    "with count 0 that moves every block and the final norm: `blocks[-0:]` is the whole list": _which(
-        lambda b, n: b[-n:], lambda n: True
-    ),
-    "those are the first blocks; what is near the head is the most specific, so the last ones move": _which(
-        lambda b, n: b[:n]
-    ),
-    "the final norm stands between the last block and the head and must move with it": _which(
-        _last, lambda n: False
-    ),
-    "with count 0 nothing but the head moves, not the final norm either": _which(
-        _last, lambda n: True
-    ),
-    "the head is new and must always move": _which(_last, head=False),
-    "those are the blocks that stay frozen": _which(lambda b, n: b[: len(b) - n]),
-    "that is a block too many": _which(lambda b, n: b[max(0, len(b) - n - 1) :]),
-    "that leaves the last block frozen": _which(lambda b, n: b[len(b) - n : -1]),
-    "numbers of blocks are text here, and as text 9 comes after 11": _which(
-        lambda b, n: sorted(b)[len(b) - n :]
-    ),
-    "each block has a norm of its own, which stays frozen with it": lambda names, count: (
-        _MOVING(names, count)
-        | {name for name in names if ".norm." in name and name.startswith("blocks.")}
-    ),
-    "that is the whole network: the embeddings stay frozen": lambda names, count: set(names),
-}
+def _above(count: int) -> tuple[str, ...]:
+    """Return what is trained above `count` blocks."""
+    return ("norm.", "head.") if count else ("head.",)
+
+
+def _in(names: Sequence[str], blocks: Sequence[str], parts: Sequence[str]) -> set[str]:
+    """Return the names in these blocks and in the other parts."""
+    prefixes = (*(f"blocks.{i}." for i in blocks), *parts)
+    return {name for name in names if name.startswith(prefixes)}
+
+
+def _trainable(names: list[str], count: int) -> set[str]:
+    return _in(names, _last(names, count), _above(count))
+
+
+_misnamed = Misreadings()
+
+
+@_misnamed("with count 0 that trains every block: `blocks[-0:]` is the whole list")
+def _minus_zero(names: list[str], count: int) -> set[str]:
+    return _in(names, _blocks(names)[-count:], _above(count))
+
+
+@_misnamed(
+    "with count 0 that trains every block and the final norm: `blocks[-0:]` is the whole list"
+)
+def _minus_zero_and_norm(names: list[str], count: int) -> set[str]:
+    return _in(names, _blocks(names)[-count:], ("norm.", "head."))
+
+
+@_misnamed("those are the first blocks; the last ones are the most specific, so they are trained")
+def _first_blocks(names: list[str], count: int) -> set[str]:
+    return _in(names, _blocks(names)[:count], _above(count))
+
+
+@_misnamed(
+    "the final norm is between the last block and the head, and must be trained with the block"
+)
+def _without_norm(names: list[str], count: int) -> set[str]:
+    return _in(names, _last(names, count), ("head.",))
+
+
+@_misnamed("with count 0 the head alone is trained, not the final norm either")
+def _always_norm(names: list[str], count: int) -> set[str]:
+    return _in(names, _last(names, count), ("norm.", "head."))
+
+
+@_misnamed("the head is new and must always be trained")
+def _without_head(names: list[str], count: int) -> set[str]:
+    return _in(names, _last(names, count), ("norm.",) if count else ())
+
+
+@_misnamed("those are the blocks that stay frozen")
+def _frozen_blocks(names: list[str], count: int) -> set[str]:
+    blocks = _blocks(names)
+    return _in(names, blocks[: len(blocks) - count], _above(count))
+
+
+@_misnamed("that is one block too many")
+def _one_too_many(names: list[str], count: int) -> set[str]:
+    blocks = _blocks(names)
+    return _in(names, blocks[max(0, len(blocks) - count - 1) :], _above(count))
+
+
+@_misnamed("that leaves the last block frozen")
+def _without_last(names: list[str], count: int) -> set[str]:
+    blocks = _blocks(names)
+    return _in(names, blocks[len(blocks) - count : -1], _above(count))
+
+
+@_misnamed("block numbers are text here, and as text 9 comes after 11")
+def _sorted_as_text(names: list[str], count: int) -> set[str]:
+    blocks = sorted(_blocks(names))
+    return _in(names, blocks[len(blocks) - count :], _above(count))
+
+
+@_misnamed("each block has a norm of its own, which stays frozen with the block")
+def _every_norm(names: list[str], count: int) -> set[str]:
+    norms = {name for name in names if name.startswith("blocks.") and ".norm." in name}
+    return _trainable(names, count) | norms
+
+
+@_misnamed("that is the whole network; the embeddings stay frozen")
+def _everything(names: list[str], count: int) -> set[str]:
+    return set(names)
+
+
+def _read_names(answer: Any, case: Case) -> set[str]:
+    names = listed(answer, "names", ordered=False)
+    for name in names:
+        if name not in case.given[0]:
+            raise Wrong(f"with {case.words} every entry must be one of the names, got {name!r}")
+    for name in names:
+        if names.count(name) > 1:
+            raise Wrong(
+                f"with {case.words} each name must be listed once, got `{name}` twice; "
+                "an optimizer would update it twice"
+            )
+    return set(names)
+
+
+def _explain_names(case: Case, wanted: set[str], answer: set[str]) -> str:
+    names = case.given[0]
+    for name in names:
+        if name in answer - wanted:
+            return f"with {case.words} `{name}` must stay frozen, yours trains it"
+    missing = next(name for name in names if name in wanted - answer)
+    return f"with {case.words} `{missing}` must be trained, yours freezes it"
 
 
 @exercise(
-    "Which weights may move?",
+    "Which weights are trainable?",
     difficulty=3,
     minutes=12,
     hints=[
-        "Find the blocks first: the distinct numbers in names that start with `blocks.`, in order. Which of them are the last `count`?",
-        "The head always moves; the final norm does as soon as a block moves. Try count 0 and a network of 12 blocks by hand.",
+        "Find the blocks first: the distinct numbers in the names that start with `blocks.`, in "
+        "order. Which of them are the last `count`?",
+        "The head is always trained; the final norm is trained as soon as a block is. Try count 0 "
+        "and a network of 12 blocks by hand.",
         "`blocks[-0:]` is the whole list, so count from the front: `blocks[len(blocks) - count:]`.",
     ],
     solution="""
@@ -203,30 +272,22 @@ def moving(names, count):
 """,
 )
 def moving(yours: Any) -> str:
-    """`yours(names, count)` lists the names that may move: those of the last `count` blocks, of the head, and of the final norm if a
-    block moves, in any order. Names look like `blocks.3.attention.weight`, `norm.weight`, `head.bias`, `embeddings.words.weight`; each
-    block has a norm of its own, `blocks.3.norm.weight`."""
-    yours = as_function(yours, "names, count")
-    answers = [_listed(call(yours, "names, count", *case.given), case) for case in _CASES]
-    why = diagnose(answers, _CASES, _MISTAKES, lambda got, wrong: got == wrong)
-    for case, got in zip(_CASES, answers, strict=True):
-        right = _MOVING(*case.given)
-        if more := [name for name in case.given[0] if name in got - right]:
-            raise Wrong(f"with {case.words} `{more[0]}` must stay frozen, yours lets it move{why}")
-        if missing := [name for name in case.given[0] if name in right - got]:
-            raise Wrong(f"with {case.words} `{missing[0]}` must move, yours freezes it{why}")
-    return "Both ends work: with count 0 the head alone, with every block everything but the embeddings. Both are where code breaks."
+    """`yours(names, count)` lists the names of the trainable weights, in any order.
 
-
-def _listed(answer: Any, case: Case) -> set[str]:
-    if isinstance(answer, str) or not hasattr(answer, "__iter__"):
-        raise Wrong(f"the answer must be a list of names, got {kind(answer)}")
-    found = list(answer)
-    if strange := [name for name in found if name not in case.given[0]]:
-        raise Wrong(f"with {case.words} every answer must be one of the names, got {strange[0]!r}")
-    if len(set(found)) != len(found):
-        twice = next(name for name in found if found.count(name) > 1)
-        raise Wrong(
-            f"with {case.words} a name must be listed once, got `{twice}` twice; an optimizer would move it twice"
-        )
-    return set(found)
+    Trainable are the last `count` blocks, the head, and the final norm if any block is trainable.
+    Names look like `blocks.3.attention.weight`, `norm.weight`, `head.bias` and
+    `embeddings.words.weight`; each block has a norm of its own, `blocks.3.norm.weight`.
+    """
+    check_cases(
+        yours,
+        "names, count",
+        _trainable,
+        _NETWORKS,
+        _misnamed,
+        read=_read_names,
+        explain=_explain_names,
+    )
+    return (
+        "Both ends work: count 0 trains the head alone, and all blocks train everything but the "
+        "embeddings. Such ends are where code breaks."
+    )

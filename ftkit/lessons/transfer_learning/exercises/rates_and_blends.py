@@ -1,62 +1,81 @@
-"""Exercises on how far each part may go: rates that fall towards the bottom, and a share of what was learned."""
+"""Exercises on learning rates that fall towards the bottom, and on part of the learned change."""
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ftkit.teaching.checking import Case, as_function, call, diagnose, kind, tensor
+from ftkit.teaching.checking import Case, check_cases, close, kind, numbers, tensor, written
 from ftkit.teaching.exercise import Wrong, exercise
 
-_LADDERS = [
+# Learning rates that fall towards the bottom
+
+_STACKS = [
     Case((3, 1e-3, 2.6), "3 blocks, lr 0.001 and decay 2.6"),
     Case((1, 0.5, 2.0), "1 block, lr 0.5 and decay 2"),
     Case((5, 1.0, 4.0), "5 blocks, lr 1 and decay 4"),
 ]
 
 
-def _ladder(blocks: int, lr: float, decay: float) -> list[float]:
-    return [lr / decay ** (blocks - i) for i in range(blocks + 1)]
+def _rates(blocks: int, lr: float, decay: float) -> list[float]:
+    """Return the learning rates from the embeddings (`blocks` steps below the last block) up."""
+    return [lr / decay**below for below in range(blocks, -1, -1)]
 
 
-_LADDER_FAULTS: dict[str, Callable[[int, float, float], list[float]]] = {
-    "that is from the top down; the embeddings come first": lambda n, lr, d: _ladder(n, lr, d)[
-        ::-1
-    ],
-    "the last block must get lr itself, not lr / decay": lambda n, lr, d: [
-        rate / d for rate in _ladder(n, lr, d)
-    ],
-    "that multiplies by decay: lower parts would move more, and they should move less": lambda n, lr, d: [
-        lr * d ** (n - i) for i in range(n + 1)
-    ],
-    "that multiplies by decay from the embeddings up; the last block must get lr": lambda n, lr, d: [
-        lr * d**i for i in range(n + 1)
-    ],
-    "that falls by equal steps; each part must get the rate above it divided by decay": lambda n, lr, d: [
-        lr * (i + 1) / (n + 1) for i in range(n + 1)
-    ],
-    "that divides by multiples of decay; divide again at each part, which is a power": lambda n, lr, d: [
-        lr / (d * (n - i)) if i < n else lr for i in range(n + 1)
-    ],
-    "the embeddings must come one step below the first block": lambda n, lr, d: [
-        _ladder(n, lr, d)[max(1, i)] for i in range(n + 1)
-    ],
-    "that is one rate for all": lambda n, lr, d: [lr] * (n + 1),
-    "that is the factor alone, without lr": lambda n, lr, d: [
-        rate / lr for rate in _ladder(n, lr, d)
-    ],
+_WRONG_RATES: dict[str, Callable[[int, float, float], list[float]]] = {
+    "that is from the top down; the embeddings come first": (
+        lambda n, lr, d: _rates(n, lr, d)[::-1]
+    ),
+    "the last block must get lr itself, not lr / decay": (
+        lambda n, lr, d: [rate / d for rate in _rates(n, lr, d)]
+    ),
+    "that multiplies by decay: lower parts would change more, and they should change less": (
+        lambda n, lr, d: [lr * d ** (n - i) for i in range(n + 1)]
+    ),
+    "that multiplies by decay from the embeddings up; the last block must get lr": (
+        lambda n, lr, d: [lr * d**i for i in range(n + 1)]
+    ),
+    "that falls by equal steps; divide the learning rate of the part above by decay": (
+        lambda n, lr, d: [lr * (i + 1) / (n + 1) for i in range(n + 1)]
+    ),
+    "that divides by multiples of decay; divide again at each part, which gives powers": (
+        lambda n, lr, d: [lr / (d * (n - i)) if i < n else lr for i in range(n + 1)]
+    ),
+    "the embeddings must be one step below the first block": (
+        lambda n, lr, d: [_rates(n, lr, d)[max(1, i)] for i in range(n + 1)]
+    ),
+    "that is one learning rate for all parts": lambda n, lr, d: [lr] * (n + 1),
+    "that is the factor alone, without lr": (
+        lambda n, lr, d: [rate / lr for rate in _rates(n, lr, d)]
+    ),
 }
 
 
+def _same_rates(one: list[float], other: list[float]) -> bool:
+    """Compare relatively: a small learning rate must be as exact as a large one."""
+    return all(math.isclose(a, b, rel_tol=1e-6) for a, b in zip(one, other, strict=True))
+
+
+def _explain_rates(case: Case, wanted: list[float], answer: list[float]) -> str:
+    return (
+        f"for {case.words} the learning rates must be {written(wanted, digits=3)}, "
+        f"yours are {written(answer, digits=3)}"
+    )
+
+
 @exercise(
-    "Rates that fall towards the bottom",
+    "Learning rates that fall towards the bottom",
     difficulty=2,
     minutes=8,
     hints=[
-        "Start at the top: the last block gets lr. What does the block below it get, and the one below that?",
-        "A part that is n steps below the last block gets `lr / decay**n`. How many steps below are the embeddings?",
-        "The embeddings are `blocks` steps below the last block. List them first, so the exponents run from `blocks` down to 0.",
+        "Start at the top: the last block gets lr. What does the block below it get, and the one "
+        "below that?",
+        "A part that is n steps below the last block gets `lr / decay**n`. How many steps below "
+        "are the embeddings?",
+        "The embeddings are `blocks` steps below the last block. List them first, so the exponents "
+        "run from `blocks` down to 0.",
     ],
     solution="""
 def rates(blocks, lr, decay):
@@ -64,103 +83,111 @@ def rates(blocks, lr, decay):
 """,
 )
 def rates(yours: Any) -> str:
-    """`yours(blocks, lr, decay)` lists the rates of the embeddings, the first block, ..., the last block, which gets `lr`; each part
-    below gets the rate of the one above it divided by `decay`."""
-    yours = as_function(yours, "blocks, lr, decay")
-    answers = [_rates(call(yours, "blocks, lr, decay", *case.given), case) for case in _LADDERS]
-    why = diagnose(answers, _LADDERS, _LADDER_FAULTS, _same)
-    for case, got in zip(_LADDERS, answers, strict=True):
-        if not _same(got, right := _ladder(*case.given)):
-            raise Wrong(
-                f"for {case.words} the rates must be {_words(right)}, yours are {_words(got)}{why}"
-            )
-    low = _ladder(12, 1.0, 2.6)[0]
-    return f"In a body of 12 blocks the embeddings get {low:.0e} of the top rate with decay 2.6: they are as good as frozen."
+    """`yours(blocks, lr, decay)` lists the learning rates of the parts of a network.
+
+    The order is: the embeddings, the first block, ..., the last block. The last block gets `lr`;
+    each part below gets the learning rate of the part above it, divided by `decay`.
+    """
+    check_cases(
+        yours,
+        "blocks, lr, decay",
+        _rates,
+        _STACKS,
+        _WRONG_RATES,
+        read=numbers("learning rates", lambda blocks, lr, decay: blocks + 1),
+        same=_same_rates,
+        explain=_explain_rates,
+    )
+    lowest = _rates(12, 1.0, 2.6)[0]
+    return (
+        f"In a network of 12 blocks with decay 2.6 the embeddings get {lowest:.0e} of the top "
+        "learning rate: they are as good as frozen."
+    )
 
 
-def _rates(answer: Any, case: Case) -> list[float]:
-    if isinstance(answer, str | Mapping) or not hasattr(answer, "__iter__"):
-        raise Wrong(f"the answer must be a list of rates, got {kind(answer)}")
-    try:
-        found = [float(rate) for rate in answer]
-    except (TypeError, ValueError):
-        raise Wrong(
-            "every rate must be a number; list the rates alone, from the embeddings up"
-        ) from None
-    if len(found) != (parts := case.given[0] + 1):
-        raise Wrong(
-            f"for {case.words} there are {parts} parts, the embeddings and the blocks, yours has {len(found)} rates"
-        )
-    return found
+# A share of the learned change
+
+Weights = dict[str, Tensor]
 
 
-def _same(one: list[float], other: list[float]) -> bool:
-    return all(abs(a - b) <= 1e-6 * abs(b) for a, b in zip(one, other, strict=True))
-
-
-def _words(found: list[float]) -> str:
-    return f"[{', '.join(f'{rate:.3g}' for rate in found)}]"
-
-
-class Weights(dict[str, Tensor]):
-    """Weights by name; two are equal if every number is."""
-
-    __hash__ = None  # type: ignore[assignment]
-
-    def __eq__(self, other: object) -> bool:
-        return (
-            isinstance(other, dict)
-            and self.keys() == other.keys()
-            and all(torch.equal(self[name], other[name]) for name in self)
-        )
-
-
-def _weights(seed: int, share: float) -> Case:
+def _two_models(seed: int, share: float) -> Case:
     generator = torch.Generator().manual_seed(seed)
     shapes = {"body.0.weight": (3, 2), "body.0.bias": (3,), "head.weight": (2, 3)}
     before, after = (
-        Weights({name: torch.randn(shape, generator=generator) for name, shape in shapes.items()})
+        {name: torch.randn(shape, generator=generator) for name, shape in shapes.items()}
         for _ in range(2)
     )
     return Case((before, after, share), f"share {share:g}")
 
 
-_PAIRS = [_weights(1, 0.3), _weights(2, 0.0), _weights(3, 1.0), _weights(4, 0.8)]
+_MODELS = [_two_models(1, 0.3), _two_models(2, 0.0), _two_models(3, 1.0), _two_models(4, 0.8)]
 
 
 def _each(
     mix: Callable[[Tensor, Tensor, float], Tensor],
 ) -> Callable[[Weights, Weights, float], Weights]:
-    return lambda before, after, a: Weights(
-        {name: mix(before[name], after[name], a) for name in before}
-    )
+    """Apply `mix(before, after, share)` to each weight."""
+    return lambda before, after, share: {
+        name: mix(before[name], after[name], share) for name in before
+    }
 
 
-_MIX = _each(lambda b, f, a: b + a * (f - b))
-_MIXES: dict[str, Callable[[Weights, Weights, float], Weights]] = {
-    "the two ends are swapped: share 0 is before, share 1 is after": _each(
-        lambda b, f, a: a * b + (1 - a) * f
+_interpolate = _each(lambda b, f, share: b + share * (f - b))
+_WRONG_BLENDS: dict[str, Callable[[Weights, Weights, float], Weights]] = {
+    "the two ends are swapped; share 0 is before, share 1 is after": _each(
+        lambda b, f, share: share * b + (1 - share) * f
     ),
-    "that adds a share of the weights, not of their change": _each(lambda b, f, a: b + a * f),
-    "that is the change alone; it must be added to the weights before": _each(
-        lambda b, f, a: a * (f - b)
+    "that adds a share of the weights, not of their change": _each(
+        lambda b, f, share: b + share * f
     ),
-    "that is half-way whatever the share": _each(lambda b, f, a: (b + f) / 2),
-    "that is the weights after, whatever the share": _each(lambda b, f, a: f),
-    "that is the weights before, whatever the share": _each(lambda b, f, a: b),
-    "the change has the wrong sign": _each(lambda b, f, a: b - a * (f - b)),
-    "all of the weights after come on top, not their share": _each(lambda b, f, a: (1 - a) * b + f),
+    "that is the change alone; add it to the weights before": _each(
+        lambda b, f, share: share * (f - b)
+    ),
+    "that is half-way for every share": _each(lambda b, f, share: (b + f) / 2),
+    "that is the weights after, for every share": _each(lambda b, f, share: f),
+    "that is the weights before, for every share": _each(lambda b, f, share: b),
+    "the change has the wrong sign": _each(lambda b, f, share: b - share * (f - b)),
+    "that adds all of the weights after, not a share of them": _each(
+        lambda b, f, share: (1 - share) * b + f
+    ),
 }
 
 
+def _read_weights(answer: Any, case: Case) -> Weights:
+    before = case.given[0]
+    if not isinstance(answer, Mapping):
+        raise Wrong(f"the answer must be a dict {{name: tensor}}, got {kind(answer)}")
+    for name in before:
+        if name not in answer:
+            raise Wrong(
+                f"for {case.words} the answer must have every weight, got none for `{name}`; "
+                "biases and heads count too"
+            )
+    for name in answer:
+        if name not in before:
+            raise Wrong(
+                f"for {case.words} the answer must have the names of before, got {name!r} as well"
+            )
+    return {
+        name: tensor(answer[name], f"`{name}`", value.shape, "of before", like=value)
+        for name, value in before.items()
+    }
+
+
+def _explain_weights(case: Case, wanted: Weights, answer: Weights) -> str:
+    name = next(name for name in wanted if not close(answer[name], wanted[name]))
+    return f"for {case.words} the weights `{name}` are not that far from before to after"
+
+
 @exercise(
-    "A share of what was learned",
+    "A share of the learned change",
     difficulty=2,
     minutes=8,
     hints=[
-        "What was learned is a difference, weight by weight. What do share 0 and share 1 have to give?",
+        "The learned change is a difference, weight by weight. What must share 0 and share 1 give?",
         "`before + share * (after - before)`; the same as `(1 - share) * before + share * after`.",
-        "Build a new dict: `{name: ... for name in before}`. `+=` would write into the weights that were handed over.",
+        "Build a new dict: `{name: ... for name in before}`. `+=` would write into the weights of "
+        "the caller.",
     ],
     solution="""
 def interpolate(before, after, share):
@@ -168,41 +195,21 @@ def interpolate(before, after, share):
 """,
 )
 def interpolate(yours: Any) -> str:
-    """`yours(before, after, share)`: the weights {name: tensor} that lie a share of the way from before to after, 0 to 1."""
-    takes = "before, after, share"
-    yours = as_function(yours, takes)
-    answers = [_mixed(call(yours, takes, *case.given), case) for case in _PAIRS]
-    why = diagnose(answers, _PAIRS, _MIXES, _alike)
-    for case, got in zip(_PAIRS, answers, strict=True):
-        right = _MIX(*case.given)
-        if wrong := [
-            name for name in right if not torch.allclose(got[name], right[name], atol=1e-5)
-        ]:
-            raise Wrong(
-                f"for {case.words} the weights `{wrong[0]}` are not on the way from before to after as far as they must be{why}"
-            )
-    return "No training, no data: two sets of weights and a line between them. That such a line leads over good networks is the surprise."
+    """`yours(before, after, share)` are the weights between two models, as a dict {name: tensor}.
 
-
-def _mixed(answer: Any, case: Case) -> Weights:
-    before = case.given[0]
-    if not isinstance(answer, Mapping):
-        raise Wrong(f"the answer must be a dict {{name: tensor}}, got {kind(answer)}")
-    if missing := [name for name in before if name not in answer]:
-        raise Wrong(
-            f"for {case.words} the answer must have every weight, got none for `{missing[0]}`; biases and heads count too"
-        )
-    if more := [name for name in answer if name not in before]:
-        raise Wrong(
-            f"for {case.words} the answer must have the names of before, got {more[0]!r} as well"
-        )
-    return Weights(
-        {
-            name: tensor(answer[name], f"`{name}`", value.shape, "that of before", like=value)
-            for name, value in before.items()
-        }
+    `before` and `after` are such dicts with the same names. Share 0 gives the weights before, share
+    1 the weights after, and a share between them is that far along the line.
+    """
+    check_cases(
+        yours,
+        "before, after, share",
+        _interpolate,
+        _MODELS,
+        _WRONG_BLENDS,
+        read=_read_weights,
+        explain=_explain_weights,
     )
-
-
-def _alike(got: Weights, wrong: Weights) -> bool:
-    return all(torch.allclose(got[name], wrong[name], atol=1e-5) for name in got)
+    return (
+        "No training and no data: two sets of weights, and a line between them. The surprise is "
+        "that the networks along this line are good."
+    )

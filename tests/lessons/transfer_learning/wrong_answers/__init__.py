@@ -1,4 +1,7 @@
-"""What learners hand in, by exercise: wrong answers with the words that must name the fault, and right ones."""
+"""Answers to the exercises of lesson 01, by exercise: wrong ones with their messages, right ones.
+
+A wrong answer comes with the words that the message must contain.
+"""
 
 from lessons.transfer_learning.wrong_answers.frozen_blocks import (
     right_moving,

@@ -1,4 +1,4 @@
-"""Answers to the exercises on frozen blocks: wrong ones with the words that must name the fault, and right ones."""
+"""Answers to the exercises on frozen blocks: wrong ones with words of the message, right ones."""
 
 import re
 from typing import Any
@@ -17,11 +17,11 @@ def wrong_share() -> dict[str, tuple[Any, str]]:
         ),
         "as if the last ones": (
             lambda m, n: (1 + 2 * len(m) / n) / 3,
-            "the gradient passes the frozen ones above it",
+            "the gradient passes the frozen ones above it, too",
         ),
-        "lowest hands none down": (
+        "the lowest hands no gradient down": (
             lambda m, n: (n + max(0, passed(m, n) - 1) + len(m)) / (3 * n),
-            "count as the formula of the lesson does",
+            "count like the lesson",
         ),
         "all the way down": (
             lambda m, n: (2 * n + len(m)) / (3 * n),
@@ -29,35 +29,35 @@ def wrong_share() -> dict[str, tuple[Any, str]]:
         ),
         "no weights": (
             lambda m, n: (n + passed(m, n)) / (3 * n),
-            "one more pass for each block that moves",
+            "one more pass for each trainable block",
         ),
-        "weights of all that is passed": (
+        "weights of all blocks that the gradient passes": (
             lambda m, n: (n + 2 * passed(m, n)) / (3 * n),
-            "in a frozen block no gradient of a weight",
+            "a frozen block needs no gradient of its weights",
         ),
         "the highest": (
             lambda m, n: (n + n - max(m, default=n) + len(m)) / (3 * n),
-            "the lowest moving block decides",
+            "the lowest trainable block decides",
         ),
         "the first listed": (
             lambda m, n: (n + (n - m[0] if m else 0) + len(m)) / (3 * n),
-            "the order of the list means nothing",
+            "the list may be in any order",
         ),
         "not over full": (lambda m, n: (n + passed(m, n) + len(m)) / n, "divide by the three"),
-        "frozen for moving": (
+        "swapped": (
             lambda m, n: (n + n - min(set(range(n)) - set(m), default=n) + n - len(m)) / (3 * n),
-            "takes the moving blocks for the frozen",
+            "that swaps trainable and frozen blocks",
         ),
         "rounded": (
             lambda m, n: (n + passed(m, n) + len(m)) // (3 * n),
-            "a step costs 0.500 of a full one",
+            "a step costs 0.500 of a full step",
         ),
         "saving": (
             lambda m, n: 1 - (n + passed(m, n) + len(m)) / (3 * n),
             "the saving, not the cost",
         ),
         "percent": (lambda m, n: 100 * (n + passed(m, n) + len(m)) / (3 * n), "that is in percent"),
-        "nothing moves": (
+        "fails if no block is trainable": (
             lambda m, n: (n + n - min(m) + len(m)) / (3 * n),
             "min() arg is an empty sequence",
         ),
@@ -128,20 +128,20 @@ def wrong_moving() -> dict[str, tuple[Any, str]]:
 
     return {
         "minus zero": (minus_zero, "`blocks[-0:]` is the whole list"),
-        "minus zero and the norm": (minus_zero_and_norm, "every block and the final norm"),
+        "minus zero and the norm": (minus_zero_and_norm, "trains every block and the final norm"),
         "the first": (first, "those are the first blocks"),
-        "no norm": (no_norm, "must move with it"),
+        "no norm": (no_norm, "must be trained with the block"),
         "always the norm": (always_norm, "not the final norm either"),
         "no head": (no_head, "the head is new"),
         "the frozen ones": (the_frozen, "blocks that stay frozen"),
-        "one too many": (one_too_many, "a block too many"),
+        "one too many": (one_too_many, "one block too many"),
         "numbers as text": (as_text, "as text 9 comes after 11"),
         "everything": (lambda names, count: list(names), "the embeddings stay frozen"),
         "every norm": (
             lambda names, count: [
                 name for name in names if name in right_but(names, count) or ".norm." in name
             ],
-            "a norm of its own, which stays frozen",
+            "a norm of its own, which stays frozen with the block",
         ),
         "numbers": (lambda names, count: _numbers(names), "must be one of the names, got 0"),
         "one text": (lambda names, count: ", ".join(names), "must be a list of names, got a str"),
@@ -188,6 +188,6 @@ def right_moving() -> dict[str, Any]:
 
     return {
         "by number": by_number,
-        "everything behind the first that moves": everything_after,
-        "no dot, which harms only first blocks": no_dot,
+        "everything after the first trainable name": everything_after,
+        "no dot, which only the first blocks need": no_dot,
     }

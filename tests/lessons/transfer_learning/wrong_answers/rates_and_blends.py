@@ -1,4 +1,7 @@
-"""Answers to the exercises on rates and on a share of what was learned: wrong ones with the words that name the fault, and right ones."""
+"""Answers to the exercises on learning rates per part and on interpolated weights.
+
+Wrong ones come with words that the message must contain.
+"""
 
 from typing import Any
 
@@ -6,7 +9,7 @@ import torch
 
 
 def wrong_rates() -> dict[str, tuple[Any, str]]:
-    def overwritten(blocks: int, lr: float, decay: float) -> Any:
+    def by_name(blocks: int, lr: float, decay: float) -> Any:
         return {f"block {i}": lr / decay ** (blocks - i) for i in range(blocks + 1)}
 
     return {
@@ -20,7 +23,7 @@ def wrong_rates() -> dict[str, tuple[Any, str]]:
         ),
         "grows downward": (
             lambda blocks, lr, decay: [lr * decay ** (blocks - i) for i in range(blocks + 1)],
-            "they should move less",
+            "they should change less",
         ),
         "grows upward": (
             lambda blocks, lr, decay: [lr * decay**i for i in range(blocks + 1)],
@@ -28,7 +31,7 @@ def wrong_rates() -> dict[str, tuple[Any, str]]:
         ),
         "equal steps": (
             lambda blocks, lr, decay: [lr * (i + 1) / (blocks + 1) for i in range(blocks + 1)],
-            "by equal steps",
+            "that falls by equal steps",
         ),
         "multiples": (
             lambda blocks, lr, decay: [
@@ -42,27 +45,30 @@ def wrong_rates() -> dict[str, tuple[Any, str]]:
             ],
             "one step below the first block",
         ),
-        "one rate": (lambda blocks, lr, decay: [lr] * (blocks + 1), "one rate for all"),
+        "one learning rate": (
+            lambda blocks, lr, decay: [lr] * (blocks + 1),
+            "one learning rate for all parts",
+        ),
         "factors": (
             lambda blocks, lr, decay: [decay ** (i - blocks) for i in range(blocks + 1)],
             "without lr",
         ),
         "a root": (
             lambda blocks, lr, decay: [lr / decay ** ((blocks - i) / 2) for i in range(blocks + 1)],
-            "the rates must be [5.69e-05, 0.000148, 0.000385, 0.001], yours are",
+            "the learning rates must be [5.69e-05, 0.000148, 0.000385, 0.001], yours are",
         ),
         "no embeddings": (
             lambda blocks, lr, decay: [lr / decay**i for i in range(blocks)],
-            "there are 4 parts",
+            "the answer must have 4 learning rates, got 3",
         ),
-        "a dict": (overwritten, "must be a list of rates, got a dict"),
+        "a dict": (by_name, "must be a list of learning rates, got a dict"),
         "pairs": (
             lambda blocks, lr, decay: [(i, lr) for i in range(blocks + 1)],
-            "Every rate must be a number",
+            "Every entry must be one number",
         ),
         "one number": (
             lambda blocks, lr, decay: lr / decay,
-            "must be a list of rates, got a float",
+            "must be a list of learning rates, got a float",
         ),
     }
 
@@ -113,19 +119,19 @@ def wrong_mix() -> dict[str, tuple[Any, str]]:
         "swapped": (each(lambda b, f, a: a * b + (1 - a) * f), "the two ends are swapped"),
         "weights for change": (each(lambda b, f, a: b + a * f), "not of their change"),
         "the change": (each(lambda b, f, a: a * (f - b)), "the change alone"),
-        "half": (each(lambda b, f, a: 0.5 * b + 0.5 * f), "half-way whatever the share"),
-        "after": (each(lambda b, f, a: f.clone()), "the weights after, whatever the share"),
-        "before": (each(lambda b, f, a: b.clone()), "the weights before, whatever the share"),
+        "half": (each(lambda b, f, a: 0.5 * b + 0.5 * f), "that is half-way for every share"),
+        "after": (each(lambda b, f, a: f.clone()), "the weights after, for every share"),
+        "before": (each(lambda b, f, a: b.clone()), "the weights before, for every share"),
         "wrong sign": (each(lambda b, f, a: b + a * (b - f)), "the wrong sign"),
         "all of after": (
             each(lambda b, f, a: (1 - a) * b + f),
-            "all of the weights after come on top",
+            "that adds all of the weights after",
         ),
         "squared": (
             each(lambda b, f, a: torch.lerp(b, f, a * a)),
-            "are not on the way from before to after",
+            "are not that far from before to after",
         ),
-        "biases go all the way": (keeps_biases, "the weights `body.0.bias` are not on the way"),
+        "biases go all the way": (keeps_biases, "the weights `body.0.bias` are not that far"),
         "matrices alone": (only_matrices, "got none for `body.0.bias`"),
         "in place": (in_place, "writes into `before`"),
         "one tensor": (
