@@ -31,10 +31,11 @@ def settled(
     seeds: Sequence[int],
     executor: Executor | None,
     keep: Sequence[str] = KEPT,
+    choose_by: str = "valid/accuracy",
 ) -> pd.DataFrame:
     """Run `jobs`, and for each group of `by` its best learning rate again with all seeds and test.
 
-    The best learning rate has the best mean accuracy on valid. Where it is the lowest or the
+    The best learning rate has the best mean of `choose_by`. Where it is the lowest or the
     highest that was tried, the next one outside runs with the same seeds, until the best is
     inside: at the edge, a better one may be outside. A group with one learning rate keeps it.
 
@@ -45,32 +46,43 @@ def settled(
         seeds: the seeds of the runs that are evaluated on test.
         executor: makes the runs, see `sweep`.
         keep: the stages of the events that the runs with test keep.
+        choose_by: the quantity on valid by which learning rates are chosen.
     """
     tuning = sweep(trial, jobs, executor)
     for _ in range(WIDER):
-        more = beyond(tuning, jobs, by)
+        more = beyond(tuning, jobs, by, choose_by)
         if not more:
             break
         tuning = pd.concat([tuning, sweep(trial, more, executor)], ignore_index=True)
-    final = sweep(trial, finals(tuning, by, seeds), executor, keep=keep).drop(columns="test")
+    final_jobs = finals(tuning, by, seeds, choose_by)
+    final = sweep(trial, final_jobs, executor, keep=keep).drop(columns="test")
     table = pd.concat([final, tuning], ignore_index=True)
     # A final run repeats a run of the search, up to test: keep one of each row.
     names = [name for name in table.columns if name != "value"]
     return table.drop_duplicates(names, ignore_index=True)
 
 
-def finals(tuning: pd.DataFrame, by: Sequence[str], seeds: Sequence[int]) -> list[dict[str, Any]]:
+def finals(
+    tuning: pd.DataFrame,
+    by: Sequence[str],
+    seeds: Sequence[int],
+    choose_by: str = "valid/accuracy",
+) -> list[dict[str, Any]]:
     """The jobs that are evaluated on test: the best learning rate of each group, with all seeds."""
-    best = [{**dict(zip(by, key, strict=True)), "lr": lr} for key, lr in tuned(tuning, by).items()]
+    rates = tuned(tuning, by, choose_by=choose_by)
+    best = [{**dict(zip(by, key, strict=True)), "lr": lr} for key, lr in rates.items()]
     return [{**settings, "seed": seed, "test": True} for settings in best for seed in seeds]
 
 
 def beyond(
-    tuning: pd.DataFrame, jobs: Sequence[Settings], by: Sequence[str]
+    tuning: pd.DataFrame,
+    jobs: Sequence[Settings],
+    by: Sequence[str],
+    choose_by: str = "valid/accuracy",
 ) -> list[dict[str, Any]]:
     """The jobs of the next learning rate outside, for each group whose best one is at the edge."""
     more = []
-    for key, lr in tuned(tuning, by).items():
+    for key, lr in tuned(tuning, by, choose_by=choose_by).items():
         group = dict(zip(by, key, strict=True))
         tried = sorted(where(tuning, **group)["lr"].unique())
         if len(tried) == 1 or tried[0] < lr < tried[-1]:

@@ -65,14 +65,17 @@ def comparable(runs: pd.DataFrame, by: Sequence[str], setting: str = "lr") -> pd
 
 
 def tuned(
-    table: pd.DataFrame, by: Sequence[str], setting: str = "lr"
+    table: pd.DataFrame,
+    by: Sequence[str],
+    setting: str = "lr",
+    choose_by: str = "valid/accuracy",
 ) -> dict[tuple[Any, ...], Any]:
     """For each group of `by`, the value of `setting` with the best mean over the seeds.
 
-    It is judged by the last accuracies on valid, never on test, of the seeds that ran at every
-    value, see `comparable`.
+    It is judged by the last values of `choose_by`, on valid and never on test, of the seeds that ran
+    at every value, see `comparable`.
     """
-    means = summary(comparable(last(table), by, setting), [*by, setting])
+    means = summary(comparable(last(table, choose_by), by, setting), [*by, setting])
     best = means.loc[means.groupby(list(by), sort=False)["mean"].idxmax()]
     return {tuple(row[name] for name in by): row[setting] for _, row in best.iterrows()}
 
