@@ -1,1 +1,1 @@
-"""Speeds, measured as ratios in one run, since machines are noisy: `make bench`."""
+"""Speed benchmarks: `make bench`. Most are ratios within one run, because machines are noisy."""

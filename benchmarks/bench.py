@@ -1,4 +1,7 @@
-"""Every speed the kit promises, against its target: prints a table and writes benchmarks/results.json."""
+"""Measure every speed the kit promises, and compare it with its target.
+
+This prints a table and writes benchmarks/results.json.
+"""
 
 import json
 import os
@@ -15,7 +18,7 @@ from typing import Any
 import torch
 
 from benchmarks import front_ends, live, sweeping, techniques
-from ftkit import Adapted, Batch, LoRA, Net, Only, Task, load_base, load_task, train
+from ftkit import Adapted, Batch, LoRA, Net, Only, Task, evaluate, load_base, load_task, train
 from ftkit.experiments.step_time import in_turns, stepper
 from ftkit.tasks import docs
 
@@ -25,11 +28,13 @@ LESSON = "from ftkit import Adapted, LoRA, Only, evaluate, load_base, load_task,
 
 
 def batches(task: Task, count: int = 64) -> list[Batch]:
+    """The first batches of 16 training rows."""
     stream = task.batches(16, torch.Generator().manual_seed(0))
     return [batch for batch, _ in zip(stream, range(count), strict=False)]
 
 
 def with_peft(base: Net, rank: int) -> torch.nn.Module:
+    """PEFT's LoRA on a copy of a base, on the same matrices as the kit's."""
     from peft import LoraConfig, get_peft_model
 
     config = LoraConfig(
@@ -42,6 +47,7 @@ def with_peft(base: Net, rank: int) -> torch.nn.Module:
 
 
 def step_ratios(name: str, task: Task, rounds: int) -> dict[str, float]:
+    """The ratios of a LoRA step to PEFT's and to one of full fine-tuning, and the seconds."""
     base, some = load_base(name, task), batches(task)
     models = {
         "lora": Adapted(base, LoRA(rank=8), HEAD),
@@ -57,6 +63,7 @@ def step_ratios(name: str, task: Task, rounds: int) -> dict[str, float]:
 
 
 def cached_head_ratio(task: Task) -> float:
+    """The ratio of training a head on cached features to full fine-tuning."""
     base = load_base("mini", task)
     small = task.take(400)
 
@@ -68,18 +75,19 @@ def cached_head_ratio(task: Task) -> float:
 
 
 def our_job(task: Task) -> float:
-    """80 steps of 16 sentences of LoRA, rank 8, from loading to the last step; the accuracy on valid."""
+    """Run 80 steps of 16 sentences of LoRA, rank 8, loading included; return the accuracy."""
     base = load_base("mini", task)
     model = Adapted(base, LoRA(rank=8), HEAD)
     for _ in train(model, task, steps=80, lr=3e-3, validations=0):
         pass
-    from ftkit import evaluate
-
     return evaluate(model, task, "valid", rows=400).accuracy
 
 
 def their_job(task: Task) -> float:
-    """The same number of examples through Trainer and PEFT at their defaults (batches of 8, padding, all-linear LoRA, rank 8)."""
+    """Run the same number of examples with Trainer and PEFT; return the accuracy.
+
+    Both are at their defaults: batches of 8, padding, and LoRA of rank 8 on all linear layers.
+    """
     from peft import LoraConfig, get_peft_model
     from transformers import (
         AutoModelForSequenceClassification,
@@ -97,15 +105,15 @@ def their_job(task: Task) -> float:
     model = AutoModelForSequenceClassification.from_pretrained(
         base_path("mini"), num_labels=len(task.classes)
     )
-    model = get_peft_model(
-        model, LoraConfig(r=8, lora_alpha=16, target_modules="all-linear", task_type="SEQ_CLS")
-    )
+    config = LoraConfig(r=8, lora_alpha=16, target_modules="all-linear", task_type="SEQ_CLS")
+    model = get_peft_model(model, config)
     drop = [column for column in task.train.column_names if column != "label"]
 
+    def tokens(rows: Any) -> Any:
+        return tokenizer(rows["text"], truncation=True)
+
     def read(split: Any) -> Any:
-        return split.map(
-            lambda rows: tokenizer(rows["text"], truncation=True), batched=True, remove_columns=drop
-        )
+        return split.map(tokens, batched=True, remove_columns=drop)
 
     with tempfile.TemporaryDirectory() as folder:
         arguments = TrainingArguments(
@@ -124,44 +132,52 @@ def their_job(task: Task) -> float:
 
 
 def job_ratio(task: Task) -> tuple[float, float, float]:
+    """The ratio of the seconds of our job to theirs, and both accuracies."""
     accuracies: dict[str, float] = {}
 
-    def keep(name: str, job: Callable[[Task], float]) -> Callable[[], object]:
-        return lambda: accuracies.update({name: job(task)})
+    def run_ours() -> None:
+        accuracies["ours"] = our_job(task)
 
-    seconds = in_turns(
-        {"ours": keep("ours", our_job), "theirs": keep("theirs", their_job)}, rounds=3
-    )
+    def run_theirs() -> None:
+        accuracies["theirs"] = their_job(task)
+
+    seconds = in_turns({"ours": run_ours, "theirs": run_theirs}, rounds=3)
     return seconds["ours"] / seconds["theirs"], accuracies["ours"], accuracies["theirs"]
 
 
 def live_run(task: Task) -> float:
-    """Seconds of the explorer's default run: 80 steps of 16 sentences of LoRA, rank 4, with its readings of valid."""
+    """The seconds of the explorer's default run, with its validations.
+
+    That is 80 steps of 16 sentences of LoRA, rank 4.
+    """
     base, small = load_base("mini", task), task.take(2000)
-    return in_turns(
-        {"run": lambda: list(train(Adapted(base, LoRA(rank=4), HEAD), small, steps=80, lr=3e-3))},
-        rounds=5,
-    )["run"]
+
+    def run() -> object:
+        return list(train(Adapted(base, LoRA(rank=4), HEAD), small, steps=80, lr=3e-3))
+
+    return in_turns({"run": run}, rounds=5)["run"]
 
 
 def yardstick() -> float:
-    """Microseconds of a product of the size of mini's, on one thread: what the seconds below are to be read against."""
+    """The microseconds of a matrix product of mini's size: how fast this machine is."""
     left, right = torch.randn(480, 96), torch.randn(96, 96)
     return 1e6 * in_turns({"product": lambda: left @ right}, rounds=2000)["product"]
 
 
 def import_seconds(line: str) -> float:
-    """The import `line` on top of `import torch`, in a new process each time."""
-    code = f"import torch, time; start = time.perf_counter(); {line}; print(time.perf_counter() - start)"
-    return median(
-        float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout)
-        for _ in range(3)
+    """The seconds of an import `line` after `import torch`, in a new process each time."""
+    code = (
+        "import torch, time; start = time.perf_counter(); "
+        f"{line}; print(time.perf_counter() - start)"
     )
+    command = [sys.executable, "-c", code]
+    outputs = [subprocess.run(command, capture_output=True, text=True).stdout for _ in range(3)]
+    return median(map(float, outputs))
 
 
 def task_seconds() -> tuple[float, float]:
-    """`load_task("docs")` for the first time, and from the cache, in this process."""
-    kept = os.environ.get("FTKIT_CACHE")
+    """The seconds of `load_task("docs")` in this process: the first time, and from the cache."""
+    previous = os.environ.get("FTKIT_CACHE")
     with tempfile.TemporaryDirectory() as folder:
         os.environ["FTKIT_CACHE"] = folder
         times = []
@@ -170,14 +186,15 @@ def task_seconds() -> tuple[float, float]:
             start = time.perf_counter()
             load_task("docs")
             times.append(time.perf_counter() - start)
-    if kept is None:
+    if previous is None:
         del os.environ["FTKIT_CACHE"]
     else:
-        os.environ["FTKIT_CACHE"] = kept
+        os.environ["FTKIT_CACHE"] = previous
     return times[0], times[1]
 
 
 def measure_all() -> list[dict[str, Any]]:
+    """Run all benchmarks; return a row for each with name, value, target and unit."""
     task, other = load_task("docs"), load_task("docs-area")
     torch.set_num_threads(1)
     mini, minilm = step_ratios("mini", task, 60), step_ratios("minilm", task, 10)
@@ -193,7 +210,7 @@ def measure_all() -> list[dict[str, Any]]:
         ("minilm: LoRA step / full step", minilm["lora / full"], 0.8, "x"),
         ("mini: LoRA step / full step", mini["lora / full"], None, "x"),
         ("mini: job of 1,280 examples / Trainer + PEFT", job, 0.5, "x"),
-        ("mini: valid accuracy of that job, theirs - ours", theirs - ours, None, "share"),
+        ("mini: validation accuracy of that job, theirs - ours", theirs - ours, None, "share"),
         ("mini: head on cached features / full step", head, 0.05, "x"),
         ("this machine: (480, 96) @ (96, 96), one thread", product, None, "us"),
         ("mini: live run of 80 x 16, all cores", live_run(task), 2.0, "s"),
@@ -203,31 +220,40 @@ def measure_all() -> list[dict[str, Any]]:
         ("load_task('docs'), first time", first, 20.0, "s"),
         ("load_task('docs'), cached", cached, 0.3, "s"),
         *explorers,
-        *(
-            row
-            for name, steps in (("mini", 12), ("minilm", 2))
-            for row in techniques.rows(name, task, other, batches(task), steps)
-        ),
+        *techniques.rows("mini", task, other, batches(task), steps=12),
+        *techniques.rows("minilm", task, other, batches(task), steps=2),
         *sweeping.rows(),
         *front_ends.rows(),
     ]
     return [
-        {"name": n, "value": round(v, 4), "target": t, "unit": u, "better": "lower"}
-        for n, v, t, u in rows
+        {
+            "name": name,
+            "value": round(value, 4),
+            "target": target,
+            "unit": unit,
+            "better": "lower",
+        }
+        for name, value, target, unit in rows
     ]
 
 
+def line(row: dict[str, Any], width: int) -> str:
+    """A row of the printed table, with its name padded to `width`."""
+    target, verdict = row["target"], ""
+    if target is None:
+        target = "-"
+    else:
+        verdict = "met" if row["value"] <= target else "MISSED"
+    value = f"{row['value']:>8.3f} {row['unit']:<6}"
+    return f"{row['name']:<{width}} {value} target {target:<6} {verdict}"
+
+
 def main() -> None:
+    """Run all benchmarks, print their table, and write it."""
     rows = measure_all()
     width = max(len(row["name"]) for row in rows)
     for row in rows:
-        target = "-" if row["target"] is None else row["target"]
-        verdict = (
-            "" if row["target"] is None else "met" if row["value"] <= row["target"] else "MISSED"
-        )
-        print(
-            f"{row['name']:<{width}} {row['value']:>8.3f} {row['unit']:<6} target {target:<6} {verdict}"
-        )
+        print(line(row, width))
     RESULTS.write_text(json.dumps(rows, indent=1) + "\n")
 
 

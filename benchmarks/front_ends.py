@@ -1,4 +1,7 @@
-"""How fast the explorer answers a hand, measured in the page: JupyterLab, and the classic Notebook on Colab's versions."""
+"""Benchmark how fast the explorer reacts to a key, measured in the page.
+
+In JupyterLab, and in the classic Notebook on Colab's versions.
+"""
 
 import sys
 import tempfile
@@ -27,31 +30,40 @@ load_benchmark("opening")
 table, _ = read_table(kit_path("data", "results", "02_lora.parquet"))
 recorded = Recorded(table, method="LoRA", over="rank")"""
 PANEL = """\
-panel = Explorer(partial(trial, probe=spectrum), steps=STEPS, recorded=recorded, picture=spectra, start={"rank": 4, "lr": 3e-3},
-                 bench=list(BENCHMARKS), rank=RANKS, lr=LRS, targets=TARGETS, alpha=["16", "2r"], title="timed")
+panel = Explorer(
+    partial(trial, probe=spectrum), steps=STEPS, recorded=recorded, picture=spectra,
+    start={"rank": 4, "lr": 3e-3}, bench=list(BENCHMARKS), rank=RANKS, lr=LRS, targets=TARGETS,
+    alpha=["16", "2r"], title="timed",
+)
 panel"""
 WATCH = """css => {
-    const curves = document.querySelector(css), of = window.ftkitTimes = {};
-    const pressed = () => Object.assign(of, {key: performance.now(), run: +curves.dataset.run, fresh: 0, first: 0, done: 0});
+    const curves = document.querySelector(css), times = window.ftkitTimes = {};
+    const pressed = () => Object.assign(times, {
+        key: performance.now(), run: +curves.dataset.run, fresh: 0, first: 0, done: 0,
+    });
     document.addEventListener('keydown', pressed, true);
     new MutationObserver(() => {
-        const now = performance.now() - of.key, {run, steps, how} = curves.dataset;
-        if (!(+run > of.run)) return;
-        of.fresh ||= now;
-        if (+steps > 0) of.first ||= now;
-        if (how === 'finished') of.done ||= now;
+        const now = performance.now() - times.key, {run, steps, how} = curves.dataset;
+        if (!(+run > times.run)) return;
+        times.fresh ||= now;
+        if (+steps > 0) times.first ||= now;
+        if (how === 'finished') times.done ||= now;
     }).observe(curves, {attributes: true});
 }"""
+"""Notes in the page the milliseconds from a key to what the new run paints."""
 
 
 def times(panel: PanelOnPage) -> dict[str, float]:
-    """Seconds from the last key to the new run's first paint ("fresh"), its first point and its end; 0 for what has not come."""
-    found: dict[str, float] = panel.page.evaluate("() => window.ftkitTimes")
-    return {name: found[name] / 1000 for name in ("fresh", "first", "done")}
+    """The seconds from the last key to the new run's first paint ("fresh"), first point and end.
+
+    0 for what has not happened yet.
+    """
+    milliseconds: dict[str, float] = panel.page.evaluate("() => window.ftkitTimes")
+    return {name: milliseconds[name] / 1000 for name in ("fresh", "first", "done")}
 
 
 def measure(notebook: Open) -> dict[str, float]:
-    """The explorer of lesson 02 in an open notebook, whose imports are done before."""
+    """Measure the explorer of lesson 02 in an open notebook, after its imports."""
     notebook.kernel(IMPORTS)
     start = notebook.page.evaluate("() => performance.now()")
     notebook.start_all()
@@ -62,12 +74,15 @@ def measure(notebook: Open) -> dict[str, float]:
     notebook.wait_idle()
     received = notebook.bytes_received
     notebook.page.evaluate(WATCH, CURVES)
-    alone, second = [], []
+    # 1. One move at a time.
+    alone = []
     for turn in range(MOVES):
         before = panel.run
         panel.press("rank", "ArrowRight" if turn % 2 == 0 else "ArrowLeft")
         panel.wait("finished", before)
         alone.append(times(panel))
+    # 2. A second move while the run of the first one is in progress.
+    second = []
     for turn in range(MOVES // 2):
         before = panel.run
         panel.press("rank", "ArrowRight" if turn % 2 == 0 else "ArrowLeft")
@@ -75,10 +90,11 @@ def measure(notebook: Open) -> dict[str, float]:
         panel.press("lr", "ArrowLeft" if turn % 2 == 0 else "ArrowRight")
         panel.wait("finished", before + 1)
         second.append(times(panel)["fresh"])
+    to_first = [move["first"] for move in alone]
     return {
         "explorer visible": visible,
-        "move to first point, 95th percentile": quantiles([t["first"] for t in alone], n=20)[-1],
-        "move to finished run, median": median(t["done"] for t in alone),
+        "move to first point, 95th percentile": quantiles(to_first, n=20)[-1],
+        "move to finished run, median": median(move["done"] for move in alone),
         "second move in mid-run to the new run, median": median(second),
         "megabytes to the page until the first run is done": received / 1e6,
     }
@@ -93,13 +109,14 @@ TARGET = {
 
 
 def rows() -> list[tuple[str, float, float | None, str]]:
-    """Name, value, target and unit, for both front ends; none without a browser."""
+    """Name, value, target and unit, for both front ends; no rows without a browser."""
     from playwright.sync_api import sync_playwright
 
-    path, found = find_chromium(), []
+    path = find_chromium()
     pythons: dict[str, Any] = {"lab": Path(sys.executable), "classic": COLAB_PYTHON}
     if path is None:
         return []
+    table = []
     with sync_playwright() as playwright, tempfile.TemporaryDirectory() as folder:
         browser = playwright.chromium.launch(executable_path=path, args=list(ARGUMENTS))
         for name, python in pythons.items():
@@ -109,10 +126,8 @@ def rows() -> list[tuple[str, float, float | None, str]]:
                 server.write("panel.ipynb", PANEL)
                 with server.open("panel.ipynb", height=1300) as notebook:
                     measured = measure(notebook)
-            unit = {"megabytes to the page until the first run is done": "MB"}
-            found += [
-                (f"{name}: {what}", value, TARGET.get(what), unit.get(what, "s"))
-                for what, value in measured.items()
-            ]
+            for what, value in measured.items():
+                unit = "MB" if what.startswith("megabytes") else "s"
+                table.append((f"{name}: {what}", value, TARGET.get(what), unit))
         browser.close()
-    return found
+    return table

@@ -1,4 +1,4 @@
-"""A sweep in two processes beside the same sweep in one, both warm."""
+"""Benchmark a sweep in two processes against the same sweep in one, both warm."""
 
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -12,11 +12,9 @@ JOBS = grid(bench=["opening"], method=[FULL], lr=[1e-3], seed=range(12))
 
 
 def seconds(processes: int) -> float:
-    """How long the sweep takes in so many processes that have loaded base and task."""
-    with ProcessPoolExecutor(
-        processes, mp_context=get_context("spawn"), initializer=one_thread
-    ) as pool:
-        sweep(reference, JOBS[: 2 * processes], pool)
+    """The seconds of the sweep in a number of processes that have loaded base and task."""
+    with ProcessPoolExecutor(processes, get_context("spawn"), initializer=one_thread) as pool:
+        sweep(reference, JOBS[: 2 * processes], pool)  # to warm up
         start = time.perf_counter()
         sweep(reference, JOBS, pool)
         return time.perf_counter() - start

@@ -1,4 +1,4 @@
-"""What a step of each technique costs beside full fine-tuning's, on one batch: time in turns, operations, and bytes."""
+"""Benchmark a step of each technique against one of full fine-tuning: time, FLOPs and bytes."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
@@ -20,8 +20,12 @@ from ftkit.training.cost import measure, peak
 HEAD = Only("heads.*")
 LINEAR, BODY = "sparse, 1 % of linear layers", "sparse, 1 % of the whole body"
 HELD, PEAK = "gradients + optimizer, held after a step", "gradients + optimizer, peak of a step"
-"""The gradients and AdamW's state that are there after a step; and the most that was allocated at once outside the forward passes, which
-the gradients of activations and what lives for a moment are part of: `ftkit.training.cost.Peak.outside_forward`."""
+"""Two measures in bytes.
+
+The first is the gradients and AdamW's state after a step. The second is the most that is allocated
+at once outside the forward passes; it includes the gradients of activations and everything that
+exists for a moment only (`ftkit.training.cost.Peak.outside_forward`).
+"""
 EVERYTHING = "all bytes above the weights, peak of a step"
 TARGETS = {
     ("BitFit", "flops"): 0.75,
@@ -33,41 +37,46 @@ TARGETS = {
 Row = tuple[str, float, float | None, str]
 """Name, value, target and unit."""
 Method = tuple[Adapted, list[Any], Objective]
-"""What steps, on which batches, and what it minimises."""
+"""The model that is trained, its batches, and the objective."""
 
 
 def rows(name: str, task: Task, other: Task, batches: list[Batch], steps: int) -> list[Row]:
-    """The cost of a step of every technique on a base, as shares of full fine-tuning's. Bytes and operations are those of the first batch;
-    `other` is a second task on the same sentences."""
+    """The cost of a step of every technique on a base, as shares of full fine-tuning's.
+
+    Args:
+        name: the name of the base.
+        task: the task of all techniques.
+        other: a second task on the same sentences, for the techniques of two tasks.
+        batches: batches of `task`; bytes and FLOPs are those of the first one.
+        steps: the steps of a block of timed steps.
+    """
     base = load_base(name, task)
-    full = bill(Adapted(base), batches[0])
-    found: list[Row] = [(f"{name}: full, {HELD}", full[HELD] / 1e6, None, "MB")]
+    full = costs(Adapted(base), batches[0])
+    table: list[Row] = [(f"{name}: full, {HELD}", full[HELD] / 1e6, None, "MB")]
     for technique, space in spaces(base).items():
-        own = bill(Adapted(base, space, HEAD), batches[0])
+        ours = costs(Adapted(base, space, HEAD), batches[0])
         times = ratios(base, task, space, HEAD, steps=steps, blocks=4)
-        found += _shares(f"{name}: {technique}", own, full, sum(times) / len(times), technique)
+        table += _shares(name, technique, ours, full, sum(times) / len(times))
     for technique, method in objectives(name, base, task, other, batches[:16]).items():
-        own = bill(method[0], method[1][0], method[2])
-        seconds = in_turns(
-            {"own": stepper(*method), "full": stepper(Adapted(base), batches[:16])},
-            rounds=4 * steps,
-        )
-        found += _shares(
-            f"{name}: {technique}", own, full, seconds["own"] / seconds["full"], technique
-        )
-    return [*found, *memory(name, base, batches)]
+        model, its_batches, objective = method
+        ours = costs(model, its_batches[0], objective)
+        steppers = {"ours": stepper(*method), "full": stepper(Adapted(base), batches[:16])}
+        seconds = in_turns(steppers, rounds=4 * steps)
+        table += _shares(name, technique, ours, full, seconds["ours"] / seconds["full"])
+    return [*table, *memory(name, base, batches)]
 
 
 def spaces(base: Net) -> dict[str, Space]:
-    """Where the change of each technique lives. Lesson 05 opens with 1 % of the weights of the body's linear layers."""
+    """The space of each technique.
+
+    Lesson 05 opens with 1 % of the weights of the body's linear layers.
+    """
+    of_body = [layer for layer in linear_layers(base) if layer.startswith("body.")]
     return {
         "last block": LastBlocks(1),
         "LoRA, rank 8": LoRA(rank=8),
         "BitFit": BitFit(),
-        LINEAR: Sparse(
-            density=0.01,
-            where=",".join(layer for layer in linear_layers(base) if layer.startswith("body.")),
-        ),
+        LINEAR: Sparse(density=0.01, where=",".join(of_body)),
         BODY: Sparse(density=0.01),
         "rows, 5 %": Rows(density=0.05),
     }
@@ -76,25 +85,26 @@ def spaces(base: Net) -> dict[str, Space]:
 def objectives(
     name: str, base: Net, task: Task, other: Task, batches: list[Batch]
 ) -> dict[str, Method]:
-    """Techniques of another slot than the space. Everything moves, and all read the sentences that full fine-tuning reads.
+    """The techniques of other slots than the space, with all parameters trainable.
 
-    The teacher, the base itself, has answered before: a step does not pay for it. Of two tasks a joint batch, as `Together` brings it, has
-    half of the sentences with the labels of either.
+    All of them read the sentences that full fine-tuning reads. The teacher is the base itself; its
+    logits are computed before, so a step does not include that. In a joint batch of two tasks, as
+    from `Together`, half of the sentences have labels of the one task and half of the other.
     """
     config: Any = base.body.config
     every_second = range(0, config.num_hidden_layers, 2)
-    alone = _apart(batches)
+    own_split = _own_split(batches)
     teacher = Teacher(base)
-    teacher.logits(alone[0].data, task.name)
+    teacher.logits(own_split[0].data, task.name)
     both = load_base(name, task, other)
-    joint = [
-        Joint((task.batch("train", b.rows[::2]), other.batch("train", b.rows[1::2])))
-        for b in batches
-    ]
+    joint = []
+    for batch in batches:
+        halves = task.batch("train", batch.rows[::2]), other.batch("train", batch.rows[1::2])
+        joint.append(Joint(halves))
     return {
-        "student of every second block, teacher asked before": (
+        "student of every second block, stored teacher logits": (
             Adapted(student(base, every_second)),
-            alone,
+            own_split,
             Distillation(teacher),
         ),
         "two tasks, 8 + 8 rows, plain sum": (Adapted(both), joint, Weighted()),
@@ -102,21 +112,22 @@ def objectives(
     }
 
 
-def _apart(batches: list[Batch]) -> list[Batch]:
-    """The same batches in a split of their own, which a teacher can answer whole."""
+def _own_split(batches: list[Batch]) -> list[Batch]:
+    """The same batches in a split of their own, for which a teacher computes all logits."""
     rows = torch.cat([batch.rows for batch in batches])
-    data, places = (
-        batches[0].data.select(rows.tolist()),
-        torch.arange(len(rows)).split([len(batch) for batch in batches]),
-    )
+    data = batches[0].data.select(rows.tolist())
+    indices = torch.arange(len(rows)).split([len(batch) for batch in batches])
     return [
-        Batch(data, place, batch.labels, batch.task)
-        for place, batch in zip(places, batches, strict=True)
+        Batch(data, own, batch.labels, batch.task)
+        for own, batch in zip(indices, batches, strict=True)
     ]
 
 
-def bill(model: Adapted, batch: Any, objective: Objective = supervised) -> dict[str, float]:
-    """What `measure` finds, and bytes together: gradients and optimizer state after a step, and all at the peak of one."""
+def costs(model: Adapted, batch: Any, objective: Objective = supervised) -> dict[str, float]:
+    """The costs that `measure` finds, and two sums of bytes.
+
+    These are gradients and optimizer state after a step, and everything at the peak of a step.
+    """
     cost = asdict(measure(model, batch, objective))
     return {
         **cost,
@@ -126,16 +137,22 @@ def bill(model: Adapted, batch: Any, objective: Objective = supervised) -> dict[
 
 
 def _shares(
-    start: str, own: Mapping[str, float], full: Mapping[str, float], time: float, technique: str
+    base: str, technique: str, ours: Mapping[str, float], full: Mapping[str, float], time: float
 ) -> Iterator[Row]:
-    shares = {what: own[what] / full[what] for what in (HELD, EVERYTHING, "flops", "activations")}
-    for what, share in {**shares, "time of a step": time}.items():
-        yield f"{start}, {what} / full", share, TARGETS.get((technique, what)), "x"
+    measures = (HELD, EVERYTHING, "flops", "activations")
+    shares = {measure: ours[measure] / full[measure] for measure in measures}
+    shares["time of a step"] = time
+    for measure, share in shares.items():
+        target = TARGETS.get((technique, measure))
+        yield f"{base}: {technique}, {measure} / full", share, target, "x"
 
 
 def memory(name: str, base: Net, batches: list[Batch]) -> list[Row]:
-    """Sparse fine-tuning's gradients and optimizer state at their peak: on the first batch, whose the target is, on one row of it, and on
-    the longest of all. Gradients of activations grow with the batch, those of weights do not: on one row these are nearly alone.
+    """The peak of sparse fine-tuning's gradients and optimizer state, on three batches.
+
+    These are one row, the first batch, which has the target, and the longest batch. Gradients of
+    activations grow with the batch, and those of weights do not; on one row the latter are nearly
+    everything.
     """
 
     def tokens(batch: Batch) -> int:
@@ -143,13 +160,14 @@ def memory(name: str, base: Net, batches: list[Batch]) -> list[Row]:
 
     first = batches[0]
     one = Batch(first.data, first.rows[:1], first.labels[:1], first.task)
-    found: list[Row] = []
+    table: list[Row] = []
     for batch in (one, first, max(batches, key=tokens)):
-        on = f"{len(batch)} x {tokens(batch)} tokens"
+        size = f"{len(batch)} x {tokens(batch)} tokens"
         full = peak(Adapted(base), batch).outside_forward
-        found.append((f"{name}: full, {PEAK}, {on}", full / 1e6, None, "MB"))
+        table.append((f"{name}: full, {PEAK}, {size}", full / 1e6, None, "MB"))
         for technique in (LINEAR, BODY):
-            own = peak(Adapted(base, spaces(base)[technique], HEAD), batch).outside_forward
+            model = Adapted(base, spaces(base)[technique], HEAD)
+            share = peak(model, batch).outside_forward / full
             target = TARGETS.get((technique, PEAK)) if batch is first else None
-            found.append((f"{name}: {technique}, {PEAK}, {on} / full", own / full, target, "x"))
-    return found
+            table.append((f"{name}: {technique}, {PEAK}, {size} / full", share, target, "x"))
+    return table

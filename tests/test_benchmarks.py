@@ -1,4 +1,4 @@
-"""What the benchmarks set beside full fine-tuning does what its name says."""
+"""The methods that the benchmarks compare with full fine-tuning do what their names say."""
 
 from typing import Any
 
@@ -32,36 +32,34 @@ def read(batch: Any) -> list[str]:
     return sorted(text for part in parts for text in part.data.select(part.rows.tolist())["text"])
 
 
-def test_all_read_the_same_sentences_with_labels_of_their_own(methods: dict[str, Method]) -> None:
+def test_all_methods_read_the_same_sentences_with_their_own_labels(
+    methods: dict[str, Method],
+) -> None:
     for _, batches, _ in methods.values():
         assert [read(batch) for batch in batches] == [read(batch) for batch in BATCHES]
-    student, *joint = methods.values()
-    assert all(
-        torch.equal(own.labels, batch.labels)
-        for own, batch in zip(student[1], BATCHES, strict=True)
-    )
-    assert all(
-        [(part.task, len(part)) for part in batch] == [("docs", 2), ("other", 2)]
-        for _, batches, _ in joint
-        for batch in batches
-    )
+    (_, of_student, _), *joint = methods.values()
+    for ours, batch in zip(of_student, BATCHES, strict=True):
+        assert torch.equal(ours.labels, batch.labels)
+    for _, batches, _ in joint:
+        for batch in batches:
+            assert [(part.task, len(part)) for part in batch] == [("docs", 2), ("other", 2)]
 
 
-def test_the_teacher_is_not_asked_in_a_step_and_has_answered_as_the_base_does(
+def test_a_step_does_not_run_the_teacher_and_its_logits_are_those_of_the_base(
     base: Net, methods: dict[str, Method]
 ) -> None:
-    asked = []
-    hook = base.register_forward_hook(lambda *_: asked.append(1))
+    calls = []
+    hook = base.register_forward_hook(lambda *_: calls.append(1))
     try:
         model, batches, objective = next(iter(methods.values()))
         stepper(model, batches, objective)()
-        assert not asked
+        assert not calls
         torch.testing.assert_close(objective.teacher(batches[1]), base(BATCHES[1]).detach())
     finally:
         hook.remove()
 
 
-def test_a_step_is_down_the_sum_of_the_objectives_terms() -> None:
+def test_a_step_minimises_the_sum_of_the_objectives_terms() -> None:
     def twice(model: nn.Module, batch: Tensor) -> dict[str, Tensor]:
         return {"up": model(batch).sum(), "down": -3 * model(batch).sum()}
 
@@ -72,7 +70,7 @@ def test_a_step_is_down_the_sum_of_the_objectives_terms() -> None:
     assert stepper(layer, [torch.ones(1, 2)], twice)() > 0
 
 
-def test_supervised_is_what_a_step_minimises_if_nothing_is_said(base: Net) -> None:
+def test_a_step_minimises_the_supervised_loss_by_default(base: Net) -> None:
     model = Adapted(base)
     before = supervised(model, BATCHES[0])["labels"].item()
     step = stepper(model, BATCHES[:1])

@@ -1,1 +1,1 @@
-"""How the shipped bases were made: `make bases` runs what is here."""
+"""How the shipped bases were made; `make bases` makes them again."""

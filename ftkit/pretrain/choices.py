@@ -1,4 +1,7 @@
-"""What was tried before `mini` was made, each beside its control at equal steps: `python -m ftkit.pretrain.choices`."""
+"""Test the design choices of `mini`, each against a control at equal steps.
+
+Run it with `python -m ftkit.pretrain.choices`.
+"""
 
 import json
 from copy import deepcopy
@@ -28,84 +31,79 @@ from ftkit.techniques.freeze import Only
 from ftkit.training.loop import evaluate, train
 
 STEPS, SEEDS, EXAMPLES = 1_000, (100, 101, 102, 103), 2_000
+FROM_NOISE, FROM_COUNTS = "words from noise", "words from counts"
+WORDS_ALONE, WITH_NEIGHBOURS = "then words alone", "then words and neighbours"
 
 
 def without_neighbours(
     model: BertForMaskedLM, ids: Tensor, generator: torch.Generator, done: float
 ) -> dict[str, Tensor]:
-    """The second stage's rows and hidden words, and nothing of the neighbours: the control."""
+    """The control of the second stage: its rows and hidden words, without the contrastive loss."""
     return {"train": second_stage(model, ids, generator, done)["train"]}
 
 
 def on_docs(model: BertForMaskedLM) -> dict[str, list[float]]:
-    """Accuracy on the valid split of docs, one a seed: of a head on the frozen body, and of full fine-tuning."""
+    """The validation accuracy on docs of a frozen body and of full fine-tuning, one a seed."""
     task = docs.load("docs")
     shipped = load_base("mini", task)
     base = Net("tried", model.bert, shipped.reader, (task,))
-    found: dict[str, list[float]] = {"frozen": [], "full": []}
+    frozen_body = (Only("heads.*"),)
+    accuracies: dict[str, list[float]] = {"frozen": [], "full": []}
     for seed in SEEDS:
         for name, spaces, lr, head_lr in (
-            ("frozen", (Only("heads.*"),), 3e-2, 3e-2),
+            ("frozen", frozen_body, 3e-2, 3e-2),
             ("full", (), 3e-4, 3e-3),
         ):
-            adapted, data = (
-                Adapted(base.fresh_heads(seed), *spaces, seed=seed),
-                task.take(EXAMPLES, seed),
-            )
+            adapted = Adapted(base.fresh_heads(seed), *spaces, seed=seed)
+            data = task.take(EXAMPLES, seed)
             for _ in train(
                 adapted, data, steps=400, lr=lr, head_lr=head_lr, size=16, seed=seed, validations=0
             ):
                 pass
-            found[name].append(evaluate(adapted, data, "valid").accuracy)
-    return found
+            accuracies[name].append(evaluate(adapted, data, "valid").accuracy)
+    return accuracies
 
 
 def main(path: Path) -> None:
-    """Four arms of `STEPS` steps: words from noise and from counts, then from the better of them words with and without neighbours."""
+    """Run four arms of `STEPS` steps, and write their results to `path`.
+
+    The first stage starts from noise or from word counts. The second stage goes on from the
+    latter, with or without the contrastive loss.
+    """
     torch.set_num_threads(1)
     task, everything = docs.load("docs"), all_prose()
     tokenizer = AutoTokenizer.from_pretrained(base_path("mini"))
     ids = pack(without(everything, [*task.valid["text"], *task.test["text"]]), tokenizer)
     held_out = pack(held_out_prose(everything), tokenizer)
-    rows: dict[str, dict[str, Any]] = {}
+    arms: dict[str, dict[str, Any]] = {}
     models: dict[str, BertForMaskedLM] = {}
     for arm, stage, lr in (
-        ("words from noise", first_stage, WORDS_LR),
-        ("words from counts", first_stage, WORDS_LR),
-        ("then words alone", without_neighbours, NEIGHBOURS_LR),
-        ("then words and neighbours", second_stage, NEIGHBOURS_LR),
+        (FROM_NOISE, first_stage, WORDS_LR),
+        (FROM_COUNTS, first_stage, WORDS_LR),
+        (WORDS_ALONE, without_neighbours, NEIGHBOURS_LR),
+        (WITH_NEIGHBOURS, second_stage, NEIGHBOURS_LR),
     ):
+        is_second = arm in (WORDS_ALONE, WITH_NEIGHBOURS)
         torch.manual_seed(0)
-        before = models.get("words from counts")
-        models[arm] = model = (
-            deepcopy(before)
-            if arm.startswith("then") and before
-            else new_model(ids, counted="counts" in arm)
-        )
-        *_, last = pretrain(model, stage, ids, held_out, STEPS, lr)
-        scores = on_docs(model) if arm.startswith("then") else {}
-        rows[arm] = {"held_out": last["held_out"], **scores}
-        print(
-            json.dumps(
-                {
-                    arm: {
-                        "held_out": last["held_out"],
-                        **{key: float(np.mean(value)) for key, value in scores.items()},
-                    }
-                }
-            ),
-            flush=True,
-        )
-    what = f"{STEPS} steps each, one run; held-out nats a hidden word; accuracy on docs valid, {EXAMPLES} sentences, seeds {SEEDS}"
-    write_json(
-        path,
-        {
-            "command": "python -m ftkit.pretrain.choices",
-            "what": what,
-            "fingerprint": task.fingerprint,
-            "arms": rows,
-        },
-    )
+        if is_second:
+            model = deepcopy(models[FROM_COUNTS])
+        else:
+            model = new_model(ids, counted=arm == FROM_COUNTS)
+        models[arm] = model
+        *_, end = pretrain(model, stage, ids, held_out, STEPS, lr)
+        loss = {"held_out": end["held_out"]}
+        accuracies = on_docs(model) if is_second else {}
+        arms[arm] = {**loss, **accuracies}
+        means = {name: float(np.mean(values)) for name, values in accuracies.items()}
+        print(json.dumps({arm: {**loss, **means}}), flush=True)
+    facts = {
+        "command": "python -m ftkit.pretrain.choices",
+        "what": f"{STEPS} steps each, one run; held-out nats a hidden word; accuracy on docs valid,"
+        f" {EXAMPLES} sentences, seeds {SEEDS}",
+        "fingerprint": task.fingerprint,
+        "arms": arms,
+    }
+    write_json(path, facts)
 
 
 if __name__ == "__main__":

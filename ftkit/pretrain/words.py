@@ -1,4 +1,4 @@
-"""Words before any training: a WordPiece vocabulary, a corpus as one row of numbers, and word vectors from counting neighbours."""
+"""Words before any training: a WordPiece vocabulary, token ids, and word vectors from counts."""
 
 import math
 
@@ -14,7 +14,13 @@ PAD, UNKNOWN, CLS, SEP, MASK = "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"
 
 
 def train_tokenizer(texts: list[str], size: int, longest: int) -> PreTrainedTokenizerFast:
-    """A lower-case WordPiece vocabulary of `size` entries, learnt on `texts`, for a model that reads up to `longest` tokens."""
+    """Train a lower-case WordPiece tokenizer.
+
+    Args:
+        texts: the corpus.
+        size: the entries of the vocabulary.
+        longest: the most tokens that its model takes.
+    """
     special = [PAD, UNKNOWN, CLS, SEP, MASK]
     inner = Tokenizer(models.WordPiece(unk_token=UNKNOWN))
     inner.normalizer = normalizers.BertNormalizer(lowercase=True)
@@ -39,18 +45,27 @@ def train_tokenizer(texts: list[str], size: int, longest: int) -> PreTrainedToke
 
 
 def pack(texts: list[str], tokenizer: PreTrainedTokenizerFast) -> Tensor:
-    """All `texts` as one long row of token ids, each between [CLS] and [SEP]: no padding, no token wasted; shape (tokens,)."""
-    rows = (
-        row
-        for start in range(0, len(texts), 2000)
-        for row in tokenizer(texts[start : start + 2000])["input_ids"]
-    )
-    return torch.from_numpy(np.concatenate([np.asarray(row, dtype=np.int64) for row in rows]))
+    """Join all `texts` to one row of token ids without padding, int64, shape (tokens,).
+
+    Each text is between [CLS] and [SEP].
+    """
+    rows = []
+    for start in range(0, len(texts), 2000):
+        ids = tokenizer(texts[start : start + 2000])["input_ids"]
+        rows += [np.asarray(row, dtype=np.int64) for row in ids]
+    return torch.from_numpy(np.concatenate(rows))
 
 
 def ppmi_vectors(ids: Tensor, size: int, width: int, window: int = 4) -> Tensor:
-    """Word vectors from counts: the truncated SVD of the positive pointwise mutual information of neighbours; shape (size, width)."""
+    """Make word vectors from counts of neighbouring words, shape (size, width).
+
+    They are the truncated SVD of the positive pointwise mutual information (PPMI) of words that
+    are at most `window` apart.
+
+    Source: Levy and Goldberg 2014, "Neural Word Embedding as Implicit Matrix Factorization".
+    """
     flat = ids.numpy()
+    # 1. Count pairs; a neighbour at distance d counts 1 / d, on either side.
     counts = sparse.csr_matrix((size, size))
     for distance in range(1, window + 1):
         weight = np.full(len(flat) - distance, 1.0 / distance)
@@ -58,10 +73,12 @@ def ppmi_vectors(ids: Tensor, size: int, width: int, window: int = 4) -> Tensor:
             (weight, (flat[:-distance], flat[distance:])), shape=counts.shape
         )
     pairs = (counts + counts.T).tocoo()
+    # 2. log p(word, context) / (p(word) p(context)), with p(context) smoothed by the power 0.75.
     words = np.asarray(pairs.tocsr().sum(1)).ravel()
     contexts = words**0.75 / (words**0.75).sum()
     with np.errstate(divide="ignore"):
         information = np.log(pairs.data / words[pairs.row] / contexts[pairs.col])
+    # 3. Keep what is positive, and factorise it.
     kept = information > 0
     ppmi = sparse.csr_matrix(
         (information[kept], (pairs.row[kept], pairs.col[kept])), shape=counts.shape
@@ -72,7 +89,12 @@ def ppmi_vectors(ids: Tensor, size: int, width: int, window: int = 4) -> Tensor:
 
 
 def unigram_loss(ids: Tensor, held_out: Tensor, size: int) -> float:
-    """Guessing each word of `held_out` by its frequency in `ids`, in nats a word: what a model that knows no context pays."""
+    """The loss of guessing each word of `held_out` by its frequency in `ids`, in nats a word.
+
+    A model that ignores the context has this loss.
+    """
     special = len((PAD, UNKNOWN, CLS, SEP, MASK))
     counts = torch.bincount(ids[ids >= special], minlength=size).float()[special:] + 1
-    return float(-(counts / counts.sum()).log()[held_out[held_out >= special] - special].mean())
+    log_frequencies = (counts / counts.sum()).log()
+    words = held_out[held_out >= special] - special
+    return float(-log_frequencies[words].mean())
