@@ -19,8 +19,8 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 WHEEL = "ftkit-0.1.0-py3-none-any.whl"
 UNPUBLISHED, PUBLISHED = Source("", "v0.1.0", "0.1.0"), Source("owner/name", "v1", "0.1.0")
 
-# IPython runs the cell as a notebook does. `pip` only notes what it was asked for; the test says which
-# versions are installed.
+# IPython runs the cell as a notebook does. `pip` only notes what it was asked for.
+# The test says which versions are installed.
 RUNNER = """
 import importlib.metadata, json, sys, types
 from IPython.core.interactiveshell import InteractiveShell
