@@ -11,8 +11,8 @@ RUNS = 63
 """The rows of the whole table; the kit has the first 22 and eight more that teach something."""
 REFERENCE = "LoRA r32 (q, v)"
 SETTINGS, RERUN, SHIFT = 51, 1.43, -1.1
-"""The table was made again with the same seed and newer libraries. 51 settings were unchanged; their
-accuracies moved by 1.43 points in the mean of the absolute values, and by -1.1 in the mean."""
+"""The table was made again with the same seed and newer libraries. 51 settings were unchanged.
+Their accuracies moved by 1.43 points in the mean of the absolute values, and by -1.1 in the mean."""
 
 
 def public_table() -> pd.DataFrame:
