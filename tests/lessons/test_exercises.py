@@ -90,9 +90,9 @@ def test_tried_and_caught() -> None:
 def test_every_way_to_read_the_tables_gives_other_numbers() -> None:
     ways = {
         words: [np.array(list(read(*case.given).values())) for case in fair.TABLES]
-        for words, read in fair._FAULTS.items()
+        for words, read in fair.MISREADINGS.items()
     }
-    ways["right"] = [np.array(list(fair._RIGHT(*case.given).values())) for case in fair.TABLES]
+    ways["right"] = [np.array(list(fair.tuned_scores(*case.given).values())) for case in fair.TABLES]
     for one, other in itertools.combinations(ways, 2):
         assert (
             max(np.abs(a - b).max() for a, b in zip(ways[one], ways[other], strict=True)) > 5e-3

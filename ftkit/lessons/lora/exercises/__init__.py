@@ -1,4 +1,8 @@
-"""The exercises of lesson 02: `from ftkit.lessons.lora import exercises as check`, then `check.merge(my_merge)`."""
+"""The exercises of lesson 02.
+
+Notebooks import them with `from ftkit.lessons.lora import exercises as check` and call
+`check.merge(my_merge)`.
+"""
 
 from ftkit.lessons.lora.exercises.embedding import lora_embedding
 from ftkit.lessons.lora.exercises.factors import best_of_rank, merge, trainable_parameters

@@ -1,4 +1,4 @@
-"""An exercise that takes LoRA to another layer: an embedding, which looks rows up where a linear layer multiplies."""
+"""An exercise on LoRA for an embedding, which looks rows up where a linear layer multiplies."""
 
 import inspect
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from ftkit.teaching.learner_code import is_stub
 
 @dataclass(frozen=True)
 class Setting:
-    """Sizes that all differ, so that a shape says what it is the shape of."""
+    """Sizes of an embedding and its change. All differ, so that a shape says what it belongs to."""
 
     vocabulary: int
     width: int
@@ -46,159 +46,179 @@ class LoRAEmbedding(nn.Module):
     difficulty=4,
     minutes=20,
     hints=[
-        "An embedding is a linear layer that reads one-hot vectors: what is x A' if x is one-hot?",
-        "`self.a.T[ids]` looks up `rank` numbers for every id, whatever the shape of ids; `@ self.b.T` makes them as wide as the rest.",
-        "Freeze the embedding with `requires_grad_(False)`; make A and B `nn.Parameter`s; draw one at random and leave the other at zero.",
+        "An embedding is a linear layer whose inputs are one-hot vectors: what is x A' if x is "
+        "one-hot?",
+        "`self.a.T[ids]` looks up `rank` values for every id, for any shape of ids; `@ self.b.T` "
+        "makes them as wide as the embedding.",
+        "Freeze the embedding with `requires_grad_(False)`. Make A and B `nn.Parameter`s; start "
+        "one at random and the other at zero.",
     ],
     solution=_SOLUTION,
 )
 def lora_embedding(yours: Any) -> str:
-    """`yours` is a class, LoRAEmbedding(embedding, rank, alpha), with forward(ids) = embedding(ids) + alpha/rank * A[:, ids]' B'."""
-    _is_class(yours)
-    with torch.random.fork_rng(
-        devices=[]
-    ):  # what the learner's code draws must not move the notebook's own random numbers
+    """`yours` is a class LoRAEmbedding(embedding, rank, alpha), an nn.Module.
+
+    Its forward(ids) is embedding(ids) + alpha/rank * A[:, ids]' B', with A (rank, vocabulary) and
+    B (width, rank). Only A and B are trainable, and a new one answers as the embedding does.
+    """
+    _check_class(yours)
+    # What the learner's code draws must not change the notebook's own random numbers.
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        check_scales(
-            [_checked(yours, setting) for setting in _SETTINGS],
-            "embedding(ids) + scale * (A.T[ids] @ B.T)",
-        )
-    return "LoRA is not tied to linear layers: only the columns of A whose ids occur in a batch get a gradient, as in the embedding itself."
+        observed = [_check_setting(yours, setting) for setting in _SETTINGS]
+        check_scales(observed, "embedding(ids) + scale * (A.T[ids] @ B.T)")
+    return (
+        "LoRA is not limited to linear layers. Only the columns of A whose ids occur in a batch "
+        "get a gradient, as in the embedding itself."
+    )
 
 
-def _is_class(yours: Any) -> None:
+def _check_class(yours: Any) -> None:
     if isinstance(yours, nn.Module) or not callable(yours):
         raise Wrong(
-            f"hand over the class LoRAEmbedding itself, without brackets behind its name; this is {kind(yours)}"
+            "pass the class LoRAEmbedding itself, without brackets after its name; "
+            f"this is {kind(yours)}"
         )
-    if inspect.isclass(yours) and issubclass(yours, nn.Module):
-        own = [
-            parent
-            for parent in yours.__mro__[: yours.__mro__.index(nn.Module)]
-            if {"__init__", "forward"} & vars(parent).keys()
-        ]
-        if not own or is_stub(yours.forward):
-            raise NotAttempted
+    if inspect.isclass(yours) and issubclass(yours, nn.Module) and _is_stub_class(yours):
+        raise NotAttempted
+    signature = inspect.signature(yours)
     try:
-        inspect.signature(yours).bind("embedding", "rank", "alpha")
+        signature.bind("embedding", "rank", "alpha")
     except TypeError:
         raise Wrong(
-            f"LoRAEmbedding must take (embedding, rank, alpha), in this order; yours takes {inspect.signature(yours)}"
+            "LoRAEmbedding must take (embedding, rank, alpha), in this order; "
+            f"yours takes {signature}"
         ) from None
 
 
-def _checked(yours: Any, setting: Setting) -> ObservedScale:
+def _is_stub_class(yours: type[nn.Module]) -> bool:
+    """Return whether no class below nn.Module defines a method, or forward does nothing."""
+    below = yours.__mro__[: yours.__mro__.index(nn.Module)]
+    written = any({"__init__", "forward"} & vars(parent).keys() for parent in below)
+    return not written or is_stub(yours.forward)
+
+
+def _check_setting(yours: Any, setting: Setting) -> ObservedScale:
     embedding = nn.Embedding(setting.vocabulary, setting.width)
     before = embedding.weight.detach().clone()
     layer = yours(embedding, setting.rank, setting.alpha)
     if not isinstance(layer, nn.Module):
         raise Wrong(
-            f"LoRAEmbedding must be an nn.Module, as its parameters are found through that; yours makes {kind(layer)}"
+            "LoRAEmbedding must be an nn.Module, so that its parameters are found; "
+            f"yours makes {kind(layer)}"
         )
-    _changes_nothing(layer, before, setting)
+    _check_start(layer, before, setting)
     a, b = _factors(layer, setting)
     if not a.any() and not b.any():
-        words = "A and B both start at zero: then A's gradient, which has B in it, and B's, which has A in it, are zero for ever"
-        raise Wrong(f"{words}; draw one of them at random")
-    found = _scale(layer, a, b, before, setting)
+        raise Wrong(
+            "A and B both start at zero: the gradient of A has B in it, and that of B has A, so "
+            "both stay zero forever; start one of them at random"
+        )
+    scale = _scale(layer, a, b, before, setting)
     if not torch.equal(embedding.weight, before):
         raise Wrong(
-            "yours writes into the weight of the embedding it was given; the base must stay as it was"
+            "yours writes into the weight of the embedding that it was given; "
+            "the base must stay unchanged"
         )
-    return ObservedScale(setting.rank, setting.alpha, setting.vocabulary, setting.width, found)
+    return ObservedScale(setting.rank, setting.alpha, setting.vocabulary, setting.width, scale)
 
 
 def _answer(layer: nn.Module, shape: tuple[int, ...], setting: Setting) -> tuple[Tensor, Tensor]:
-    """The layer's answer to ids of that shape, with its graph, and the ids."""
-    ids = torch.randint(
-        setting.vocabulary, shape, generator=torch.Generator().manual_seed(len(shape))
-    )
+    """Return the layer's answer to ids of that shape, with its graph, and the ids."""
+    generator = torch.Generator().manual_seed(len(shape))
+    ids = torch.randint(setting.vocabulary, shape, generator=generator)
     answer = layer(ids.clone())
     if answer is ...:
         raise NotAttempted
-    tensor(
-        answer,
-        f"for ids of shape {shape}, what forward returns",
-        (*shape, setting.width),
-        "(*ids.shape, width)",
-    )
+    what = f"for ids of shape {shape}, the answer of forward"
+    tensor(answer, what, (*shape, setting.width), "(*ids.shape, width)")
     return answer, ids
 
 
-def _changes_nothing(layer: nn.Module, weight: Tensor, setting: Setting) -> None:
+def _check_start(layer: nn.Module, weight: Tensor, setting: Setting) -> None:
+    """Refuse a new layer that does not answer as the embedding does."""
     for shape in ((2, 3), (4,)):
         answer, ids = _answer(layer, shape, setting)
-        far = float((answer.detach() - weight[ids]).abs().max())
-        if far > 1e-5:
-            alone = not bool(answer.any())
-            why = (
-                "add `embedding(ids)` to the change"
-                if alone
-                else "one of the two factors must start at zero"
+        distance = float((answer.detach() - weight[ids]).abs().max())
+        if distance > 1e-5:
+            remedy = (
+                "one of the two factors must start at zero"
+                if answer.any()
+                else "add `embedding(ids)` to the change"
             )
             raise Wrong(
-                f"a new LoRAEmbedding must answer as the embedding does, yours differs by up to {far:.3g}; {why}"
+                "a new LoRAEmbedding must answer as the embedding does, "
+                f"yours differs by up to {distance:.3g}; {remedy}"
             )
 
 
 def _factors(layer: nn.Module, setting: Setting) -> tuple[nn.Parameter, nn.Parameter]:
-    """A and B among the layer's parameters; either may be stored transposed. Words if another number trains, or one of them does not."""
-    train = {name: weight for name, weight in layer.named_parameters() if weight.requires_grad}
+    """Find A and B among the layer's parameters; either may be stored transposed.
+
+    Raises:
+        Wrong: anything else is trainable, or one of them is not.
+    """
+    trainable = {name: weight for name, weight in layer.named_parameters() if weight.requires_grad}
     sizes = {"A": (setting.rank, setting.vocabulary), "B": (setting.width, setting.rank)}
-    found: dict[str, nn.Parameter] = {}
-    for name, weight in train.items():
-        which = next(
-            (factor for factor, size in sizes.items() if tuple(weight.shape) in (size, size[::-1])),
-            None,
-        )
-        if tuple(weight.shape) == (setting.vocabulary, setting.width):
+    factors: dict[str, nn.Parameter] = {}
+    for name, weight in trainable.items():
+        shape = tuple(weight.shape)
+        if shape == (setting.vocabulary, setting.width):
             raise Wrong(
-                f"only the factors may train, but the embedding's own weight does (`{name}`); freeze it with `requires_grad_(False)`"
+                "only the factors may be trainable, but the embedding's own weight is "
+                f"(`{name}`); freeze it with `requires_grad_(False)`"
             )
-        if which is None or which in found:
+        factor = next((f for f, size in sizes.items() if shape in (size, size[::-1])), None)
+        if factor is None or factor in factors:
+            raise Wrong(f"only A and B may be trainable, but `{name}` of shape {shape} is as well")
+        factors[factor] = weight
+    for factor, size in sizes.items():
+        if factor not in factors:
             raise Wrong(
-                f"only A and B may train, but `{name}` of shape {tuple(weight.shape)} does as well"
+                f"{factor} of shape {size} must be trainable, got {_listing(trainable)}; "
+                "is it an `nn.Parameter` set on self?"
             )
-        found[which] = weight
-    for which, size in sizes.items():
-        if which not in found:
-            seen = (
-                ", ".join(f"`{name}` {tuple(weight.shape)}" for name, weight in train.items())
-                or "nothing"
-            )
-            raise Wrong(
-                f"{which} of shape {size} must train, but what trains is {seen}; is it an `nn.Parameter` set on self?"
-            )
-    return found["A"], found["B"]
+    return factors["A"], factors["B"]
+
+
+def _listing(trainable: dict[str, nn.Parameter]) -> str:
+    shapes = ", ".join(f"`{name}` {tuple(weight.shape)}" for name, weight in trainable.items())
+    return f"{shapes} alone" if shapes else "no trainable parameter"
 
 
 def _scale(
     layer: nn.Module, a: nn.Parameter, b: nn.Parameter, weight: Tensor, setting: Setting
 ) -> float | None:
-    """By how much the layer scales its change, with both factors set to random numbers; words if no gradient reaches one of them."""
+    """Measure by how much the layer scales its change, with random numbers in both factors.
+
+    Raises:
+        Wrong: no gradient reaches one of the factors, or the answer is the change alone.
+    """
     nn.init.normal_(a)
     nn.init.normal_(b)
     answer, ids = _answer(layer, (2, 3), setting)
-    _reaches(answer, a, b)
+    _check_gradients(answer, a, b)
     rows = a.detach() if a.shape[0] == setting.vocabulary else a.detach().t()
     columns = b.detach() if b.shape[0] == setting.rank else b.detach().t()
     change = rows[ids] @ columns
     if scale_between(answer.detach(), torch.zeros_like(change), change) is not None:
-        raise Wrong(f"for {setting} yours answers with the change alone; add `embedding(ids)`")
+        raise Wrong(f"for {setting} yours returns the change alone; add `embedding(ids)`")
     return scale_between(answer.detach(), weight[ids], change)
 
 
-def _reaches(answer: Tensor, a: nn.Parameter, b: nn.Parameter) -> None:
-    """Words if no gradient of `answer` reaches one of the factors."""
+def _check_gradients(answer: Tensor, a: nn.Parameter, b: nn.Parameter) -> None:
+    """Refuse an answer from which no gradient reaches one of the factors."""
     try:
         if answer.requires_grad:
             answer.square().sum().backward()
-    except RuntimeError:  # autograd sees that a factor has moved since it was read
+    except RuntimeError:  # autograd sees that a factor has changed since it was used
         raise Wrong(
-            "the change must be computed in forward, from A and B as they are then; yours was computed before"
+            "forward must compute the change from the current A and B; "
+            "yours was computed before forward was called"
         ) from None
-    for name, one in (("A", a), ("B", b)):
-        if one.grad is None or not one.grad.any():
+    for name, factor in (("A", a), ("B", b)):
+        if factor.grad is None or not factor.grad.any():
             raise Wrong(
-                f"no gradient reaches {name}; is it used in forward as it is, without `.data`, `detach` or `no_grad`?"
+                f"no gradient reaches {name}; does forward use it directly, "
+                "without `.data`, `detach` or `no_grad`?"
             )

@@ -1,12 +1,13 @@
-"""An exercise on fair comparisons: every method at its own learning rate, which is chosen on valid and read off on test."""
+"""An exercise on fair comparisons: each method at its own learning rate, chosen on valid."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ftkit.teaching.checking import Case, as_function, call, diagnose, kind
+from ftkit.teaching.checking import Case, check_cases, close, kind
 from ftkit.teaching.exercise import Wrong, exercise
 
 Scores = dict[str, float]
@@ -14,15 +15,17 @@ Means = dict[str, list[tuple[float, float, float]]]  # {method: [(lr, valid, tes
 
 
 def _table(means: Means, seeds: int, draw: int, lost: int) -> pd.DataFrame:
-    """A sweep whose scores lie around `means`, in no order; the run in row `lost` was killed, so that not every lr has as many seeds."""
-    rng, rows = np.random.default_rng(draw), []
+    """Draw a sweep, shuffled, whose scores scatter around `means`.
+
+    The run in row `lost` is missing, so that not every learning rate has the same number of seeds.
+    """
+    rng = np.random.default_rng(draw)
+    rows = []
     for method, runs in means.items():
         for lr, valid, test in runs:
             noise = rng.normal(0, 0.03, (seeds, 2)).round(3)
-            rows += [
-                (method, lr, seed, round(valid + v, 3), round(test + t, 3))
-                for seed, (v, t) in enumerate(noise)
-            ]
+            for seed, (v, t) in enumerate(noise):
+                rows.append((method, lr, seed, round(valid + v, 3), round(test + t, 3)))
     table = pd.DataFrame(rows, columns=["method", "lr", "seed", "valid", "test"]).drop(index=lost)
     return table.sample(frac=1.0, random_state=draw).reset_index(drop=True)
 
@@ -39,18 +42,21 @@ _SECOND: Means = {
 
 
 def _each(score: Callable[[pd.DataFrame], float]) -> Callable[[pd.DataFrame], Scores]:
+    """Score the rows of each method."""
     return lambda table: {
         str(method): float(score(rows)) for method, rows in table.groupby("method")
     }
 
 
-def _by_lr(
-    choose: Callable[[pd.DataFrame], Any], read: Callable[[pd.DataFrame], float]
+def _at(
+    choose: Callable[[pd.DataFrame], Any], score: Callable[[pd.DataFrame], float]
 ) -> Callable[[pd.DataFrame], Scores]:
-    return _each(lambda rows: read(rows[rows["lr"] == choose(rows)]))
+    """Score the rows of each method at the learning rate that `choose` finds in them."""
+    return _each(lambda rows: score(rows[rows["lr"] == choose(rows)]))
 
 
 def _best(column: str, by: str = "mean") -> Callable[[pd.DataFrame], Any]:
+    """Find the learning rate with the highest mean (or sum) of `column` over the seeds."""
     return lambda rows: rows.groupby("lr")[column].agg(by).idxmax()
 
 
@@ -67,79 +73,90 @@ def _of_best_run(column: str) -> Callable[[pd.DataFrame], float]:
     return lambda rows: float(rows.sort_values("valid")[column].iloc[-1])
 
 
-def _an_lr_a_seed(rows: pd.DataFrame) -> float:
+def _one_for_each_seed(rows: pd.DataFrame) -> float:
     return float(rows.sort_values("valid").groupby("seed")["test"].last().mean())
 
 
-_RIGHT = _by_lr(_best("valid"), _test)
-_FAULTS: dict[str, Callable[[pd.DataFrame], Scores]] = {
-    "that is what choosing the lr on test gives; test is read once, after the choice": _by_lr(
+tuned_scores = _at(_best("valid"), _test)
+MISREADINGS: dict[str, Callable[[pd.DataFrame], Scores]] = {
+    "that is what choosing the lr on test gives; use test once, after the choice": _at(
         _best("test"), _test
     ),
-    "that is the mean over all learning rates; a method is judged at its best one": _each(_test),
-    "that is one lr for all methods, and what suits one method is not what suits another": _one_for_all,
-    "that is the lr of the single best run on valid; choose by the mean over the seeds": _by_lr(
+    "that is the mean over all learning rates; compare each method at its best one": _each(_test),
+    "that is one lr for all methods, and the best lr differs between methods": _one_for_all,
+    "that is the lr of the single best run on valid; choose by the mean over the seeds": _at(
         _of_best_run("lr"), _test
     ),
     "that is the test score of the single best run on valid; take the mean over the seeds": _each(
         _of_best_run("test")
     ),
     "that is the best test score of all runs": _each(lambda rows: rows["test"].max()),
-    "that is the best test score at the right lr; take the mean over the seeds": _by_lr(
+    "that is the best test score at the right lr; take the mean over the seeds": _at(
         _best("valid"), lambda rows: rows["test"].max()
     ),
-    "that is the median over the seeds; take the mean": _by_lr(
+    "that is the median over the seeds; take the mean": _at(
         _best("valid"), lambda rows: float(rows["test"].median())
     ),
-    "that is the mean on valid, which is too good: the lr was chosen by it": _by_lr(
+    "that is the mean on valid, which is optimistic: the lr was chosen on it": _at(
         _best("valid"), lambda rows: rows["valid"].mean()
     ),
-    "that chooses a new lr for every seed; the lr belongs to the method": _each(_an_lr_a_seed),
-    "that adds up the seeds instead of taking their mean, and one run is missing": _by_lr(
+    "that chooses a new lr for every seed; choose one lr for the method": _each(_one_for_each_seed),
+    "that adds up the seeds instead of taking their mean, and one run is missing": _at(
         _best("valid", "sum"), _test
     ),
-    "that is the lr that is worst on valid": _by_lr(
+    "that is the lr that is worst on valid": _at(
         lambda rows: rows.groupby("lr")["valid"].mean().idxmin(), _test
     ),
-    "that is always the smallest lr": _by_lr(lambda rows: rows["lr"].min(), _test),
-    "that is always the largest lr": _by_lr(lambda rows: rows["lr"].max(), _test),
+    "that is always the smallest lr": _at(lambda rows: rows["lr"].min(), _test),
+    "that is always the largest lr": _at(lambda rows: rows["lr"].max(), _test),
     "that is the lr, not the score at that lr": _each(_best("valid")),
     "that is in percent; keep the table's unit": lambda table: {
-        method: 100 * score for method, score in _RIGHT(table).items()
+        method: 100 * score for method, score in tuned_scores(table).items()
     },
 }
 
-# Drawn so that every one of these faults differs from the right answer and from the other faults.
 TABLES = [
     Case((_table(_FIRST, 4, draw=54, lost=6),), "the first table"),
     Case((_table(_SECOND, 3, draw=96, lost=9),), "the second table"),
 ]
+"""Drawn so that every misreading differs from the right answer and from the other misreadings."""
 
 
-def _same(got: Mapping[str, float], wanted: Mapping[str, float]) -> bool:
-    return all(abs(got[method] - value) < 1e-3 for method, value in wanted.items())
-
-
-def _scores(answer: Any, table: pd.DataFrame) -> Scores:
-    """The learner's answer as a dict, for exactly the table's methods; words if it is not that."""
+def _read_scores(answer: Any, case: Case) -> Scores:
+    """Read a dict or a Series as a dict, with an entry for each of the table's methods."""
+    (table,) = case.given
     methods = sorted(table["method"].unique())
     if not hasattr(answer, "keys"):
         raise Wrong(f"the answer must be a dict {{method: mean test accuracy}}, got {kind(answer)}")
-    found = dict(answer)
-    if missing := [method for method in methods if method not in found]:
-        raise Wrong(
-            f"the answer must have an entry for every method, got none for {missing[0]!r}; its keys are {list(found)[:5]}"
-        )
-    if more := [key for key in found if key not in methods]:
-        raise Wrong(
-            f"the answer must have the table's methods as its keys, got {more[0]!r} as well"
-        )
-    for method, value in found.items():
-        try:
-            found[method] = float(value)
-        except (TypeError, ValueError):
-            raise Wrong(f"the entry for {method!r} must be one number, got {kind(value)}") from None
-    return found
+    scores = dict(answer)
+    for method in methods:
+        if method not in scores:
+            raise Wrong(
+                f"the answer must have an entry for every method, got none for {method!r}; "
+                f"its keys are {list(scores)[:5]}"
+            )
+    for key in scores:
+        if key not in methods:
+            raise Wrong(f"the answer must have the table's methods as keys, got {key!r} as well")
+    return {method: _read_score(scores[method], method) for method in scores}
+
+
+def _read_score(value: Any, method: str) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise Wrong(f"the entry for {method!r} must be one number, got {kind(value)}") from None
+
+
+_same = partial(close, tolerance=1e-3)
+
+
+def _explain_scores(case: Case, wanted: Scores, answer: Scores) -> str:
+    method = next(method for method in wanted if not _same(answer[method], wanted[method]))
+    return (
+        f"in {case.words} the entry for {method!r} must be {wanted[method]:.3f}, "
+        f"yours is {answer[method]:.3f}"
+    )
 
 
 @exercise(
@@ -147,9 +164,12 @@ def _scores(answer: Any, table: pd.DataFrame) -> Scores:
     difficulty=3,
     minutes=12,
     hints=[
-        "Two questions, one after the other: which lr would you use for this method? And how good is it then? Only one may look at test.",
-        "Which lr: take the mean of valid over the seeds, for each method and lr, and the best lr of each method.",
-        "`means = table.groupby(['method', 'lr'])[['valid', 'test']].mean()` holds all you need; `idxmax` of valid finds a method's row.",
+        "Two questions, one after the other: which lr would you use for this method? And how good "
+        "is it then? Only one of them may use test.",
+        "For the lr: take the mean of valid over the seeds, for each method and lr, and the best "
+        "lr of each method.",
+        "`means = table.groupby(['method', 'lr'])[['valid', 'test']].mean()` has all you need; "
+        "`idxmax` of valid finds a method's row.",
     ],
     solution="""
 def tuned(table):
@@ -159,16 +179,25 @@ def tuned(table):
 """,
 )
 def tuned(yours: Any) -> str:
-    """`yours(table)` is {method: mean test accuracy at the lr whose mean over the seeds is best on valid}."""
-    yours = as_function(yours, "table")
-    answers = [_scores(call(yours, "table", *case.given), *case.given) for case in TABLES]
-    why = diagnose(answers, TABLES, _FAULTS, _same)
-    for case, got in zip(TABLES, answers, strict=True):
-        for method, value in _RIGHT(*case.given).items():
-            if not abs(got[method] - value) < 1e-3:
-                raise Wrong(
-                    f"in {case.words} the entry for {method!r} must be {value:.3f}, yours is {got[method]:.3f}{why}"
-                )
-    table = TABLES[0].given[0]
-    gain = 100 * (_by_lr(_best("test"), _test)(table)["lora"] - _RIGHT(table)["lora"])
-    return f"Every method got its own lr, and test chose nothing. Chosen on test, LoRA would have got {gain:.1f} points it has not earned."
+    """`yours(table)` is {method: mean test accuracy at the method's best lr}.
+
+    The best lr is the one with the highest mean on valid over the seeds. The table has the columns
+    method, lr, seed, valid and test.
+    """
+    check_cases(
+        yours,
+        "table",
+        tuned_scores,
+        TABLES,
+        MISREADINGS,
+        read=_read_scores,
+        same=_same,
+        explain=_explain_scores,
+    )
+    (table,) = TABLES[0].given
+    chosen_on_test = _at(_best("test"), _test)(table)
+    gain = 100 * (chosen_on_test["lora"] - tuned_scores(table)["lora"])
+    return (
+        "Every method got its own lr, and test chose nothing. If test chose the lr, LoRA would "
+        f"seem {gain:.1f} points better than it is."
+    )

@@ -68,7 +68,7 @@ _WRONG_SHARES: dict[str, Callable[[list[int], int], float]] = {
 
 def _explain_share(case: Case, wanted: float, answer: float) -> str:
     return (
-        f"if {case.words} are trained, a step costs {wanted:.3f} of a full step, "
+        f"with {case.words} trainable a step costs {wanted:.3f} of a full step, "
         f"yours says {answer:.3f}"
     )
 

@@ -1,4 +1,7 @@
-"""What learners hand in, by exercise: wrong answers with the words that must name the fault, and right ones."""
+"""Answers to the exercises of lesson 02, by exercise: wrong ones with their messages, right ones.
+
+A wrong answer comes with the words that the message must contain.
+"""
 
 from lessons.lora.wrong_answers.embedding import right_embedding, wrong_embedding
 from lessons.lora.wrong_answers.factors import right_count, right_merge, wrong_count, wrong_merge

@@ -1,4 +1,4 @@
-"""Answers to the exercise on an embedding: wrong ones with the words that must name the fault, and right ones."""
+"""Answers to the exercise on an embedding: wrong ones with words of the message, right ones."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 
 class Right(nn.Module):
-    """A right LoRAEmbedding, of which the planted ones change one part."""
+    """A right LoRAEmbedding, of which most wrong ones change one part."""
 
     def __init__(self, embedding: Any, rank: int, alpha: float) -> None:
         super().__init__()
@@ -67,7 +67,7 @@ def _biased(self: Any, rank: int, vocabulary: int, width: int) -> None:
 
 
 def wrong_embedding() -> dict[str, tuple[Any, str]]:
-    class Trains(Right):
+    class Trainable(Right):
         def __init__(self, embedding: Any, rank: int, alpha: float) -> None:
             super().__init__(embedding, rank, alpha)
             self.embedding.weight.requires_grad = True
@@ -123,21 +123,21 @@ def wrong_embedding() -> dict[str, tuple[Any, str]]:
     return {
         "both zero": (_with(start=_zeros), "A and B both start at zero"),
         "neither zero": (_with(start=_random), "one of the two factors must start at zero"),
-        "the embedding trains": (
-            Trains,
-            "the embedding's own weight does (`embedding.weight`); freeze it",
+        "the embedding is trainable": (
+            Trainable,
+            "the embedding's own weight is (`embedding.weight`); freeze it",
         ),
         "factors not parameters": (
             _with(start=_plain),
-            "A of shape (3, 11) must train, but what trains is nothing",
+            "A of shape (3, 11) must be trainable, got no trainable parameter",
         ),
         "A no parameter": (
             _with(start=_one_plain),
-            "A of shape (3, 11) must train, but what trains is `b` (7, 3)",
+            "A of shape (3, 11) must be trainable, got `b` (7, 3) alone",
         ),
         "a bias too": (
             _with(start=_biased),
-            "Only A and B may train, but `up` of shape (7,) does as well",
+            "Only A and B may be trainable, but `up` of shape (7,) is as well",
         ),
         "alpha": (
             scale(lambda r, alpha, *_: alpha),
@@ -162,7 +162,7 @@ def wrong_embedding() -> dict[str, tuple[Any, str]]:
             "No gradient reaches A",
         ),
         "no_grad": (_with(forward=torch.no_grad()(Right.forward)), "No gradient reaches A"),
-        "made in advance": (Cached, "The change must be computed in forward"),
+        "made in advance": (Cached, "Forward must compute the change from the current A and B"),
         "columns in the wrong order": (
             _with(
                 change=lambda self, ids: (
@@ -190,7 +190,7 @@ def wrong_embedding() -> dict[str, tuple[Any, str]]:
         "no module": (NoModule, "must be an nn.Module"),
         "an instance": (
             Right(nn.Embedding(3, 2), 1, 2.0),
-            "Hand over the class LoRAEmbedding itself",
+            "Pass the class LoRAEmbedding itself",
         ),
         "arguments": (
             type("L", (Right,), {"__init__": lambda self, embedding: None}),

@@ -1,4 +1,7 @@
-"""Answers to the exercises on counting and merging: wrong ones with the words that must name the fault, and right ones."""
+"""Answers to the exercises on counting and merging.
+
+Wrong ones come with words that the message must contain.
+"""
 
 from collections.abc import Callable
 from functools import reduce
@@ -61,11 +64,12 @@ def wrong_count() -> dict[str, tuple[Any, str]]:
         ),
         "off by one": (
             lambda shapes, rank: 1 + sum(rank * (o + i) for o, i in shapes),
-            "there are 384 numbers to train, yours says 385",
+            "there are 384 trainable parameters, yours says 385",
         ),
         "empties the list": (
             empties,
-            "writes into `shapes`, which belongs to the caller; make a new one instead (`sorted(x)`",
+            "writes into `shapes`, which belongs to the caller; "
+            "make a new one instead (`sorted(x)`",
         ),
         "forgets the rank": (
             lambda shapes: sum(map(sum, shapes)),

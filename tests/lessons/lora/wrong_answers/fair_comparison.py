@@ -1,4 +1,4 @@
-"""Answers to the exercise on fair comparisons: wrong ones with the words that must name the fault, and right ones."""
+"""Answers to the exercise on fair comparisons: wrong ones with words of the message, right ones."""
 
 from typing import Any
 
@@ -54,7 +54,7 @@ def wrong_tuned() -> dict[str, tuple[Any, str]]:
         table["key"] = table["method"] + table["lr"].astype(str)
         return at_best(table, "test", "mean")
 
-    def frame(table: Any) -> Any:
+    def data_frame(table: Any) -> Any:
         return table.groupby("method")[["valid", "test"]].mean()
 
     def only_lora(table: Any) -> Any:
@@ -74,7 +74,7 @@ def wrong_tuned() -> dict[str, tuple[Any, str]]:
         "median": (lambda t: at_best(t, "test", "median"), "the median over the seeds"),
         "valid score": (
             lambda t: at_best(t, "valid", "mean"),
-            "the mean on valid, which is too good",
+            "the mean on valid, which is optimistic",
         ),
         "lr for every seed": (seed_by_seed, "a new lr for every seed"),
         "sum of the seeds": (lambda t: at_best(t, "test", "mean", "sum"), "adds up the seeds"),
@@ -96,7 +96,7 @@ def wrong_tuned() -> dict[str, tuple[Any, str]]:
             lambda t: t["test"].mean(),
             "must be a dict {method: mean test accuracy}, got a",
         ),
-        "a frame": (frame, "must have an entry for every method"),
+        "a data frame": (data_frame, "must have an entry for every method"),
         "lora alone": (
             only_lora,
             "must have an entry for every method, got none for 'frozen head'",
@@ -111,7 +111,8 @@ def wrong_tuned() -> dict[str, tuple[Any, str]]:
         ),
         "writes into the table": (
             adds_column,
-            "writes into `table`, which belongs to the caller; make a new one instead (`table.assign(",
+            "writes into `table`, which belongs to the caller; "
+            "make a new one instead (`table.assign(",
         ),
     }
 

@@ -1,4 +1,7 @@
-"""Answers to the exercise on the best change of a rank: wrong ones with the words that must name the fault, and right ones."""
+"""Answers to the exercise on the best change of a given rank.
+
+Wrong ones come with words that the message must contain.
+"""
 
 from typing import Any
 
@@ -70,12 +73,12 @@ def wrong_rank() -> dict[str, tuple[Any, str]]:
     return {
         "no singular values": (missing, "the singular values are missing"),
         "singular values twice": (twice, "in both factors, so the product has them squared"),
-        "root once": (root, "only the root of the singular values"),
+        "root once": (root, "only the square root of the singular values"),
         "the smallest": (smallest, "keeps the smallest singular values"),
-        "columns of Vh": (v_not_vh, "gives V transposed already"),
+        "columns of Vh": (v_not_vh, "returns V transposed already"),
         "the first rows": (rows, "the first rows of delta"),
         "the first columns": (columns, "the first columns of delta"),
-        "a random subspace": (half_hearted, "b @ a can come as close as"),
+        "a random subspace": (half_hearted, "the distance from b @ a to delta can be"),
         "swapped": (swapped, "The two factors are swapped"),
         "the product": (formed, "must be the pair (b, a), got a torch.Tensor"),
         "three parts": (three, "must be the pair (b, a), got a tuple of 3"),
