@@ -17,10 +17,10 @@ def wrong_biases() -> dict[str, tuple[Any, str]]:
         return [name for name in names if name.startswith("body.") and name.endswith(".bias")]
 
     return {
-        "the head too": (_those(lambda n: n.endswith(".bias")), "the head's bias is there"),
+        "the head too": (_those(lambda n: n.endswith(".bias")), "the head's bias is among them"),
         "no norms": (
             _those(lambda n: n.startswith("body.") and n.endswith(".bias") and "Norm" not in n),
-            "LayerNorm.bias is missing: the biases of the norms are missing; BitFit moves them too",
+            "LayerNorm.bias is missing: the biases of the norms are missing; BitFit trains them too",
         ),
         "bias anywhere": (
             _those(lambda n: n.startswith("body.") and "bias" in n),
@@ -28,7 +28,7 @@ def wrong_biases() -> dict[str, tuple[Any, str]]:
         ),
         "bias anywhere, head too": (
             _those(lambda n: "bias" in n),
-            "`bias` anywhere in a name is too much",
+            "`bias` anywhere in a name is not enough",
         ),
         "no dot": (
             _those(lambda n: n.startswith("body.") and n.endswith("bias")),
@@ -44,7 +44,7 @@ def wrong_biases() -> dict[str, tuple[Any, str]]:
         ),
         "everything else": (
             _those(lambda n: not n.endswith(".bias") or n.startswith("heads.")),
-            "that is everything that BitFit leaves",
+            "that is everything that BitFit does not train",
         ),
         "the body": (_those(lambda n: n.startswith("body.")), "that is the whole body"),
         "nothing": (lambda names: [], "that is nothing"),
@@ -88,8 +88,8 @@ def wrong_fold() -> dict[str, tuple[Any, str]]:
 
     return {
         "as it was": (lambda w, o, v: o.clone(), "the value bias is lost"),
-        "subtracted": (lambda w, o, v: o - w @ v, "is -1 times `weight @ value`"),
-        "twice": (lambda w, o, v: o + 2 * (w @ v), "is 2 times `weight @ value`"),
+        "subtracted": (lambda w, o, v: o - w @ v, "-1 times `weight @ value` is added"),
+        "twice": (lambda w, o, v: o + 2 * (w @ v), "2 times `weight @ value` is added"),
         "alone": (lambda w, o, v: w @ v, "that is the value bias's part alone"),
         "ones": (lambda w, o, v: o + w.sum(1), "the entries of `value` differ"),
         "mean value": (lambda w, o, v: o + w.sum(1) * v.mean(), "the entries of `value` differ"),
