@@ -71,7 +71,7 @@ def _light(figure: Any) -> Any:
 
 
 def svg(spec: Mapping[str, Any], width: int) -> str:
-    """A figure as SVG text on a white background; the same figure always gives the same text.
+    """Return a figure as SVG text on white; the same figure always gives the same text.
 
     Needs kaleido and a Chromium or Chrome.
     """
