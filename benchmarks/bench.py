@@ -237,7 +237,7 @@ def measure_all() -> list[dict[str, Any]]:
     ]
 
 
-def line(row: dict[str, Any], width: int) -> str:
+def printed(row: dict[str, Any], width: int) -> str:
     """A row of the printed table, with its name padded to `width`."""
     target, verdict = row["target"], ""
     if target is None:
@@ -253,7 +253,7 @@ def main() -> None:
     rows = measure_all()
     width = max(len(row["name"]) for row in rows)
     for row in rows:
-        print(line(row, width))
+        print(printed(row, width))
     RESULTS.write_text(json.dumps(rows, indent=1) + "\n")
 
 

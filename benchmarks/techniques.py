@@ -139,12 +139,12 @@ def costs(model: Adapted, batch: Any, objective: Objective = supervised) -> dict
 def _shares(
     base: str, technique: str, ours: Mapping[str, float], full: Mapping[str, float], time: float
 ) -> Iterator[Row]:
-    measures = (HELD, EVERYTHING, "flops", "activations")
-    shares = {measure: ours[measure] / full[measure] for measure in measures}
+    names = (HELD, EVERYTHING, "flops", "activations")
+    shares = {name: ours[name] / full[name] for name in names}
     shares["time of a step"] = time
-    for measure, share in shares.items():
-        target = TARGETS.get((technique, measure))
-        yield f"{base}: {technique}, {measure} / full", share, target, "x"
+    for name, share in shares.items():
+        target = TARGETS.get((technique, name))
+        yield f"{base}: {technique}, {name} / full", share, target, "x"
 
 
 def memory(name: str, base: Net, batches: list[Batch]) -> list[Row]:

@@ -1,4 +1,4 @@
-"""Imports only go down the layers; no two packages import each other; the light packages stay light."""
+"""Imports go down the layers only, no packages import each other, and light ones stay light."""
 
 import ast
 import subprocess
@@ -38,7 +38,7 @@ LIGHT = (
     "training/background_validation",
     *(f"lessons/{path.parent.name}/picture" for path in sorted(ROOT.glob("lessons/*/picture.py"))),
 )
-"""What a notebook imports before it has a model: it must not wait for torch."""
+"""What a notebook imports before it has a model; this must not wait for torch."""
 HEAVY = ("torch", "transformers", "datasets", "sklearn")
 
 
@@ -65,55 +65,58 @@ def layer(name: str) -> int:
 def imported(path: Path, everywhere: bool = True) -> set[str]:
     """The modules that a file imports; with `everywhere` inside its functions too."""
     tree = ast.parse(path.read_text(encoding="utf8"))
-    found = set()
+    names = set()
     for node in ast.walk(tree) if everywhere else tree.body:
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= {node.module}
+            names |= {node.module}
             if node.module == "ftkit":
-                found |= {f"ftkit.{alias.name}" for alias in node.names}
-    return found
+                names |= {f"ftkit.{alias.name}" for alias in node.names}
+    return names
+
+
+def circle(imports: dict[str, set[str]]) -> list[str]:
+    """The names that import each other, directly or through others, or are above such a circle."""
+    left = dict(imports)
+    while free := [name for name, others in left.items() if not others & left.keys()]:
+        for name in free:
+            del left[name]
+    return sorted(left)
 
 
 @pytest.mark.parametrize("path", modules(), ids=name_of)
 def test_imports_go_down(path: Path) -> None:
-    own = package(path)
+    here = package(path)
     for name in imported(path):
-        if name.startswith("ftkit."):
-            other = name.split(".")[1]
-            if other == own:
-                assert own != "techniques", (
-                    f"{name_of(path)} imports {name}: no technique knows another"
-                )
-            else:
-                assert layer(other) <= layer(own), f"{name_of(path)} imports {name}"
+        if not name.startswith("ftkit."):
+            continue
+        there = name.split(".")[1]
+        message = f"{name_of(path)} imports {name}"
+        if there == here:
+            assert here != "techniques", f"{message}: no technique knows another"
+        else:
+            assert layer(there) <= layer(here), message
 
 
 def test_no_two_packages_import_each_other() -> None:
     """A circle of packages would be one package under several names."""
-    below: dict[str, set[str]] = {}
+    imports: dict[str, set[str]] = {}
     for path in modules():
         names = (name for name in imported(path) if name.startswith("ftkit."))
-        below.setdefault(package(path), set()).update(name.split(".")[1] for name in names)
-    below = {own: others - {own} for own, others in below.items()}
-    while free := [own for own, others in below.items() if not others & below.keys()]:
-        for own in free:
-            del below[own]
-    assert not below, f"these import each other: {sorted(below)}"
+        imports.setdefault(package(path), set()).update(name.split(".")[1] for name in names)
+    imports = {package: others - {package} for package, others in imports.items()}
+    assert not circle(imports)
 
 
 def test_no_two_modules_import_each_other() -> None:
-    """The same of modules: what is imported when a module is."""
-    files = {
-        "ftkit." + name_of(path).removesuffix(".py").replace("/", "."): path for path in modules()
-    }
-    files = {name.removesuffix(".__init__"): path for name, path in files.items()}
-    below = {name: imported(path, False) & files.keys() - {name} for name, path in files.items()}
-    while free := [name for name, others in below.items() if not others & below.keys()]:
-        for name in free:
-            del below[name]
-    assert not below, f"these import each other: {sorted(below)}"
+    """The same for modules, with the imports outside of functions."""
+    files = {}
+    for path in modules():
+        dotted = name_of(path).removesuffix(".py").replace("/", ".")
+        files[f"ftkit.{dotted}".removesuffix(".__init__")] = path
+    imports = {name: imported(path, False) & files.keys() - {name} for name, path in files.items()}
+    assert not circle(imports)
 
 
 @pytest.mark.parametrize("name", LIGHT)
@@ -130,7 +133,8 @@ def test_light_packages_import_no_torch(name: str) -> None:
 
 
 def test_import_ftkit_loads_nothing_heavy() -> None:
-    code = "import sys, ftkit; print([m for m in ('torch', 'transformers', 'datasets', 'pandas') if m in sys.modules])"
+    heavy = ("torch", "transformers", "datasets", "pandas")
+    code = f"import sys, ftkit; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

@@ -1,10 +1,10 @@
-"""The files around the package agree with one another."""
+"""The files around the package agree with each other, and with its layout."""
 
 import json
 import re
 import subprocess
 import tomllib
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import pytest
@@ -16,25 +16,25 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
-def requirements() -> list[str]:
-    return [
-        *PROJECT["dependencies"],
-        *(line for extra in PROJECT["optional-dependencies"].values() for line in extra),
-    ]
+LESSONS = sorted(path.parent.name for path in (ROOT / "ftkit" / "lessons").glob("*/__init__.py"))
+
+
+def requirements(extras: Iterable[str]) -> list[str]:
+    """The requirements in pyproject.toml, with those of these extras."""
+    lines = list(PROJECT["dependencies"])
+    for extra in extras:
+        lines += PROJECT["optional-dependencies"][extra]
+    return lines
 
 
 def test_environment_yml_installs_what_pyproject_says() -> None:
-    lines = [
-        line.strip().removeprefix("- ")
-        for line in (ROOT / "environment.yml").read_text().splitlines()
-    ]
+    text = (ROOT / "environment.yml").read_text()
+    lines = [line.strip().removeprefix("- ") for line in text.splitlines()]
     assert "-e .[lab,test]" in lines
     assert "-c constraints.txt" in lines
     assert {"lab", "test"} <= PROJECT["optional-dependencies"].keys()
     python = next(line.removeprefix("python=") for line in lines if line.startswith("python="))
-    assert tuple(map(int, python.split("."))) >= tuple(
-        map(int, PROJECT["requires-python"].removeprefix(">=").split("."))
-    )
+    assert numbers(python) >= numbers(PROJECT["requires-python"])
     listed = {
         "name: ftkit",
         "channels:",
@@ -70,10 +70,7 @@ def numbers(version: str) -> tuple[int, ...]:
 def test_constraints_satisfy_every_lower_bound(name: str, extras: Collection[str]) -> None:
     pinned = pins(name)
     assert pinned["torch"] == "2.13.0"
-    for line in [
-        *PROJECT["dependencies"],
-        *(line for extra in extras for line in PROJECT["optional-dependencies"][extra]),
-    ]:
+    for line in requirements(extras):
         package, bound = re.fullmatch(r"([\w.-]+)>=([\d.]+)", line).groups()  # type: ignore[union-attr]
         assert numbers(pinned[package.lower()]) >= numbers(bound), line
 
@@ -97,13 +94,13 @@ def test_lower_bounds_leave_colab_as_it_is() -> None:
         "peft": "0.20.0",
     }
     assert colab.items() >= known.items()
-    for line in requirements():
+    for line in requirements(PROJECT["optional-dependencies"]):
         name, bound = line.split(">=")
-        if name in colab and name != "notebook":  # the tests drive Notebook 7 beside Colab's 6
+        if name in colab and name != "notebook":  # besides Colab's 6, the tests drive Notebook 7
             assert numbers(colab[name]) >= numbers(bound), line
 
 
-def test_the_version_is_said_once() -> None:
+def test_the_package_has_the_version_of_pyproject() -> None:
     assert PROJECT["version"] == ftkit.__version__
 
 
@@ -122,27 +119,43 @@ def tracked() -> list[Path]:
     return [ROOT / name for name in listed.stdout.splitlines() if (ROOT / name).is_file()]
 
 
-def test_no_file_names_a_place_on_the_machine_it_was_made_on() -> None:
-    homes = [str(ROOT.parent), str(Path.home()) + "/"]
-    texts = {
-        path: path.read_text(encoding="utf8", errors="ignore")
-        for path in tracked()
-        if path.suffix != ".safetensors"
-    }
-    texts = {
-        path: re.sub(r'"image/png": "[^"]*"', "", text) for path, text in texts.items()
-    }  # the letters of a picture may spell anything
-    assert not [
-        path.name
-        for path, text in texts.items()
-        if any(home in text for home in homes if len(home) > 3)
-    ]
+def test_no_file_has_a_path_of_the_machine_it_was_made_on() -> None:
+    homes = [home for home in (str(ROOT.parent), str(Path.home())) if len(home) > 2]
+    absolute = re.compile(rf"(?<!\w)({'|'.join(map(re.escape, homes))})(?!\w)")
+    for path in tracked():
+        if path.suffix != ".safetensors":
+            text = path.read_text(encoding="utf8", errors="ignore")
+            # The letters of an encoded image may spell anything.
+            text = re.sub(r'"image/png": "[^"]*"', "", text)
+            assert not absolute.search(text), path.name
 
 
 def test_every_command_of_the_readme_is_a_target() -> None:
     readme, makefile = (ROOT / "README.md").read_text(), (ROOT / "Makefile").read_text()
-    named = set(re.findall(r"`make (\w+)", readme)) | set(
-        re.findall(r"^ *make (\w+)", readme, re.MULTILINE)
-    )
-    assert {"lab", "test"} <= named
-    assert all(re.search(rf"^{target}:", makefile, re.MULTILINE) for target in named)
+    inline = re.findall(r"`make (\w+)", readme)
+    in_blocks = re.findall(r"^ *make (\w+)", readme, re.MULTILINE)
+    targets = {*inline, *in_blocks}
+    assert {"lab", "test"} <= targets
+    for target in targets:
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+@pytest.mark.parametrize("folder", LESSONS)
+def test_a_lesson_has_one_name_in_all_places(folder: str) -> None:
+    """A notebook, recorded runs, tests and a row of the README; nothing else registers a lesson."""
+    notebooks = [path.stem for path in NOTEBOOKS if re.fullmatch(rf"\d\d_{folder}", path.stem)]
+    assert len(notebooks) == 1, f"notebooks/NN_{folder}.ipynb"
+    (name,) = notebooks
+    assert (ROOT / "data" / "results" / f"{name}.parquet").is_file()
+    assert list((ROOT / "tests" / "lessons" / folder).glob("test_*.py"))
+    assert name[:2] in numbers_in_readme()
+
+
+def test_every_notebook_and_every_row_of_the_readme_is_of_a_lesson() -> None:
+    assert sorted(path.stem[3:] for path in NOTEBOOKS) == LESSONS
+    assert numbers_in_readme() == [path.stem[:2] for path in NOTEBOOKS]
+
+
+def numbers_in_readme() -> list[str]:
+    """The numbers of the lessons in the README's table, from top to bottom."""
+    return re.findall(r"^\| (\d\d) ", (ROOT / "README.md").read_text(), re.MULTILINE)
