@@ -1,4 +1,4 @@
-"""Answers to the exercises on the limits of LoRA: wrong ones with the words that must name the fault, and right ones."""
+"""Answers to the exercises of lesson 03: wrong ones with words of the message, and right ones."""
 
 import bisect
 import itertools
@@ -24,20 +24,23 @@ def wrong_step_share() -> dict[str, tuple[Any, str]]:
         return share
 
     return {
-        "a third": (lambda s, r: 1 / 3, "that is the forward pass alone; a step goes back"),
+        "a third": (
+            lambda s, r: 1 / 3,
+            "that is the forward pass alone; a step has a backward pass, too",
+        ),
         "forward alone": (
             over(lambda w, ab: w + ab),
-            "the factors go back as well, and so does the frozen weight",
+            "the factors and the frozen weight have a backward pass, too",
         ),
-        "no way back": (over(lambda w, ab: w + 3 * ab), "the gradient of its input has to pass it"),
+        "no way back": (over(lambda w, ab: w + 3 * ab), "it hands the gradient to its input"),
         "no factors": (lambda s, r: 2 / 3, "the two factors are missing"),
-        "no weight": (over(lambda w, ab: 3 * ab), "the frozen weight takes products as well"),
+        "no weight": (over(lambda w, ab: 3 * ab), "the frozen weight multiplies as well"),
         "factors once": (over(lambda w, ab: 2 * w + ab), "the factors count once"),
         "factors twice": (over(lambda w, ab: 2 * w + 2 * ab), "the factors count twice"),
         "nothing saved": (over(lambda w, ab: 3 * w + 3 * ab), "needs no gradient of its own"),
         "multiplied": (
             lambda s, r: 2 / 3 + r,
-            "A and B stand one after the other, so their products add",
+            "A and B are applied one after the other, so their products add",
         ),
         "A alone": (
             lambda s, r: 2 / 3 + r * sum(m for _, m in s) / sum(n * m for n, m in s),
@@ -47,20 +50,20 @@ def wrong_step_share() -> dict[str, tuple[Any, str]]:
             lambda s, r: 2 / 3 + r * sum(n for n, _ in s) / sum(n * m for n, m in s),
             "that is B (out, rank) alone",
         ),
-        "trained numbers": (over(lambda w, ab: ab, 1), "the share of the numbers that train"),
+        "trainable parameters": (over(lambda w, ab: ab, 1), "the fraction of trainable parameters"),
         "full as two": (over(lambda w, ab: 2 * w + 3 * ab, 2), "yours counts two"),
         "full as one": (over(lambda w, ab: 2 * w + 3 * ab, 1), "yours counts one"),
-        "two operations above": (
+        "two operations for LoRA": (
             over(lambda w, ab: 2 * (2 * w + 3 * ab)),
-            "yours counts two above and one below",
+            "yours counts two for LoRA and one for the other",
         ),
-        "mean of shares": (
+        "mean of ratios": (
             lambda s, r: np.mean([2 / 3 + r * (n + m) / (n * m) for n, m in s]),
-            "that is the mean of the layers' shares",
+            "that is the mean of the layers' ratios",
         ),
-        "sum of shares": (
+        "sum of ratios": (
             lambda s, r: sum(right([layer], r) for layer in s),
-            "that is the sum of the layers' shares",
+            "that is the sum of the layers' ratios",
         ),
         "the first layer": (lambda s, r: right([s[0]], r), "only the first layer"),
         "upside down": (lambda s, r: 1 / right(s, r), "that is upside down"),
@@ -68,7 +71,7 @@ def wrong_step_share() -> dict[str, tuple[Any, str]]:
         "percent": (lambda s, r: 100 * right(s, r), "that is in percent"),
         "rounded": (
             lambda s, r: round(right(s, r), 2),
-            "takes 0.854 of the products of a full one, yours says 0.850",
+            "takes 0.854 of the products of a full step, yours says 0.850",
         ),
         "not a number": (lambda s, r: float("nan"), "yours says nan"),
         "text": (lambda s, r: f"{right(s, r)}", "must be one number, got a str"),
@@ -122,7 +125,7 @@ def right_step_share() -> dict[str, Any]:
 
 def wrong_rank_needed() -> dict[str, tuple[Any, str]]:
     def first(enough: Any, none: Any = 0) -> Any:
-        """The lowest rank from which on all are enough."""
+        """Return the lowest rank from which all are enough."""
 
         def found(low: Any, margin: float) -> Any:
             best = none
@@ -171,9 +174,9 @@ def wrong_rank_needed() -> dict[str, tuple[Any, str]]:
             lambda low, m: next((r for r in low if low[r] > -m), 0),
             "is in no order, and every higher rank",
         ),
-        "no minus": (first(lambda end, m: end > m), "the low end may lie below 0"),
-        "no margin": (first(lambda end, m: end > 0), "the margin is left out"),
-        "size": (first(lambda end, m: abs(end) < m), "takes the size without the sign"),
+        "no minus": (first(lambda end, m: end > m), "the low end may be below 0"),
+        "no margin": (first(lambda end, m: end > 0), "the margin is missing"),
+        "size": (first(lambda end, m: abs(end) < m), "drops the sign of the low end"),
         "the wrong way": (
             lambda low, m: min((r for r in low if low[r] < -m), default=0),
             "behind by more than the margin",
@@ -182,9 +185,9 @@ def wrong_rank_needed() -> dict[str, tuple[Any, str]]:
             lambda low, m: max((r for r in low if low[r] > -m), default=0),
             "that is the largest rank that is enough",
         ),
-        "the place": (
+        "the position": (
             lambda low, m: sorted(low).index(right(low, m)) if right(low, m) else 0,
-            "that is the place of the rank",
+            "that is the position of the rank",
         ),
         "the low end": (
             lambda low, m: low.get(right(low, m), 0),
@@ -194,9 +197,9 @@ def wrong_rank_needed() -> dict[str, tuple[Any, str]]:
             lambda low, m: max([r for r in low if r < (right(low, m) or 99)], default=0),
             "that is the last rank that is not enough",
         ),
-        "how many": (
+        "the number of ranks": (
             lambda low, m: sum(r >= right(low, m) for r in low) if right(low, m) else 0,
-            "that is how many ranks are enough",
+            "that is the number of ranks that are enough",
         ),
         "the best": (
             lambda low, m: sorted(low, key=low.get)[-1],
@@ -216,7 +219,7 @@ def wrong_rank_needed() -> dict[str, tuple[Any, str]]:
         ),
         "None if none": (
             first(lambda end, m: end > -m, None),
-            "returns None; answer 0 if no rank is enough",
+            "returns None; return 0 if no rank is enough",
         ),
         "words if none": (first(lambda end, m: end > -m, "none"), "must be one number, got a str"),
         "the highest alone": (
@@ -271,7 +274,7 @@ def wrong_at_equal() -> dict[str, tuple[Any, str]]:
         return np.interp(accuracy, *np.array(points).T)
 
     def between(mix: Any) -> Any:
-        """A mix of the two neighbours in accuracy; `t` is how far it is from the lower to the upper."""
+        """Mix the two neighbours in accuracy; `t` is the share of the way to the upper one."""
 
         def found(points: Any, accuracy: float) -> Any:
             points = sorted(points)
@@ -307,13 +310,13 @@ def wrong_at_equal() -> dict[str, tuple[Any, str]]:
         return low + (accuracy - a) / (b - a) * (high - low)
 
     return {
-        "not sorted": (interp, "wants rising accuracies: sort them first"),
+        "not sorted": (interp, "needs rising accuracies; sort them first"),
         "as listed": (listed, "neighbours in the list need not be"),
         "by forgetting": (
             lambda p, a: interp(sorted(p, key=lambda x: x[1]), a),
             "sorted by forgetting",
         ),
-        "sorted apart": (apart, "a point must keep its own"),
+        "sorted apart": (apart, "keep each point together"),
         "nearest": (
             lambda p, a: sorted(p, key=lambda x: (x[0] - a) ** 2)[0][1],
             "that is the nearest point",
@@ -340,7 +343,7 @@ def wrong_at_equal() -> dict[str, tuple[Any, str]]:
             between(lambda low, high, t: t * (high - low)),
             "only the change from the neighbour below",
         ),
-        "the best": (lambda p, a: max(p)[1], "the point that learned most"),
+        "the best": (lambda p, a: max(p)[1], "the forgetting of the most accurate point"),
         "the least": (lambda p, a: min(y for _, y in p), "the least forgetting of all"),
         "sorts": (sorts, "writes into `points`"),
         "fails at an end": (no_ends, "raised ValueError"),
@@ -367,7 +370,7 @@ def right_at_equal() -> dict[str, Any]:
         return (1 - t) * below[1] + t * above[1]
 
     def hats(points: Any, accuracy: float) -> float:
-        """Each point weighs by how near it is, to 0 at its neighbours."""
+        """Weigh each point by its nearness: 1 at the point itself, 0 at its neighbours."""
         x = np.array(sorted(points))
         return float(
             sum(

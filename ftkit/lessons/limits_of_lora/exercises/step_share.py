@@ -1,15 +1,15 @@
-"""An exercise on what LoRA costs: the products of its step over those of full fine-tuning's."""
+"""An exercise on the cost of LoRA: its multiplications per step, relative to full fine-tuning."""
 
 from collections.abc import Callable
 from statistics import fmean
 from typing import Any
 
-from ftkit.teaching.checking import Case, as_function, call, close, diagnose, number
-from ftkit.teaching.exercise import Wrong, exercise
+from ftkit.teaching.checking import Case, check_cases
+from ftkit.teaching.exercise import exercise
 
 Shapes = list[tuple[int, int]]
 
-_NETS = [
+_NETWORKS = [
     Case(([(64, 32)], 4), "one layer (64, 32) and rank 4"),
     Case(([(96, 96)], 16), "one layer (96, 96) and rank 16"),
     Case(
@@ -20,10 +20,10 @@ _NETS = [
 ]
 
 
-def _over(
+def _ratio(
     lora: Callable[[int, int, int], float], passes: int = 3
 ) -> Callable[[Shapes, int], float]:
-    """LoRA's products by out, in and rank, summed over the layers, over `passes` passes through the weights."""
+    """Sum `lora(out, in, rank)` over the layers; divide by `passes` passes through the weights."""
     return lambda shapes, rank: (
         sum(lora(out, into, rank) for out, into in shapes)
         / sum(passes * out * into for out, into in shapes)
@@ -34,73 +34,87 @@ def _lora(out: int, into: int, rank: int) -> float:
     return 2 * out * into + 3 * rank * (out + into)
 
 
-_SHARE = _over(_lora)
-_MISPRICED: dict[str, Callable[[Shapes, int], float]] = {
-    "that is the forward pass alone; a step goes back as well": _over(
+_step_share = _ratio(_lora)
+_WRONG_SHARES: dict[str, Callable[[Shapes, int], float]] = {
+    "that is the forward pass alone; a step has a backward pass, too": _ratio(
         lambda out, into, r: out * into
     ),
-    "that is the forward pass alone; the factors go back as well, and so does the frozen weight": _over(
-        lambda out, into, r: out * into + r * (out + into)
+    "that is the forward pass alone; the factors and the frozen weight have a backward pass, too": (
+        _ratio(lambda out, into, r: out * into + r * (out + into))
     ),
-    "the way back is missing for the frozen weight: the gradient of its input has to pass it": _over(
-        lambda out, into, r: out * into + 3 * r * (out + into)
+    "the backward pass of the frozen weight is missing; it hands the gradient to its input": (
+        _ratio(lambda out, into, r: out * into + 3 * r * (out + into))
     ),
-    "the two factors are missing": _over(lambda out, into, r: 2 * out * into),
-    "that is the share of the numbers that train; the frozen weight takes products as well, forward and on the way back": _over(
-        lambda out, into, r: 3 * r * (out + into)
+    "the two factors are missing": _ratio(lambda out, into, r: 2 * out * into),
+    "that is the fraction of trainable parameters; "
+    "the frozen weight multiplies as well, forward and backward": (
+        _ratio(lambda out, into, r: 3 * r * (out + into))
     ),
-    "the factors count once; they train, so they take three passes": _over(
+    "the factors count once; they are trained, so they take three passes": _ratio(
         lambda out, into, r: 2 * out * into + r * (out + into)
     ),
-    "the factors count twice; they train, so they take three passes": _over(
+    "the factors count twice; they are trained, so they take three passes": _ratio(
         lambda out, into, r: 2 * out * into + 2 * r * (out + into)
     ),
-    "the frozen weight needs no gradient of its own, which is what LoRA saves": _over(
+    "the frozen weight needs no gradient of its own, which is what LoRA saves": _ratio(
         lambda out, into, r: 3 * out * into + 3 * r * (out + into)
     ),
-    "that multiplies out and in; A and B stand one after the other, so their products add": _over(
-        lambda out, into, r: 2 * out * into + 3 * r * out * into
+    "that multiplies out and in; A and B are applied one after the other, so their products add": (
+        _ratio(lambda out, into, r: 2 * out * into + 3 * r * out * into)
     ),
-    "that is A (rank, in) alone; B (out, rank) takes products too": _over(
+    "that is A (rank, in) alone; B (out, rank) multiplies, too": _ratio(
         lambda out, into, r: 2 * out * into + 3 * r * into
     ),
-    "that is B (out, rank) alone; A (rank, in) takes products too": _over(
+    "that is B (out, rank) alone; A (rank, in) multiplies, too": _ratio(
         lambda out, into, r: 2 * out * into + 3 * r * out
     ),
-    "full fine-tuning takes three passes through a weight, yours counts two": _over(
-        _lora, passes=2
+    "full fine-tuning takes three passes through a weight, yours counts two": (
+        _ratio(_lora, passes=2)
     ),
-    "full fine-tuning takes three passes through a weight, yours counts one": _over(
-        _lora, passes=1
+    "full fine-tuning takes three passes through a weight, yours counts one": (
+        _ratio(_lora, passes=1)
     ),
-    "a multiply-add counts the same above and below; yours counts two above and one below": lambda s, r: (
-        2 * _SHARE(s, r)
+    "count a multiply-add the same for both; yours counts two for LoRA and one for the other": (
+        lambda shapes, r: 2 * _step_share(shapes, r)
     ),
-    "a multiply-add counts the same above and below; yours counts one above and two below": lambda s, r: (
-        _SHARE(s, r) / 2
+    "count a multiply-add the same for both; yours counts one for LoRA and two for the other": (
+        lambda shapes, r: _step_share(shapes, r) / 2
     ),
-    "that is the mean of the layers' shares; add up the products first, a large layer has more of them": lambda s, r: (
-        fmean(_SHARE([shape], r) for shape in s)
+    "that is the mean of the layers' ratios; "
+    "add up the products first, because a large layer has more of them": (
+        lambda shapes, r: fmean(_step_share([shape], r) for shape in shapes)
     ),
-    "that is the sum of the layers' shares; add up the products first, then divide once": lambda s, r: (
-        sum(_SHARE([shape], r) for shape in s)
+    "that is the sum of the layers' ratios; add up the products first, then divide once": (
+        lambda shapes, r: sum(_step_share([shape], r) for shape in shapes)
     ),
-    "only the first layer is counted": lambda s, r: _SHARE(s[:1], r),
-    "only the last layer is counted": lambda s, r: _SHARE(s[-1:], r),
-    "that is upside down: LoRA's products stand above": lambda s, r: 1 / _SHARE(s, r),
-    "that is the saving, not the cost": lambda s, r: 1 - _SHARE(s, r),
-    "that is in percent; answer with a share": lambda s, r: 100 * _SHARE(s, r),
+    "only the first layer is counted": lambda shapes, r: _step_share(shapes[:1], r),
+    "only the last layer is counted": lambda shapes, r: _step_share(shapes[-1:], r),
+    "that is upside down; divide LoRA's products by the others": (
+        lambda shapes, r: 1 / _step_share(shapes, r)
+    ),
+    "that is the saving, not the cost": lambda shapes, r: 1 - _step_share(shapes, r),
+    "that is in percent; return a fraction": lambda shapes, r: 100 * _step_share(shapes, r),
 }
 
 
+def _explain(case: Case, wanted: float, answer: float) -> str:
+    return (
+        f"for {case.words} a LoRA step takes {wanted:.3f} of the products of a full step, "
+        f"yours says {answer:.3f}"
+    )
+
+
 @exercise(
-    "What a step of LoRA costs",
+    "What a LoRA step costs",
     difficulty=2,
     minutes=10,
     hints=[
-        "A weight that trains takes three passes: forward, the gradient of its input, its own gradient. Which does a frozen one not need?",
-        "The frozen weight takes two passes of `out * in` products. A (rank, in) and B (out, rank) both train, so each takes three.",
-        "A layer has `2 * out * in + 3 * rank * (out + in)` products with LoRA and `3 * out * in` without. Add up both, then divide once.",
+        "A trained weight takes three passes: forward, the gradient of its input, and its own "
+        "gradient. Which one does a frozen weight not need?",
+        "The frozen weight takes two passes of `out * in` products. A (rank, in) and B (out, rank) "
+        "are both trained, so each takes three.",
+        "A layer has `2 * out * in + 3 * rank * (out + in)` products with LoRA and `3 * out * in` "
+        "without. Add up both, then divide once.",
     ],
     solution="""
 def step_share(shapes, rank):
@@ -110,18 +124,17 @@ def step_share(shapes, rank):
 """,
 )
 def step_share(yours: Any) -> str:
-    """`yours(shapes, rank)` is the number of products of a LoRA step over that of a full fine-tuning step, on linear layers of those
-    shapes [(out, in), ...]. Count for one token: a pass through a matrix takes a product for each of its numbers. The passes are forward,
-    back to the input, and one more for the gradient of a matrix that trains; every layer passes a gradient back to its input."""
-    yours = as_function(yours, "shapes, rank")
-    answers = [number(call(yours, "shapes, rank", *case.given), case) for case in _NETS]
-    why = diagnose(answers, _NETS, _MISPRICED, close)
-    for case, answer in zip(_NETS, answers, strict=True):
-        if not close(answer, right := _SHARE(*case.given)):
-            raise Wrong(
-                f"for {case.words} a step of LoRA takes {right:.3f} of the products of a full one, yours says {answer:.3f}{why}"
-            )
+    """`yours(shapes, rank)` is the cost of a LoRA step as a fraction of a full fine-tuning step.
+
+    The network has linear layers of these shapes, [(out, in), ...]. The cost is the number of
+    products for one token: a pass through a matrix takes one product for each of its entries. There
+    is a forward pass, a backward pass to the input, and one more for the gradient of a trained
+    matrix. Every layer, the first one too, passes a gradient back to its input.
+    """
+    check_cases(yours, "shapes, rank", _step_share, _NETWORKS, _WRONG_SHARES, explain=_explain)
+    limit = 96 * 96 // (3 * (96 + 96))
     return (
-        "LoRA never takes less than two thirds of the products, and above rank in x out / (3 (in + out)) it takes more than full "
-        f"fine-tuning: for 96 x 96 that is above rank {96 * 96 // (3 * (96 + 96))}. Memory is another bill."
+        "LoRA never takes less than two thirds of the products. Above rank in x out / "
+        f"(3 (in + out)), which is {limit} for 96 x 96, it takes more than full fine-tuning. "
+        "Memory is another cost."
     )
