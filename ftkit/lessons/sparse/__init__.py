@@ -10,6 +10,6 @@ LESSON = Lesson(
     judge=lambda table, about: claims.sparse_claims(table),
     exercises=exercises,
     trial=trial.trial,
-    probe=mask_probe.seen,
+    probe=mask_probe.probe_mask,
     opens_at={"bench": "opening", "criterion": "random", "density": 0.01, "lr": 0.1},
 )

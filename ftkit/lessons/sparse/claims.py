@@ -8,8 +8,8 @@ import pandas as pd
 
 from ftkit.experiments.benchmark import FULL
 from ftkit.experiments.tables import last, summary, where
-from ftkit.lessons.sparse.study import AT, OVER, SPARSE
-from ftkit.lessons.sparse.trial import BODY, LINEAR, ROWS
+from ftkit.lessons.sparse.study import MAIN_BENCH, MAIN_DENSITY, SPARSE
+from ftkit.lessons.sparse.trial import BODY, LINEAR, WHOLE_ROWS
 from ftkit.teaching.claim_table import Claim, Finding
 from ftkit.teaching.recorded_evidence import RecordedRuns
 from ftkit.teaching.verdicts import judge_differences
@@ -21,8 +21,8 @@ XU = "Xu and Zhang 2024, “Random Masking Finds Winning Tickets”"
 SUPER = "Super-Tuning 2026, arXiv:2607.09287"
 S2FT = "Yang et al. 2024 (S²FT), arXiv:2412.06289"
 TUNED = (
-    f"{AT:.0%} of the entries of the linear layers (or, where it says so, of the whole body), "
-    "each at its best learning rate; test, points"
+    f"{MAIN_DENSITY:.0%} of the entries of the linear layers "
+    "(or, where it says so, of the whole body), each at its best learning rate; test, points"
 )
 BENCHES = ("opening", "digits")
 """Where all criteria were recorded."""
@@ -39,7 +39,7 @@ class Evidence(RecordedRuns):
         self,
         bench: str,
         criterion: str = "",
-        density: float = AT,
+        density: float = MAIN_DENSITY,
         scope: str = LINEAR,
         method: str = SPARSE,
     ) -> dict[str, Any]:
@@ -51,12 +51,12 @@ class Evidence(RecordedRuns):
 
     def compared(self, bench: str, scope: str = LINEAR) -> list[str]:
         """Return the criteria that were tried at one hundredth of the entries."""
-        rows = where(self.masks, bench=bench, density=AT, scope=scope)
+        rows = where(self.masks, bench=bench, density=MAIN_DENSITY, scope=scope)
         return [str(criterion) for criterion in rows["criterion"].unique()]
 
     def random_densities(self) -> list[float]:
         """Return the densities at which random masks were tried, the smallest first."""
-        rows = where(self.masks, bench=OVER, criterion="random", scope=LINEAR)
+        rows = where(self.masks, bench=MAIN_BENCH, criterion="random", scope=LINEAR)
         return sorted(float(density) for density in rows["density"].unique())
 
     def at_one_rate(self, bench: str) -> dict[float, dict[str, float]]:
@@ -64,7 +64,7 @@ class Evidence(RecordedRuns):
 
         Only learning rates at which every criterion was tried.
         """
-        rows = where(last(self.masks), bench=bench, density=AT, scope=LINEAR)
+        rows = where(last(self.masks), bench=bench, density=MAIN_DENSITY, scope=LINEAR)
         means = summary(rows, ["lr", "criterion"])
         means = means.pivot(index="lr", columns="criterion", values="mean").dropna()
         rankings = {}
@@ -81,20 +81,20 @@ def _gaps(runs: Evidence, criterion: str, other: str) -> dict[str, np.ndarray]:
 
 def _gaps_with_body(runs: Evidence, criterion: str, other: str) -> dict[str, np.ndarray]:
     """Return the same, and once more with the whole body to choose from."""
-    body = runs.test(OVER, criterion, scope=BODY) - runs.test(OVER, other, scope=BODY)
-    return {**_gaps(runs, criterion, other), f"{OVER}, {BODY}": body}
+    body = runs.test(MAIN_BENCH, criterion, scope=BODY) - runs.test(MAIN_BENCH, other, scope=BODY)
+    return {**_gaps(runs, criterion, other), f"{MAIN_BENCH}, {BODY}": body}
 
 
 def as_good_as_full(runs: Evidence) -> Claim:
     """Judge whether a mask by Fisher information does as well as full fine-tuning."""
     gaps = {bench: runs.test(bench, "Fisher") - runs.reference(bench, FULL) for bench in BENCHES}
-    body = runs.test(OVER, "Fisher", scope=BODY) - runs.reference(OVER, FULL)
+    body = runs.test(MAIN_BENCH, "Fisher", scope=BODY) - runs.reference(MAIN_BENCH, FULL)
     return Claim(
         "A small share of the parameters (half a per cent in the paper), chosen by Fisher "
         "information, does as well as all of them.",
         SUNG,
         f"Fisher minus full fine-tuning, {TUNED}",
-        *judge_differences({**gaps, f"{OVER}, {BODY}": body}, {"ties", "beats"}),
+        *judge_differences({**gaps, f"{MAIN_BENCH}, {BODY}": body}, {"ties", "beats"}),
     )
 
 
@@ -121,7 +121,7 @@ def ticket_beats_random(runs: Evidence) -> Claim:
 def largest_entries(runs: Evidence) -> Claim:
     """Judge magnitude as a criterion: the entries to train are the largest."""
     gaps = {
-        f"{OVER}: {other}": runs.test(OVER, "largest") - runs.test(OVER, other)
+        f"{MAIN_BENCH}: {other}": runs.test(MAIN_BENCH, "largest") - runs.test(MAIN_BENCH, other)
         for other in ("random", "smallest")
     }
     return Claim(
@@ -134,13 +134,15 @@ def largest_entries(runs: Evidence) -> Claim:
 
 def sparser_is_faster(runs: Evidence) -> Claim:
     """Judge whether a sparser random mask has a larger best learning rate."""
-    rates = {density: runs.rate(OVER, "random", density) for density in runs.random_densities()}
+    rates = {
+        density: runs.rate(MAIN_BENCH, "random", density) for density in runs.random_densities()
+    }
     values = list(rates.values())
     never_rises = all(sparser >= denser for sparser, denser in pairwise(values))
     return Claim(
         "The sparser a random mask, the larger the learning rate that it needs.",
         XU,
-        f"the learning rate chosen on valid for random masks on {OVER}, by density; "
+        f"the learning rate chosen on valid for random masks on {MAIN_BENCH}, by density; "
         "it must not rise with density anywhere, and must fall from end to end",
         [Finding(f"{density:.2%}:", f"{lr:g}") for density, lr in rates.items()],
         "holds" if never_rises and values[0] > values[-1] else "does not hold",
@@ -154,7 +156,7 @@ def rows_are_as_good(runs: Evidence) -> Claim:
         "compared with scattered entries.",
         S2FT,
         f"whole rows minus random entries, about the same number of parameters, {TUNED}",
-        *judge_differences(_gaps(runs, ROWS, "random"), {"ties", "beats"}),
+        *judge_differences(_gaps(runs, WHOLE_ROWS, "random"), {"ties", "beats"}),
     )
 
 

@@ -1,25 +1,28 @@
-"""The picture of a sparse change: what share of each part of the body moves, and where in each matrix."""
+"""The picture of a mask: how many entries of each part of the body are trained, and where."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from ftkit.figures.plots import Spec, layout
 
-Tiles = dict[tuple[str, str], list[list[float]]]
+Part = tuple[str, str]
+"""A part of the body: a block, and a kind of weight in it."""
+Tiles = dict[Part, list[list[float]]]
+DENSITY, MASK = "probe/density/", "probe/mask/"
 
 
-def mask(values: Mapping[str, float]) -> Spec:
-    """Two maps, a row a block of the body and a column a kind of weight, from readings `probe/density/<block>/<kind>` and
-    `probe/mask/<block>/<kind>/<row>/<column>`, all in [0, 1].
+def mask(values: Mapping[str, Any]) -> Spec:
+    """Draw two maps, a row a block of the body and a column a kind of weight.
 
-    Left, the share of the entries that move. Right, each matrix as a tile, its outputs downwards: the darker a cell, the fewer of its
-    entries move.
+    Left, the share of the entries that are trained. Right, each matrix as a tile, its outputs
+    downwards: the darker a cell, the fewer of its entries are trained.
+
+    Args:
+        values: shares in [0, 1]: `probe/density/<block>/<kind>`, and `probe/mask/<block>/<kind>` as
+            rows of cells; see `mask_probe.probe_mask`.
     """
-    shares = {
-        tuple(key.split("/")[2:]): value
-        for key, value in values.items()
-        if key.startswith("probe/density/")
-    }
+    shares: dict[Part, float] = _by_part(values, DENSITY)
+    tiles: Tiles = _by_part(values, MASK)
     axes = {
         "xaxis": {
             "domain": [0, 0.42],
@@ -35,21 +38,30 @@ def mask(values: Mapping[str, float]) -> Spec:
             "automargin": True,
         },
     }
-    tiles = _tiles(values)
-    mosaic, more = _mosaic(tiles)
+    mosaic, mosaic_axes = _mosaic(tiles)
     titles = [
-        _title("share of the entries that move, in %", 0.21),
+        _title("share of the entries that are trained, in %", 0.21),
         _title("where in each matrix", 0.76),
     ]
     frame = {"l": 76, "r": 14, "t": 30, "b": 104}
     return {
         "data": [_table(shares), mosaic],
-        "layout": layout(340, margin=frame, annotations=titles, **axes, **more),
+        "layout": layout(340, margin=frame, annotations=titles, **axes, **mosaic_axes),
     }
 
 
+def _by_part(values: Mapping[str, Any], prefix: str) -> dict[Part, Any]:
+    """The values whose names start with `prefix`, by block and kind."""
+    parts = {}
+    for name, value in values.items():
+        if name.startswith(prefix):
+            block, kind = name.removeprefix(prefix).split("/")
+            parts[block, kind] = value
+    return parts
+
+
 def percent(share: float) -> str:
-    """A share as short as a cell of the table needs it.
+    """A share in per cent with at most two digits; 0 is left empty.
 
     >>> percent(0.0), percent(0.0001), percent(0.0123), percent(0.2)
     ('', '0.01', '1.2', '20')
@@ -70,16 +82,24 @@ def _title(text: str, x: float) -> dict[str, Any]:
     }
 
 
-def _table(shares: Mapping[tuple[str, ...], float]) -> dict[str, Any]:
-    """The shares in per cent on colour; what the body does not have stays empty."""
-    blocks, kinds = (list(dict.fromkeys(key[at] for key in shares)) for at in (0, 1))
+def _blocks_and_kinds(parts: Collection[Part]) -> tuple[list[str], list[str]]:
+    """The blocks and the kinds, each once, in the order in which they first come."""
+    blocks = list(dict.fromkeys(block for block, _ in parts))
+    kinds = list(dict.fromkeys(kind for _, kind in parts))
+    return blocks, kinds
+
+
+def _table(shares: Mapping[Part, float]) -> dict[str, Any]:
+    """The shares in per cent on colour; a part that the body does not have stays empty."""
+    blocks, kinds = _blocks_and_kinds(shares)
     table = [[shares.get((block, kind)) for kind in kinds] for block in blocks]
+    text = [["" if share is None else percent(share) for share in row] for row in table]
     return {
         "type": "heatmap",
         "x": kinds,
         "y": blocks,
         "z": table,
-        "text": [["" if value is None else percent(value) for value in row] for row in table],
+        "text": text,
         "texttemplate": "%{text}",
         "textfont": {"size": 10},
         "colorscale": "Viridis",
@@ -90,58 +110,52 @@ def _table(shares: Mapping[tuple[str, ...], float]) -> dict[str, Any]:
     }
 
 
-def _tiles(values: Mapping[str, float]) -> Tiles:
-    """The cells of each matrix, row by row, as they come."""
-    found: dict[tuple[str, str], dict[int, list[float]]] = {}
-    for key, value in values.items():
-        if key.startswith("probe/mask/"):
-            block, kind, row, _ = key.split("/")[2:]
-            found.setdefault((block, kind), {}).setdefault(int(row), []).append(value)
-    return {place: list(rows.values()) for place, rows in found.items()}
-
-
 def _mosaic(tiles: Tiles) -> tuple[dict[str, Any], dict[str, Any]]:
-    """All matrices as one map with gaps between the tiles, and its axes, which name rows and columns of tiles."""
-    blocks, kinds = (list(dict.fromkeys(place[at] for place in tiles)) for at in (0, 1))
+    """All matrices as one map with gaps between the tiles; and its axes.
+
+    The axes name the rows and columns of tiles.
+    """
+    blocks, kinds = _blocks_and_kinds(tiles)
     size = max((len(tile) for tile in tiles.values()), default=0)
-    cells: list[list[float | None]] = [
-        [None] * ((size + 1) * len(kinds)) for _ in range((size + 1) * len(blocks))
-    ]
-    names = [[""] * len(row) for row in cells]
+    pitch = size + 1  # a tile and the gap after it
+    height, width = pitch * len(blocks), pitch * len(kinds)
+    cells: list[list[float | None]] = [[None] * width for _ in range(height)]
+    names = [[""] * width for _ in range(height)]
+    largest = 0.0
     for (block, kind), tile in tiles.items():
-        top, left = ((size + 1) * of.index(name) for of, name in ((blocks, block), (kinds, kind)))
+        top, left = pitch * blocks.index(block), pitch * kinds.index(kind)
         for i, row in enumerate(tile):
             cells[top + i][left : left + len(row)] = row
             names[top + i][left : left + len(row)] = [f"{block}, {kind}"] * len(row)
-    most = max((value for row in cells for value in row if value is not None), default=0.0)
-    drawn = {
+            largest = max(largest, *row)
+    trace = {
         "type": "heatmap",
         "z": cells,
         "text": names,
         "colorscale": "Viridis",
         "zmin": 0,
-        "zmax": most or 1.0,
+        "zmax": largest or 1.0,
         "showscale": False,
         "xaxis": "x2",
         "yaxis": "y2",
         "hoverongaps": False,
         "hovertemplate": "%{text}: %{z:.2%} of the entries here<extra></extra>",
     }
-    across, down = _ticks(kinds, size), _ticks(blocks, size)
     axes = {
         "xaxis2": {
             "domain": [0.52, 1],
             "tickangle": -40,
             "anchor": "y2",
             "tickfont": {"size": 10},
-            **across,
+            **_ticks(kinds, size),
         },
-        "yaxis2": {"autorange": "reversed", "anchor": "x2", **down},
+        "yaxis2": {"autorange": "reversed", "anchor": "x2", **_ticks(blocks, size)},
     }
-    return drawn, axes
+    return trace, axes
 
 
 def _ticks(names: Sequence[str], size: int) -> dict[str, Any]:
+    """Ticks in the middle of each tile."""
     middles = [(size + 1) * i + (size - 1) / 2 for i in range(len(names))]
     return {
         "tickmode": "array",

@@ -1,4 +1,4 @@
-"""The record of lesson 05: every criterion at one hundredth of the entries, random masks from a ten-thousandth to a fifth, and rails."""
+"""The study of lesson 05: nine criteria at one density, random masks at seven, and references."""
 
 from collections.abc import Sequence
 from concurrent.futures import Executor
@@ -7,27 +7,30 @@ from typing import Any
 import pandas as pd
 
 from ftkit.experiments.benchmark import FROZEN, FULL, reference
-from ftkit.experiments.rate_search import chosen, few, settled
+from ftkit.experiments.rate_search import chosen_rates, few, settled
 from ftkit.experiments.sweep import grid
 from ftkit.experiments.tables import where
-from ftkit.lessons.sparse.trial import BODY, CRITERIA, LINEAR, ROWS, SHARES, trial
+from ftkit.lessons.sparse.trial import BODY, CRITERIA, LINEAR, REGROWN_SHARES, WHOLE_ROWS, trial
 
-AT = 0.01
+MAIN_DENSITY = 0.01
 """The density at which the criteria are compared."""
-COMPARED = {
+MAIN_BENCH = "opening"
+"""The benchmark on which density and scope are varied."""
+CRITERIA_BY_BENCH = {
     "opening": CRITERIA,
-    "digits": ("random", "Fisher", "changed most", *SHARES, ROWS),
+    "digits": ("random", "Fisher", "changed most", *REGROWN_SHARES, WHOLE_ROWS),
     "library": ("random",),
 }
-RATES = {
+CRITERIA_LRS = {
     "opening": (1e-2, 3e-2, 1e-1, 3e-1),
     "digits": (3e-3, 1e-2, 3e-2, 1e-1),
     "library": (1e-3, 3e-3, 1e-2),
 }
-"""The rates that every criterion is tried at; where the best of one lies at an edge, `settled` tries more."""
-OVER = "opening"
-"""Where the density is varied, and where the whole body may move as well as the linear layers alone."""
-BY_DENSITY = {
+"""The learning rates at which every criterion is tried first.
+
+`settled` adds more where the best is at an edge.
+"""
+DENSITY_LRS = {
     0.0001: (1e-1, 3e-1, 1.0),
     0.001: (1e-1, 3e-1, 1.0),
     0.003: (3e-2, 1e-1, 3e-1),
@@ -35,8 +38,8 @@ BY_DENSITY = {
     0.1: (3e-3, 1e-2, 3e-2),
     0.2: (3e-3, 1e-2, 3e-2),
 }
-INFORMED, INFORMED_AT = "changed most", (0.003, 0.1)
-BODY_RATES = (1e-2, 3e-2, 1e-1)
+"""The learning rates at which each other density is tried."""
+BODY_LRS = (1e-2, 3e-2, 1e-1)
 REFERENCE_LRS = {
     FULL: {
         "opening": (1e-3, 3e-3, 1e-2),
@@ -50,15 +53,16 @@ REFERENCE_LRS = {
     },
 }
 SPARSE = "sparse"
-"""The method of the panel's own rows."""
+"""The method of runs with a mask, in the recorded table."""
 SEEDS = tuple(range(8))
-BY = ("bench", "criterion", "density", "scope")
+MASK_SETTINGS = ("bench", "criterion", "density", "scope")
+"""The columns that tell one mask from another."""
 
 
 def jobs(seeds: Sequence[int]) -> list[dict[str, Any]]:
-    """The runs from which the rates are chosen."""
+    """List the runs by which the learning rates are chosen."""
 
-    def some(
+    def mask_jobs(
         bench: str, criterion: str, density: float, lrs: tuple[float, ...], scope: str = LINEAR
     ) -> list[dict[str, Any]]:
         return grid(
@@ -70,48 +74,42 @@ def jobs(seeds: Sequence[int]) -> list[dict[str, Any]]:
             seed=seeds,
         )
 
-    compared = [
-        job
-        for bench, criteria in COMPARED.items()
-        for criterion in criteria
-        for job in some(bench, criterion, AT, RATES[bench])
-    ]
-    thinner = [
-        job for density, lrs in BY_DENSITY.items() for job in some(OVER, "random", density, lrs)
-    ]
-    informed = [
-        job for density in INFORMED_AT for job in some(OVER, INFORMED, density, BY_DENSITY[density])
-    ]
-    everywhere = [
-        job
-        for criterion in ("random", "Fisher")
-        for job in some(OVER, criterion, AT, BODY_RATES, BODY)
-    ]
-    return compared + thinner + informed + everywhere
+    wanted: list[dict[str, Any]] = []
+    for bench, criteria in CRITERIA_BY_BENCH.items():
+        for criterion in criteria:
+            wanted += mask_jobs(bench, criterion, MAIN_DENSITY, CRITERIA_LRS[bench])
+    for density, lrs in DENSITY_LRS.items():
+        wanted += mask_jobs(MAIN_BENCH, "random", density, lrs)
+    for density in (0.003, 0.1):
+        wanted += mask_jobs(MAIN_BENCH, "changed most", density, DENSITY_LRS[density])
+    for criterion in ("random", "Fisher"):
+        wanted += mask_jobs(MAIN_BENCH, criterion, MAIN_DENSITY, BODY_LRS, BODY)
+    return wanted
 
 
 def record(executor: Executor | None, seeds: tuple[int, ...] = SEEDS) -> pd.DataFrame:
-    """The whole study. Rates are chosen on valid with half of the seeds; what was chosen runs with all of them, and reads test once."""
+    """Run the whole study.
+
+    Learning rates are chosen on valid with half of the seeds; the chosen ones run with all seeds
+    and are evaluated on test once.
+    """
     half = few(seeds)
-    references = [
-        job
-        for method, lrs in REFERENCE_LRS.items()
-        for bench in lrs
-        for job in grid(bench=[bench], method=[method], lr=lrs[bench], seed=half)
-    ]
-    ours = settled(trial, jobs(half), BY, seeds, executor)
-    beside = settled(reference, references, ["bench", "method"], seeds, executor)
-    whole = pd.concat([ours.assign(method=SPARSE), beside], ignore_index=True)
-    return whole.fillna({"criterion": "", "scope": "", "density": 0.0})
+    reference_jobs: list[dict[str, Any]] = []
+    for method, lrs_by_bench in REFERENCE_LRS.items():
+        for bench, lrs in lrs_by_bench.items():
+            reference_jobs += grid(bench=[bench], method=[method], lr=lrs, seed=half)
+    masks = settled(trial, jobs(half), MASK_SETTINGS, seeds, executor)
+    references = settled(reference, reference_jobs, ["bench", "method"], seeds, executor)
+    table = pd.concat([masks.assign(method=SPARSE), references], ignore_index=True)
+    return table.fillna({"criterion": "", "scope": "", "density": 0.0})
 
 
 def choices(table: pd.DataFrame) -> pd.DataFrame:
-    """Every rate that was chosen for a mask, one row each, and whether it lies at the edge of those that were tried, so that a better one
-    may lie beyond."""
-    rows = []
-    for key, part in where(table, method=SPARSE).groupby(list(BY), sort=False):
-        lr, tried = chosen(part), sorted(part["lr"].unique())
-        rows.append(
-            {**dict(zip(BY, key, strict=True)), "lr": lr, "edge": not tried[0] < lr < tried[-1]}
-        )
-    return pd.DataFrame(rows).sort_values(list(BY), ignore_index=True)
+    """List the learning rate that was chosen for each mask, one row a mask.
+
+    The column `edge` says whether it is at the edge of those that were tried, so that a better one
+    may be outside.
+    """
+    masks = where(table, method=SPARSE)
+    rates = chosen_rates(masks, MASK_SETTINGS)
+    return rates.sort_values(list(MASK_SETTINGS), ignore_index=True)

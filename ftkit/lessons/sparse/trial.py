@@ -1,4 +1,4 @@
-"""Lesson 05: which entries of the weights move, chosen by one of nine criteria, and how few are enough."""
+"""Lesson 05: sparse fine-tuning with a mask chosen by one of nine criteria, at seven densities."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -29,88 +29,99 @@ from ftkit.training.events import Event
 from ftkit.training.loop import Probe, evaluate, train
 
 WITH_DATA = ("gradient", "Fisher", "changed most")
-ROWS = "whole rows"
-SHARES = {"drop and regrow": 0.3, "random, in parts": 0.0}
-"""What share of the entries makes way for others between two parts of a run; with none the run is cut into the same parts, no more."""
-CRITERIA = (*WITHOUT_DATA, *WITH_DATA, *SHARES, ROWS)
+WHOLE_ROWS = "whole rows"
+REGROWN_SHARES = {"drop and regrow": 0.3, "random, in parts": 0.0}
+"""The share of the entries that is replaced between two parts of a run.
+
+With a share of 0 the run is cut into the same parts and keeps its mask: the control.
+"""
+CRITERIA = (*WITHOUT_DATA, *WITH_DATA, *REGROWN_SHARES, WHOLE_ROWS)
 DENSITIES = (0.0001, 0.001, 0.003, 0.01, 0.03, 0.1, 0.2)
 LRS = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0)
 LINEAR, BODY = "linear layers", "whole body"
 SCOPES = (LINEAR, BODY)
 PARTS = 4
-SCORED = 128
-"""How many training rows the gradient and the Fisher information are taken from."""
+SCORED_ROWS = 128
+"""The number of training rows from which the gradient and the Fisher information are computed."""
 FULL_LRS = {"opening": 1e-2, "library": 3e-4, "digits": 1e-3}
-"""The rates at which full fine-tuning did best in the record of lesson 02: with them it says which entries change most."""
+"""The best learning rates of full fine-tuning in the recorded runs of lesson 02.
+
+The criterion "changed most" uses them.
+"""
 
 
-def where(bench: str, scope: str) -> str:
-    """The weights of a bench's body that `scope` names: the matrices of its linear layers, or everything.
+def weight_patterns(bench: str, scope: str) -> str:
+    """The names of the weights that a mask may choose from, with commas between.
+
+    Args:
+        bench: the name of the benchmark.
+        scope: "linear layers" for the matrices of the body's linear layers, or "whole body".
 
     Raises:
         ValueError: there is no such scope.
     """
     if scope not in SCOPES:
         raise ValueError(
-            f"scope must be one of {', '.join(SCOPES)}, got {scope!r}; for other weights build a Sparse yourself"
+            f"scope must be one of {', '.join(SCOPES)}, got {scope!r}; "
+            "for other weights build a Sparse yourself"
         )
-    names = [name for name in linear_layers(load_benchmark(bench)[0]) if name.startswith("body.")]
-    return ",".join(names) if scope == LINEAR else "body.*"
+    if scope == BODY:
+        return "body.*"
+    layers = linear_layers(load_benchmark(bench)[0])
+    return ",".join(name for name in layers if name.startswith("body."))
 
 
-def entries(bench: str, density: float, scope: str = LINEAR) -> int:
-    """How many entries of a bench's body a density stands for."""
-    return exact_count(
-        density,
-        sum(
-            weight.numel()
-            for weight in select(load_benchmark(bench)[0], where(bench, scope)).values()
-        ),
-    )
+def entry_count(bench: str, density: float, scope: str = LINEAR) -> int:
+    """The number of entries that a mask of this density has, at least 1."""
+    weights = select(load_benchmark(bench)[0], weight_patterns(bench, scope))
+    return exact_count(density, sum(weight.numel() for weight in weights.values()))
 
 
 @lru_cache(maxsize=32)
 def scores(bench: str, criterion: str, scope: str, seed: int) -> dict[str, Tensor]:
-    """What a criterion with data says of each entry, from the training rows and the head of that seed. Computed once: "changed most" is
-    a whole run of full fine-tuning."""
-    net, data = load_benchmark(bench)[0].fresh_heads(seed), training_rows(bench, seed)
+    """Score each entry by a criterion with data, on the training rows and new head of a seed.
+
+    The result is cached: "changed most" takes a whole run of full fine-tuning.
+    """
+    net = load_benchmark(bench)[0].fresh_heads(seed)
+    data = training_data(bench, seed)
+    patterns = weight_patterns(bench, scope)
     if criterion == "changed most":
-        full = Adapted(net, seed=seed)
-        for _ in train(
-            full, data, steps=STEPS, size=SIZE, lr=FULL_LRS[bench], seed=seed, validations=0
-        ):
+        model = Adapted(net, seed=seed)
+        run = train(
+            model, data, steps=STEPS, size=SIZE, lr=FULL_LRS[bench], seed=seed, validations=0
+        )
+        for _ in run:
             pass
-        return movement(full.delta(), where(bench, scope))
+        return movement(model.delta(), patterns)
     score = {"gradient": gradient, "Fisher": fisher}[criterion]
-    return score(
-        net,
-        [data.batch("train", rows) for rows in torch.arange(SCORED).split(SIZE)],
-        where(bench, scope),
-    )
+    batches = [data.batch("train", rows) for rows in torch.arange(SCORED_ROWS).split(SIZE)]
+    return score(net, batches, patterns)
 
 
-def training_rows(bench: str, seed: int) -> Task:
-    """The task of a bench with the training rows that belong to a seed."""
+def training_data(bench: str, seed: int) -> Task:
+    """The task of a benchmark with the training rows of a seed."""
     return load_benchmark(bench)[1].take(BENCHMARKS[bench].examples, seed)
 
 
 def space(bench: str, criterion: str, density: float, scope: str = LINEAR, seed: int = 0) -> Space:
-    """The entries with which a run begins.
+    """The entries (or rows) that a run trains at its start.
 
     Raises:
         ValueError: there is no such criterion or scope, or the density is not in (0, 1].
     """
     if criterion not in CRITERIA:
         raise ValueError(
-            f"criterion must be one of {'; '.join(CRITERIA)}, got {criterion!r}; for scores of your own use top"
+            f"criterion must be one of {'; '.join(CRITERIA)}, got {criterion!r}; "
+            "for scores of your own use top"
         )
     if criterion in WITH_DATA:
         return top(scores(bench, criterion, scope, seed), density)
-    if criterion == ROWS:
-        return Rows(density, where=where(bench, scope), seed=seed)
-    return Sparse(
-        density, "random" if criterion in SHARES else criterion, where(bench, scope), seed
-    )
+    patterns = weight_patterns(bench, scope)
+    if criterion == WHOLE_ROWS:
+        return Rows(density, where=patterns, seed=seed)
+    without_data = "random" if criterion in REGROWN_SHARES else criterion
+    return Sparse(density, without_data, patterns, seed)
 
 
 def trial(
@@ -123,12 +134,14 @@ def trial(
     test: bool = False,
     probe: Probe | None = None,
 ) -> Iterator[Event]:
-    """Sparse fine-tuning on a bench: one run. `density` is the share of the entries (or rows) in `scope` that move."""
+    """Run sparse fine-tuning on a benchmark.
+
+    `density` is the share of the entries (or rows) in `scope` that are trained.
+    """
     start = space(bench, criterion, density, scope, seed)
-    if criterion in SHARES:
-        yield from in_parts(
-            bench, start, SHARES[criterion], where(bench, scope), lr, seed, test, probe
-        )
+    if criterion in REGROWN_SHARES:
+        share, patterns = REGROWN_SHARES[criterion], weight_patterns(bench, scope)
+        yield from in_parts(bench, start, share, patterns, lr, seed, test, probe)
     else:
         yield from fine_tuning(bench, start, HEAD, lr=lr, seed=seed, test=test, probe=probe)
 
@@ -137,38 +150,41 @@ def in_parts(
     bench: str,
     start: Space,
     share: float,
-    among: str,
+    patterns: str,
     lr: float,
     seed: int = 0,
     test: bool = False,
     probe: Probe | None = None,
 ) -> Iterator[Event]:
-    """A run in four parts, each with an optimizer, a warm-up and a decay of its own. Between two parts a share of the entries, the
-    smallest, makes way for those of `among` where the loss is steepest."""
+    """Run sparse fine-tuning in four parts; each has its own optimizer, warm-up and decay.
+
+    Between two parts the smallest `share` of the entries is dropped. The same number of entries is
+    regrown where the gradient is largest, among the weights that fit `patterns`.
+    """
     base, task = load_benchmark(bench)
-    data, steps = training_rows(bench, seed), STEPS // PARTS
+    data = training_data(bench, seed)
+    steps = STEPS // PARTS
     model = Adapted(base.fresh_heads(seed), start, HEAD, seed=seed)
     for part in range(PARTS):
-        order = seed + 1000 * part  # or each part would read the rows of the first again
+        # With the same seed each part would train on the same rows in the same order.
+        order_seed = seed + 1000 * part
         if part:
-            batches = data.batches(SIZE, torch.Generator().manual_seed(order))
-            model = regrown(
-                model,
-                gradient(model.merged(), [next(batches) for _ in range(SCORED // SIZE)], among),
-                share,
-            )
+            batches = data.batches(SIZE, torch.Generator().manual_seed(order_seed))
+            scored = [next(batches) for _ in range(SCORED_ROWS // SIZE)]
+            model = regrown(model, gradient(model.merged(), scored, patterns), share)
         events = train(
             model,
             data,
             steps=steps,
             size=SIZE,
             lr=lr,
-            seed=order,
+            seed=order_seed,
             validations=2,
             valid_rows=VALID_ROWS,
             probe=probe,
         )
-        yield from (replace(event, step=event.step + part * steps) for event in events)
+        for event in events:
+            yield replace(event, step=event.step + part * steps)
     if test:
         yield tested(accuracy=evaluate(model, task))
     yield step_cost(bench, start, HEAD)

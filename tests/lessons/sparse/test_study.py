@@ -14,12 +14,35 @@ import torch
 from ftkit.experiments import benchmark
 from ftkit.experiments.rate_search import few
 from ftkit.experiments.tables import replay, tuned, where
-from ftkit.lessons.sparse import study as sparse_record
+from ftkit.lessons.sparse import study as study
 from ftkit.lessons.sparse import trial as sparse
-from ftkit.lessons.sparse.mask_probe import CELLS, by_cell, kind, positions, seen
+from ftkit.lessons.sparse.mask_probe import (
+    CELLS,
+    cell_shares,
+    probe_mask,
+    trained_positions,
+    weight_kind,
+)
 from ftkit.lessons.sparse.picture import mask
-from ftkit.lessons.sparse.study import AT, BY, BY_DENSITY, COMPARED, OVER, SEEDS, SPARSE, choices
-from ftkit.lessons.sparse.trial import BODY, CRITERIA, DENSITIES, LINEAR, SHARES, in_parts, space
+from ftkit.lessons.sparse.study import (
+    CRITERIA_BY_BENCH,
+    DENSITY_LRS,
+    MAIN_BENCH,
+    MAIN_DENSITY,
+    MASK_SETTINGS,
+    SEEDS,
+    SPARSE,
+    choices,
+)
+from ftkit.lessons.sparse.trial import (
+    BODY,
+    CRITERIA,
+    DENSITIES,
+    LINEAR,
+    REGROWN_SHARES,
+    in_parts,
+    space,
+)
 from ftkit.model.adapted import Adapted, linear_layers
 from ftkit.model.entries import Chosen
 from ftkit.model.entry_scores import fisher, gradient
@@ -54,7 +77,9 @@ def events(accuracy: float, costs: dict[str, float], test: bool) -> Iterator[Eve
 
 def best_rate(bench: str, criterion: str, density: float) -> float:
     """On the ladder: the thinner the larger; Fisher wants a tenth of what the others want."""
-    at = {0.0001: 1.0, 0.001: 0.3, 0.003: 0.1, AT: 0.1, 0.03: 0.03, 0.1: 0.01, 0.2: 0.01}[density]
+    at = {0.0001: 1.0, 0.001: 0.3, 0.003: 0.1, MAIN_DENSITY: 0.1, 0.03: 0.03, 0.1: 0.01, 0.2: 0.01}[
+        density
+    ]
     return at * (0.1 if criterion == "Fisher" else 1.0) * (1.0 if bench == "opening" else 0.1)
 
 
@@ -71,7 +96,7 @@ def fake_trial(
     yield from events(0.8 + BETTER.get(criterion, 0.0) - far + 0.001 * seed, COSTS, test)
 
 
-def fake_rail(
+def fake_reference(
     bench: str, method: str, lr: float, seed: int = 0, test: bool = False
 ) -> Iterator[Event]:
     peak, height, costs = (
@@ -99,9 +124,9 @@ def test_the_rails_have_the_head_rate_of_every_mask_and_the_frozen_body_its_own(
 
     monkeypatch.setattr(benchmark, "fine_tuning", noted)
     monkeypatch.setattr(sparse, "fine_tuning", noted)
-    list(sparse_record.reference("digits", "full fine-tuning", 1e-3, 5, True))
-    list(sparse_record.reference("digits", "frozen body", 0.3, 5))
-    list(sparse.trial("digits", "random", AT, 1e-2, seed=5, test=True))
+    list(study.reference("digits", "full fine-tuning", 1e-3, 5, True))
+    list(study.reference("digits", "frozen body", 0.3, 5))
+    list(sparse.trial("digits", "random", MAIN_DENSITY, 1e-2, seed=5, test=True))
     assert asked == [(0, HEAD_LR, 5, True), (1, 0.3, 5, False), (2, HEAD_LR, 5, True)]
 
 
@@ -109,9 +134,9 @@ def test_the_rails_have_the_head_rate_of_every_mask_and_the_frozen_body_its_own(
 def made_up() -> pd.DataFrame:
     """The study's table, as it would be if the runs were those."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sparse_record, "trial", fake_trial)
-        patch.setattr(sparse_record, "reference", fake_rail)
-        return sparse_record.record(None)
+        patch.setattr(study, "trial", fake_trial)
+        patch.setattr(study, "reference", fake_reference)
+        return study.record(None)
 
 
 @pytest.fixture(scope="module")
@@ -134,10 +159,10 @@ def test_the_linear_scope_is_every_matrix_of_a_linear_layer_of_the_body_and_noth
     base, _ = benchmark.load_benchmark(bench)
     want = {name for name in linear_layers(base) if name.startswith("body.")}
     assert (
-        set(Sparse(1.0, where=sparse.where(bench, LINEAR)).changes(base)) == want
+        set(Sparse(1.0, where=sparse.weight_patterns(bench, LINEAR)).changes(base)) == want
         and len(want) == 18
     )
-    assert set(Sparse(1.0, where=sparse.where(bench, BODY)).changes(base)) == {
+    assert set(Sparse(1.0, where=sparse.weight_patterns(bench, BODY)).changes(base)) == {
         n for n, _ in base.named_parameters() if n.startswith("body.")
     }
 
@@ -149,27 +174,27 @@ def test_the_linear_scope_is_every_matrix_of_a_linear_layer_of_the_body_and_noth
 def test_a_mask_has_exactly_as_many_entries_as_its_density_says(
     criterion: str, density: float
 ) -> None:
-    assert len(entries_of("digits", criterion, density)) == sparse.entries("digits", density)
-    assert sparse.entries("digits", density) == max(
+    assert len(entries_of("digits", criterion, density)) == sparse.entry_count("digits", density)
+    assert sparse.entry_count("digits", density) == max(
         1, round(density * 3 * (4 * 72**2 + 2 * 72 * 288))
     )
 
 
 def test_every_criterion_without_training_chooses_other_entries() -> None:
     found = [
-        entries_of("digits", criterion, AT)
+        entries_of("digits", criterion, MAIN_DENSITY)
         for criterion in ("random", "largest", "smallest", "gradient", "Fisher")
     ]
     assert len(set(found)) == len(found)
-    assert entries_of("digits", "random", AT, seed=1) != found[0]
+    assert entries_of("digits", "random", MAIN_DENSITY, seed=1) != found[0]
 
 
 def test_scores_come_from_the_training_rows_and_the_head_of_the_seed() -> None:
     base, task = benchmark.load_benchmark("digits")
     data = task.take(benchmark.BENCHMARKS["digits"].examples, 3)
-    batches = [data.batch("train", rows) for rows in torch.arange(sparse.SCORED).split(32)]
+    batches = [data.batch("train", rows) for rows in torch.arange(sparse.SCORED_ROWS).split(32)]
     for criterion, score in (("gradient", gradient), ("Fisher", fisher)):
-        by_hand = score(base.fresh_heads(3), batches, sparse.where("digits", LINEAR))
+        by_hand = score(base.fresh_heads(3), batches, sparse.weight_patterns("digits", LINEAR))
         found = sparse.scores("digits", criterion, LINEAR, 3)
         assert set(found) == set(by_hand)
         for name, value in found.items():
@@ -212,7 +237,7 @@ def test_whole_rows_move_whole_rows() -> None:
     found = space("digits", "whole rows", 0.1)
     assert isinstance(found, Rows) and set(
         found.changes(benchmark.load_benchmark("digits")[0])
-    ) == set(sparse.where("digits", LINEAR).split(","))
+    ) == set(sparse.weight_patterns("digits", LINEAR).split(","))
 
 
 @pytest.mark.parametrize(
@@ -228,7 +253,7 @@ def test_whole_rows_move_whole_rows() -> None:
 )
 def test_what_there_is_not_is_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        space(**{"bench": "digits", "criterion": "random", "density": AT, **settings})
+        space(**{"bench": "digits", "criterion": "random", "density": MAIN_DENSITY, **settings})
 
 
 @lru_cache(maxsize=2)
@@ -240,10 +265,16 @@ def parts_of(share: float) -> tuple[list[Event], list[Chosen]]:
         masks.append(Chosen.of(model))
         return {}
 
-    start = space("digits", "random", AT)
+    start = space("digits", "random", MAIN_DENSITY)
     return list(
         in_parts(
-            "digits", start, share, sparse.where("digits", LINEAR), 1e-2, test=True, probe=probe
+            "digits",
+            start,
+            share,
+            sparse.weight_patterns("digits", LINEAR),
+            1e-2,
+            test=True,
+            probe=probe,
         )
     ), masks
 
@@ -279,7 +310,7 @@ def test_the_control_is_cut_into_the_same_parts_and_keeps_its_mask() -> None:
     still = [e.values["train/loss"] for e in control if e.stage == "train"]
     steps = benchmark.STEPS // sparse.PARTS
     assert moving[:steps] == still[:steps] and moving[steps + 1 :] != still[steps + 1 :]
-    assert SHARES["random, in parts"] == 0.0 < SHARES["drop and regrow"]
+    assert REGROWN_SHARES["random, in parts"] == 0.0 < REGROWN_SHARES["drop and regrow"]
 
 
 def test_each_part_of_each_seed_reads_its_rows_in_another_order(
@@ -325,9 +356,9 @@ class TestTheLook:
         )
 
     def test_the_densities_add_up_to_what_trains(self, model: Adapted) -> None:
-        probes, sizes = seen(model), dict[str, int]()
+        probes, sizes = probe_mask(model), dict[str, int]()
         for name, weight in model.base.body.named_parameters(prefix="body"):
-            key = f"probe/density/{sparse_block(name)}/{kind('mini', name)}"
+            key = f"probe/density/{sparse_block(name)}/{weight_kind('mini', name)}"
             sizes[key] = sizes.get(key, 0) + weight.numel()
         densities = {
             key: value for key, value in probes.items() if key.startswith("probe/density/")
@@ -338,21 +369,17 @@ class TestTheLook:
         )
 
     def test_the_cells_of_a_matrix_add_up_to_its_entries(self, model: Adapted) -> None:
-        name, probes = "body.encoder.layer.1.intermediate.dense.weight", seen(model)
-        cells = [
-            value
-            for key, value in probes.items()
-            if key.startswith("probe/mask/block 1/feed-forward in/")
-        ]
-        assert len(cells) == CELLS**2
+        name, probes = "body.encoder.layer.1.intermediate.dense.weight", probe_mask(model)
+        rows = probes["probe/mask/block 1/feed-forward in"]
+        assert [len(row) for row in rows] == [CELLS] * CELLS
+        cells = [share for row in rows for share in row]
         size = 192 * 96 / CELLS**2
         assert sum(cells) * size == pytest.approx(len(Chosen.of(model).entries[name]))
 
     def test_a_cell_is_where_its_entries_are(self) -> None:
-        found = by_cell(torch.tensor([0, 95, 191 * 96]), 192, 96)
-        assert {place: value for place, value in found.items() if value} == dict.fromkeys(
-            [(0, 0), (0, 11), (11, 0)], 1 / (16 * 8)
-        )
+        shares = cell_shares(torch.tensor([0, 95, 191 * 96]), 192, 96)
+        assert [len(row) for row in shares] == [CELLS] * CELLS
+        assert nonzero(shares) == dict.fromkeys([(0, 0), (0, 11), (11, 0)], 1 / (16 * 8))
 
     def test_rows_are_seen_across_a_matrix(self) -> None:
         model = Adapted(
@@ -360,22 +387,23 @@ class TestTheLook:
         )
         name = "body.layers.0.mlp.fc2.weight"
         (row,) = model.changes[name].rows.tolist()  # type: ignore[operator,union-attr]
-        assert positions(model, name, model.base.get_parameter(name)).tolist() == list(
+        assert trained_positions(model, name, model.base.get_parameter(name)).tolist() == list(
             range(288 * row, 288 * row + 288)
         )
-        probes = {
-            key: value
-            for key, value in seen(model).items()
-            if value and key.startswith("probe/mask/")
+        trained = {
+            key: set(nonzero(value))
+            for key, value in probe_mask(model).items()
+            if key.startswith("probe/mask/") and nonzero(value)
         }
-        assert set(probes) == {
-            f"probe/mask/block 0/feed-forward out/{row * CELLS // 72}/{j}" for j in range(CELLS)
-        }
+        cells = {(row * CELLS // 72, column) for column in range(CELLS)}
+        assert trained == {"probe/mask/block 0/feed-forward out": cells}
 
     def test_what_is_frozen_is_zero(self) -> None:
-        probes = seen(
+        probes = probe_mask(
             Adapted(
-                benchmark.load_benchmark("digits")[0], space("digits", "random", AT), benchmark.HEAD
+                benchmark.load_benchmark("digits")[0],
+                space("digits", "random", MAIN_DENSITY),
+                benchmark.HEAD,
             )
         )
         still = {
@@ -384,12 +412,21 @@ class TestTheLook:
         assert still and all(key.endswith(("biases and norms", "embeddings")) for key in still)
 
 
+def nonzero(rows: list[list[float]]) -> dict[tuple[int, int], float]:
+    """Return the shares that are not 0, by row and column of the cell."""
+    return {
+        (i, j): share for i, row in enumerate(rows) for j, share in enumerate(row) if share != 0
+    }
+
+
 def sparse_block(name: str) -> str:
     return next((f"block {i}" for i in range(3) if f"layer.{i}." in name), "embedding")
 
 
 def test_the_picture_says_what_the_look_saw() -> None:
-    probes = seen(Adapted(benchmark.load_benchmark("opening")[0], Sparse(0.02, where="body.*")))
+    probes = probe_mask(
+        Adapted(benchmark.load_benchmark("opening")[0], Sparse(0.02, where="body.*"))
+    )
     spec = mask(probes)
     shares, mosaic = go.Figure(spec).data
     row, column = list(shares.y).index("block 2"), list(shares.x).index("value")
@@ -398,12 +435,11 @@ def test_the_picture_says_what_the_look_saw() -> None:
     assert shares.text[row][column] == f"{100 * probes['probe/density/block 2/value']:.2g}"
     across, down = (list(spec["layout"][axis]["ticktext"]) for axis in ("xaxis2", "yaxis2"))
     top, left = (CELLS + 1) * down.index("block 2"), (CELLS + 1) * across.index("value")
-    assert mosaic.z[top + 5][left + 7] == probes["probe/mask/block 2/value/5/7"]
+    assert mosaic.z[top + 5][left + 7] == probes["probe/mask/block 2/value"][5][7]
     assert mosaic.text[top + 5][left + 7] == "block 2, value"
     assert all(value is None for value in mosaic.z[CELLS]), "a gap between two rows of tiles"
-    assert mosaic.zmax == max(
-        value for key, value in probes.items() if key.startswith("probe/mask/")
-    )
+    masks = [value for key, value in probes.items() if key.startswith("probe/mask/")]
+    assert mosaic.zmax == max(share for rows in masks for row in rows for share in row)
 
 
 def test_the_picture_of_a_run_that_has_not_begun_is_empty() -> None:
@@ -412,21 +448,26 @@ def test_the_picture_of_a_run_that_has_not_begun_is_empty() -> None:
 
 def test_the_design_covers_the_criteria_and_the_densities(table: pd.DataFrame) -> None:
     cells = {
-        tuple(row) for row in where(table, method=SPARSE)[list(BY)].drop_duplicates().to_numpy()
+        tuple(row)
+        for row in where(table, method=SPARSE)[list(MASK_SETTINGS)].drop_duplicates().to_numpy()
     }
     assert {
-        (bench, criterion, AT, LINEAR)
-        for bench, criteria in COMPARED.items()
+        (bench, criterion, MAIN_DENSITY, LINEAR)
+        for bench, criteria in CRITERIA_BY_BENCH.items()
         for criterion in criteria
     } <= cells
-    assert {(OVER, "random", density, LINEAR) for density in DENSITIES} <= cells
-    assert {(OVER, criterion, AT, BODY) for criterion in ("random", "Fisher")} <= cells
-    assert set(BY_DENSITY) | {AT} == set(DENSITIES) and set(COMPARED["opening"]) == set(CRITERIA)
+    assert {(MAIN_BENCH, "random", density, LINEAR) for density in DENSITIES} <= cells
+    assert {
+        (MAIN_BENCH, criterion, MAIN_DENSITY, BODY) for criterion in ("random", "Fisher")
+    } <= cells
+    assert set(DENSITY_LRS) | {MAIN_DENSITY} == set(DENSITIES) and set(
+        CRITERIA_BY_BENCH["opening"]
+    ) == set(CRITERIA)
 
 
 def test_the_record_is_affordable() -> None:
-    tuning = len(sparse_record.jobs(SEEDS[:4]))
-    cells = {tuple(job[name] for name in BY) for job in sparse_record.jobs(SEEDS[:1])}
+    tuning = len(study.jobs(SEEDS[:4]))
+    cells = {tuple(job[name] for name in MASK_SETTINGS) for job in study.jobs(SEEDS[:1])}
     assert tuning + len(SEEDS) * len(cells) <= 600, (
         "runs that move entries, before a grid is widened"
     )
@@ -435,9 +476,9 @@ def test_the_record_is_affordable() -> None:
 def test_test_is_read_once_with_every_seed_for_what_was_chosen(table: pd.DataFrame) -> None:
     assert not table.drop(columns="value").duplicated().any(), "a run stands in the table once"
     read = where(table, method=SPARSE, quantity="test/accuracy")
-    assert set(read.groupby(list(BY)).size()) == {len(SEEDS)}
+    assert set(read.groupby(list(MASK_SETTINGS)).size()) == {len(SEEDS)}
     for bench, criterion, density, _, lr in (
-        read[[*BY, "lr"]].drop_duplicates().itertuples(index=False)
+        read[[*MASK_SETTINGS, "lr"]].drop_duplicates().itertuples(index=False)
     ):
         assert lr == pytest.approx(best_rate(bench, criterion, density)), (
             bench,
@@ -490,9 +531,9 @@ def test_test_was_read_for_the_rate_that_was_best_on_valid(
 ) -> None:
     table, about = recorded
     own = where(table, method=SPARSE)
-    best = tuned(own[own["seed"].isin(few(about["seeds"]))], list(BY))
+    best = tuned(own[own["seed"].isin(few(about["seeds"]))], list(MASK_SETTINGS))
     read = own[own["quantity"] == "test/accuracy"]
-    for key, rows in read.groupby(list(BY)):
+    for key, rows in read.groupby(list(MASK_SETTINGS)):
         assert set(rows["lr"]) == {best[key]} and sorted(rows["seed"]) == sorted(about["seeds"]), (
             key
         )  # type: ignore[index]
@@ -508,7 +549,7 @@ def test_what_was_recorded_is_what_a_run_gives(
     settings: dict[str, Any] = {
         "bench": "digits",
         "criterion": "random",
-        "density": AT,
+        "density": MAIN_DENSITY,
         "scope": LINEAR,
         "lr": 1e-2,
         "seed": 0,
