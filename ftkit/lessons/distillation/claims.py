@@ -7,8 +7,13 @@ import numpy as np
 import pandas as pd
 
 from ftkit.experiments.benchmark import BENCHMARKS
-from ftkit.lessons.distillation.study import DISTILLATION, MAIN, TRIED, best_temperature
-from ftkit.lessons.distillation.trial import LABELS, MOST, PSEUDO, TRUE
+from ftkit.lessons.distillation.study import (
+    DISTILLATION,
+    MAIN,
+    TRIED_TEMPERATURES,
+    best_temperature,
+)
+from ftkit.lessons.distillation.trial import LABELS, MOST_TRANSFER, PSEUDO, TRUE
 from ftkit.teaching.claim_table import Claim
 from ftkit.teaching.recorded_evidence import RecordedRuns, median_cost
 from ftkit.teaching.verdicts import judge_differences
@@ -31,7 +36,7 @@ class Evidence(RecordedRuns):
         self.teachers = about["teachers"]
         self.benches = [bench for bench in BENCHMARKS if bench in set(table["bench"])]
 
-    def at(self, bench: str, among: Sequence[float] = TRIED) -> dict[str, Any]:
+    def at(self, bench: str, among: Sequence[float] = TRIED_TEMPERATURES) -> dict[str, Any]:
         """Return the main settings of the study, at the temperature that is best on valid."""
         return {**MAIN, "temperature": best_temperature(self.table, bench, among)}
 
@@ -119,7 +124,8 @@ def transfer_set(runs: Evidence) -> Claim:
     return Claim(
         "Unlabelled rows that the teacher labels make a better student.",
         OFTEN,
-        f"with all unlabelled rows, {MOST:,} at most, minus with none, equal steps; test, points",
+        f"with all unlabelled rows, {MOST_TRANSFER:,} at most, minus with none, equal steps; "
+        "test, points",
         *judge_differences(runs.against(transfer=0), {"beats"}),
     )
 
@@ -128,7 +134,7 @@ def temperature(runs: Evidence) -> Claim:
     """Judge whether a temperature above 1 is better."""
     gaps = {}
     for bench in runs.benches:
-        above_1 = runs.at(bench, TRIED[1:])["temperature"]
+        above_1 = runs.at(bench, TRIED_TEMPERATURES[1:])["temperature"]
         gap = runs.read(bench, temperature=above_1) - runs.read(bench, temperature=1.0)
         gaps[f"{bench}, T = {above_1:g}"] = gap
     return Claim(

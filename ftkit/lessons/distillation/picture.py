@@ -1,4 +1,4 @@
-"""Distillation's picture: what teacher and student say to real rows, and how often they say the same."""
+"""The picture of distillation: the answers of teacher and student, and how often they agree."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,55 +7,67 @@ from typing import Any
 
 from ftkit.figures.plots import COLOURS, GREY, Spec, layout
 
-WHO = {"teacher": GREY, "student": COLOURS["distillation"]}
+MODELS = {"teacher": GREY, "student": COLOURS["distillation"]}
 WRONG = COLOURS["sparse"]
 LONGEST = 46
-"""Letters of a sentence that are shown."""
+"""The number of letters of a sentence that are shown."""
 
 
 @dataclass(frozen=True)
 class Example:
-    """A row of valid: a text, or an image as rows of numbers in [0, 1]; the number of its class, and what all classes are called."""
+    """A row of valid.
 
-    given: str | Sequence[Sequence[float]]
+    Args:
+        content: a text; or an image, as rows of pixels in [0, 1].
+        label: the index of its class.
+        classes: the names of all classes.
+    """
+
+    content: str | Sequence[Sequence[float]]
     label: int
     classes: tuple[str, ...]
 
 
-def teaching(values: Mapping[str, float], examples: Mapping[str, Sequence[Example]]) -> Spec:
-    """Some rows and what is said of them, from readings `probe/<teacher or student>/<on>/<row>/<class>`, probabilities.
+Answers = Mapping[str, Sequence[float]]
+"""The probabilities of all classes, by "teacher" and "student"."""
+Row = tuple[Example, Answers]
 
-    A text is shown with a bar a class for both; an image with the class that each of them finds most probable. Above it the readings
-    `probe/accuracy/<who>` and `probe/agreement/both`. `examples[on][row]` is the row itself.
+
+def teaching(values: Mapping[str, Any], examples: Mapping[str, Sequence[Example]]) -> Spec:
+    """Draw some rows and the answers of teacher and student.
+
+    A text has two bars a class; an image has the most probable class of each model.
+
+    Args:
+        values: `probe/teacher/<bench>/<row>` and `probe/student/<bench>/<row>`, lists of
+            probabilities; for the headline `probe/accuracy/<model>` and `probe/agreement/both`. See
+            `trial.probe_answers`.
+        examples: by benchmark all rows of which `<row>` is the index.
     """
-    said: dict[tuple[str, int], dict[str, list[float]]] = {}
+    answers: dict[tuple[str, int], dict[str, Sequence[float]]] = {}
     for key, value in values.items():
-        who, bench, *rest = key.split("/")[1:]
-        if who in WHO:
-            said.setdefault((bench, int(rest[0])), {}).setdefault(who, []).append(value)
-    rows = [(examples[bench][row], both) for (bench, row), both in said.items()]
+        _, model, bench, *row = key.split("/")
+        if model in MODELS:
+            answers.setdefault((bench, int(row[0])), {})[model] = value
+    rows = [(examples[bench][row], both) for (bench, row), both in answers.items()]
     if not rows:
         return {"data": [], "layout": layout(120, annotations=[_headline(values)])}
-    draw = _texts if isinstance(rows[0][0].given, str) else _images
+    draw = _texts if isinstance(rows[0][0].content, str) else _images
     return draw(rows, _headline(values))
 
 
-Row = tuple[Example, Mapping[str, Sequence[float]]]
-
-
-def _headline(values: Mapping[str, float]) -> dict[str, Any]:
-    figures = {
+def _headline(values: Mapping[str, Any]) -> dict[str, Any]:
+    shares = {
         "teacher right": values.get("probe/accuracy/teacher"),
         "student right": values.get("probe/accuracy/student"),
         "the same answer": values.get("probe/agreement/both"),
     }
-    words = "   ".join(
-        f"{name}: {share:.1%}" for name, share in figures.items() if share is not None
-    )
-    return {**_words(words and f"on valid   {words}", 0.5, 1.0), "yshift": 34, "font": {"size": 13}}
+    figures = [f"{name}: {share:.1%}" for name, share in shares.items() if share is not None]
+    text = "   ".join(["on valid", *figures]) if figures else ""
+    return {**_annotation(text, 0.5, 1.0), "yshift": 34, "font": {"size": 13}}
 
 
-def _words(text: str, x: float, y: float) -> dict[str, Any]:
+def _annotation(text: str, x: float, y: float) -> dict[str, Any]:
     return {
         "text": text,
         "x": x,
@@ -69,7 +81,7 @@ def _words(text: str, x: float, y: float) -> dict[str, Any]:
 
 
 def plain(text: str, longest: int = LONGEST) -> str:
-    """A text as a title may carry it: cut, and with nothing in it that would be read as markup or as a formula.
+    """Cut a text for a title, and escape what plotly would read as markup or as a formula.
 
     >>> plain("Return <b>$x$</b> & more"), plain("one two three", longest=9)
     ('Return &lt;b&gt;&#36;x&#36;&lt;/b&gt; &amp; more', 'one two …')
@@ -79,64 +91,73 @@ def plain(text: str, longest: int = LONGEST) -> str:
     return escape(cut, quote=False).replace("$", "&#36;")
 
 
-def _grid(
-    count: int, columns: int, gap: tuple[float, float]
-) -> list[tuple[list[float], list[float]]]:
-    """The (x, y) domains of `count` places, row by row from the top."""
-    lines = -(-count // columns)
-    wide, high = (1 - gap[0] * (columns - 1)) / columns, (1 - gap[1] * (lines - 1)) / lines
-    places = []
+Cell = tuple[list[float], list[float]]
+"""The (x, y) domains of one plot of several."""
+
+
+def _grid(count: int, columns: int, gap: tuple[float, float]) -> list[Cell]:
+    """The cells of a grid, row by row from the top.
+
+    Args:
+        count: the number of cells.
+        columns: the number of columns.
+        gap: between columns and between rows, as shares of the whole.
+    """
+    rows = -(-count // columns)
+    width = (1 - gap[0] * (columns - 1)) / columns
+    height = (1 - gap[1] * (rows - 1)) / rows
+    cells = []
     for i in range(count):
-        left, bottom = i % columns * (wide + gap[0]), (lines - 1 - i // columns) * (high + gap[1])
-        places.append(([left, left + wide], [bottom, bottom + high]))
-    return places
+        left = i % columns * (width + gap[0])
+        bottom = (rows - 1 - i // columns) * (height + gap[1])
+        cells.append(([left, left + width], [bottom, bottom + height]))
+    return cells
 
 
 def _texts(rows: Sequence[Row], headline: dict[str, Any]) -> Spec:
+    """A bar chart for each text, below the text."""
     traces: list[Any] = []
-    titles, axes = [headline], dict[str, Any]()
-    for i, ((example, both), (across, up)) in enumerate(
-        zip(rows, _grid(len(rows), 2, (0.09, 0.3)), strict=True)
-    ):
-        at = str(i + 1) if i else ""
-        names = [
-            f"<b>{escape(name)}</b>" if j == example.label else escape(name)
-            for j, name in enumerate(example.classes)
-        ]
-        for who, colour in WHO.items():
-            bars = {
+    titles = [headline]
+    axes: dict[str, Any] = {}
+    cells = _grid(len(rows), 2, (0.09, 0.3))
+    for i, ((example, answers), (x_domain, y_domain)) in enumerate(zip(rows, cells, strict=True)):
+        axis = str(i + 1) if i else ""
+        names = [escape(name) for name in example.classes]
+        names[example.label] = f"<b>{names[example.label]}</b>"
+        positions = list(range(len(names)))
+        traces += [
+            {
                 "type": "bar",
-                "x": list(range(len(names))),
-                "y": list(both[who]),
-                "name": who,
+                "x": positions,
+                "y": list(answers[model]),
+                "name": model,
                 "marker": {"color": colour},
+                "showlegend": not i,
+                "hovertemplate": f"{model} %{{y:.1%}}<extra></extra>",
+                "xaxis": f"x{axis}",
+                "yaxis": f"y{axis}",
             }
-            probe = {"showlegend": not i, "hovertemplate": f"{who} %{{y:.1%}}<extra></extra>"}
-            traces.append({**bars, **probe, "xaxis": f"x{at}", "yaxis": f"y{at}"})
-        ticks = {
-            "tickvals": list(range(len(names))),
+            for model, colour in MODELS.items()
+        ]
+        axes[f"xaxis{axis}"] = {
+            "domain": x_domain,
+            "anchor": f"y{axis}",
+            "showgrid": False,
+            "zeroline": False,
+            "tickvals": positions,
             "ticktext": names,
             "tickangle": -40,
             "tickfont": {"size": 10},
         }
-        axes[f"xaxis{at}"] = {
-            "domain": across,
-            "anchor": f"y{at}",
-            "showgrid": False,
-            "zeroline": False,
-            **ticks,
-        }
-        axes[f"yaxis{at}"] = {
-            "domain": up,
-            "anchor": f"x{at}",
+        axes[f"yaxis{axis}"] = {
+            "domain": y_domain,
+            "anchor": f"x{axis}",
             "range": [0, 1],
             "tickformat": ".0%",
             "nticks": 3,
         }
-        titles.append(
-            {**_words(plain(str(example.given)), sum(across) / 2, up[1]), "font": {"size": 11}}
-        )
-    frame = {"l": 44, "r": 10, "t": 62, "b": 92}
+        title = _annotation(plain(str(example.content)), sum(x_domain) / 2, y_domain[1])
+        titles.append({**title, "font": {"size": 11}})
     legend = {
         "orientation": "h",
         "x": 1,
@@ -145,68 +166,56 @@ def _texts(rows: Sequence[Row], headline: dict[str, Any]) -> Spec:
         "yanchor": "bottom",
         "yref": "container",
     }
+    margin = {"l": 44, "r": 10, "t": 62, "b": 92}
+    more = {"barmode": "group", "bargap": 0.25, "legend": legend}
     return {
         "data": traces,
-        "layout": layout(
-            480,
-            margin=frame,
-            annotations=titles,
-            barmode="group",
-            bargap=0.25,
-            legend=legend,
-            **axes,
-        ),
+        "layout": layout(480, margin=margin, annotations=titles, **more, **axes),
     }
 
 
 def _images(rows: Sequence[Row], headline: dict[str, Any]) -> Spec:
-    traces, titles, axes = [], [headline], dict[str, Any]()
-    for i, ((example, both), (across, up)) in enumerate(
-        zip(rows, _grid(len(rows), 4, (0.02, 0.13)), strict=True)
-    ):
-        at, first = (
-            str(i + 1) if i else "",
-            {who: max(range(len(p)), key=p.__getitem__) for who, p in both.items()},
-        )
-        picture = {
-            "type": "heatmap",
-            "z": [list(line) for line in example.given],
-            "colorscale": "Greys",
-            "showscale": False,
-        }
+    """Each image, below the answers of both models."""
+    traces: list[Any] = []
+    titles = [headline]
+    axes: dict[str, Any] = {}
+    cells = _grid(len(rows), 4, (0.02, 0.13))
+    for i, ((example, answers), (x_domain, y_domain)) in enumerate(zip(rows, cells, strict=True)):
+        axis = str(i + 1) if i else ""
         traces.append(
             {
-                **picture,
+                "type": "heatmap",
+                "z": [list(line) for line in example.content],
+                "colorscale": "Greys",
+                "showscale": False,
                 "zmin": 0,
                 "zmax": 1,
-                "xaxis": f"x{at}",
-                "yaxis": f"y{at}",
+                "xaxis": f"x{axis}",
+                "yaxis": f"y{axis}",
                 "hoverinfo": "skip",
             }
         )
-        words = "<br>".join(
-            _verdict(who, example, first[who], both[who][first[who]]) for who in WHO
-        )
-        titles.append({**_words(words, sum(across) / 2, up[1]), "font": {"size": 11}})
-        axes[f"xaxis{at}"] = {"domain": across, "anchor": f"y{at}", "visible": False}
-        axes[f"yaxis{at}"] = {
-            "domain": up,
-            "anchor": f"x{at}",
+        text = "<br>".join(_answer(model, example, answers[model]) for model in MODELS)
+        title = _annotation(text, sum(x_domain) / 2, y_domain[1])
+        titles.append({**title, "font": {"size": 11}})
+        axes[f"xaxis{axis}"] = {"domain": x_domain, "anchor": f"y{axis}", "visible": False}
+        axes[f"yaxis{axis}"] = {
+            "domain": y_domain,
+            "anchor": f"x{axis}",
             "visible": False,
             "autorange": "reversed",
-            "scaleanchor": f"x{at}",
+            "scaleanchor": f"x{axis}",
         }
-    return {
-        "data": traces,
-        "layout": layout(
-            560, margin={"l": 10, "r": 10, "t": 76, "b": 10}, annotations=titles, **axes
-        ),
-    }
+    margin = {"l": 10, "r": 10, "t": 76, "b": 10}
+    return {"data": traces, "layout": layout(560, margin=margin, annotations=titles, **axes)}
 
 
-def _verdict(who: str, example: Example, answer: int, probability: float) -> str:
-    """What one of them says of an image; what is wrong has a cross, the right class and a colour of its own."""
-    words = f"{who}: {escape(example.classes[answer])}"
+def _answer(model: str, example: Example, probabilities: Sequence[float]) -> str:
+    """A model's most probable class; if it is wrong, with a cross, in colour, and the right one."""
+    answer = max(range(len(probabilities)), key=probabilities.__getitem__)
+    text = f"{model}: {escape(example.classes[answer])}"
+    share = f"({probabilities[answer]:.0%})"
     if answer == example.label:
-        return f"{words} ({probability:.0%})"
-    return f'<span style="color:{WRONG}">✗ {words} ({probability:.0%}), is {escape(example.classes[example.label])}</span>'
+        return f"{text} {share}"
+    right = escape(example.classes[example.label])
+    return f'<span style="color:{WRONG}">✗ {text} {share}, is {right}</span>'

@@ -1,4 +1,7 @@
-"""What a student of lesson 06 has: a smaller body, few rows with a label and many without, and a teacher to be measured against."""
+"""The students of lesson 06: a smaller body, few labelled and many unlabelled rows, and a teacher.
+
+Here `bench` is the name of a teacher, which is a benchmark's, except for "library by mini".
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -10,7 +13,12 @@ from datasets import Dataset, concatenate_datasets
 from torch import Tensor
 
 from ftkit.experiments.benchmark import VALID_ROWS, load_benchmark
-from ftkit.lessons.distillation.teachers import SCHOOLING, divided, known, stored
+from ftkit.lessons.distillation.teachers import (
+    TEACHERS,
+    answered_rows,
+    split_task,
+    stored_answers,
+)
 from ftkit.model.base import Net
 from ftkit.tasks.task import Task
 from ftkit.techniques.distillation import Teacher, agreement, pseudo_labelled, unlabelled
@@ -18,109 +26,138 @@ from ftkit.techniques.stored_answers import input_keys
 from ftkit.techniques.student import student
 
 LABELLED = {"opening": 200, "library": 200, "library by mini": 200, "digits": 40}
-"""How many rows have a label, by the name of the teacher."""
+"""The number of labelled rows, by the name of the teacher."""
 BODIES: Mapping[str, tuple[int, ...]] = {
     "two blocks": (0, 2),
     "one block": (0,),
     "two random blocks": (0, 2),
 }
-"""Which blocks of the base a student has between its embeddings and a head of its own: every second one, the lowest, or random weights."""
+"""The blocks of the base that a student has between its embeddings and its new head.
+
+They are every second block, or the lowest; or every second block with random weights.
+"""
 
 
-@lru_cache(maxsize=len(SCHOOLING))
+@lru_cache(maxsize=len(TEACHERS))
 def teacher(bench: str) -> Teacher:
-    """The teacher of that name, as a teacher of students: its answers are asked for, not itself."""
-    return Teacher(stored(bench))
+    """The teacher of that name: its stored answers, not its network."""
+    return Teacher(stored_answers(bench))
 
 
-@lru_cache(maxsize=len(SCHOOLING))
-def pool(bench: str) -> Task:
-    """The task with the training rows that its teacher has not learned from, and has answered."""
-    stored(bench)  # refuses a name that is none
-    rest = divided(load_benchmark(SCHOOLING[bench].bench)[1])[1]
-    return replace(rest, train=rest.train.select(known(bench, rest.train).tolist()))
+@lru_cache(maxsize=len(TEACHERS))
+def student_task(bench: str) -> Task:
+    """The task with the training rows that the teacher was not trained on but has answered."""
+    stored_answers(bench)  # raises ValueError for an unknown name
+    _, for_students = split_task(load_benchmark(TEACHERS[bench].bench)[1])
+    answered = answered_rows(bench, for_students.train)
+    return replace(for_students, train=for_students.train.select(answered.tolist()))
 
 
 @lru_cache(maxsize=32)
-def given(bench: str, transfer: int, seed: int, labels: str = "none") -> Task:
-    """The rows of one student, drawn with `seed`: a few with their labels, the classes as balanced as can be, and `transfer` more.
+def student_data(bench: str, transfer: int, seed: int, labels: str = "none") -> Task:
+    """The training rows of one student: a few labelled rows, and `transfer` rows without a label.
 
-    Those come as they are found, since balancing would take the labels that they lack; where there are not so many, all that there are.
+    The classes of the labelled rows are as balanced as possible. The transfer rows are not
+    balanced, since that would take the labels that they do not have; if there are fewer than
+    `transfer`, all of them are used.
 
     Args:
-        labels: what the further rows have for a label: "none", the "teacher"'s most probable class, or the "true" one.
+        bench: the name of the teacher.
+        transfer: the number of transfer rows, at least 0.
+        seed: decides which rows are drawn.
+        labels: the label of a transfer row: "none", the teacher's most probable class ("teacher"),
+            or the true one ("true").
 
     Raises:
-        ValueError: there is no such teacher, or no such kind of label; transfer is below 0.
+        ValueError: there is no such teacher, or no such kind of label; or transfer is below 0.
     """
     if labels not in ("none", "teacher", "true") or transfer < 0:
         raise ValueError(
-            f"labels must be none, teacher or true and transfer at least 0, got {labels!r} and {transfer}"
+            "labels must be none, teacher or true and transfer at least 0, "
+            f"got {labels!r} and {transfer}; use 0 and none for the labelled rows alone"
         )
-    whole = pool(bench)
-    few = whole.take(LABELLED[bench], seed)
-    taken = torch.isin(input_keys(whole.train), input_keys(few.train)).numpy()
-    order = np.random.default_rng(seed).permutation(np.flatnonzero(~taken))[:transfer]
-    if not len(order):
-        return few
-    more = replace(whole, train=whole.train.select(order))
-    if labels != "true":
-        more = unlabelled(more) if labels == "none" else pseudo_labelled(teacher(bench), more)
-    return replace(few, train=concatenate_datasets([few.train, more.train]))
+    task = student_task(bench)
+    labelled = task.take(LABELLED[bench], seed)
+    is_labelled = torch.isin(input_keys(task.train), input_keys(labelled.train)).numpy()
+    others = np.random.default_rng(seed).permutation(np.flatnonzero(~is_labelled))[:transfer]
+    if not len(others):
+        return labelled
+    more = replace(task, train=task.train.select(others))
+    if labels == "none":
+        more = unlabelled(more)
+    elif labels == "teacher":
+        more = pseudo_labelled(teacher(bench), more)
+    return replace(labelled, train=concatenate_datasets([labelled.train, more.train]))
 
 
-def newcomer(bench: str, body: str, seed: int) -> Net:
-    """A student before its first step, with a head drawn with `seed`.
+def new_student(bench: str, body: str, seed: int) -> Net:
+    """A student before its first step; `seed` draws its head and its random blocks.
 
     Raises:
         ValueError: there is no such body.
     """
     if body not in BODIES:
-        raise ValueError(f"body must be one of {', '.join(BODIES)}, got {body!r}")
-    base = load_benchmark(SCHOOLING[bench].bench)[0]
+        raise ValueError(
+            f"body must be one of {', '.join(BODIES)}, got {body!r}; choose one of these"
+        )
+    base = load_benchmark(TEACHERS[bench].bench)[0]
     return student(base.fresh_heads(seed), BODIES[body], seed if "random" in body else None)
 
 
-def marks(bench: str, model: Net) -> tuple[dict[str, float], Tensor]:
-    """`accuracy` on test, and `agreement` with the teacher on the rows of test that it has answered, both in [0, 1]; and which rows of test
-    were right, 0 or 1, (rows,)."""
-    task = pool(bench)
-    said, asked = Teacher(model).logits(task.test, task.name), known(bench, task.test)
-    theirs = stored(bench)(task.batch("test", asked))
-    right = (said.argmax(-1) == task.labels("test")).to(torch.uint8)
-    return {
+def evaluate_student(bench: str, model: Net) -> tuple[dict[str, float], Tensor]:
+    """Evaluate a student on test.
+
+    Returns:
+        `accuracy`, and `agreement` with the teacher on the rows that the teacher has answered, both
+        in [0, 1]; and which rows of test were right, 0 or 1, uint8 (rows,).
+    """
+    task = student_task(bench)
+    logits = Teacher(model).logits(task.test, task.name)
+    answered = answered_rows(bench, task.test)
+    teacher_logits = stored_answers(bench)(task.batch("test", answered))
+    right = (logits.argmax(-1) == task.labels("test")).to(torch.uint8)
+    scores = {
         "accuracy": float(right.float().mean()),
-        "agreement": agreement(said[asked], theirs),
-    }, right
+        "agreement": agreement(logits[answered], teacher_logits),
+    }
+    return scores, right
 
 
-def standing(bench: str) -> dict[str, float]:
-    """How often a teacher is right on valid and on test, in [0, 1], over the rows that it has answered."""
-    task, found = pool(bench), {}
+def teacher_accuracies(bench: str) -> dict[str, float]:
+    """The accuracy of a teacher on "valid" and "test", in [0, 1], over the rows it has answered."""
+    task = student_task(bench)
+    accuracies = {}
     for stage in ("valid", "test"):
-        asked = known(bench, task.split(stage))
-        said = stored(bench)(task.batch(stage, asked))
-        found[stage] = float((said.argmax(-1) == task.labels(stage)[asked]).float().mean())
-    return found
+        answered = answered_rows(bench, task.split(stage))
+        logits = stored_answers(bench)(task.batch(stage, answered))
+        right = logits.argmax(-1) == task.labels(stage)[answered]
+        accuracies[stage] = float(right.float().mean())
+    return accuracies
 
 
 @dataclass(frozen=True, eq=False)
-class Shown:
-    """Rows of valid that a look may show, with their labels (rows,) and the teacher's logits (rows, classes)."""
+class ProbeRows:
+    """Rows of valid on which teacher and student are compared.
+
+    Args:
+        data: the rows.
+        labels: their labels (rows,).
+        teacher_logits: the teacher's answers (rows, classes).
+        task: the task they belong to.
+    """
 
     data: Dataset
     labels: Tensor
-    said: Tensor
+    teacher_logits: Tensor
     task: Task
 
 
-@lru_cache(maxsize=len(SCHOOLING))
-def shown(bench: str) -> Shown:
-    """The rows of valid that a reading reads, as far as the teacher has answered them."""
-    task = pool(bench)
-    rows = known(bench, task.valid)
+@lru_cache(maxsize=len(TEACHERS))
+def probe_rows(bench: str) -> ProbeRows:
+    """The rows of valid on which a run is validated, if the teacher has answered them."""
+    task = student_task(bench)
+    rows = answered_rows(bench, task.valid)
     rows = rows[rows < VALID_ROWS]
     data = task.valid.select(rows.tolist())
-    return Shown(
-        data, task.labels("valid")[rows], teacher(bench).logits(data, task.name).float(), task
-    )
+    logits = teacher(bench).logits(data, task.name).float()
+    return ProbeRows(data, task.labels("valid")[rows], logits, task)

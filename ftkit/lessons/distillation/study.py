@@ -1,4 +1,4 @@
-"""The record of lesson 06: students at their best rate and temperature, with one dial moved at a time, and what they are compared with."""
+"""The study of lesson 06: students, one setting changed at a time, and their controls."""
 
 from collections.abc import Sequence
 from concurrent.futures import Executor
@@ -11,10 +11,10 @@ from ftkit.experiments.rate_search import few, settled
 from ftkit.experiments.sweep import grid, sweep
 from ftkit.experiments.tables import last, where
 from ftkit.lessons.distillation import teachers
-from ftkit.lessons.distillation.students import BODIES, LABELLED, standing
+from ftkit.lessons.distillation.students import BODIES, LABELLED, teacher_accuracies
 from ftkit.lessons.distillation.trial import (
     LABELS,
-    MOST,
+    MOST_TRANSFER,
     PSEUDO,
     TEMPERATURES,
     TRANSFER,
@@ -25,16 +25,25 @@ from ftkit.lessons.distillation.trial import (
 )
 
 DISTILLATION = "distillation"
-"""The method of the panel's own rows."""
-MAIN: dict[str, Any] = {"weight": 0.9, "transfer": MOST, "body": "two blocks"}
-"""Where the dials stand, but for the temperature, which is chosen on valid as the rate is."""
+"""The method of a student's runs in the recorded table."""
+MAIN: dict[str, Any] = {"weight": 0.9, "transfer": MOST_TRANSFER, "body": "two blocks"}
+"""The main settings, but for the temperature, which is chosen on valid as the learning rate is."""
 DIALS = ("temperature", *MAIN)
-TRIED = (1.0, 2.0, 4.0)
+TRIED_TEMPERATURES = (1.0, 2.0, 4.0)
 MOVED: tuple[dict[str, Any], ...] = ({"transfer": 0}, {"body": "two random blocks"})
-"""What is moved, one at a time, and judged: the best rate is sought for each, and test is read."""
+"""The changes that are judged, one at a time.
+
+Each has its own search for the learning rate, and is evaluated on test.
+"""
 LRS = (1e-3, 3e-3, 1e-2)
-RATES = {LABELS: LRS, PSEUDO: LRS, TRUE: LRS, FULL: (3e-4, 1e-3, 3e-3), FROZEN: (1e-2, 3e-2, 1e-1)}
-"""Where the search for the best rate begins; a grid is widened until the best lies inside."""
+CONTROL_LRS = {
+    LABELS: LRS,
+    PSEUDO: LRS,
+    TRUE: LRS,
+    FULL: (3e-4, 1e-3, 3e-3),
+    FROZEN: (1e-2, 3e-2, 1e-1),
+}
+"""The learning rates that are tried first; `settled` adds more until the best is inside."""
 PANEL_LR = 3e-3
 SEEDS = tuple(range(8))
 
@@ -44,88 +53,97 @@ def record(
     seeds: tuple[int, ...] = SEEDS,
     benches: Sequence[str] = tuple(LABELLED),
 ) -> pd.DataFrame:
-    """The whole study. Rates are chosen on valid with half of the seeds; what was chosen runs with all of them, and reads test once."""
-    half, places = few(seeds), [bench for bench in benches if bench in BENCHMARKS]
-    warm = [
-        job
-        for bench in benches
-        for job in students(bench, [{**MAIN, "temperature": t} for t in TRIED], LRS, half)
-    ]
-    ours = settled(trial, warm, ["bench", *DIALS], seeds, executor)
-    at = {bench: {**MAIN, "temperature": best_temperature(ours, bench)} for bench in benches}
-    moved = [
-        job
-        for bench in places
-        for job in students(bench, [{**at[bench], **move} for move in MOVED], LRS, half)
-    ]
-    shown = [
-        job for bench in places for job in students(bench, only_shown(at[bench]), [PANEL_LR], half)
-    ]
-    beside = [
-        job for m, lrs in RATES.items() for job in grid(bench=places, method=[m], lr=lrs, seed=half)
-    ]
-    tables = [
-        ours.assign(method=DISTILLATION),
-        settled(trial, moved, ["bench", *DIALS], seeds, executor).assign(method=DISTILLATION),
-        sweep(trial, shown, executor).assign(method=DISTILLATION),
-        settled(control, beside, ["bench", "method"], seeds, executor),
-    ]
-    whole = pd.concat(tables, ignore_index=True)
-    return whole.fillna({"temperature": 0.0, "weight": 0.0, "transfer": -1, "body": ""}).astype(
-        {"transfer": int}
-    )
+    """Run the whole study.
+
+    Learning rates are chosen on valid with half of the seeds; the chosen ones run with all seeds
+    and are evaluated on test once. "library by mini" has the main settings alone.
+    """
+    half = few(seeds)
+    by = ["bench", *DIALS]
+    benchmarks = [bench for bench in benches if bench in BENCHMARKS]
+
+    main_jobs = []
+    for bench in benches:
+        dials = [{**MAIN, "temperature": temperature} for temperature in TRIED_TEMPERATURES]
+        main_jobs += student_jobs(bench, dials, LRS, half)
+    main = settled(trial, main_jobs, by, seeds, executor)
+
+    moved_jobs, panel_jobs = [], []
+    for bench in benchmarks:
+        at = {**MAIN, "temperature": best_temperature(main, bench)}
+        moved_jobs += student_jobs(bench, [{**at, **move} for move in MOVED], LRS, half)
+        panel_jobs += student_jobs(bench, panel_dials(at), [PANEL_LR], half)
+    control_jobs = []
+    for method, lrs in CONTROL_LRS.items():
+        control_jobs += grid(bench=benchmarks, method=[method], lr=lrs, seed=half)
+
+    moved = settled(trial, moved_jobs, by, seeds, executor)
+    for_panel = sweep(trial, panel_jobs, executor)
+    controls = settled(control, control_jobs, ["bench", "method"], seeds, executor)
+    students = [table.assign(method=DISTILLATION) for table in (main, moved, for_panel)]
+    table = pd.concat([*students, controls], ignore_index=True)
+    without_dials = {"temperature": 0.0, "weight": 0.0, "transfer": -1, "body": ""}
+    return table.fillna(without_dials).astype({"transfer": int})
 
 
-def students(
+def student_jobs(
     bench: str, dials: Sequence[dict[str, Any]], lrs: Sequence[float], seeds: Sequence[int]
 ) -> list[dict[str, Any]]:
-    """The jobs of the students of a teacher with these positions of the dials."""
-    return [
-        job
-        for at in dials
-        for job in grid(bench=[bench], **{name: [at[name]] for name in DIALS}, lr=lrs, seed=seeds)
-    ]
+    """List the jobs of a teacher's students at these positions of the dials."""
+    jobs = []
+    for position in dials:
+        single_values = {name: [position[name]] for name in DIALS}
+        jobs += grid(bench=[bench], **single_values, lr=lrs, seed=seeds)
+    return jobs
 
 
-def only_shown(at: dict[str, Any]) -> list[dict[str, Any]]:
-    """The positions, one dial away from `at`, that the panel shows and nobody judges."""
+def panel_dials(at: dict[str, Any]) -> list[dict[str, Any]]:
+    """List the positions, one dial away from `at`, that the panel shows and no claim judges."""
     stops = {
         "temperature": TEMPERATURES,
         "weight": WEIGHTS,
         "transfer": TRANSFER,
         "body": tuple(BODIES),
     }
-    judged = [{**at, **move} for move in ({}, *MOVED, *({"temperature": t} for t in TRIED))]
-    every = [{**at, name: value} for name, values in stops.items() for value in values]
-    return [position for position in every if position not in judged]
+    judged = [at]
+    judged += [{**at, **move} for move in MOVED]
+    judged += [{**at, "temperature": temperature} for temperature in TRIED_TEMPERATURES]
+    positions = [{**at, dial: value} for dial, values in stops.items() for value in values]
+    return [position for position in positions if position not in judged]
 
 
-def best_temperature(table: pd.DataFrame, bench: str, among: Sequence[float] = TRIED) -> float:
-    """The temperature that is best on valid, over all seeds, each at its best rate, with the other dials as in `MAIN`."""
-    read = where(table, quantity="test/accuracy", bench=bench, **MAIN)
-    chosen = {
-        float(t): float(lr)
-        for t, lr in zip(read["temperature"], read["lr"], strict=True)
-        if t in among
-    }
+def best_temperature(
+    table: pd.DataFrame, bench: str, among: Sequence[float] = TRIED_TEMPERATURES
+) -> float:
+    """Choose the temperature with the highest mean accuracy on valid, over all seeds.
+
+    Each temperature has its own best learning rate; the other dials are as in `MAIN`.
+    """
+    evaluated = where(table, quantity="test/accuracy", bench=bench, **MAIN)
+    pairs = zip(evaluated["temperature"], evaluated["lr"], strict=True)
+    best_lrs = {float(temperature): float(lr) for temperature, lr in pairs if temperature in among}
+    on_valid = where(last(table), bench=bench, **MAIN)
     means = {
-        t: where(last(table), bench=bench, temperature=t, lr=lr, **MAIN)["value"].mean()
-        for t, lr in chosen.items()
+        temperature: where(on_valid, temperature=temperature, lr=lr)["value"].mean()
+        for temperature, lr in best_lrs.items()
     }
     return max(means, key=means.__getitem__)
 
 
 def for_the_panel(table: pd.DataFrame) -> pd.DataFrame:
-    """The table with a row of rails for every teacher: two teachers of one task have in common what needs none.
+    """Prepare the recorded runs for the panel: controls for every teacher.
 
-    Pseudo-labels of the second teacher were not recorded.
+    The two teachers of one task share the controls that need no teacher. Pseudo-labels of the
+    second teacher were not recorded.
     """
-    ours, beside = table[table["method"] == DISTILLATION], table[table["method"] != DISTILLATION]
-    shared = beside[(beside["bench"] == "library") & (beside["method"] != PSEUDO)]
-    return pd.concat([ours, beside, shared.assign(bench="library by mini")], ignore_index=True)
+    is_student = table["method"] == DISTILLATION
+    students, controls = table[is_student], table[~is_student]
+    without_teacher = controls[(controls["bench"] == "library") & (controls["method"] != PSEUDO)]
+    shared = without_teacher.assign(bench="library by mini")
+    return pd.concat([students, controls, shared], ignore_index=True)
 
 
 def about_teachers() -> dict[str, Any]:
-    """How each teacher was made, and how often it is right."""
-    _, made = teachers.read(teachers.shipped())
-    return {"teachers": {name: {**how, **standing(name)} for name, how in made.items()}}
+    """How each teacher was made, and its accuracies on valid and test."""
+    _, made = teachers.read_answers(teachers.answers_path())
+    return {"teachers": {name: {**how, **teacher_accuracies(name)} for name, how in made.items()}}

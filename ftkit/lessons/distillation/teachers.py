@@ -1,7 +1,8 @@
-"""The teachers of lesson 06: fully fine-tuned models, of which the answers are shipped and the weights are not.
+"""The teachers of lesson 06: fully fine-tuned models. Their answers are shipped, their weights not.
 
-Each learns from one part of a task's training rows; its students get the other part, so that they are taught on rows whose labels their
-teacher has never seen. Which part a row is in depends on its text or image alone, so that another version of the data moves no row.
+A teacher is trained on one part of a task's training rows; its students get the other part, so that
+they are taught on rows whose labels their teacher has never seen. Which part a row belongs to
+depends on its text or image alone, so that another version of the data moves no row.
 """
 
 import json
@@ -21,19 +22,27 @@ from ftkit.experiments.benchmark import SIZE, VALID_ROWS, load_benchmark
 from ftkit.model.adapted import Adapted
 from ftkit.model.base import load_base
 from ftkit.paths import kit_path
+from ftkit.storage import whole_file
 from ftkit.tasks.task import STAGES, Task
 from ftkit.techniques.distillation import Teacher
 from ftkit.techniques.stored_answers import Stored, input_keys
 from ftkit.training.loop import train
 
-SHARES, THEIRS = 8, 5
-"""A teacher learns from five eighths of the training rows."""
+PARTS, TEACHER_PARTS = 8, 5
+"""A teacher is trained on five eighths of the training rows."""
 SEED = 0
 
 
 @dataclass(frozen=True)
-class Schooling:
-    """How a teacher is made: which base, on the task of which bench, for how many steps, and the learning rates that are tried."""
+class TeacherRecipe:
+    """How a teacher is trained.
+
+    Args:
+        bench: the benchmark whose task it learns.
+        base: the name of the pretrained network it starts from.
+        steps: the number of training steps.
+        lrs: the learning rates that are tried.
+    """
 
     bench: str
     base: str
@@ -41,32 +50,48 @@ class Schooling:
     lrs: tuple[float, ...]
 
 
-SCHOOLING = {
-    "opening": Schooling("opening", "mini", 600, (3e-4, 1e-3, 3e-3)),
-    "library": Schooling("library", "minilm", 300, (3e-5, 1e-4, 3e-4, 1e-3)),
-    "library by mini": Schooling("library", "mini", 600, (3e-4, 1e-3, 3e-3)),
-    "digits": Schooling("digits", "mini-vit", 400, (1e-3, 3e-3, 1e-2)),
+TEACHERS = {
+    "opening": TeacherRecipe("opening", "mini", 600, (3e-4, 1e-3, 3e-3)),
+    "library": TeacherRecipe("library", "minilm", 300, (3e-5, 1e-4, 3e-4, 1e-3)),
+    "library by mini": TeacherRecipe("library", "mini", 600, (3e-4, 1e-3, 3e-3)),
+    "digits": TeacherRecipe("digits", "mini-vit", 400, (1e-3, 3e-3, 1e-2)),
 }
-"""The teachers by name; the base is the bench's own but for `library`, which the much larger minilm teaches."""
+"""The teachers by name.
+
+Each starts from its benchmark's base, except that of "library": the much larger minilm.
+"""
 
 
-def divided(task: Task) -> tuple[Task, Task]:
-    """The task with the training rows that its teacher learns from, and with those that are left for students."""
-    theirs = input_keys(task.train) % SHARES < THEIRS
-    parts = (task.train.select(rows.nonzero().flatten().tolist()) for rows in (theirs, ~theirs))
-    teachers, students = (replace(task, train=rows) for rows in parts)
-    return teachers, students
+def split_task(task: Task) -> tuple[Task, Task]:
+    """Split the training rows of a task between its teacher and the teacher's students.
+
+    Returns:
+        The task with the teacher's rows, and the task with the students' rows.
+    """
+    is_teachers = input_keys(task.train) % PARTS < TEACHER_PARTS
+    for_teacher, for_students = (
+        replace(task, train=task.train.select(rows.nonzero().flatten().tolist()))
+        for rows in (is_teachers, ~is_teachers)
+    )
+    return for_teacher, for_students
 
 
-def schooled(how: Schooling) -> tuple[Adapted, dict[str, Any]]:
-    """A teacher, trained at the one of its rates that is best on valid (of two as accurate, by the loss), and how it was made."""
-    task, tried = divided(load_benchmark(how.bench)[1])[0], []
-    for lr in how.lrs:
-        model = Adapted(load_base(how.base, task).fresh_heads(SEED), seed=SEED)
+def train_teacher(recipe: TeacherRecipe) -> tuple[Adapted, dict[str, Any]]:
+    """Train a teacher at each of its learning rates, and keep the best on valid.
+
+    The best has the highest accuracy; of two with the same accuracy, the lower loss.
+
+    Returns:
+        The teacher, and how it was made.
+    """
+    task, _ = split_task(load_benchmark(recipe.bench)[1])
+    tried = []
+    for lr in recipe.lrs:
+        model = Adapted(load_base(recipe.base, task).fresh_heads(SEED), seed=SEED)
         *_, last = train(
             model,
             task,
-            steps=how.steps,
+            steps=recipe.steps,
             size=SIZE,
             lr=lr,
             seed=SEED,
@@ -74,9 +99,9 @@ def schooled(how: Schooling) -> tuple[Adapted, dict[str, Any]]:
             valid_rows=VALID_ROWS,
         )
         tried.append((last.values["valid/accuracy"], -last.values["valid/loss"], lr, model))
-    accuracy, _, lr, model = max(tried, key=lambda one: one[:2])
+    accuracy, _, lr, model = max(tried, key=lambda attempt: attempt[:2])
     return model, {
-        **asdict(how),
+        **asdict(recipe),
         "lr": lr,
         "seed": SEED,
         "valid": accuracy,
@@ -84,53 +109,69 @@ def schooled(how: Schooling) -> tuple[Adapted, dict[str, Any]]:
     }
 
 
-def answers(model: Any, task: Task) -> dict[str, Tensor]:
-    """What a teacher answers to the rows of a task, all three splits: `keys`, and `logits` in half precision."""
+def answer_rows(model: Any, task: Task) -> dict[str, Tensor]:
+    """Compute a teacher's answers to the rows of all three splits of a task.
+
+    Returns:
+        `keys` (rows,), and `logits` (rows, classes) in half precision.
+    """
     teacher, splits = Teacher(model), [task.split(stage) for stage in STAGES]
-    said = torch.cat([teacher.logits(data, task.name) for data in splits])
-    return {"keys": torch.cat([input_keys(data) for data in splits]), "logits": said.half()}
+    logits = torch.cat([teacher.logits(data, task.name) for data in splits])
+    return {"keys": torch.cat([input_keys(data) for data in splits]), "logits": logits.half()}
 
 
-def shipped() -> Path:
-    """Where the answers of the teachers lie."""
+def answers_path() -> Path:
+    """The file with the shipped answers of all teachers."""
     return kit_path("data", "results", "06_teachers.safetensors")
 
 
-def make(path: Path, names: Sequence[str] = tuple(SCHOOLING)) -> None:
-    """Makes the named teachers and writes their answers to the rows for students, to valid and to test; whole or not at all.
+def make_answers(path: Path, names: Sequence[str] = tuple(TEACHERS)) -> None:
+    """Train teachers, and write their answers to the students' rows, to valid and to test.
 
-    The answers of other teachers in the file stay.
+    The answers of other teachers in the file are kept. The file is replaced as a whole, or not at
+    all.
     """
-    tensors, about = read(path) if path.exists() else ({}, {})
+    tensors, about = read_answers(path) if path.exists() else ({}, {})
     for name in names:
-        model, about[name] = schooled(SCHOOLING[name])
-        students = divided(load_benchmark(SCHOOLING[name].bench)[1])[1]
-        tensors |= {f"{name}/{part}": tensor for part, tensor in answers(model, students).items()}
-    beside = path.with_name(path.name + ".part")
-    save_file(tensors, beside, metadata={name: json.dumps(how) for name, how in about.items()})
-    beside.replace(path)
+        recipe = TEACHERS[name]
+        model, about[name] = train_teacher(recipe)
+        _, for_students = split_task(load_benchmark(recipe.bench)[1])
+        for part, tensor in answer_rows(model, for_students).items():
+            tensors[f"{name}/{part}"] = tensor
+    with whole_file(path) as new:
+        save_file(tensors, new, metadata={name: json.dumps(how) for name, how in about.items()})
 
 
-def read(path: Path) -> tuple[dict[str, Tensor], dict[str, dict[str, Any]]]:
-    """The tensors of a file of answers, `<teacher>/keys` and `<teacher>/logits`, and how each teacher was made."""
+def read_answers(path: Path) -> tuple[dict[str, Tensor], dict[str, dict[str, Any]]]:
+    """Read a file of answers.
+
+    Returns:
+        The tensors `<teacher>/keys` and `<teacher>/logits`, and how each teacher was made.
+    """
     with safe_open(path, "pt") as file:
         about = {name: json.loads(how) for name, how in (file.metadata() or {}).items()}
-        return {key: file.get_tensor(key) for key in file.keys()}, about  # noqa: SIM118 - the file is no mapping
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - no mapping
+    return tensors, about
 
 
-@lru_cache(maxsize=len(SCHOOLING))
-def stored(name: str) -> Stored:
+@lru_cache(maxsize=len(TEACHERS))
+def stored_answers(name: str) -> Stored:
     """The shipped answers of a teacher.
 
     Raises:
         ValueError: there is no such teacher.
     """
-    if name not in SCHOOLING:
-        raise ValueError(f"the teacher must be one of {', '.join(SCHOOLING)}, got {name!r}")
-    tensors, _ = read(shipped())
+    if name not in TEACHERS:
+        raise ValueError(
+            f"the teacher must be one of {', '.join(TEACHERS)}, got {name!r}; choose one of these"
+        )
+    tensors, _ = read_answers(answers_path())
     return Stored(tensors[f"{name}/keys"], tensors[f"{name}/logits"])
 
 
-def known(name: str, data: Dataset) -> Tensor:
-    """The rows of a split that a teacher has answered, int64, rising; all, unless the data are of another version than its own."""
-    return stored(name).knows(data).nonzero().flatten()
+def answered_rows(name: str, data: Dataset) -> Tensor:
+    """The rows of a split that a teacher has answered, int64, ascending.
+
+    They are all rows, unless the data are of another version than the teacher's.
+    """
+    return stored_answers(name).knows(data).nonzero().flatten()

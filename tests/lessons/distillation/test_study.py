@@ -15,9 +15,7 @@ from torch import Tensor
 from ftkit.experiments import benchmark
 from ftkit.experiments.benchmark import FROZEN, FULL
 from ftkit.experiments.tables import where
-from ftkit.lessons.distillation import students as pupils
-from ftkit.lessons.distillation import study as distill_record
-from ftkit.lessons.distillation import teachers
+from ftkit.lessons.distillation import students, study, teachers
 from ftkit.lessons.distillation import trial as distill
 from ftkit.lessons.distillation.picture import Example, plain, teaching
 from ftkit.lessons.distillation.study import (
@@ -25,10 +23,10 @@ from ftkit.lessons.distillation.study import (
     DISTILLATION,
     MAIN,
     MOVED,
-    TRIED,
+    TRIED_TEMPERATURES,
     best_temperature,
 )
-from ftkit.lessons.distillation.trial import LABELS, MOST, PSEUDO, ROWS, TRUE
+from ftkit.lessons.distillation.trial import CONTROL_ROWS, LABELS, MOST_TRANSFER, PSEUDO, TRUE
 from ftkit.model.adapted import Adapted
 from ftkit.panel.recorded_runs import Recorded
 from ftkit.paths import kit_path
@@ -37,7 +35,7 @@ from ftkit.techniques.distillation import Teacher
 from ftkit.techniques.stored_answers import Stored, input_keys
 from ftkit.training.events import Event, unpacked
 
-BENCHES = list(pupils.LABELLED)
+BENCHES = list(students.LABELLED)
 AT = {**MAIN, "temperature": 2.0}
 """Where the made-up runs are best."""
 COSTS = dict.fromkeys(
@@ -71,7 +69,7 @@ def fake_trial(
     """Best at a rate of 0.1, beyond the grid; each dial that is moved costs two points, random weights twenty, mini's answers three."""
     worse = (
         0.02 * (temperature != 2.0)
-        + 0.02 * (transfer != MOST)
+        + 0.02 * (transfer != MOST_TRANSFER)
         + 0.02 * (weight != 0.9)
         + 0.2 * (body == "two random blocks")
     )
@@ -91,9 +89,9 @@ def fake_control(
 def made_up() -> pd.DataFrame:
     """The study's table, as it would be if the runs were those."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(distill_record, "trial", fake_trial)
-        patch.setattr(distill_record, "control", fake_control)
-        return distill_record.record(None)
+        patch.setattr(study, "trial", fake_trial)
+        patch.setattr(study, "control", fake_control)
+        return study.record(None)
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +103,7 @@ class TestTeachers:
     @pytest.mark.parametrize("bench", list(benchmark.BENCHMARKS))
     def test_no_row_is_both_for_the_teacher_and_for_its_students(self, bench: str) -> None:
         task = benchmark.load_benchmark(bench)[1]
-        theirs, ours = (set(input_keys(part.train).tolist()) for part in teachers.divided(task))
+        theirs, ours = (set(input_keys(part.train).tolist()) for part in teachers.split_task(task))
         assert not theirs & ours and len(theirs) + len(ours) >= len(
             set(input_keys(task.train).tolist())
         )
@@ -114,41 +112,46 @@ class TestTeachers:
     def test_which_part_a_row_is_in_does_not_depend_on_the_others(self) -> None:
         task = benchmark.load_benchmark("library")[1]
         few = task.take(300, seed=4)
-        whole, some = (set(input_keys(teachers.divided(t)[0].train).tolist()) for t in (task, few))
+        whole, some = (
+            set(input_keys(teachers.split_task(t)[0].train).tolist()) for t in (task, few)
+        )
         assert some == whole & set(input_keys(few.train).tolist())
 
     def test_a_teacher_is_made_at_its_best_rate_and_its_answers_are_found_again(
         self, tmp_path: Path, monkeypatch: Any
     ) -> None:
-        how = teachers.Schooling("digits", "mini-vit", 40, (1e-9, 1e-3))
-        monkeypatch.setitem(teachers.SCHOOLING, "digits", how)
+        how = teachers.TeacherRecipe("digits", "mini-vit", 40, (1e-9, 1e-3))
+        monkeypatch.setitem(teachers.TEACHERS, "digits", how)
         path = tmp_path / "answers.safetensors"
-        teachers.make(path, ["digits"])
-        tensors, about = teachers.read(path)
+        teachers.make_answers(path, ["digits"])
+        tensors, about = teachers.read_answers(path)
         assert about["digits"]["lr"] == 1e-3 and about["digits"]["rows"] == len(
-            teachers.divided(benchmark.load_benchmark("digits")[1])[0].train
+            teachers.split_task(benchmark.load_benchmark("digits")[1])[0].train
         )
         answers = Stored(tensors["digits/keys"], tensors["digits/logits"])
-        students = teachers.divided(benchmark.load_benchmark("digits")[1])[1]
+        for_students = teachers.split_task(benchmark.load_benchmark("digits")[1])[1]
         assert all(
-            answers.knows(students.split(stage)).all() for stage in ("train", "valid", "test")
+            answers.knows(for_students.split(stage)).all() for stage in ("train", "valid", "test")
         )
         assert not answers.knows(
-            teachers.divided(benchmark.load_benchmark("digits")[1])[0].train
+            teachers.split_task(benchmark.load_benchmark("digits")[1])[0].train
         ).any(), "it is not asked about what it has learned"
-        right = (answers.logits[answers.knows(students.valid).sum() :].argmax(-1)).numel()
+        right = (answers.logits[answers.knows(for_students.valid).sum() :].argmax(-1)).numel()
         assert right and tensors["digits/logits"].dtype == torch.float16
 
     def test_a_teacher_that_is_made_anew_leaves_the_others(
         self, tmp_path: Path, monkeypatch: Any
     ) -> None:
         monkeypatch.setitem(
-            teachers.SCHOOLING, "digits", teachers.Schooling("digits", "mini-vit", 1, (1e-3,))
+            teachers.TEACHERS, "digits", teachers.TeacherRecipe("digits", "mini-vit", 1, (1e-3,))
         )
         path = tmp_path / "answers.safetensors"
-        path.write_bytes(teachers.shipped().read_bytes())
-        teachers.make(path, ["digits"])
-        (before, _), (after, about) = teachers.read(teachers.shipped()), teachers.read(path)
+        path.write_bytes(teachers.answers_path().read_bytes())
+        teachers.make_answers(path, ["digits"])
+        (before, _), (after, about) = (
+            teachers.read_answers(teachers.answers_path()),
+            teachers.read_answers(path),
+        )
         assert about.keys() == set(BENCHES) and about["digits"]["steps"] == 1
         assert all(
             torch.equal(before[key], after[key]) for key in before if not key.startswith("digits/")
@@ -160,45 +163,50 @@ class TestTeachers:
             ValueError,
             match="the teacher must be one of opening, library, library by mini, digits, got 'librari'",
         ):
-            teachers.stored("librari")
+            teachers.stored_answers("librari")
 
 
-class TestPupils:
+class TestStudents:
     @pytest.mark.parametrize("bench", ["opening", "digits"])
     def test_a_few_rows_keep_their_label_and_the_others_have_none(self, bench: str) -> None:
         data, few = (
-            pupils.given(bench, 50, seed=1),
-            pupils.pool(bench).take(pupils.LABELLED[bench], 1),
+            students.student_data(bench, 50, seed=1),
+            students.student_task(bench).take(students.LABELLED[bench], 1),
         )
         labels = data.labels("train")
         assert (
-            len(labels) == pupils.LABELLED[bench] + 50
-            and (labels[pupils.LABELLED[bench] :] == -1).all()
+            len(labels) == students.LABELLED[bench] + 50
+            and (labels[students.LABELLED[bench] :] == -1).all()
         )
-        assert torch.equal(labels[: pupils.LABELLED[bench]], few.labels("train"))
+        assert torch.equal(labels[: students.LABELLED[bench]], few.labels("train"))
         assert (
             len(set(input_keys(data.train).tolist()))
             == len(set(input_keys(few.train).tolist())) + 50
         )
 
     def test_without_a_transfer_set_there_are_the_labelled_rows_alone(self) -> None:
-        assert len(pupils.given("digits", 0, seed=0).train) == 40
+        assert len(students.student_data("digits", 0, seed=0).train) == 40
 
     def test_no_row_is_one_that_the_teacher_has_learned_from(self) -> None:
         learned = set(
-            input_keys(teachers.divided(benchmark.load_benchmark("digits")[1])[0].train).tolist()
+            input_keys(teachers.split_task(benchmark.load_benchmark("digits")[1])[0].train).tolist()
         )
-        assert not learned & set(input_keys(pupils.given("digits", MOST, 0).train).tolist())
+        assert not learned & set(
+            input_keys(students.student_data("digits", MOST_TRANSFER, 0).train).tolist()
+        )
 
     def test_where_there_are_not_so_many_rows_all_are_given(self) -> None:
-        assert len(pupils.given("digits", MOST, 0).train) == len(pupils.pool("digits").train)
+        assert len(students.student_data("digits", MOST_TRANSFER, 0).train) == len(
+            students.student_task("digits").train
+        )
 
     def test_the_same_rows_have_the_teachers_labels_or_the_true_ones(self) -> None:
         bare, hard, true = (
-            pupils.given("library by mini", 60, 3, labels) for labels in ("none", "teacher", "true")
+            students.student_data("library by mini", 60, 3, labels)
+            for labels in ("none", "teacher", "true")
         )
         assert bare.train["text"][:] == hard.train["text"][:] == true.train["text"][:]
-        said = pupils.teacher("library by mini").logits(bare.train, "docs").argmax(-1)
+        said = students.teacher("library by mini").logits(bare.train, "docs").argmax(-1)
         assert torch.equal(hard.labels("train")[200:], said[200:]), (
             "beyond the labelled rows, the teacher's most probable class"
         )
@@ -207,8 +215,8 @@ class TestPupils:
         ) and not torch.equal(said, true.labels("train"))
         known = dict(
             zip(
-                input_keys(pupils.pool("library").train).tolist(),
-                pupils.pool("library").labels("train").tolist(),
+                input_keys(students.student_task("library").train).tolist(),
+                students.student_task("library").labels("train").tolist(),
                 strict=True,
             )
         )
@@ -218,22 +226,25 @@ class TestPupils:
 
     def test_another_seed_draws_other_rows(self) -> None:
         one, other = (
-            set(input_keys(pupils.given("digits", 20, seed).train).tolist()) for seed in (0, 1)
+            set(input_keys(students.student_data("digits", 20, seed).train).tolist())
+            for seed in (0, 1)
         )
         assert one != other
-        assert pupils.given("digits", 20, 0) is pupils.given("digits", 20, 0), "read once"
+        assert students.student_data("digits", 20, 0) is students.student_data("digits", 20, 0), (
+            "read once"
+        )
 
     @pytest.mark.parametrize(("transfer", "labels"), [(-1, "none"), (5, "soft")])
     def test_a_wrong_wish_is_refused(self, transfer: int, labels: str) -> None:
         with pytest.raises(
             ValueError, match="labels must be none, teacher or true and transfer at least 0, got"
         ):
-            pupils.given("digits", transfer, 0, labels)
+            students.student_data("digits", transfer, 0, labels)
 
     def test_a_student_has_every_second_block_of_the_base_or_random_ones(self) -> None:
         base = benchmark.load_benchmark("digits")[0].state_dict()
         taught, random = (
-            pupils.newcomer("digits", body, 2).state_dict()
+            students.new_student("digits", body, 2).state_dict()
             for body in ("two blocks", "two random blocks")
         )
         name = "attention.q_proj.weight"
@@ -243,41 +254,45 @@ class TestPupils:
         )
         head, another = (
             "heads.digits.weight",
-            pupils.newcomer("digits", "two random blocks", 3).state_dict(),
+            students.new_student("digits", "two random blocks", 3).state_dict(),
         )
         assert torch.equal(taught[head], random[head]) and not torch.equal(
             taught[head], another[head]
         )
         assert not [
             key
-            for key in pupils.newcomer("digits", "one block", 2).state_dict()
+            for key in students.new_student("digits", "one block", 2).state_dict()
             if key.startswith("body.layers.1.")
         ]
         with pytest.raises(
             ValueError,
             match="body must be one of two blocks, one block, two random blocks, got 'teacher'",
         ):
-            pupils.newcomer("digits", "teacher", 0)
+            students.new_student("digits", "teacher", 0)
 
     def test_marks_are_accuracy_on_all_of_test_and_agreement_where_the_teacher_has_answered(
         self, monkeypatch: Any
     ) -> None:
-        task, answers = pupils.pool("digits"), teachers.stored("digits")
+        task, answers = students.student_task("digits"), teachers.stored_answers("digits")
         part = Stored(input_keys(task.test)[:100], answers(task.batch("test", torch.arange(100))))
-        whole, right = pupils.marks("digits", pupils.newcomer("digits", "two blocks", 0))
+        whole, right = students.evaluate_student(
+            "digits", students.new_student("digits", "two blocks", 0)
+        )
         assert whole["accuracy"] == pytest.approx(right.float().mean().item()) and len(
             right
         ) == len(task.test)
-        monkeypatch.setattr(pupils, "stored", lambda bench: part)
-        monkeypatch.setattr(pupils, "known", lambda bench, data: torch.arange(100))
-        some, _ = pupils.marks("digits", pupils.newcomer("digits", "two blocks", 0))
+        monkeypatch.setattr(students, "stored_answers", lambda bench: part)
+        monkeypatch.setattr(students, "answered_rows", lambda bench, data: torch.arange(100))
+        some, _ = students.evaluate_student(
+            "digits", students.new_student("digits", "two blocks", 0)
+        )
         assert some["accuracy"] == whole["accuracy"] and some["agreement"] != whole["agreement"]
 
     def test_a_model_that_is_its_teacher_has_its_marks(self) -> None:
-        task, teacher = pupils.pool("digits"), pupils.teacher("digits")
-        found, _ = pupils.marks("digits", lambda batch: teacher(batch))  # type: ignore[arg-type]
+        task, teacher = students.student_task("digits"), students.teacher("digits")
+        found, _ = students.evaluate_student("digits", lambda batch: teacher(batch))  # type: ignore[arg-type]
         assert found == {
-            "accuracy": pytest.approx(pupils.standing("digits")["test"]),
+            "accuracy": pytest.approx(students.teacher_accuracies("digits")["test"]),
             "agreement": 1.0,
         }
         assert found["accuracy"] == float(
@@ -340,18 +355,20 @@ class TestRuns:
     def test_the_controls_have_the_rows_that_they_are_named_after(self, monkeypatch: Any) -> None:
         asked = []
         monkeypatch.setattr(
-            distill, "given", lambda *wanted: asked.append(wanted) or pupils.given("digits", 0, 0)
+            distill,
+            "student_data",
+            lambda *wanted: asked.append(wanted) or students.student_data("digits", 0, 0),
         )
-        for method in ROWS:
+        for method in CONTROL_ROWS:
             next(distill.control("digits", method, 1e-3, seed=5))
         rows = {
             LABELS: (0, "none"),
-            PSEUDO: (MOST, "teacher"),
-            TRUE: (MOST, "true"),
+            PSEUDO: (MOST_TRANSFER, "teacher"),
+            TRUE: (MOST_TRANSFER, "true"),
             FULL: (0, "none"),
             FROZEN: (0, "none"),
         }
-        assert dict(zip(ROWS, asked, strict=True)) == {
+        assert dict(zip(CONTROL_ROWS, asked, strict=True)) == {
             method: ("digits", transfer, 5, of) for method, (transfer, of) in rows.items()
         }
 
@@ -377,8 +394,8 @@ class TestRecord:
     ) -> None:
         assert not table.drop(columns="value").duplicated().any(), "a run stands in the table once"
         read = table[table["quantity"] == "test/accuracy"].groupby(["bench", "method", *DIALS])
-        assert set(read.size()) == {len(distill_record.SEEDS)} and set(read["lr"].nunique()) == {1}
-        assert len(read) == len(TRIED) * len(BENCHES) + 3 * len(MOVED) + 3 * 5
+        assert set(read.size()) == {len(study.SEEDS)} and set(read["lr"].nunique()) == {1}
+        assert len(read) == len(TRIED_TEMPERATURES) * len(BENCHES) + 3 * len(MOVED) + 3 * 5
 
     def test_the_temperature_is_chosen_on_valid(self, table: pd.DataFrame) -> None:
         assert {best_temperature(table, bench) for bench in BENCHES} == {2.0}
@@ -399,7 +416,7 @@ class TestRecord:
             "temperature": distill.TEMPERATURES,
             "weight": distill.WEIGHTS,
             "transfer": distill.TRANSFER,
-            "body": tuple(pupils.BODIES),
+            "body": tuple(students.BODIES),
         }
         for bench in benchmark.BENCHMARKS:
             for dial, values in stops.items():
@@ -419,36 +436,35 @@ class TestRecord:
             return trial
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(distill_record, "trial", best_at(lambda _: distill_record.LRS[1]))
+            patch.setattr(study, "trial", best_at(lambda _: study.LRS[1]))
             patch.setattr(
-                distill_record,
+                study,
                 "control",
-                best_at(lambda others: distill_record.RATES[others["method"]][1]),
+                best_at(lambda others: study.CONTROL_LRS[others["method"]][1]),
             )
-            distill_record.record(None)
+            study.record(None)
         assert len([run for run in runs if run.get("method") != FROZEN]) <= 680, (
             "runs that move a body, of 80 steps each"
         )
 
     def test_a_panel_can_stand_on_the_table(self, table: pd.DataFrame) -> None:
-        recorded = Recorded(
-            distill_record.for_the_panel(table), method=DISTILLATION, over="transfer"
-        )
+        recorded = Recorded(study.for_the_panel(table), method=DISTILLATION, over="transfer")
         for bench in BENCHES:
             curve = recorded.curve({**AT, "bench": bench, "lr": 3e-3})
-            assert curve is not None and curve["runs"][-1] == len(distill_record.SEEDS) // 2
+            assert curve is not None and curve["runs"][-1] == len(study.SEEDS) // 2
             names = [point["name"] for point in recorded.points({**AT, "bench": bench, "lr": 3e-3})]
             missing = {PSEUDO} if bench == "library by mini" else set()
-            assert set(names) == {DISTILLATION, *ROWS} - missing, (
+            assert set(names) == {DISTILLATION, *CONTROL_ROWS} - missing, (
                 "two teachers of one task share the rails that need none"
             )
 
 
 @pytest.fixture(scope="module")
-def probes() -> dict[str, dict[str, float]]:
-    def last(bench: str) -> dict[str, float]:
+def probes() -> dict[str, dict[str, Any]]:
+    def last(bench: str) -> dict[str, Any]:
         return ends(
-            distill.trial(bench, 4.0, 0.9, 0, "two blocks", 1e-3, probe=distill.answers), "probe"
+            distill.trial(bench, 4.0, 0.9, 0, "two blocks", 1e-3, probe=distill.probe_answers),
+            "probe",
         )
 
     return {bench: last(bench) for bench in ("digits", "library by mini")}
@@ -459,12 +475,15 @@ class TestPicture:
         self, probes: dict[str, dict[str, float]]
     ) -> None:
         for bench, probe in probes.items():
-            classes = len(pupils.pool(bench).classes)
+            classes = len(students.student_task(bench).classes)
             for who in ("teacher", "student"):
                 said = torch.tensor(
                     [value for key, value in probe.items() if key.startswith(f"probe/{who}/")]
-                ).view(-1, classes)
-                assert len(said) == (distill.TEXTS if bench != "digits" else distill.IMAGES)
+                )
+                assert said.shape[1] == classes
+                assert len(said) == (
+                    distill.TEXTS_SHOWN if bench != "digits" else distill.IMAGES_SHOWN
+                )
                 torch.testing.assert_close(said.sum(-1), torch.ones(len(said)))
             assert (
                 0 < probe["probe/accuracy/student"] < probe["probe/accuracy/teacher"] < 1
@@ -478,51 +497,47 @@ class TestPicture:
         for key, value in probes["library by mini"].items():
             if key.startswith("probe/teacher/"):
                 row = int(key.split("/")[3])
-                sure[row] = max(value, sure.get(row, 0.0))
-        assert list(sure) == distill.worth_showing("library by mini", torch.zeros(400, 8))
+                sure[row] = max(value)
+        assert list(sure) == distill.rows_to_show("library by mini", torch.zeros(400, 8))
         assert (
             list(sure.values()) == sorted(sure.values())
             and next(iter(sure.values())) < 0.6 < list(sure.values())[-1]
         )
 
     def test_the_images_that_the_student_gets_wrong_come_first(self) -> None:
-        seen = pupils.shown("digits")
+        seen = students.probe_rows("digits")
         said = torch.nn.functional.one_hot(seen.labels, 10).float()
         said[[7, 150]] = said[[7, 150]].roll(1, dims=-1)
-        assert distill.worth_showing("digits", said)[:3] == [7, 150, 0]
+        assert distill.rows_to_show("digits", said)[:3] == [7, 150, 0]
 
     def test_the_sentence_stands_over_its_bars(self, probes: dict[str, dict[str, float]]) -> None:
         examples = {"library by mini": distill.examples("library by mini")}
         figure = go.Figure(teaching(probes["library by mini"], examples))
         probe, first = (
             probes["library by mini"],
-            distill.worth_showing("library by mini", torch.zeros(400, 8))[0],
+            distill.rows_to_show("library by mini", torch.zeros(400, 8))[0],
         )
         titles = [note.text for note in figure.layout.annotations]
         assert (
-            plain(str(examples["library by mini"][first].given)) in titles
+            plain(str(examples["library by mini"][first].content)) in titles
             and "the same answer" in titles[0]
         )
         teacher, student = figure.data[:2]
-        assert list(teacher.y) == [
-            probe[f"probe/teacher/library by mini/{first}/{i}"] for i in range(8)
-        ]
-        assert list(student.y) == [
-            probe[f"probe/student/library by mini/{first}/{i}"] for i in range(8)
-        ]
+        assert len(teacher.y) == len(student.y) == 8
+        assert list(teacher.y) == probe[f"probe/teacher/library by mini/{first}"]
+        assert list(student.y) == probe[f"probe/student/library by mini/{first}"]
         label = examples["library by mini"][first].label
         assert [text.startswith("<b>") for text in figure.layout.xaxis.ticktext] == [
             i == label for i in range(8)
         ]
-        assert len(figure.data) == 2 * distill.TEXTS
+        assert len(figure.data) == 2 * distill.TEXTS_SHOWN
 
     def test_a_wrong_digit_is_marked(self) -> None:
         image = [[0.0, 1.0], [0.5, 0.0]]
         classes = tuple("0123456789")
         values = {
-            f"probe/{who}/digits/0/{i}": 0.91 if i == said else 0.01
+            f"probe/{who}/digits/0": [0.91 if i == said else 0.01 for i in range(10)]
             for who, said in (("teacher", 3), ("student", 8))
-            for i in range(10)
         }
         figure = go.Figure(teaching(values, {"digits": [Example(image, 3, classes)]}))
         words = figure.layout.annotations[1].text
@@ -531,17 +546,8 @@ class TestPicture:
 
     def test_text_from_data_is_shown_and_not_obeyed(self) -> None:
         nasty = Example("<script>alert(1)</script> costs $5$ & more", 0, ("<i>a</i>", "b"))
-        figure = json.dumps(
-            teaching(
-                {
-                    "probe/teacher/x/0/0": 1.0,
-                    "probe/teacher/x/0/1": 0.0,
-                    "probe/student/x/0/0": 1.0,
-                    "probe/student/x/0/1": 0.0,
-                },
-                {"x": [nasty]},
-            )
-        )
+        values = {"probe/teacher/x/0": [1.0, 0.0], "probe/student/x/0": [1.0, 0.0]}
+        figure = json.dumps(teaching(values, {"x": [nasty]}))
         assert (
             "<script>" not in figure
             and "&lt;script&gt;" in figure
@@ -557,37 +563,35 @@ class TestShipped:
     """The files that come with the kit."""
 
     def test_the_answers_are_small_and_finite(self) -> None:
-        tensors, about = teachers.read(teachers.shipped())
-        assert teachers.shipped().stat().st_size < 600_000 and about.keys() == set(BENCHES)
+        tensors, about = teachers.read_answers(teachers.answers_path())
+        assert teachers.answers_path().stat().st_size < 600_000 and about.keys() == set(BENCHES)
         assert all(tensors[f"{bench}/logits"].isfinite().all() for bench in BENCHES)
 
     def test_every_teacher_knows_more_than_the_most_frequent_answer(self) -> None:
         for bench in BENCHES:
-            task = pupils.pool(bench)
+            task = students.student_task(bench)
             floor = float(task.labels("valid").bincount().max()) / len(task.valid)
-            assert pupils.standing(bench)["valid"] > floor + 0.05, bench
+            assert students.teacher_accuracies(bench)["valid"] > floor + 0.05, bench
 
     def test_most_rows_of_the_installed_libraries_have_an_answer(self) -> None:
         for bench in BENCHES:
-            whole = teachers.divided(benchmark.load_benchmark(teachers.SCHOOLING[bench].bench)[1])[
-                1
-            ]
+            whole = teachers.split_task(
+                benchmark.load_benchmark(teachers.TEACHERS[bench].bench)[1]
+            )[1]
             assert all(
-                len(teachers.known(bench, whole.split(stage))) > 0.9 * len(whole.split(stage))
+                len(teachers.answered_rows(bench, whole.split(stage)))
+                > 0.9 * len(whole.split(stage))
                 for stage in ("train", "valid", "test")
             )
 
     def test_the_teachers_answers_stand_in_the_right_rows(self) -> None:
-        task, said = pupils.pool("digits"), Teacher(teachers.stored("digits"))
+        task, said = students.student_task("digits"), Teacher(teachers.stored_answers("digits"))
         right: Tensor = said.logits(task.train, task.name).argmax(-1) == task.labels("train")
         assert right.float().mean() > 0.8
 
     def test_every_recorded_rate_lies_inside_its_grid(self) -> None:
         table, about = read_table(kit_path("data", "results", "06_distillation.parquet"))
-        assert (
-            about["seeds"] == list(distill_record.SEEDS)
-            and about["command"] == "make results LESSON=06"
-        )
+        assert about["seeds"] == list(study.SEEDS) and about["command"] == "make results LESSON=06"
         read = table[table["quantity"] == "test/accuracy"]
         for bench, method, *dials in (
             read[["bench", "method", *DIALS]].drop_duplicates().itertuples(index=False)
@@ -600,14 +604,18 @@ class TestShipped:
         ].fingerprint and about["teachers"].keys() == set(BENCHES)
 
     def test_every_teachers_rate_lies_inside_its_grid(self) -> None:
-        for name, how in teachers.read(teachers.shipped())[1].items():
+        for name, how in teachers.read_answers(teachers.answers_path())[1].items():
             assert min(how["lrs"]) < how["lr"] < max(how["lrs"]), name
 
 
 def test_a_student_of_the_kit_agrees_with_the_run_it_came_from() -> None:
-    model = Adapted(pupils.newcomer("digits", "two blocks", 0))
-    list(distill.learning(model, pupils.given("digits", 0, 0), 1e-3, 0, distill.supervised))
-    found, right = pupils.marks("digits", model.net)
+    model = Adapted(students.new_student("digits", "two blocks", 0))
+    list(
+        distill.train_model(
+            model, students.student_data("digits", 0, 0), 1e-3, 0, distill.supervised
+        )
+    )
+    found, right = students.evaluate_student("digits", model.net)
     told = distill.tested("digits", model)
     assert told.values == {f"test/{name}": value for name, value in found.items()}
     assert unpacked(told.items["test/accuracy"]).tolist() == right.tolist()
