@@ -11,5 +11,5 @@ LESSON = Lesson(
     exercises=exercises,
     trial=trial.trial,
     probe=True,
-    opens_at={"pair": trial.HELPS, "way": trial.FIXED, "share": 0.5, "lr": 1e-3},
+    opens_at={"pair": trial.HELPS, "way": trial.FIXED_WEIGHTS, "share": 0.5, "lr": 1e-3},
 )

@@ -5,10 +5,17 @@ import pandas as pd
 
 from ftkit.experiments.benchmark import FULL, SIZE, STEPS
 from ftkit.experiments.tables import last, summary, where
-from ftkit.lessons.multitask.gradient_conflicts import CONTROL
-from ftkit.lessons.multitask.study import BALANCE, CONFLICT, DELTAS, JUDGED, TRANSFER, by_size
-from ftkit.lessons.multitask.task_deltas import EVERY
-from ftkit.lessons.multitask.trial import ALTERNATING, FIXED, HALF, HELPS, HURTS, OWN
+from ftkit.lessons.multitask.gradient_conflicts import ITSELF
+from ftkit.lessons.multitask.study import BALANCE, CONFLICT, DELTAS, JUDGED_PAIRS, TRANSFER, by_size
+from ftkit.lessons.multitask.task_deltas import PROBE_EVERY
+from ftkit.lessons.multitask.trial import (
+    ALTERNATING,
+    FIXED_WEIGHTS,
+    HELPS,
+    HURTS,
+    MULTITASK,
+    ROWS_PER_TASK,
+)
 from ftkit.teaching.claim_table import Claim
 from ftkit.teaching.recorded_evidence import RecordedRuns
 from ftkit.teaching.verdicts import judge_differences
@@ -19,19 +26,19 @@ GRADNORM = "Chen et al. 2018, arXiv:1711.02257"
 PCGRAD = "Yu et al. 2020, arXiv:2001.06782"
 ARITHMETIC = "Ilharco et al. 2023, arXiv:2212.04089"
 PLAIN = "Kurin et al. 2022, arXiv:2201.04122; Xin et al. 2022, arXiv:2209.11379"
-PROBES = STEPS // EVERY
+PROBES = STEPS // PROBE_EVERY
 """How often the gradients of a run are compared."""
 
 
 class Evidence(RecordedRuns):
     """The recorded runs of lesson 07; settings name a part of the study and a pair of tasks."""
 
-    def sharing(self, pair: str, way: str = FIXED, share: float = 0.5) -> np.ndarray:
+    def sharing(self, pair: str, way: str = FIXED_WEIGHTS, share: float = 0.5) -> np.ndarray:
         """Return the target's accuracy when it is trained together with the other task.
 
         At the learning rate that is best for the target; by default on the plain sum of the losses.
         """
-        return self.test(part=TRANSFER, method=OWN, pair=pair, way=way, share=share)
+        return self.test(part=TRANSFER, method=MULTITASK, pair=pair, way=way, share=share)
 
     def alone(self, pair: str, rows: int) -> np.ndarray:
         """Return the target's accuracy when it is trained alone.
@@ -41,7 +48,7 @@ class Evidence(RecordedRuns):
         """
         if rows == SIZE:
             return self.test(part=TRANSFER, method=FULL, pair=pair)
-        return self.test(part=BALANCE, pair=pair, way=FIXED, share=1.0)
+        return self.test(part=BALANCE, pair=pair, way=FIXED_WEIGHTS, share=1.0)
 
     def one(self, pair: str, way: str, share: float, task: str = "accuracy") -> np.ndarray:
         """Return one task's accuracy where learning rates are chosen for both tasks.
@@ -60,21 +67,21 @@ class Evidence(RecordedRuns):
 
         Only weights that leave no task out, in (0, 1).
         """
-        rows = last(where(self.table, part=BALANCE, pair=pair, way=FIXED), "valid/both")
+        rows = last(where(self.table, part=BALANCE, pair=pair, way=FIXED_WEIGHTS), "valid/both")
         rows = rows[(rows["share"] > 0) & (rows["share"] < 1)]
         means = summary(rows, ["share", "lr"])
         return float(means.sort_values("mean")["share"].iloc[-1])
 
-    def opposed(self, pair: str, beside: str = "pair", lr: float | None = None) -> np.ndarray:
+    def opposed(self, pair: str, other: str = "pair", lr: float | None = None) -> np.ndarray:
         """Return how often two gradients oppose each other, in [0, 1].
 
         Args:
-            beside: "pair" for the two tasks; "itself" for the target and more of its own rows.
+            other: "pair" for the two tasks; "itself" for the target and more of its own rows.
             lr: by default the learning rate that is best for the target in training with the other.
         """
         if lr is None:
-            lr = self.rate(part=TRANSFER, method=OWN, pair=pair, way=FIXED, share=0.5)
-        return self.test(quantity=f"pull/{beside}", part=CONFLICT, pair=pair, lr=lr)
+            lr = self.rate(part=TRANSFER, method=MULTITASK, pair=pair, way=FIXED_WEIGHTS, share=0.5)
+        return self.test(quantity=f"pull/{other}", part=CONFLICT, pair=pair, lr=lr)
 
     def looked_at(self) -> list[float]:
         """Return the learning rates, rising, at which the gradients of every pair are compared."""
@@ -95,7 +102,7 @@ def sharing_helps(runs: Evidence) -> Claim:
     """Judge whether a related task helps one with few examples."""
     shared = runs.sharing(HELPS)
     gaps = {
-        "the same number of rows of the target": shared - runs.alone(HELPS, HALF),
+        "the same number of rows of the target": shared - runs.alone(HELPS, ROWS_PER_TASK),
         "the same number of rows in all": shared - runs.alone(HELPS, SIZE),
     }
     return Claim(
@@ -108,7 +115,7 @@ def sharing_helps(runs: Evidence) -> Claim:
 
 def more_is_better(runs: Evidence) -> Claim:
     """Judge whether any further task on the same sentences helps, since it brings data."""
-    gaps = {pair: runs.sharing(pair) - runs.alone(pair, SIZE) for pair in JUDGED}
+    gaps = {pair: runs.sharing(pair) - runs.alone(pair, SIZE) for pair in JUDGED_PAIRS}
     return Claim(
         "More tasks are more data, and more data help.",
         "often heard",
@@ -124,8 +131,8 @@ def weights_are_enough(runs: Evidence) -> list[Claim]:
     claims = []
     for way, source in sources.items():
         gaps = {
-            pair: runs.both(pair, FIXED, runs.weight(pair)) - runs.both(pair, way)
-            for pair in JUDGED
+            pair: runs.both(pair, FIXED_WEIGHTS, runs.weight(pair)) - runs.both(pair, way)
+            for pair in JUDGED_PAIRS
         }
         claims.append(
             Claim(
@@ -147,14 +154,14 @@ def cosines_foretell(runs: Evidence) -> Claim:
     gaps = {}
     for lr in runs.looked_at():
         hurting = runs.opposed(HURTS, lr=lr)
-        helping, itself = runs.opposed(HELPS, lr=lr), runs.opposed(HURTS, CONTROL, lr)
+        helping, itself = runs.opposed(HELPS, lr=lr), runs.opposed(HURTS, ITSELF, lr)
         gaps[f"than in {HELPS}, learning rate {lr:g}"] = hurting - helping
         gaps[f"than a task and more of itself, learning rate {lr:g}"] = hurting - itself
     return Claim(
         "Gradients are opposed more often where tasks hurt each other.",
         PCGRAD,
         f"how often, in hundredths, the two gradients of a run on {HURTS} are at more than a right "
-        f"angle: whole body, {PROBES} probes a run, {HALF} rows each; "
+        f"angle: whole body, {PROBES} probes a run, {ROWS_PER_TASK} rows each; "
         "both at the learning rate that is best for either",
         *judge_differences(gaps, {"beats"}),
     )

@@ -1,4 +1,4 @@
-"""Multi-task learning's pictures: how two tasks' gradients lie to each other, and what each mix of them reaches."""
+"""The pictures of multi-task learning: angles between gradients, and the front of fixed weights."""
 
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -12,9 +12,14 @@ SYMBOLS = ("diamond", "square", "triangle-up", "cross")
 
 
 def conflicts(values: Mapping[str, float]) -> Spec:
-    """Two tables, a row a block of the body and a column a step, from readings `probe/<pair or itself>/<block>/<step>`: the cosine between
-    two gradients, in [-1, 1]. Left of the two tasks, right of the target and more rows of it. Blue agrees,
-    orange opposes."""
+    """Draw two tables of cosines between gradients, a row a block of the body and a column a step.
+
+    Left, between the two tasks; right, between the target and more rows of it. Blue agrees, orange
+    opposes.
+
+    Args:
+        values: `probe/<pair or itself>/<block>/<step>`, in [-1, 1], see `trial.trial`.
+    """
     axes = {
         "xaxis": {
             "domain": [0, 0.46],
@@ -33,13 +38,13 @@ def conflicts(values: Mapping[str, float]) -> Spec:
         "yaxis2": {"type": "category", "anchor": "x2", "showticklabels": False, "showgrid": False},
     }
     titles = [
-        _title(f"cosine of {words}", x)
-        for words, x in zip(SIDES.values(), (0.23, 0.77), strict=True)
+        _title(f"cosine of {SIDES['pair']}", 0.23),
+        _title(f"cosine of {SIDES['itself']}", 0.77),
     ]
-    probe = layout(300, margin={"l": 96, "r": 14, "t": 34, "b": 44}, annotations=titles, **axes)
+    margin = {"l": 96, "r": 14, "t": 34, "b": 44}
     return {
-        "data": [_cells(values, side, axis) for side, axis in zip(SIDES, ("", "2"), strict=True)],
-        "layout": probe,
+        "data": [_table(values, "pair", ""), _table(values, "itself", "2")],
+        "layout": layout(300, margin=margin, annotations=titles, **axes),
     }
 
 
@@ -56,22 +61,24 @@ def _title(text: str, x: float) -> dict[str, Any]:
     }
 
 
-def _cells(values: Mapping[str, float], side: str, axis: str) -> dict[str, Any]:
-    """Numbers on colour; a block that one of the two would not move stays empty."""
-    found = {
-        tuple(key.split("/")[2:]): value
-        for key, value in values.items()
-        if key.startswith(f"probe/{side}/")
-    }
-    blocks = list(dict.fromkeys(block for block, _ in found))
-    steps = sorted({step for _, step in found}, key=int)
-    table = [[found.get((block, step)) for step in steps] for block in blocks]
+def _table(values: Mapping[str, float], side: str, axis: str) -> dict[str, Any]:
+    """The cosines of one side on colour; a block that only one of the two changes stays empty."""
+    prefix = f"probe/{side}/"
+    cosines: dict[tuple[str, str], float] = {}
+    for key, value in values.items():
+        if key.startswith(prefix):
+            block, step = key.removeprefix(prefix).split("/")
+            cosines[block, step] = value
+    blocks = list(dict.fromkeys(block for block, _ in cosines))
+    steps = sorted({step for _, step in cosines}, key=int)
+    table = [[cosines.get((block, step)) for step in steps] for block in blocks]
+    text = [["" if value is None else f"{value:+.2f}" for value in row] for row in table]
     return {
         "type": "heatmap",
         "x": steps,
         "y": blocks,
         "z": table,
-        "text": [["" if value is None else f"{value:+.2f}" for value in row] for row in table],
+        "text": text,
         "texttemplate": "%{text}",
         "textfont": {"size": 10},
         "colorscale": [[0, "#d55e00"], [0.5, "#ffffff"], [1, "#56b4e9"]],
@@ -95,46 +102,50 @@ def front(
     methods: Mapping[str, tuple[Spans, Spans]],
     names: tuple[str, str],
 ) -> Spec:
-    """The accuracy of the other task over that of the target: a line through fixed weights of the target, and a point a method.
+    """Draw the accuracy of the other task over that of the target.
 
-    What is seen at first is where no task is left out; weights 0 and 1 lie far off, at the ends of the line.
+    Fixed weights are a line, each method is a point. The axes show the region where no task is left
+    out; the weights 0 and 1, at the ends of the line, are far outside it.
 
     Args:
-        weights: the target's part of each point of the line, in [0, 1].
-        methods: the points beside it, four at most.
+        weights: the target's share at each point of the line, in [0, 1].
+        target: the target's accuracies along the line.
+        other: the other task's accuracies along the line.
+        methods: the accuracies of both tasks by method, four methods at most.
         names: of the target and of the other task.
     """
-    text = [f"{weight:g}" for weight in weights]
-    line = {"color": faded(COLOURS["LoRA"], 0.5), "width": 2}
-    points = _points("fixed weights", target, other, COLOURS["LoRA"], "circle")
-    traces = [
-        {
-            **points,
-            "mode": "lines+markers+text",
-            "text": text,
-            "textposition": "top right",
-            "line": line,
-            "textfont": {"size": 11},
-        }
-    ]
-    for (name, (its_target, its_other)), colour, symbol in zip(
-        methods.items(), SHADES, SYMBOLS, strict=False
-    ):
-        traces.append({**_points(name, its_target, its_other, colour, symbol), "mode": "markers"})
-    inside = [i for i, weight in enumerate(weights) if 0 < weight < 1] or list(range(len(weights)))
-    axes = {}
-    for axis, name, on_line, i in (("xaxis", names[0], target, 0), ("yaxis", names[1], other, 1)):
-        near = [on_line[at] for at in inside] + [
-            span for spans in methods.values() for span in spans[i]
-        ]
-        title = {"text": f"{escape(name)}: accuracy on test"}
-        axes[axis] = {
-            "title": title,
-            "tickformat": ".1~%",
-            "range": _around(near),
-            "automargin": True,
-        }
+    line = {
+        **_points("fixed weights", target, other, COLOURS["LoRA"], "circle"),
+        "mode": "lines+markers+text",
+        "text": [f"{weight:g}" for weight in weights],
+        "textposition": "top right",
+        "line": {"color": faded(COLOURS["LoRA"], 0.5), "width": 2},
+        "textfont": {"size": 11},
+    }
+    traces = [line]
+    styles = zip(methods.items(), SHADES, SYMBOLS, strict=False)
+    for (name, (on_target, on_other)), colour, symbol in styles:
+        points = _points(name, on_target, on_other, colour, symbol)
+        traces.append({**points, "mode": "markers"})
+    inside = [i for i, weight in enumerate(weights) if 0 < weight < 1]
+    shown = inside or range(len(weights))
+    of_target = [target[i] for i in shown]
+    of_other = [other[i] for i in shown]
+    for on_target, on_other in methods.values():
+        of_target += on_target
+        of_other += on_other
+    axes = {"xaxis": _axis(names[0], of_target), "yaxis": _axis(names[1], of_other)}
     return {"data": traces, "layout": layout(420, **axes)}
+
+
+def _axis(task: str, spans: Spans) -> dict[str, Any]:
+    """An axis of one task's accuracy that holds these intervals."""
+    return {
+        "title": {"text": f"{escape(task)}: accuracy on test"},
+        "tickformat": ".1~%",
+        "range": _around(spans),
+        "automargin": True,
+    }
 
 
 def _points(name: str, target: Spans, other: Spans, colour: str, symbol: str) -> dict[str, Any]:
@@ -151,18 +162,19 @@ def _points(name: str, target: Spans, other: Spans, colour: str, symbol: str) ->
 
 def _around(spans: Spans) -> list[float]:
     """The range of an axis that holds all intervals, with some room."""
-    low, high = min(low for _, low, _ in spans), max(high for _, _, high in spans)
+    low = min(low for _, low, _ in spans)
+    high = max(high for _, _, high in spans)
     room = 0.12 * max(high - low, 0.01)
     return [low - room, high + room]
 
 
 def _whiskers(spans: Spans) -> dict[str, Any]:
-    up, down = [high - mean for mean, _, high in spans], [mean - low for mean, low, _ in spans]
+    """Error bars of the intervals."""
     return {
         "type": "data",
         "symmetric": False,
-        "array": up,
-        "arrayminus": down,
+        "array": [high - mean for mean, _, high in spans],
+        "arrayminus": [mean - low for mean, low, _ in spans],
         "thickness": 1.2,
         "width": 3,
         "color": GREY,

@@ -1,27 +1,28 @@
-"""The record of lesson 07: the front of fixed weights and the methods beside it, and what the other task does to the target."""
+"""The study of lesson 07: fixed weights, other methods, and the effect on the target."""
 
 from collections.abc import Iterator
 from concurrent.futures import Executor
+from dataclasses import replace
+from typing import Any
 
 import pandas as pd
 
-from ftkit.experiments.benchmark import FROZEN, FULL, STEPS
+from ftkit.experiments.benchmark import FROZEN, FULL
 from ftkit.experiments.rate_search import chosen, few, settled
 from ftkit.experiments.sweep import grid, sweep
-from ftkit.lessons.multitask import task_deltas as multitask_deltas
-from ftkit.lessons.multitask import trial as multitask
+from ftkit.lessons.multitask import task_deltas, trial
 from ftkit.lessons.multitask.trial import (
     ALTERNATING,
     EXAMPLES,
-    FIXED,
+    FIXED_WEIGHTS,
     HELPS,
     HURTS,
     IMAGES,
     LEARNED,
-    OWN,
+    MULTITASK,
     SHARES,
     WAYS,
-    drawn,
+    draw_tasks,
 )
 from ftkit.techniques.task_mixing import proportional
 from ftkit.training.events import Event
@@ -29,12 +30,15 @@ from ftkit.training.events import Event
 LRS = (3e-4, 1e-3, 3e-3)
 HEAD_LRS = (3e-3, 1e-2, 3e-2, 1e-1)
 LORA_LRS = (3e-3, 1e-2, 3e-2)
-JUDGED = (HELPS, HURTS)
-"""The pairs of which claims speak; of the third the panel has four seeds, and no test."""
+JUDGED_PAIRS = (HELPS, HURTS)
+"""The pairs that claims are about; the third is shown in the panel, with four seeds and no test."""
 SEEDS = tuple(range(8))
 
 BALANCE, TRANSFER, DELTAS, CONFLICT = "balance", "transfer", "deltas", "conflict"
-"""The parts of the record, in its column `part`. In the first, rates are chosen by the mean of both tasks; in the second, by the target."""
+"""The parts of the study, in the table's column `part`.
+
+Learning rates are chosen by the mean of both tasks in "balance", by the target alone in "transfer".
+"""
 
 
 def balanced(
@@ -46,99 +50,110 @@ def balanced(
     seed: int = 0,
     test: bool = False,
 ) -> Iterator[Event]:
-    """The trial, for choosing by both: the last `valid/accuracy` is the mean over the tasks that train, the target's is `valid/target`."""
-    for event in multitask.trial(pair, way, share, lr, examples, seed, test):
+    """Run the trial; its last validation also has `valid/both`, the mean over the trained tasks.
+
+    A task with a fixed weight of 0 is not trained, and does not count.
+    """
+    for event in trial.trial(pair, way, share, lr, examples, seed, test):
         if "valid/other" in event.values:
             target, other = event.values["valid/accuracy"], event.values["valid/other"]
-            counted = [
-                value
-                for value, weight in ((target, share), (other, 1 - share))
-                if way != FIXED or weight > 0
+            accuracies = [
+                accuracy
+                for accuracy, weight in ((target, share), (other, 1 - share))
+                if way != FIXED_WEIGHTS or weight > 0
             ]
-            event = Event(
-                event.step,
-                event.stage,
-                {
-                    **event.values,
-                    "valid/target": target,
-                    "valid/accuracy": sum(counted) / len(counted),
-                },
-            )
+            both = sum(accuracies) / len(accuracies)
+            event = replace(event, values={**event.values, "valid/both": both})
         yield event
 
 
-def named_as_in_the_trial(table: pd.DataFrame) -> pd.DataFrame:
-    """The table of `balanced` with the target's accuracy as `valid/accuracy` again, and the mean as `valid/both`."""
-    end = table["step"] == STEPS
-    names = {"valid/accuracy": "valid/both", "valid/target": "valid/accuracy"}
-    return table.assign(quantity=table["quantity"].where(~end, table["quantity"].replace(names)))
-
-
 def record(executor: Executor | None, seeds: tuple[int, ...] = SEEDS) -> pd.DataFrame:
-    """The whole study. Rates are chosen on valid with half of the seeds; what was chosen runs with all of them, and reads test once."""
-    half, at = few(seeds), {"examples": [EXAMPLES], "lr": LRS}
-    weighed = grid(pair=JUDGED, way=[FIXED], share=SHARES, **at, seed=half) + grid(
-        pair=JUDGED, way=LEARNED, share=[0.5], **at, seed=half
-    )
-    front = settled(balanced, weighed, ["pair", "way", "share"], seeds, executor)
-    together = grid(pair=JUDGED, way=[FIXED], share=[0.5], **at, seed=half)
-    turns = grid(pair=[HELPS], way=[ALTERNATING], share=[0.5, by_size(HELPS)], **at, seed=half)
-    shown = grid(pair=[IMAGES], way=WAYS, share=[0.5], examples=[EXAMPLES], lr=LRS[1:2], seed=half)
-    controls = grid(pair=[HELPS, IMAGES], method=[FULL], **at, seed=half)
-    controls += grid(
-        pair=[HELPS, IMAGES], method=[FROZEN], examples=[EXAMPLES], lr=HEAD_LRS, seed=half
-    )
-    loras = grid(pair=[HELPS], examples=[EXAMPLES], lr=LORA_LRS, seed=half)
-    mine = [
-        named_as_in_the_trial(front).assign(part=BALANCE),
-        settled(
-            multitask.trial, together + turns, ["pair", "way", "share"], seeds, executor
-        ).assign(part=TRANSFER),
-        sweep(multitask.trial, shown, executor).assign(part=TRANSFER),
+    """Run the whole study.
+
+    Learning rates are chosen on valid with half of the seeds; the chosen ones run with all seeds
+    and are evaluated on test once.
+    """
+    transfer = _transfer(executor, seeds)
+    both_tasks = [
+        _balance(executor, seeds).assign(part=BALANCE),
+        transfer.assign(part=TRANSFER),
+        _conflict(executor, seeds, transfer).assign(part=CONFLICT),
     ]
-    beside = [
-        for_every_pair(
-            settled(multitask.alone, controls, ["pair", "method"], seeds, executor)
-        ).assign(part=TRANSFER),
-        settled(multitask_deltas.mixing, loras, ["pair"], seeds, executor).assign(
-            part=DELTAS, method="LoRA"
-        ),
+    others = [
+        _controls(executor, seeds).assign(part=TRANSFER),
+        _deltas(executor, seeds).assign(part=DELTAS),
     ]
-    rates = sorted({chosen(mine[1], pair=pair, way=FIXED, share=0.5) for pair in JUDGED})
-    looked = grid(
-        pair=JUDGED, lr=rates, seed=seeds
-    )  # every pair at the rates of all: what is compared may not differ in its rate
-    opposed = sweep(multitask_deltas.conflict, looked, executor, keep=("pull",)).assign(
-        part=CONFLICT, way=FIXED, examples=EXAMPLES
-    )
-    whole = pd.concat(
-        [*(table.assign(method=OWN) for table in [*mine, opposed]), *beside], ignore_index=True
-    )
-    return whole.fillna({"way": "", "share": 0.5})
+    tables = [*(table.assign(method=MULTITASK) for table in both_tasks), *others]
+    return pd.concat(tables, ignore_index=True).fillna({"way": "", "share": 0.5})
+
+
+def _balance(executor: Executor | None, seeds: tuple[int, ...]) -> pd.DataFrame:
+    """Every fixed weight and every method, at the learning rate that is best for both tasks."""
+    common: dict[str, Any] = {"examples": [EXAMPLES], "lr": LRS, "seed": few(seeds)}
+    jobs = grid(pair=JUDGED_PAIRS, way=[FIXED_WEIGHTS], share=SHARES, **common)
+    jobs += grid(pair=JUDGED_PAIRS, way=LEARNED, share=[0.5], **common)
+    by = ["pair", "way", "share"]
+    return settled(balanced, jobs, by, seeds, executor, choose_by="valid/both")
+
+
+def _transfer(executor: Executor | None, seeds: tuple[int, ...]) -> pd.DataFrame:
+    """The plain sum, and turns, at the learning rate that is best for the target."""
+    common: dict[str, Any] = {"examples": [EXAMPLES], "lr": LRS, "seed": few(seeds)}
+    jobs = grid(pair=JUDGED_PAIRS, way=[FIXED_WEIGHTS], share=[0.5], **common)
+    jobs += grid(pair=[HELPS], way=[ALTERNATING], share=[0.5, by_size(HELPS)], **common)
+    # The panel's third pair is shown at one learning rate, and is not tuned.
+    shown = grid(pair=[IMAGES], way=WAYS, share=[0.5], **{**common, "lr": LRS[1:2]})
+    tuned = settled(trial.trial, jobs, ["pair", "way", "share"], seeds, executor)
+    return pd.concat([tuned, sweep(trial.trial, shown, executor)], ignore_index=True)
+
+
+def _controls(executor: Executor | None, seeds: tuple[int, ...]) -> pd.DataFrame:
+    """The target alone: full fine-tuning and a frozen body."""
+    pairs, half = [HELPS, IMAGES], few(seeds)
+    jobs = grid(pair=pairs, method=[FULL], examples=[EXAMPLES], lr=LRS, seed=half)
+    jobs += grid(pair=pairs, method=[FROZEN], examples=[EXAMPLES], lr=HEAD_LRS, seed=half)
+    return for_every_pair(settled(trial.single_task, jobs, ["pair", "method"], seeds, executor))
+
+
+def _deltas(executor: Executor | None, seeds: tuple[int, ...]) -> pd.DataFrame:
+    """The sum of two separately trained LoRAs."""
+    jobs = grid(pair=[HELPS], examples=[EXAMPLES], lr=LORA_LRS, seed=few(seeds))
+    return settled(task_deltas.mixing, jobs, ["pair"], seeds, executor).assign(method="LoRA")
+
+
+def _conflict(
+    executor: Executor | None, seeds: tuple[int, ...], transfer: pd.DataFrame
+) -> pd.DataFrame:
+    """How often gradients were opposed, on the plain sum.
+
+    Every pair runs at the learning rates that were chosen for any of them: pairs that are compared
+    must not differ in their learning rate.
+    """
+    rates = {chosen(transfer, pair=pair, way=FIXED_WEIGHTS, share=0.5) for pair in JUDGED_PAIRS}
+    jobs = grid(pair=JUDGED_PAIRS, lr=sorted(rates), seed=seeds)
+    table = sweep(task_deltas.conflict, jobs, executor, keep=("pull",))
+    return table.assign(way=FIXED_WEIGHTS, examples=EXAMPLES)
 
 
 def by_size(pair: str) -> float:
     """The target's share of the steps if tasks come in proportion to their training rows."""
-    return round(proportional(drawn(pair, EXAMPLES, 0), 1.0)[0], 4)
+    return round(proportional(draw_tasks(pair, EXAMPLES, 0), 1.0)[0], 4)
 
 
 def for_every_pair(controls: pd.DataFrame) -> pd.DataFrame:
-    """The controls of the target alone, which know of no other task, under the names of all pairs with that target."""
-    return pd.concat(
-        [controls, controls[controls["pair"] == HELPS].assign(pair=HURTS)], ignore_index=True
-    )
+    """Repeat the controls of a target, which have no other task, for each pair with that target."""
+    copies = controls[controls["pair"] == HELPS].assign(pair=HURTS)
+    return pd.concat([controls, copies], ignore_index=True)
 
 
 def for_the_panel(table: pd.DataFrame) -> pd.DataFrame:
-    """What the panel stands on: each run once, under every share where its way has no use for one; and the controls."""
-    runs = table[
-        table["part"].isin([BALANCE, TRANSFER])
-        & table["quantity"].str.contains("^valid/accuracy$|^valid/loss$|^cost/")
-    ]
-    runs = runs.drop(columns="part")
+    """Prepare the recorded runs for the panel: each run once, and the controls.
+
+    Methods that ignore the share are repeated under every share.
+    """
+    is_shown = table["quantity"].str.contains("^valid/accuracy$|^valid/loss$|^cost/")
+    runs = table[table["part"].isin([BALANCE, TRANSFER]) & is_shown].drop(columns="part")
     runs = runs.drop_duplicates([name for name in runs if name != "value"])
-    learned = runs["way"].isin(LEARNED)
-    return pd.concat(
-        [runs[~learned], *(runs[learned].assign(share=share) for share in SHARES)],
-        ignore_index=True,
-    )
+    ignores_share = runs["way"].isin(LEARNED)
+    copies = [runs[ignores_share].assign(share=share) for share in SHARES]
+    return pd.concat([runs[~ignores_share], *copies], ignore_index=True)

@@ -1,14 +1,23 @@
 """Lesson 07: two tasks on one body. The first, the target, has few examples; the other has many."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
 import torch
 
-from ftkit.experiments.benchmark import FROZEN, FULL, HEAD, SIZE, STEPS, VALID_ROWS, tested
-from ftkit.lessons.multitask.gradient_conflicts import Pulls
+from ftkit.experiments.benchmark import (
+    FROZEN,
+    FULL,
+    HEAD,
+    SIZE,
+    STEPS,
+    VALID_ROWS,
+    cost_event,
+    tested,
+)
+from ftkit.lessons.multitask.gradient_conflicts import GradientConflicts
 from ftkit.model.adapted import Adapted
 from ftkit.model.base import Net, load_base
 from ftkit.model.objective import supervised
@@ -16,7 +25,6 @@ from ftkit.tasks.load import load_task
 from ftkit.tasks.task import Task
 from ftkit.techniques.task_balancing import GradNorm, PCGrad, Uncertainty, Weighted
 from ftkit.techniques.task_mixing import Mixture, Together
-from ftkit.training.cost import measure
 from ftkit.training.events import Event
 from ftkit.training.loop import HEAD_LR, evaluate, train
 
@@ -36,84 +44,103 @@ PAIRS = {
     HURTS: Pair("mini", "docs", "docs-opening"),
     IMAGES: Pair("mini-vit", "digits", "digits-parity"),
 }
-"""Which library wrote this sentence, beside: from which part of its library is it? Or: which word opens it? Which digit is this, beside:
-is it even? The names say what a search on valid led to expect; the record decides."""
+"""The pairs of tasks by name.
 
-FIXED, ALTERNATING = "fixed weights", "alternating"
+- "library + area": which library wrote this sentence? And from which part of that library is it?
+- "library + opening": which library wrote this sentence? And which word opens it?
+- "digits + parity": which digit is this? And is it even?
+
+The constants say what a search on valid suggested; whether a task helps or hurts, the recorded runs
+decide.
+"""
+
+FIXED_WEIGHTS, ALTERNATING = "fixed weights", "alternating"
 LEARNED = ("uncertainty", "PCGrad", "GradNorm")
-WAYS = (FIXED, *LEARNED, ALTERNATING)
+WAYS = (FIXED_WEIGHTS, *LEARNED, ALTERNATING)
 SHARES = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
-"""The target's part: of the weights of two losses that sum to 2, or of the steps where the tasks take turns."""
+"""The target's share: of the weights of two losses, which sum to 2; or of the steps, in turns."""
 
-EXAMPLES, MANY = 32, 4000
-"""Training rows of the target and of the other task (all it has, if those are fewer); each seed draws them anew."""
-HALF = SIZE // 2
-"""The rows of each task in a joint step: a step reads 16 rows, however they are divided."""
+EXAMPLES, OTHER_EXAMPLES = 32, 4000
+"""The numbers of training rows of the target and of the other task; each seed draws its own.
 
-OWN = "multi-task"
-"""What the record calls a run on two tasks."""
+A task with fewer rows has all of them.
+"""
+ROWS_PER_TASK = SIZE // 2
+"""The rows of each task in a joint step: a step has 16 rows, however they are divided."""
+
+MULTITASK = "multi-task"
+"""The method of a run on two tasks in the recorded table."""
 
 
 @lru_cache(maxsize=len(PAIRS))
-def load(pair: str) -> tuple[Net, Task, Task]:
-    """The base with two heads, the target and the other task, whole; loaded once.
+def load_pair(pair: str) -> tuple[Net, Task, Task]:
+    """Load the base with two heads, the target and the other task, with all their rows, once.
 
     Raises:
         ValueError: there is no such pair.
     """
     if pair not in PAIRS:
-        raise ValueError(f"pair must be one of {', '.join(PAIRS)}, got {pair!r}")
+        raise ValueError(
+            f"pair must be one of {', '.join(PAIRS)}, got {pair!r}; choose one of these"
+        )
     tasks = load_task(PAIRS[pair].target), load_task(PAIRS[pair].other)
     return load_base(PAIRS[pair].base, *tasks), *tasks
 
 
-def drawn(pair: str, examples: int, seed: int) -> tuple[Task, Task]:
-    """The target and the other task with the training rows that belong to a seed."""
-    _, target, other = load(pair)
-    return target.take(min(examples, len(target.train)), seed), other.take(
-        min(MANY, len(other.train)), seed
-    )
+def draw_tasks(pair: str, examples: int, seed: int) -> tuple[Task, Task]:
+    """Draw the target, with this number of training rows, and the other task."""
+    _, target, other = load_pair(pair)
+    few = target.take(min(examples, len(target.train)), seed)
+    many = other.take(min(OTHER_EXAMPLES, len(other.train)), seed)
+    return few, many
 
 
-def looking(pair: str, examples: int, seed: int) -> Pulls:
-    """What looks at the gradients of a run with these settings, in batches as large as its own."""
-    (target, other), (more, _) = drawn(pair, examples, seed), drawn(pair, MANY, seed)
-    return Pulls(target, more, other, HALF, seed)
+def gradient_conflicts(pair: str, examples: int, seed: int) -> GradientConflicts:
+    """The comparison of gradients for these settings; its batches are as large as the run's."""
+    target, other = draw_tasks(pair, examples, seed)
+    more, _ = draw_tasks(pair, OTHER_EXAMPLES, seed)
+    return GradientConflicts(target, more, other, ROWS_PER_TASK, seed)
 
 
 def majority_baseline(pair: str) -> float:
-    """The share of the target's most frequent class in the rows of valid that a run reads, in [0, 1]."""
-    labels = load(pair)[1].labels("valid")[:VALID_ROWS]
+    """The target's accuracy of always predicting the most frequent class, in [0, 1].
+
+    On the validation rows that a run is validated on.
+    """
+    labels = load_pair(pair)[1].labels("valid")[:VALID_ROWS]
     return float(labels.bincount().max()) / len(labels)
 
 
 def objective(way: str, share: float, tasks: tuple[Task, Task]) -> Any:
-    """A new objective for one run; with a share of a half, fixed weights are the plain sum.
+    """A new objective for one run.
+
+    With a share of 0.5 the fixed weights give the plain sum of both losses.
 
     Raises:
         ValueError: there is no such way.
     """
     target, other = tasks
-    if way == FIXED:
+    if way == FIXED_WEIGHTS:
         return Weighted({target.name: 2 * share, other.name: 2 - 2 * share})
-    made: dict[str, Callable[[], Any]] = {
+    factories: dict[str, Callable[[], Any]] = {
         "uncertainty": lambda: Uncertainty(tasks),
         "PCGrad": PCGrad,
         "GradNorm": GradNorm,
         ALTERNATING: lambda: supervised,
     }
-    if way not in made:
-        raise ValueError(f"way must be one of {', '.join(WAYS)}, got {way!r}")
-    return made[way]()
+    if way not in factories:
+        raise ValueError(f"way must be one of {', '.join(WAYS)}, got {way!r}; choose one of these")
+    return factories[way]()
 
 
-def arriving(way: str, share: float, tasks: tuple[Task, Task]) -> tuple[Any, int]:
-    """What arrives, and of how many rows of a task: eight of both at each step, or sixteen of one."""
-    return (
-        (Mixture(tasks, (share, 1 - share)), SIZE)
-        if way == ALTERNATING
-        else (Together(tasks), HALF)
-    )
+def training_data(way: str, share: float, tasks: tuple[Task, Task]) -> tuple[Any, int]:
+    """The data of a run, and how many rows of a task a batch has.
+
+    A step has eight rows of both tasks; or, when they take turns, sixteen of one.
+    """
+    if way == ALTERNATING:
+        return Mixture(tasks, (share, 1 - share)), SIZE
+    return Together(tasks), ROWS_PER_TASK
 
 
 def trial(
@@ -126,50 +153,60 @@ def trial(
     test: bool = False,
     probe: bool = False,
 ) -> Iterator[Event]:
-    """Full fine-tuning on both tasks: 80 steps of 16 rows. `way` is how they are balanced, `share` the target's part, which the ways that
-    weigh for themselves ignore.
+    """Run full fine-tuning on both tasks: 80 steps of 16 rows.
 
-    `valid/accuracy` is the target's; the last reading has `valid/other` too. With `look`, events of stage "look" tell how the tasks'
-    gradients lay to each other up to that step, `probe/<pair or itself>/<block>/<step>`; with `test`, both tasks' accuracies on test come
-    once.
+    Args:
+        pair: one of `PAIRS`.
+        way: how the tasks are balanced, one of `WAYS`.
+        share: the target's share, see `SHARES`; the methods in `LEARNED` ignore it.
+        lr: the learning rate of all weights but the heads.
+        examples: the number of the target's training rows.
+        seed: decides the rows, their order and the heads.
+        test: whether to evaluate both tasks on test at the end.
+        probe: whether to compare the gradients of the two tasks.
+
+    Yields:
+        `valid/accuracy` is the target's; the last validation has `valid/other` too. With `probe`
+        events of stage "probe" with the cosines between gradients up to that step:
+        `probe/<pair or itself>/<block>/<step>`.
     """
-    target, other = tasks = drawn(pair, examples, seed)
-    model = Adapted(load(pair)[0].fresh_heads(seed), seed=seed)
-    aim, (data, size) = objective(way, share, tasks), arriving(way, share, tasks)
-    pulls, seen = looking(pair, examples, seed).probe if probe else None, {}
+    target, other = tasks = draw_tasks(pair, examples, seed)
+    model = Adapted(load_pair(pair)[0].fresh_heads(seed), seed=seed)
+    balanced = objective(way, share, tasks)
+    data, size = training_data(way, share, tasks)
+    probe_gradients = gradient_conflicts(pair, examples, seed).probe if probe else None
+    cosines: dict[str, float] = {}
     for event in train(
         model,
         data,
         steps=STEPS,
         size=size,
         lr=lr,
-        objective=aim,
+        objective=balanced,
         seed=seed,
         valid_rows=VALID_ROWS,
-        probe=pulls,
+        probe=probe_gradients,
     ):
         if event.stage == "probe":
-            seen.update({f"{name}/{event.step}": value for name, value in event.values.items()})
-            event = replace(event, values=dict(seen))
-        if event.stage == "valid" and event.step == STEPS:
-            event = replace(
-                event,
-                values={
-                    **event.values,
-                    "valid/other": evaluate(model, other, "valid", VALID_ROWS).accuracy,
-                },
-            )
+            cosines |= {f"{name}/{event.step}": cosine for name, cosine in event.values.items()}
+            event = replace(event, values=dict(cosines))
+        elif event.stage == "valid" and event.step == STEPS:
+            on_other = evaluate(model, other, "valid", VALID_ROWS)
+            event = replace(event, values={**event.values, "valid/other": on_other.accuracy})
         yield event
     if test:
         yield tested(accuracy=evaluate(model, target), other=evaluate(model, other))
-    yield bill(pair, way)
+    yield step_cost(pair, way)
 
 
-def alone(
+def single_task(
     pair: str, method: str, lr: float, examples: int = EXAMPLES, seed: int = 0, test: bool = False
 ) -> Iterator[Event]:
-    """A control: the target alone, 80 steps of 16 of its rows; everything moves, or only the head of a frozen body, at the rate `lr`."""
-    task, _ = drawn(pair, examples, seed)
+    """Run a control: the target alone, 80 steps of 16 of its rows.
+
+    `method` is "full fine-tuning" or "frozen body", where `lr` is the learning rate of the head.
+    """
+    task, _ = draw_tasks(pair, examples, seed)
     spaces, head_lr = ((HEAD,), lr) if method == FROZEN else ((), HEAD_LR)
     model = Adapted(load_base(PAIRS[pair].base, task, seed=seed), *spaces, seed=seed)
     yield from train(
@@ -184,21 +221,21 @@ def alone(
     )
     if test:
         yield tested(accuracy=evaluate(model, task))
-    yield bill(pair, method)
+    yield step_cost(pair, method)
 
 
 @lru_cache(maxsize=64)
-def bill(pair: str, of: str) -> Event:
-    """What a step of a way or of a control costs, on a batch that is the same every time; measured once."""
-    tasks, generator = drawn(pair, EXAMPLES, 0), torch.Generator().manual_seed(0)
-    if of in (FULL, FROZEN):
-        model = Adapted(load_base(PAIRS[pair].base, tasks[0]), *((HEAD,) if of == FROZEN else ()))
-        cost = measure(model, next(tasks[0].batches(SIZE, generator)))
-    else:
-        data, size = arriving(of, 0.5, tasks)
-        cost = measure(
-            Adapted(load(pair)[0]), next(data.batches(size, generator)), objective(of, 0.5, tasks)
-        )
-    return Event(
-        STEPS, "cost", {f"cost/{name}": float(value) for name, value in asdict(cost).items()}
-    )
+def step_cost(pair: str, method: str) -> Event:
+    """The event of stage "cost": what a step of a way, or of a control, costs; measured once.
+
+    The batch is the same every time.
+    """
+    tasks, generator = draw_tasks(pair, EXAMPLES, 0), torch.Generator().manual_seed(0)
+    if method in (FULL, FROZEN):
+        target = tasks[0]
+        spaces = (HEAD,) if method == FROZEN else ()
+        model = Adapted(load_base(PAIRS[pair].base, target), *spaces)
+        return cost_event(model, next(target.batches(SIZE, generator)))
+    data, size = training_data(method, 0.5, tasks)
+    batch = next(data.batches(size, generator))
+    return cost_event(Adapted(load_pair(pair)[0]), batch, objective(method, 0.5, tasks))

@@ -10,7 +10,7 @@ from lessons.multitask.test_study import made_up
 from ftkit.experiments.benchmark import FULL
 from ftkit.lessons.multitask.claims import Evidence, multitask_claims
 from ftkit.lessons.multitask.study import BALANCE, CONFLICT, DELTAS, TRANSFER, by_size
-from ftkit.lessons.multitask.trial import ALTERNATING, FIXED, HELPS, HURTS
+from ftkit.lessons.multitask.trial import ALTERNATING, FIXED_WEIGHTS, HELPS, HURTS
 
 CLAIMS = [
     "helps",
@@ -67,12 +67,12 @@ def test_verdicts_follow_the_figures(table: pd.DataFrame) -> None:
         ("helps", 0.1, {"part": TRANSFER, "method": FULL, "pair": HELPS}, "does not hold"),
         ("helps", 0.2, {"part": BALANCE, "pair": HELPS, "share": 1.0}, "does not hold"),
         ("helps", noise, {"part": TRANSFER, "method": FULL, "pair": HELPS}, "inconclusive"),
-        ("helps", -0.2, {"part": TRANSFER, "way": FIXED, "pair": HURTS}, "holds"),
-        ("more is better", 0.12, {"part": TRANSFER, "way": FIXED, "pair": HURTS}, "holds"),
+        ("helps", -0.2, {"part": TRANSFER, "way": FIXED_WEIGHTS, "pair": HURTS}, "holds"),
+        ("more is better", 0.12, {"part": TRANSFER, "way": FIXED_WEIGHTS, "pair": HURTS}, "holds"),
         (
             "more is better",
             lambda seed: 0.05 + noise(seed),
-            {"part": TRANSFER, "way": FIXED, "pair": HURTS},
+            {"part": TRANSFER, "way": FIXED_WEIGHTS, "pair": HURTS},
             "inconclusive",
         ),
         ("more is better", -0.12, {"part": TRANSFER, "method": FULL}, "holds"),
@@ -145,11 +145,15 @@ def test_fixed_weights_are_chosen_on_valid_among_those_that_leave_no_task_out(
     found = Evidence(table)
     assert found.weight(HURTS) not in (0.0, 1.0)
     for share in (0.25, 0.75):
-        better = turned(table, 0.3, "valid/both", part=BALANCE, pair=HURTS, way=FIXED, share=share)
+        better = turned(
+            table, 0.3, "valid/both", part=BALANCE, pair=HURTS, way=FIXED_WEIGHTS, share=share
+        )
         assert Evidence(better).weight(HURTS) == share
-    outside = turned(table, 0.3, "valid/both", part=BALANCE, pair=HURTS, way=FIXED, share=1.0)
+    outside = turned(
+        table, 0.3, "valid/both", part=BALANCE, pair=HURTS, way=FIXED_WEIGHTS, share=1.0
+    )
     assert Evidence(outside).weight(HURTS) == found.weight(HURTS)
-    on_test = turned(table, 0.3, "test/", part=BALANCE, pair=HURTS, way=FIXED, share=0.25)
+    on_test = turned(table, 0.3, "test/", part=BALANCE, pair=HURTS, way=FIXED_WEIGHTS, share=0.25)
     assert Evidence(on_test).weight(HURTS) == found.weight(HURTS), "test chooses nothing"
 
 

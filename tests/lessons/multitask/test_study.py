@@ -12,16 +12,15 @@ import torch
 
 from ftkit.experiments.benchmark import FROZEN, FULL, SIZE, STEPS
 from ftkit.experiments.tables import where
-from ftkit.lessons.multitask import study as multitask_record
-from ftkit.lessons.multitask import task_deltas as multitask_deltas
+from ftkit.lessons.multitask import study, task_deltas
 from ftkit.lessons.multitask import trial as multitask
-from ftkit.lessons.multitask.gradient_conflicts import CONTROL, Pulls, opposed
+from ftkit.lessons.multitask.gradient_conflicts import ITSELF, GradientConflicts, opposed_share
 from ftkit.lessons.multitask.picture import conflicts, front
 from ftkit.lessons.multitask.study import (
     BALANCE,
     CONFLICT,
     DELTAS,
-    JUDGED,
+    JUDGED_PAIRS,
     LRS,
     SEEDS,
     TRANSFER,
@@ -31,13 +30,13 @@ from ftkit.lessons.multitask.study import (
 from ftkit.lessons.multitask.trial import (
     ALTERNATING,
     EXAMPLES,
-    FIXED,
-    HALF,
+    FIXED_WEIGHTS,
     HELPS,
     HURTS,
     IMAGES,
     LEARNED,
-    OWN,
+    MULTITASK,
+    ROWS_PER_TASK,
     SHARES,
     WAYS,
 )
@@ -87,7 +86,7 @@ def fake_trial(
     yield Event(STEPS, "cost", {f"cost/{name}": 100.0 for name in COSTS})
 
 
-def fake_alone(
+def fake_single_task(
     pair: str, method: str, lr: float, examples: int = EXAMPLES, seed: int = 0, test: bool = False
 ) -> Iterator[Event]:
     """Best at 1e-3, a frozen body at 3e-2; as good as beside a task that neither helps nor hurts."""
@@ -122,16 +121,16 @@ def fake_conflict(pair: str, lr: float, examples: int = EXAMPLES, seed: int = 0)
         "pull",
         {
             "pull/pair": 0.2 + 0.3 * (pair == HURTS) + 0.001 * seed,
-            f"pull/{CONTROL}": 0.2 + 0.001 * seed,
+            f"pull/{ITSELF}": 0.2 + 0.001 * seed,
         },
     )
 
 
 FAKES: list[tuple[Any, str, Any]] = [
     (multitask, "trial", fake_trial),
-    (multitask, "alone", fake_alone),
-    (multitask_deltas, "mixing", fake_mixing),
-    (multitask_deltas, "conflict", fake_conflict),
+    (multitask, "single_task", fake_single_task),
+    (task_deltas, "mixing", fake_mixing),
+    (task_deltas, "conflict", fake_conflict),
 ]
 
 
@@ -140,7 +139,7 @@ def made_up() -> pd.DataFrame:
     with pytest.MonkeyPatch.context() as patch:
         for module, name, fake in FAKES:
             patch.setattr(module, name, fake)
-        return multitask_record.record(None)
+        return study.record(None)
 
 
 @pytest.fixture(scope="module")
@@ -161,7 +160,7 @@ def test_the_record_is_affordable(monkeypatch: pytest.MonkeyPatch) -> None:
 
     for module, name, fake in FAKES:
         monkeypatch.setattr(module, name, counted(name, fake))
-    multitask_record.record(None)
+    study.record(None)
     weight = {"mixing": 2, "conflict": 2}
     in_all = sum(count * weight.get(name, 1) for name, count in runs.items())
     print(f"{runs}: as long as {in_all} runs")
@@ -172,9 +171,9 @@ def test_the_front_has_every_weight_and_every_method_with_all_seeds(table: pd.Da
     read = table[(table["part"] == BALANCE) & (table["quantity"] == "test/accuracy")]
     cells = read.groupby(["pair", "way", "share"]).size()
     assert set(cells) == {len(SEEDS)}
-    assert set(cells.index) == {(pair, FIXED, share) for pair in JUDGED for share in SHARES} | {
-        (pair, way, 0.5) for pair in JUDGED for way in LEARNED
-    }
+    assert set(cells.index) == {
+        (pair, FIXED_WEIGHTS, share) for pair in JUDGED_PAIRS for share in SHARES
+    } | {(pair, way, 0.5) for pair in JUDGED_PAIRS for way in LEARNED}
 
 
 def test_test_is_read_for_one_rate_of_each_cell_and_a_run_stands_once(table: pd.DataFrame) -> None:
@@ -190,7 +189,7 @@ def test_a_rate_is_chosen_for_both_tasks_on_the_front_and_for_the_target_beside_
     table: pd.DataFrame,
 ) -> None:
     def rate(part: str, share: float) -> float:
-        return multitask_record.chosen(where(table, part=part, pair=HURTS, way=FIXED, share=share))
+        return study.chosen(where(table, part=part, pair=HURTS, way=FIXED_WEIGHTS, share=share))
 
     assert rate(BALANCE, 1.0) == rate(TRANSFER, 0.5) == 3e-4, "only the target counts"
     assert rate(BALANCE, 0.0) == 3e-3, "only the other trains"
@@ -201,7 +200,7 @@ def test_a_rate_is_chosen_for_both_tasks_on_the_front_and_for_the_target_beside_
 def test_the_front_s_rows_name_the_target_s_accuracy_as_every_other_row(
     table: pd.DataFrame,
 ) -> None:
-    settings = {"pair": HELPS, "way": FIXED, "share": 0.5, "lr": 1e-3, "seed": 0}
+    settings = {"pair": HELPS, "way": FIXED_WEIGHTS, "share": 0.5, "lr": 1e-3, "seed": 0}
     parts = [
         where(table, part=part, step=STEPS, **settings).set_index("quantity")["value"]
         for part in (BALANCE, TRANSFER)
@@ -217,7 +216,9 @@ def test_the_front_s_rows_name_the_target_s_accuracy_as_every_other_row(
 
 
 def test_in_proportion_to_size_the_target_hardly_comes() -> None:
-    assert by_size(HELPS) == pytest.approx(EXAMPLES / (EXAMPLES + multitask.MANY), abs=1e-4)
+    assert by_size(HELPS) == pytest.approx(
+        EXAMPLES / (EXAMPLES + multitask.OTHER_EXAMPLES), abs=1e-4
+    )
 
 
 def test_the_controls_of_a_target_stand_under_all_its_pairs(table: pd.DataFrame) -> None:
@@ -232,8 +233,10 @@ def test_the_controls_of_a_target_stand_under_all_its_pairs(table: pd.DataFrame)
 
 
 def test_a_panel_can_stand_on_the_table(table: pd.DataFrame) -> None:
-    recorded = Recorded(for_the_panel(table), method=OWN, over="share", scope=("pair", "examples"))
-    settings = {"pair": HELPS, "way": FIXED, "share": 0.5, "lr": 1e-3, "examples": EXAMPLES}
+    recorded = Recorded(
+        for_the_panel(table), method=MULTITASK, over="share", scope=("pair", "examples")
+    )
+    settings = {"pair": HELPS, "way": FIXED_WEIGHTS, "share": 0.5, "lr": 1e-3, "examples": EXAMPLES}
     curve = recorded.curve(settings)
     assert (
         curve is not None and curve["step"] == [5, STEPS] and curve["runs"][-1] == len(SEEDS) // 2
@@ -244,40 +247,42 @@ def test_a_panel_can_stand_on_the_table(table: pd.DataFrame) -> None:
     assert recorded.curve({**settings, "pair": IMAGES, "way": "GradNorm"}) is not None
     assert recorded.curve({**settings, "examples": 1024}) is None
     names = [point["name"] for point in recorded.points(settings)]
-    assert sorted(names) == sorted([OWN] * len(SHARES) + [FULL, FROZEN])
+    assert sorted(names) == sorted([MULTITASK] * len(SHARES) + [FULL, FROZEN])
 
 
 @pytest.mark.parametrize("pair", [HELPS, HURTS, IMAGES])
 def test_a_pair_is_two_labels_of_the_same_rows(pair: str) -> None:
-    base, target, other = multitask.load(pair)
+    base, target, other = multitask.load_pair(pair)
     assert (
         target.train.select_columns([target.kind])[:50]
         == other.train.select_columns([other.kind])[:50]
     )
     assert len(target.train) == len(other.train) and set(base.heads) == {target.name, other.name}
-    few, many = multitask.drawn(pair, EXAMPLES, seed=1)
-    assert len(few.train) == EXAMPLES and len(many.train) == min(multitask.MANY, len(other.train))
+    few, many = multitask.draw_tasks(pair, EXAMPLES, seed=1)
+    assert len(few.train) == EXAMPLES and len(many.train) == min(
+        multitask.OTHER_EXAMPLES, len(other.train)
+    )
     assert 0 < multitask.majority_baseline(pair) < 0.5
 
 
 def test_an_unknown_pair_or_way_is_refused() -> None:
     with pytest.raises(ValueError, match=r"pair must be one of library \+ area, .*, got 'docs'"):
-        multitask.load("docs")
+        multitask.load_pair("docs")
     with pytest.raises(ValueError, match="way must be one of fixed weights, .*, got 'luck'"):
-        multitask.objective("luck", 0.5, multitask.drawn(IMAGES, EXAMPLES, 0))
+        multitask.objective("luck", 0.5, multitask.draw_tasks(IMAGES, EXAMPLES, 0))
 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_a_step_reads_sixteen_rows_however_they_are_divided(way: str) -> None:
-    data, size = multitask.arriving(way, 0.5, multitask.drawn(IMAGES, EXAMPLES, 0))
+    data, size = multitask.training_data(way, 0.5, multitask.draw_tasks(IMAGES, EXAMPLES, 0))
     assert {
         len(batch) for batch in islice(data.batches(size, torch.Generator().manual_seed(0)), 6)
     } == {SIZE}
 
 
 def test_fixed_weights_sum_to_two_and_follow_the_share() -> None:
-    tasks = multitask.drawn(IMAGES, EXAMPLES, 0)
-    assert dict(multitask.objective(FIXED, 0.25, tasks).weights) == {
+    tasks = multitask.draw_tasks(IMAGES, EXAMPLES, 0)
+    assert dict(multitask.objective(FIXED_WEIGHTS, 0.25, tasks).weights) == {
         "digits": 0.5,
         "digits-parity": 1.5,
     }
@@ -287,7 +292,7 @@ def test_fixed_weights_sum_to_two_and_follow_the_share() -> None:
 
 
 def short_run(
-    monkeypatch: pytest.MonkeyPatch, way: str = FIXED, share: float = 0.5, **settings: Any
+    monkeypatch: pytest.MonkeyPatch, way: str = FIXED_WEIGHTS, share: float = 0.5, **settings: Any
 ) -> list[Event]:
     monkeypatch.setattr(multitask, "STEPS", 10)
     given = {"lr": 1e-3, "seed": 1, **settings}
@@ -309,7 +314,7 @@ def test_a_trial_is_its_settings_and_reads_both_tasks_at_its_end(
     assert set(once[-1].values) == {"test/accuracy", "test/other"} and once[-1].stage == "test"
 
 
-@pytest.mark.parametrize(("way", "share"), [(FIXED, 1.0), (ALTERNATING, 1.0)])
+@pytest.mark.parametrize(("way", "share"), [(FIXED_WEIGHTS, 1.0), (ALTERNATING, 1.0)])
 def test_with_all_of_the_share_the_target_trains_as_it_does_alone(
     way: str, share: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -320,14 +325,14 @@ def test_with_all_of_the_share_the_target_trains_as_it_does_alone(
             if event.stage == "valid"
         ]
 
-    monkeypatch.setattr(multitask, "SIZE", HALF if way == FIXED else SIZE)
+    monkeypatch.setattr(multitask, "SIZE", ROWS_PER_TASK if way == FIXED_WEIGHTS else SIZE)
     monkeypatch.setattr(
-        multitask, "bill", lambda *_: Event(10, "cost", {})
+        multitask, "step_cost", lambda *_: Event(10, "cost", {})
     )  # it is kept, and would be one of eight rows
     monkeypatch.setattr(multitask, "STEPS", 10)
     alone = [
         event.values["valid/accuracy"]
-        for event in multitask.alone(IMAGES, FULL, 1e-3, seed=1)
+        for event in multitask.single_task(IMAGES, FULL, 1e-3, seed=1)
         if event.stage == "valid"
     ]
     assert target_s(EXAMPLES) == pytest.approx(alone)
@@ -338,7 +343,7 @@ def test_with_none_of_the_share_the_other_alone_is_learned(monkeypatch: pytest.M
     monkeypatch.setattr(multitask, "STEPS", 40)
     last = [
         event
-        for event in multitask.trial(IMAGES, FIXED, 0.0, 3e-3, test=True)
+        for event in multitask.trial(IMAGES, FIXED_WEIGHTS, 0.0, 3e-3, test=True)
         if event.stage in ("valid", "test")
     ][-2:]
     for event in last:
@@ -355,7 +360,7 @@ def test_with_a_frozen_body_the_rate_is_the_head_s(monkeypatch: pytest.MonkeyPat
     still, moved = (
         {
             event.values["valid/loss"]
-            for event in multitask.alone(IMAGES, FROZEN, lr)
+            for event in multitask.single_task(IMAGES, FROZEN, lr)
             if event.stage == "valid"
         }
         for lr in (0.0, 0.1)
@@ -364,16 +369,19 @@ def test_with_a_frozen_body_the_rate_is_the_head_s(monkeypatch: pytest.MonkeyPat
 
 
 def test_the_bill_counts_a_second_head_and_two_passes() -> None:
-    bills = {of: multitask.bill(IMAGES, of).values for of in (FULL, FROZEN, FIXED, "PCGrad")}
+    bills = {
+        of: multitask.step_cost(IMAGES, of).values for of in (FULL, FROZEN, FIXED_WEIGHTS, "PCGrad")
+    }
     second_head = sum(
-        weight.numel() for weight in multitask.load(IMAGES)[0].heads["digits-parity"].parameters()
+        weight.numel()
+        for weight in multitask.load_pair(IMAGES)[0].heads["digits-parity"].parameters()
     )
-    assert bills[FIXED]["cost/trainable"] == bills[FULL]["cost/trainable"] + second_head
-    assert bills[FIXED]["cost/flops"] == pytest.approx(bills[FULL]["cost/flops"], rel=0.02), (
-        "eight rows and eight are sixteen"
-    )
+    assert bills[FIXED_WEIGHTS]["cost/trainable"] == bills[FULL]["cost/trainable"] + second_head
+    assert bills[FIXED_WEIGHTS]["cost/flops"] == pytest.approx(
+        bills[FULL]["cost/flops"], rel=0.02
+    ), "eight rows and eight are sixteen"
     assert (
-        bills["PCGrad"]["cost/flops"] == bills[FIXED]["cost/flops"]
+        bills["PCGrad"]["cost/flops"] == bills[FIXED_WEIGHTS]["cost/flops"]
         and bills[FROZEN]["cost/trainable"] < 2000
     )
 
@@ -384,12 +392,12 @@ def test_looking_changes_nothing_and_remembers(monkeypatch: pytest.MonkeyPatch) 
     probes = [event.values for event in seen if event.stage == "probe"]
     first, last = probes[0], probes[-1]
     assert last.items() >= first.items() and len(last) == len(probes) * len(first)
-    assert {name.split("/")[1] for name in last} == {"pair", CONTROL} and all(
+    assert {name.split("/")[1] for name in last} == {"pair", ITSELF} and all(
         -1 <= value <= 1 for value in last.values()
     )
-    assert (
-        min(value for name, value in last.items() if name.startswith(f"probe/{CONTROL}")) < 0.9
-    ), "two batches, not one twice"
+    assert min(value for name, value in last.items() if name.startswith(f"probe/{ITSELF}")) < 0.9, (
+        "two batches, not one twice"
+    )
     assert {name.split("/")[2] for name in last} == {
         "embeddings",
         "block 1",
@@ -400,30 +408,32 @@ def test_looking_changes_nothing_and_remembers(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_the_control_of_a_task_with_one_row_agrees_with_itself() -> None:
-    _, target, other = multitask.load(IMAGES)
-    pulls = Pulls(target.take(1, 0), target.take(1, 0), other.take(64, 0), 8, seed=0)
-    found = pulls.now(Adapted(multitask.load(IMAGES)[0].fresh_heads(0)), by_block=False)
+    _, target, other = multitask.load_pair(IMAGES)
+    pulls = GradientConflicts(target.take(1, 0), target.take(1, 0), other.take(64, 0), 8, seed=0)
+    found = pulls.cosines(Adapted(multitask.load_pair(IMAGES)[0].fresh_heads(0)), by_block=False)
     assert (
-        found[CONTROL] == {"body": pytest.approx(1.0, abs=1e-4)}
+        found[ITSELF] == {"body": pytest.approx(1.0, abs=1e-4)}
         and abs(found["pair"]["body"]) < 0.99
     )
-    assert opposed([0.1, -0.1, -0.2, 0.4]) == 0.5
+    assert opposed_share([0.1, -0.1, -0.2, 0.4]) == 0.5
 
 
 def test_the_control_has_many_rows_of_the_same_task(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[Any] = []
-    monkeypatch.setattr(multitask, "Pulls", lambda *given: made.append(given))
-    multitask.looking(IMAGES, EXAMPLES, 3)
+    monkeypatch.setattr(multitask, "GradientConflicts", lambda *given: made.append(given))
+    multitask.gradient_conflicts(IMAGES, EXAMPLES, 3)
     ((target, more, other, size, seed),) = made
     assert (target.name, more.name, other.name) == ("digits", "digits", "digits-parity") and (
         size,
         seed,
-    ) == (HALF, 3)
-    assert len(target.train) == EXAMPLES and len(more.train) == len(multitask.load(IMAGES)[1].train)
+    ) == (ROWS_PER_TASK, 3)
+    assert len(target.train) == EXAMPLES and len(more.train) == len(
+        multitask.load_pair(IMAGES)[1].train
+    )
 
 
 def test_a_lora_alone_is_scaled_in_the_body_and_kept_in_the_head() -> None:
-    half = multitask_deltas.scaled(
+    half = task_deltas.scale_body(
         Delta({"body.w": torch.ones(2), "heads.a.weight": torch.ones(2)}), 0.5
     )
     assert half["body.w"].tolist() == [0.5, 0.5] and half["heads.a.weight"].tolist() == [1.0, 1.0]
@@ -432,21 +442,21 @@ def test_a_lora_alone_is_scaled_in_the_body_and_kept_in_the_head() -> None:
 def test_a_lora_of_one_task_moves_the_body_and_no_head_but_its_own(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(multitask_deltas, "STEPS", 3)
-    target, _ = multitask.drawn(IMAGES, EXAMPLES, 0)
-    delta = multitask_deltas.learned(multitask.load(IMAGES)[0].fresh_heads(0), target, 1e-2, 0)
+    monkeypatch.setattr(task_deltas, "STEPS", 3)
+    target, _ = multitask.draw_tasks(IMAGES, EXAMPLES, 0)
+    delta = task_deltas.learn_delta(multitask.load_pair(IMAGES)[0].fresh_heads(0), target, 1e-2, 0)
     assert {name.split(".")[1] for name in delta if name.startswith("heads.")} == {"digits"}
     assert all(
-        torch.linalg.matrix_rank(v) <= multitask_deltas.RANK
+        torch.linalg.matrix_rank(v) <= task_deltas.RANK
         for name, v in delta.items()
         if name.startswith("body.")
     )
 
 
 def test_mixing_reads_both_tasks_before_and_after_the_sum(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(multitask_deltas, "STEPS", 20)
-    valid, test = list(multitask_deltas.mixing(IMAGES, 1e-2, test=True))
-    assert valid.values["valid/factor"] in multitask_deltas.FACTORS
+    monkeypatch.setattr(task_deltas, "STEPS", 20)
+    valid, test = list(task_deltas.mixing(IMAGES, 1e-2, test=True))
+    assert valid.values["valid/factor"] in task_deltas.FACTORS
     assert set(test.values) == {"test/accuracy", "test/other", "test/mixed", "test/mixed other"}
     assert (
         test.values["test/other"] > 0.6
@@ -457,16 +467,16 @@ def test_mixing_reads_both_tasks_before_and_after_the_sum(monkeypatch: pytest.Mo
 def test_a_run_that_is_looked_at_says_how_often_gradients_opposed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(multitask_deltas, "STEPS", 20)
-    (event,) = multitask_deltas.conflict(IMAGES, 1e-3)
-    assert event.stage == "pull" and set(event.values) == {"pull/pair", f"pull/{CONTROL}"}
+    monkeypatch.setattr(task_deltas, "STEPS", 20)
+    (event,) = task_deltas.conflict(IMAGES, 1e-3)
+    assert event.stage == "pull" and set(event.values) == {"pull/pair", f"pull/{ITSELF}"}
     assert all(value * 5 == pytest.approx(round(value * 5)) for value in event.values.values()), (
         "five looks in twenty steps"
     )
 
 
 def test_the_picture_says_what_was_seen_in_the_order_of_the_steps() -> None:
-    signs = {"pair": -1, CONTROL: 1}
+    signs = {"pair": -1, ITSELF: 1}
     values = {
         f"probe/{side}/{block}/{step}": 0.1 * step * sign
         for side, sign in signs.items()
@@ -540,13 +550,18 @@ def test_what_was_recorded_is_what_a_run_gives(
     recorded: tuple[pd.DataFrame, dict[str, Any]],
 ) -> None:
     own = where(
-        recorded[0], part=TRANSFER, pair=IMAGES, way=FIXED, quantity="valid/accuracy", seed=0
+        recorded[0],
+        part=TRANSFER,
+        pair=IMAGES,
+        way=FIXED_WEIGHTS,
+        quantity="valid/accuracy",
+        seed=0,
     )
     lr = float(own["lr"].iloc[0])
     then = where(own, lr=lr)["value"].tolist()
     now = [
         e.values["valid/accuracy"]
-        for e in multitask.trial(IMAGES, FIXED, 0.5, lr)
+        for e in multitask.trial(IMAGES, FIXED_WEIGHTS, 0.5, lr)
         if e.stage == "valid"
     ]
     assert now == pytest.approx(then, abs=0.03), (
