@@ -10,13 +10,13 @@ import pandas as pd
 from ftkit.experiments.benchmark import FROZEN, FULL
 from ftkit.experiments.tables import where
 from ftkit.lessons.can_lora_be_beaten.study import (
-    CONTROL,
+    CONTROL_BUDGET,
     EXAMPLES,
     LARGER_ALPHA,
     MIDDLE,
-    MOST,
-    NUMBERS,
+    MOST_EXAMPLES,
     OPERATIONS,
+    PARAMETERS,
     REFERENCES,
 )
 from ftkit.stats.paired import Judged, crossed, family
@@ -51,8 +51,8 @@ class Evidence(RecordedRuns):
         bench: str,
         method: str,
         rank: int = MIDDLE,
-        examples: int = MOST,
-        budget: str = NUMBERS,
+        examples: int = MOST_EXAMPLES,
+        budget: str = PARAMETERS,
     ) -> dict[str, Any]:
         """Select a method under a budget."""
         return {
@@ -60,7 +60,7 @@ class Evidence(RecordedRuns):
             "method": method,
             "rank": rank,
             "examples": examples,
-            "budget": NUMBERS if method == LORA else budget,
+            "budget": PARAMETERS if method == LORA else budget,
         }
 
     def minus_lora(
@@ -68,8 +68,8 @@ class Evidence(RecordedRuns):
         bench: str,
         method: str,
         rank: int = MIDDLE,
-        examples: int = MOST,
-        budget: str = NUMBERS,
+        examples: int = MOST_EXAMPLES,
+        budget: str = PARAMETERS,
     ) -> np.ndarray:
         """Return a method minus LoRA, one difference a seed.
 
@@ -90,7 +90,7 @@ class Evidence(RecordedRuns):
         return sorted(where(self.table, **settings, quantity="test/accuracy")["seed"])
 
     def with_items(
-        self, bench: str, method: str, examples: int = MOST
+        self, bench: str, method: str, examples: int = MOST_EXAMPLES
     ) -> tuple[float, float, float]:
         """Return a method minus LoRA as (mean, low, high); the test items are a sample too."""
         theirs, loras = (
@@ -104,7 +104,7 @@ class Evidence(RecordedRuns):
 
         Each at its best learning rate there.
         """
-        budgets = {LORA: NUMBERS, LARGER_ALPHA: CONTROL}
+        budgets = {LORA: PARAMETERS, LARGER_ALPHA: CONTROL_BUDGET}
         on_valid = {}
         for name, budget in budgets.items():
             settings = self.settings(bench, name, budget=budget)
@@ -113,7 +113,9 @@ class Evidence(RecordedRuns):
         best = max(on_valid, key=lambda name: on_valid[name])
         return self.test(bench, best, budget=budgets[best])
 
-    def rivals(self, rank: int = MIDDLE, examples: int = MOST, budget: str = NUMBERS) -> list[str]:
+    def rivals(
+        self, rank: int = MIDDLE, examples: int = MOST_EXAMPLES, budget: str = PARAMETERS
+    ) -> list[str]:
         """Return the methods that were recorded on every benchmark, without LoRA and references."""
         rows = where(
             self.table, rank=rank, examples=examples, budget=budget, quantity="test/accuracy"
@@ -142,7 +144,7 @@ class Evidence(RecordedRuns):
             bench=bench,
             examples=examples,
             rank=MIDDLE,
-            budget=NUMBERS,
+            budget=PARAMETERS,
             quantity="test/accuracy",
         )
         return [name for name in dict.fromkeys(rows["method"]) if name not in (LORA, *REFERENCES)]
@@ -151,8 +153,8 @@ class Evidence(RecordedRuns):
         self,
         method: str,
         rank: int = MIDDLE,
-        examples: Iterable[int] = (MOST,),
-        budget: str = NUMBERS,
+        examples: Iterable[int] = (MOST_EXAMPLES,),
+        budget: str = PARAMETERS,
     ) -> np.ndarray:
         """Return a method minus LoRA in the mean of all benchmarks and sizes, one a seed.
 
@@ -166,7 +168,7 @@ class Evidence(RecordedRuns):
         return np.mean(gaps, axis=0)
 
     def board(
-        self, rank: int = MIDDLE, examples: int = MOST, budget: str = NUMBERS
+        self, rank: int = MIDDLE, examples: int = MOST_EXAMPLES, budget: str = PARAMETERS
     ) -> pd.DataFrame:
         """Return the leaderboard under one budget, the best mean accuracy first.
 
@@ -198,7 +200,7 @@ class Evidence(RecordedRuns):
 
         The references have no rank and no budget: they are recorded once for each size.
         """
-        case = (MIDDLE, examples, NUMBERS) if method in REFERENCES else (rank, examples, budget)
+        case = (MIDDLE, examples, PARAMETERS) if method in REFERENCES else (rank, examples, budget)
         theirs = [self.test(bench, method, *case) for bench in self.benches]
         loras = [self.test(bench, LORA, rank, examples) for bench in self.benches]
         odds = [
@@ -235,8 +237,8 @@ class Evidence(RecordedRuns):
         name: str,
         method: str,
         rank: int = MIDDLE,
-        examples: int = MOST,
-        budget: str = NUMBERS,
+        examples: int = MOST_EXAMPLES,
+        budget: str = PARAMETERS,
     ) -> float:
         """Return one entry of the cost table of a step.
 
@@ -248,7 +250,7 @@ class Evidence(RecordedRuns):
             examples=examples,
             quantity=f"cost/{name}",
             rank=MIDDLE if method in REFERENCES else rank,
-            budget=NUMBERS if method in (LORA, *REFERENCES) else budget,
+            budget=PARAMETERS if method in (LORA, *REFERENCES) else budget,
         )
         return float(rows.groupby("bench")["value"].median().mean())
 
@@ -260,7 +262,7 @@ def beaten(runs: Evidence, budget: str) -> Claim:
     return Claim(
         f"LoRA can be beaten ({budget}).",
         "the question of this kit",
-        f"each minus LoRA in the mean of all benchmarks, {MOST:,} examples; {budget}; "
+        f"each minus LoRA in the mean of all benchmarks, {MOST_EXAMPLES:,} examples; {budget}; "
         f"Holm over {len(gaps)} rivals; test, points",
         [Finding(name, points(gaps[name]), judged[name].verdict) for name in gaps],
         _can_be_beaten(judged),
@@ -340,7 +342,7 @@ def pace(about: Mapping[str, Any]) -> dict[str, float]:
 
 
 def board_claims(
-    table: pd.DataFrame, budgets: Sequence[str] = (NUMBERS, OPERATIONS)
+    table: pd.DataFrame, budgets: Sequence[str] = (PARAMETERS, OPERATIONS)
 ) -> list[Claim]:
     """Judge the claims of lesson 09 by its recorded runs."""
     runs = Evidence(table)

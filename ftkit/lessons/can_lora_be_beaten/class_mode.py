@@ -9,7 +9,7 @@ import pandas as pd
 from ftkit.experiments.rate_search import chosen
 from ftkit.experiments.recording import about
 from ftkit.experiments.sweep import sweep
-from ftkit.lessons.can_lora_be_beaten.study import EXAMPLES, MIDDLE, NUMBERS, trial
+from ftkit.lessons.can_lora_be_beaten.study import EXAMPLES, MIDDLE, PARAMETERS, trial
 from ftkit.storage import read_table, write_table
 
 SAME = ("torch", "transformers", "fingerprints", "methods", "bench", "examples")
@@ -48,7 +48,12 @@ def hand_in(
             f"seed must not be one of the recorded seeds, got {seed}; "
             "take a number of your own, such as your birthday"
         )
-    cell: dict[str, Any] = {"bench": bench, "rank": MIDDLE, "examples": examples, "budget": NUMBERS}
+    cell: dict[str, Any] = {
+        "bench": bench,
+        "rank": MIDDLE,
+        "examples": examples,
+        "budget": PARAMETERS,
+    }
     jobs = [
         {
             **cell,

@@ -1,7 +1,8 @@
-"""Lesson 09: eight methods, one or more of each kind, on four tasks of declared distance and three sizes of data, under named budgets."""
+"""The study of lesson 09: eight methods on four benchmarks and three sizes of data, by budget."""
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
+from dataclasses import dataclass
 from functools import lru_cache
 
 import pandas as pd
@@ -19,9 +20,10 @@ from ftkit.experiments.benchmark import (
 )
 from ftkit.experiments.rate_search import settled
 from ftkit.experiments.step_time import in_turns, stepper
+from ftkit.experiments.sweep import grid
 from ftkit.experiments.tables import where
-from ftkit.lessons.sparse import trial as sparse
-from ftkit.lessons.the_lora_family.study import fitting, sizes
+from ftkit.lessons.sparse.trial import LINEAR, weight_patterns
+from ftkit.lessons.the_lora_family.study import features, fitting_rank
 from ftkit.model.adapted import Adapted, select
 from ftkit.model.change import Space
 from ftkit.model.entries import exact_count, top
@@ -36,90 +38,41 @@ from ftkit.techniques.sparse import Rows, Sparse
 from ftkit.training.events import Event
 from ftkit.training.loop import HEAD_LR, Probe
 
-PLACES = {
+BENCHES = {
     "opening": "near: words that the base has read, but the order of them counts",
     "library, 50% foreign": "between: half of the words mean other ones",
     "digits as text": "far: no words at all",
     "digits": "vision: handwriting, for a base that has seen printed letters",
 }
+"""The benchmarks by their distance from the pretraining data."""
 EXAMPLES = (64, 256, 1024)
-"""Training rows; each seed draws them anew."""
+"""The numbers of training rows; each seed draws its own."""
 RANKS = (1, 4, 16)
-"""Of the LoRA whose numbers are given to all: the equal-budget slider."""
-MIDDLE, MOST = RANKS[1], EXAMPLES[-1]
-SCORED = 64
-"""How many of the training rows say which entries have the steepest loss."""
+"""Ranks of the LoRA that sets the parameter budget of all methods."""
+MIDDLE, MOST_EXAMPLES = RANKS[1], EXAMPLES[-1]
+SCORED_ROWS = 64
+"""The number of training rows from which "sparse, gradient" chooses its entries."""
 
-
-def density(bench: str, rank: int) -> float:
-    """The share of the entries of those matrices that LoRA of `rank` has numbers, at most 1."""
-    return min(
-        1.0,
-        rank
-        * sizes(bench)[0]
-        / sum(
-            weight.numel()
-            for weight in select(
-                load_benchmark(bench)[0], sparse.where(bench, sparse.LINEAR)
-            ).values()
-        ),
-    )
-
-
-@lru_cache(maxsize=16)
-def share_of_rows(bench: str, rank: int) -> float:
-    """The largest share of the rows of those matrices, the same in each, that has no more numbers than LoRA of `rank`, if one row does."""
-    found = matrices(load_benchmark(bench)[0], "body.*", "whole rows").values()
-    every = sorted({count / matrix.out_features for matrix in found for count in range(1, matrix.out_features + 1)})
-    fit = [
-        share
-        for share in every
-        if sum(exact_count(share, matrix.out_features) * matrix.in_features for matrix in found)
-        <= rank * sizes(bench)[0]
-    ]
-    return max(fit, default=every[0])
-
-
-@lru_cache(maxsize=16)
-def steepest(bench: str, rank: int, examples: int, seed: int) -> Space:
-    """As many entries as LoRA of `rank` has numbers, those where the loss on the first training rows is steepest."""
-    base, task = load_benchmark(bench)
-    data = task.take(examples, seed)
-    batches = [
-        data.batch("train", rows) for rows in torch.arange(min(SCORED, examples)).split(SIZE)
-    ]
-    return top(
-        gradient(base.fresh_heads(seed), batches, sparse.where(bench, sparse.LINEAR)),
-        density(bench, rank),
-    )
-
-
+METHODS = (
+    "LoRA",
+    "DoRA",
+    "LoRA+",
+    "BitFit",
+    "sparse, random",
+    "sparse, gradient",
+    "whole rows",
+    "last block",
+)
 LARGER_ALPHA = "LoRA, alpha 256"
-"""LoRA with 16 times its alpha: LoRA+, whose B has 16 times A's rate, does nearly the same. A control, asked for after LoRA+ had won."""
-Made = Callable[[str, int, int, int], tuple[Space, ...]]
-MADE: dict[str, Made] = {
-    "LoRA": lambda bench, rank, examples, seed: (LoRA(rank),),
-    "DoRA": lambda bench, rank, examples, seed: (DoRA(fitting(bench, rank, each=1, a_rank=2)),),
-    "LoRA+": lambda bench, rank, examples, seed: (LoRAPlus(rank),),
-    "BitFit": lambda bench, rank, examples, seed: (BitFit(),),
-    "sparse, random": lambda bench, rank, examples, seed: (
-        Sparse(density(bench, rank), "random", sparse.where(bench, sparse.LINEAR), seed),
-    ),
-    "sparse, gradient": lambda bench, rank, examples, seed: (
-        steepest(bench, rank, examples, seed),
-    ),
-    "whole rows": lambda bench, rank, examples, seed: (
-        Rows(share_of_rows(bench, rank), "random", sparse.where(bench, sparse.LINEAR), seed),
-    ),
-    "last block": lambda bench, rank, examples, seed: (LastBlocks(1),),
-    LARGER_ALPHA: lambda bench, rank, examples, seed: (LoRA(rank, alpha=16 * 16.0),),
-}
-METHODS = tuple(name for name in MADE if name != LARGER_ALPHA)
+"""LoRA with 16 times its alpha: a control, added after LoRA+ had won.
+
+LoRA+, where B has 16 times A's learning rate, does nearly the same.
+"""
 REFERENCES = (FROZEN, FULL)
-OWN = "this method"
-"""The method of the panel's own rows; which one it is stands in `who`."""
-FIXED = ("BitFit", "last block")
-"""Those that have the same numbers whatever the rank."""
+PANEL_METHOD = "this method"
+"""The method of the panel's own runs; the column `who` says which one it is."""
+WITHOUT_RANK = ("BitFit", "last block")
+"""The methods whose number of parameters does not depend on the rank."""
 
 _LOW = (1e-3, 3e-3, 1e-2)
 LRS: dict[str, tuple[float, ...]] = {
@@ -130,135 +83,242 @@ LRS: dict[str, tuple[float, ...]] = {
     FULL: (3e-4, 1e-3, 3e-3),
     FROZEN: (1e-2, 3e-2, 1e-1),
 }
-"""The rates that are tried first: three for each; where the best lies at an edge, more are tried."""
+"""The learning rates that are tried first, three for each method.
+
+`settled` adds more where the best is at an edge.
+"""
 SEEDS = tuple(range(9))
-"""Nine: with eight no sign flip can tell of a family of seven rivals."""
+"""Nine seeds: with eight, no sign-flip test could be significant in a family of seven rivals."""
 TUNING = 3
-"""With how many of the seeds rates are chosen."""
-NUMBERS, OPERATIONS = "equal parameters, 80 steps", "equal parameters and operations"
-BUDGETS = (NUMBERS, OPERATIONS)
-"""What all get alike: the numbers that train (but those of `FIXED` and of full fine-tuning), and as many steps or as many operations."""
-CONTROL = "a control, 80 steps"
-"""The budget of `LARGER_ALPHA`, which is no rival: it tells what a rival's lead is made of."""
+"""The number of seeds with which learning rates are chosen."""
+PARAMETERS, OPERATIONS = "equal parameters, 80 steps", "equal parameters and operations"
+BUDGETS = (PARAMETERS, OPERATIONS)
+"""What all methods have in common: trainable parameters, and the steps or the operations of a run.
+
+The methods `WITHOUT_RANK` and full fine-tuning have their own number of parameters.
+"""
+CONTROL_BUDGET = "a control, 80 steps"
+"""The budget of `LARGER_ALPHA`, which is no rival but explains where a rival's lead comes from."""
+
+
+@dataclass(frozen=True)
+class ParameterBudget:
+    """The trainable parameters of LoRA of a rank on the linear layers of a benchmark's body.
+
+    Args:
+        bench: the name of the benchmark.
+        rank: the rank of LoRA.
+    """
+
+    bench: str
+    rank: int
+
+    @property
+    def parameters(self) -> int:
+        """The number of parameters of LoRA."""
+        return self.rank * features(self.bench).both
+
+    @property
+    def entry_density(self) -> float:
+        """The density at which a sparse mask has as many parameters as LoRA, at most 1."""
+        base, _ = load_benchmark(self.bench)
+        weights = select(base, weight_patterns(self.bench, LINEAR))
+        return min(1.0, self.parameters / sum(weight.numel() for weight in weights.values()))
+
+    @property
+    def row_share(self) -> float:
+        """The largest share of rows, equal in all matrices, with no more parameters than LoRA.
+
+        If even one row in each matrix has more, the smallest share there is.
+        """
+        return _largest_row_share(self)
+
+
+@lru_cache(maxsize=16)
+def _largest_row_share(budget: ParameterBudget) -> float:
+    layers = matrices(load_benchmark(budget.bench)[0], "body.*", "whole rows").values()
+    # Between two of these shares the number of rows is the same in every matrix.
+    shares = {
+        count / layer.out_features for layer in layers for count in range(1, layer.out_features + 1)
+    }
+    fitting = [
+        share
+        for share in shares
+        if sum(exact_count(share, layer.out_features) * layer.in_features for layer in layers)
+        <= budget.parameters
+    ]
+    return max(fitting, default=min(shares))
+
+
+@lru_cache(maxsize=16)
+def steepest(bench: str, rank: int, examples: int, seed: int) -> Space:
+    """The entries with the largest gradient on the first training rows.
+
+    Their number is that of LoRA's parameters.
+    """
+    base, task = load_benchmark(bench)
+    data = task.take(examples, seed)
+    rows = torch.arange(min(SCORED_ROWS, examples))
+    batches = [data.batch("train", part) for part in rows.split(SIZE)]
+    scores = gradient(base.fresh_heads(seed), batches, weight_patterns(bench, LINEAR))
+    return top(scores, ParameterBudget(bench, rank).entry_density)
 
 
 def spaces(bench: str, method: str, rank: int, examples: int, seed: int) -> tuple[Space, ...]:
-    """Where the change of a method, or of a rail, may live.
+    """Where the change of a method, or of a reference method, may be.
+
+    Args:
+        bench: the name of the benchmark.
+        method: one of `METHODS`, `REFERENCES` or `LARGER_ALPHA`.
+        rank: the rank of the LoRA that sets the parameter budget.
+        examples: the number of training rows.
+        seed: decides which entries or rows are chosen.
 
     Raises:
         ValueError: there is no such method.
     """
-    if method in REFERENCES:
-        return () if method == FULL else (HEAD,)
-    if method not in MADE:
-        raise ValueError(
-            f"method must be one of {', '.join((*METHODS, *REFERENCES))}, got {method!r}"
-        )
-    return (*MADE[method](bench, rank, examples, seed), HEAD)
+    if method == FULL:
+        return ()
+    if method == FROZEN:
+        return (HEAD,)
+    if method in (*METHODS, LARGER_ALPHA):
+        return (_space(bench, method, rank, examples, seed), HEAD)
+    raise ValueError(
+        f"method must be one of {', '.join((*METHODS, *REFERENCES))}, got {method!r}; "
+        "choose one of these"
+    )
+
+
+def _space(bench: str, method: str, rank: int, examples: int, seed: int) -> Space:
+    budget = ParameterBudget(bench, rank)
+    match method:
+        case "sparse, random":
+            patterns = weight_patterns(bench, LINEAR)
+            return Sparse(budget.entry_density, "random", patterns, seed)
+        case "sparse, gradient":
+            return steepest(bench, rank, examples, seed)
+        case "whole rows":
+            return Rows(budget.row_share, "random", weight_patterns(bench, LINEAR), seed)
+    without_choice: dict[str, Space] = {
+        "LoRA": LoRA(rank),
+        "DoRA": DoRA(fitting_rank(bench, rank, per_output=1, trains_a=True)),
+        "LoRA+": LoRAPlus(rank),
+        "BitFit": BitFit(),
+        "last block": LastBlocks(1),
+        LARGER_ALPHA: LoRA(rank, alpha=16 * 16.0),
+    }
+    return without_choice[method]
 
 
 def steps(bench: str, method: str, rank: int, examples: int, budget: str) -> int:
-    """80, or as many steps as have the operations of LoRA's 80: those of a step are counted on a batch that is the same for all.
+    """The number of steps of a run: 80, or those with the operations of 80 steps of LoRA.
+
+    Operations are counted on a batch that is the same for all methods.
 
     Raises:
         ValueError: there is no such budget.
     """
-    if budget not in (*BUDGETS, CONTROL):
-        raise ValueError(f"budget must be one of {'; '.join(BUDGETS)}, got {budget!r}")
+    if budget not in (*BUDGETS, CONTROL_BUDGET):
+        raise ValueError(
+            f"budget must be one of {'; '.join(BUDGETS)}, got {budget!r}; choose one of these"
+        )
     if budget != OPERATIONS:
         return STEPS
-    lora, own = (
+    of_lora, of_method = (
         step_cost(bench, *spaces(bench, name, rank, examples, 0)).values["cost/flops"]
         for name in ("LoRA", method)
     )
-    return max(1, round(STEPS * lora / own))
+    return max(1, round(STEPS * of_lora / of_method))
 
 
-def trial(
+def trial(  # noqa: PLR0913 - the parameters of a trial are its settings
     bench: str,
     method: str,
     rank: int,
     examples: int,
     lr: float,
-    budget: str = NUMBERS,
+    budget: str = PARAMETERS,
     seed: int = 0,
     test: bool = False,
     probe: Probe | None = None,
 ) -> Iterator[Event]:
-    """One run of a method with as many numbers as LoRA of `rank`, on `examples` training rows; the frozen body's `lr` is the head's."""
-    own = spaces(bench, method, rank, examples, seed)
-    many = steps(bench, method, rank, examples, budget)
-    head_lr = lr if method == FROZEN else HEAD_LR
+    """Run a method with the parameters of LoRA of `rank`, on `examples` training rows.
+
+    With a frozen body `lr` is the learning rate of the head.
+    """
     yield from fine_tuning(
         bench,
-        *own,
+        *spaces(bench, method, rank, examples, seed),
         lr=lr,
-        head_lr=head_lr,
+        head_lr=lr if method == FROZEN else HEAD_LR,
         seed=seed,
         probe=probe,
         test=test,
         examples=examples,
-        steps=many,
+        steps=steps(bench, method, rank, examples, budget),
     )
 
 
 def jobs(
-    seeds: Sequence[int], places: Sequence[str], examples: Sequence[int], methods: Sequence[str]
+    seeds: Sequence[int], benches: Sequence[str], examples: Sequence[int], methods: Sequence[str]
 ) -> list[dict[str, object]]:
-    """The runs with which rates are chosen: every method everywhere at the middle rank; with most rows the other ranks, the budget of
-    operations, and the control."""
-    asked = [
-        (place, method, MIDDLE, rows, NUMBERS)
-        for place in places
-        for method in methods
-        for rows in examples
-    ]
-    if MOST in examples:
-        free = [method for method in methods if method not in (*FIXED, *REFERENCES)]
-        asked += [
-            (place, method, rank, MOST, NUMBERS)
-            for place in places
-            for method in free
-            for rank in RANKS
-            if rank != MIDDLE
-        ]
-        asked += [
-            (place, method, MIDDLE, MOST, OPERATIONS)
-            for place in places
+    """List the runs by which the learning rates are chosen.
+
+    Every method runs on every benchmark at the middle rank. With most training rows, there are also
+    the other ranks, the budget of operations, and the control.
+    """
+
+    def cells(
+        methods: Sequence[str], ranks: Sequence[int], examples: Sequence[int], budget: str
+    ) -> list[dict[str, object]]:
+        return [
+            job
+            for bench in benches
             for method in methods
-            if method != "LoRA"
+            for job in grid(
+                bench=[bench],
+                method=[method],
+                rank=ranks,
+                examples=examples,
+                budget=[budget],
+                lr=LRS[method],
+                seed=seeds,
+            )
         ]
-        asked += [
-            (place, LARGER_ALPHA, MIDDLE, MOST, CONTROL) for place in places if "LoRA+" in methods
-        ]
-    names = ("bench", "method", "rank", "examples", "budget")
-    each = [dict(zip(names, one, strict=True)) for one in asked]
-    return [
-        {**one, "lr": lr, "seed": seed}
-        for one in each
-        for lr in LRS[str(one["method"])]
-        for seed in seeds
-    ]
+
+    wanted = cells(methods, [MIDDLE], examples, PARAMETERS)
+    if MOST_EXAMPLES in examples:
+        most = [MOST_EXAMPLES]
+        other_ranks = [rank for rank in RANKS if rank != MIDDLE]
+        with_rank = [name for name in methods if name not in (*WITHOUT_RANK, *REFERENCES)]
+        controls = [LARGER_ALPHA] if "LoRA+" in methods else []
+        wanted += cells(with_rank, other_ranks, most, PARAMETERS)
+        wanted += cells([name for name in methods if name != "LoRA"], [MIDDLE], most, OPERATIONS)
+        wanted += cells(controls, [MIDDLE], most, CONTROL_BUDGET)
+    return wanted
 
 
 def seconds(
-    places: Sequence[str] = tuple(PLACES), rounds: int = 100
+    benches: Sequence[str] = tuple(BENCHES), rounds: int = 100
 ) -> dict[str, dict[str, float]]:
-    """The seconds of a step of each method, by place: medians of steps that all take in turns, on the same batches and on one thread."""
+    """Measure the seconds of a step, by benchmark and method.
+
+    Medians of `rounds` steps on one thread; all methods take turns on the same batches.
+    """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        return {bench: in_turns(_steppers(bench), rounds) for bench in places}
+        return {bench: in_turns(_steppers(bench), rounds) for bench in benches}
     finally:
         torch.set_num_threads(threads)
 
 
 def _steppers(bench: str) -> dict[str, Callable[[], float]]:
     base, task = load_benchmark(bench)
-    stream = task.take(MOST).batches(SIZE, torch.Generator().manual_seed(0))
-    batches = [batch for batch, _ in zip(stream, range(16), strict=False)]
+    stream = task.take(MOST_EXAMPLES).batches(SIZE, torch.Generator().manual_seed(0))
+    batches = [next(stream) for _ in range(16)]
     return {
-        name: stepper(Adapted(base, *spaces(bench, name, MIDDLE, MOST, 0)), batches)
+        name: stepper(Adapted(base, *spaces(bench, name, MIDDLE, MOST_EXAMPLES, 0)), batches)
         for name in (*METHODS, *REFERENCES)
     }
 
@@ -266,27 +326,35 @@ def _steppers(bench: str) -> dict[str, Callable[[], float]]:
 def record(
     executor: Executor | None,
     seeds: tuple[int, ...] = SEEDS,
-    places: Sequence[str] = tuple(PLACES),
+    benches: Sequence[str] = tuple(BENCHES),
     examples: Sequence[int] = EXAMPLES,
     methods: Sequence[str] = (*METHODS, *REFERENCES),
 ) -> pd.DataFrame:
-    """The whole study, or a part of it: rates are chosen on valid, with three of the seeds; test is read once, with all, for what was
-    chosen."""
+    """Run the whole study, or a part of it.
+
+    Learning rates are chosen on valid with three of the seeds; the chosen ones run with all seeds
+    and are evaluated on test once.
+    """
     by = ["bench", "method", "rank", "examples", "budget"]
-    return settled(trial, jobs(seeds[:TUNING], places, examples, methods), by, seeds, executor)
+    return settled(trial, jobs(seeds[:TUNING], benches, examples, methods), by, seeds, executor)
 
 
 def for_the_panel(table: pd.DataFrame) -> pd.DataFrame:
-    """What the panel stands on: the rails, and each run wherever it would have been the same. Biases and the last block do not feel the
-    rank, and LoRA is the measure of both budgets."""
-    table = table[table["budget"] != CONTROL]
+    """Prepare the recorded runs for the panel.
+
+    The methods' runs get the method `PANEL_METHOD` and their own name in the column `who`. A run is
+    repeated under all settings at which it would have been the same: `WITHOUT_RANK` at every rank,
+    and LoRA, which defines both budgets, under both.
+    """
+    table = table[table["budget"] != CONTROL_BUDGET]
     is_reference = table["method"].isin(REFERENCES)
-    own = table[~is_reference].assign(who=table["method"], method=OWN)
-    same = [
-        where(own, who=who, budget=NUMBERS).assign(rank=rank)
-        for who in FIXED
+    methods = table[~is_reference].assign(who=table["method"], method=PANEL_METHOD)
+    copies = [
+        where(methods, who=who, budget=PARAMETERS).assign(rank=rank)
+        for who in WITHOUT_RANK
         for rank in RANKS
         if rank != MIDDLE
     ]
-    same.append(where(own, who="LoRA").assign(budget=OPERATIONS))
-    return pd.concat([own, *same, table[is_reference].assign(who="")], ignore_index=True)
+    copies.append(where(methods, who="LoRA").assign(budget=OPERATIONS))
+    references = table[is_reference].assign(who="")
+    return pd.concat([methods, *copies, references], ignore_index=True)

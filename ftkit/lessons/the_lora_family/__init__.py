@@ -10,6 +10,6 @@ LESSON = Lesson(
     judge=lambda table, about: claims.family_claims(table),
     exercises=exercises,
     trial=study.trial,
-    probe=study.turned,
+    probe=study.row_changes,
     opens_at={"bench": "opening", "relative": "DoRA", "rank": 8, "lr": 1e-2},
 )

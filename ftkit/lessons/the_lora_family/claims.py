@@ -8,7 +8,7 @@ import pandas as pd
 
 from ftkit.experiments.benchmark import FULL
 from ftkit.experiments.tables import where
-from ftkit.lessons.the_lora_family.study import HIGH, JUDGED, OWN, RELATIVES
+from ftkit.lessons.the_lora_family.study import HIGH_RANK, JUDGED_RANKS, RELATIVE, RELATIVES
 from ftkit.stats.paired import Judged, crossed, family
 from ftkit.teaching.claim_table import Claim, Finding
 from ftkit.teaching.recorded_evidence import RecordedRuns, items_by_seed
@@ -32,7 +32,7 @@ class Evidence(RecordedRuns):
 
     def __init__(self, table: pd.DataFrame) -> None:
         super().__init__(table)
-        self.benches = list(dict.fromkeys(where(table, method=OWN)["bench"]))
+        self.benches = list(dict.fromkeys(where(table, method=RELATIVE)["bench"]))
 
     def settings(self, bench: str, relative: str, rank: int) -> dict[str, Any]:
         """Select a relative of LoRA at a rank."""
@@ -65,7 +65,7 @@ class Evidence(RecordedRuns):
         """For each benchmark and rank, the relatives minus LoRA, judged as one family."""
         families = {}
         for bench in self.benches:
-            for rank in JUDGED:
+            for rank in JUDGED_RANKS:
                 gaps = {name: self.minus_lora(bench, name, rank).tolist() for name in OTHERS}
                 families[bench, rank] = family(gaps, MARGIN)
         return families
@@ -111,7 +111,7 @@ def against_lora(
         claim,
         source,
         f"{relative} minus LoRA, each at its best learning rate; "
-        f"ranks {' and '.join(map(str, JUDGED))}; test, points; Holm over all relatives",
+        f"ranks {' and '.join(map(str, JUDGED_RANKS))}; test, points; Holm over all relatives",
         results,
         combined_verdict((result.verdict for result in results), supporting),
     )
@@ -122,7 +122,7 @@ def faster(runs: Evidence) -> Claim:
     gaps = {
         f"{bench}, rank {rank}": runs.early(bench, "PiSSA", rank) - runs.early(bench, "LoRA", rank)
         for bench in runs.benches
-        for rank in JUDGED
+        for rank in JUDGED_RANKS
     }
     return Claim(
         "PiSSA learns faster.",
@@ -136,13 +136,13 @@ def faster(runs: Evidence) -> Claim:
 def high_ranks(runs: Evidence) -> Claim:
     """Judge whether rsLoRA beats LoRA at a high rank."""
     gaps = {
-        bench: runs.test(bench, "rsLoRA", HIGH) - runs.test(bench, "LoRA", HIGH)
+        bench: runs.test(bench, "rsLoRA", HIGH_RANK) - runs.test(bench, "LoRA", HIGH_RANK)
         for bench in runs.benches
     }
     return Claim(
         "At high ranks LoRA needs the scale alpha over the root of the rank.",
         RS,
-        f"rsLoRA minus LoRA at rank {HIGH}, each at its best learning rate; test, points",
+        f"rsLoRA minus LoRA at rank {HIGH_RANK}, each at its best learning rate; test, points",
         *judge_differences(gaps, {"beats"}),
     )
 

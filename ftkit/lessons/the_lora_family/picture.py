@@ -1,4 +1,4 @@
-"""The picture of LoRA's relatives: how far the rows of each matrix have turned, and how much longer or shorter they are."""
+"""The picture of LoRA's relatives: the change of direction and length of each matrix's rows."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,17 +10,23 @@ HALVES = {"attention": ("circle", COLOURS["LoRA"]), "feed-forward": ("diamond", 
 
 
 def turns(values: Mapping[str, float]) -> Spec:
-    """Length against direction, a point a matrix, from readings named `probe/longer/<weight>` and `probe/turned/<weight>`.
+    """Draw the change of length against the change of direction, a point a matrix.
 
-    The axes of Liu et al. 2024, arXiv:2402.09353, figure 2, with the mean angle in degrees for direction: full fine-tuning and LoRA leave
-    other clouds there. A method that scales rows and turns none lies on the left edge. Only the edges of a cloud are named: names overlap.
+    A method that scales rows and turns none is on the left edge. Only the outermost points of each
+    half are labelled, since labels would overlap.
+
+    Args:
+        values: `probe/longer/<weight>` and `probe/turned/<weight>`, see `study.row_changes`.
+
+    Source: the axes are those of Liu et al. 2024, arXiv:2402.09353, figure 2, with the mean angle
+    in degrees for the direction; in that figure full fine-tuning and LoRA have different clouds.
     """
-    found: dict[str, dict[str, float]] = {"longer": {}, "turned": {}}
+    changes: dict[str, dict[str, float]] = {"longer": {}, "turned": {}}
     for key, value in values.items():
-        _, which, name = key.split("/", 2)
-        found[which][name] = value
+        _, quantity, name = key.split("/", 2)
+        changes[quantity][name] = value
     halves: dict[str, list[str]] = {half: [] for half in HALVES}
-    for name in found["turned"]:
+    for name in changes["turned"]:
         halves["attention" if "attention" in name else "feed-forward"].append(name)
     axes = {
         "xaxis": {
@@ -34,23 +40,24 @@ def turns(values: Mapping[str, float]) -> Spec:
         },
     }
     return {
-        "data": [_cloud(half, names, found) for half, names in halves.items()],
+        "data": [_cloud(half, names, changes) for half, names in halves.items()],
         "layout": layout(320, **axes),
     }
 
 
-def _cloud(half: str, names: list[str], found: Mapping[str, Mapping[str, float]]) -> Any:
+def _cloud(half: str, names: list[str], changes: Mapping[str, Mapping[str, float]]) -> Any:
+    """The points of one half of the matrices, in its colour."""
     symbol, colour = HALVES[half]
+    outermost: set[str] = set()
+    for by_name in changes.values():
+        if names:
+            outermost |= {min(names, key=by_name.__getitem__), max(names, key=by_name.__getitem__)}
     labels = [short(name) for name in names]
-    edges = (
-        {pick(names, key=found[axis].__getitem__) for axis in found for pick in (min, max)}
-        if names
-        else set()
-    )
+    shown = [label if name in outermost else "" for name, label in zip(names, labels, strict=True)]
     return scatter(
-        x=[found["turned"][name] for name in names],
-        y=[found["longer"][name] for name in names],
-        text=[label if name in edges else "" for name, label in zip(names, labels, strict=True)],
+        x=[changes["turned"][name] for name in names],
+        y=[changes["longer"][name] for name in names],
+        text=shown,
         hovertext=labels,
         name=half,
         mode="markers+text",

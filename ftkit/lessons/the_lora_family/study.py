@@ -1,8 +1,12 @@
-"""Lesson 08: LoRA's relatives on two benches, with as many trainable numbers as LoRA, each at its own best learning rate."""
+"""Lesson 08: LoRA's relatives on two benchmarks, with at most the trainable parameters of LoRA.
 
-from collections.abc import Callable, Iterator
+Each is compared at its own best learning rate.
+"""
+
+from collections.abc import Iterator
 from concurrent.futures import Executor
 from functools import lru_cache
+from typing import NamedTuple
 
 import pandas as pd
 from torch.nn import functional as F
@@ -34,30 +38,35 @@ from ftkit.techniques.vera import VeRA
 from ftkit.training.events import Event
 from ftkit.training.loop import Probe
 
-WIDTH = 32
-"""VeRA's rank for each rank of LoRA: even so it has far fewer numbers, and its frozen matrices cost more operations than the layers."""
-
-MADE: dict[str, Callable[[str, int, int], Space]] = {
-    "LoRA": lambda bench, rank, seed: LoRA(rank),
-    "rsLoRA": lambda bench, rank, seed: RsLoRA(rank),
-    "LoRA+": lambda bench, rank, seed: LoRAPlus(rank),
-    "LoRA-FA": lambda bench, rank, seed: LoRAFA(fitting(bench, rank, each=0, a_rank=1), seed=seed),
-    "DoRA": lambda bench, rank, seed: DoRA(fitting(bench, rank, each=1, a_rank=2)),
-    "PiSSA": lambda bench, rank, seed: PiSSA(rank),
-    "AdaLoRA": lambda bench, rank, seed: AdaLoRA(more(rank)),
-    "VeRA": lambda bench, rank, seed: VeRA(WIDTH * rank, seed=seed),
-    "(IA)3": lambda bench, rank, seed: IA3(),
-}
-RELATIVES = tuple(MADE)
+RELATIVES = (
+    "LoRA",
+    "rsLoRA",
+    "LoRA+",
+    "LoRA-FA",
+    "DoRA",
+    "PiSSA",
+    "AdaLoRA",
+    "VeRA",
+    "(IA)3",
+)
 BENCHES = ("opening", "digits")
-"""Text and vision. Not "library": there a new head on a frozen body does most of the work, and little is left in which two could differ."""
-FIXED = ("(IA)3",)
-"""Those that have the same numbers whatever the rank."""
+"""Text and vision.
+
+"library" is left out: with a frozen body and a new head it is nearly solved, so that two methods
+could hardly differ.
+"""
+WITHOUT_RANK = ("(IA)3",)
+"""The relatives whose number of parameters does not depend on the rank."""
+VERA_FACTOR = 32
+"""VeRA's rank is this multiple of LoRA's.
+
+Even so VeRA has far fewer parameters, and its frozen matrices cost more operations than the layers.
+"""
 
 RANKS = (1, 2, 4, 8, 16, 32)
-"""Of the LoRA whose numbers are given to all."""
-JUDGED, HIGH = (2, 8), 32
-"""The ranks that are recorded for all, and the one at which rsLoRA should show."""
+"""Ranks of the LoRA that sets the parameter budget of all relatives."""
+JUDGED_RANKS, HIGH_RANK = (2, 8), 32
+"""The ranks that are recorded for all, and the one at which rsLoRA should have an advantage."""
 
 _LOW = (1e-3, 3e-3, 1e-2, 3e-2)
 LRS: dict[str, tuple[float, ...]] = {
@@ -67,38 +76,92 @@ LRS: dict[str, tuple[float, ...]] = {
     "VeRA": (1e-2, 3e-2, 1e-1, 3e-1),
     "(IA)3": (1e-2, 3e-2, 1e-1, 3e-1),
 }
-"""The rates that are tried first; where the best lies at an edge, more are tried. LoRA+'s is that of A."""
+"""The learning rates that are tried first; `settled` adds more where the best is at an edge.
+
+That of LoRA+ is the learning rate of A.
+"""
 SEEDS = tuple(range(10))
-"""Ten, since with eight no sign flip can tell of a family of eight."""
-OWN = "relative"
-"""What the record calls a run of one of them."""
+"""Ten: with eight seeds no sign-flip test could be significant in a family of eight comparisons."""
+RELATIVE = "relative"
+"""The method of all relatives in the recorded table, which the column `relative` tells apart."""
+
+
+class Features(NamedTuple):
+    """The features of all linear layers of a body, summed over the layers."""
+
+    inputs: int
+    outputs: int
+
+    @property
+    def both(self) -> int:
+        """Inputs and outputs together: the number of parameters of LoRA of rank 1."""
+        return self.inputs + self.outputs
 
 
 @lru_cache(maxsize=len(BENCHMARKS))
-def sizes(bench: str) -> tuple[int, int]:
-    """Of the linear layers of a bench's body: inputs and outputs together, and outputs alone."""
-    found = matrices(load_benchmark(bench)[0], "body.*", "LoRA").values()
-    outs = sum(matrix.out_features for matrix in found)
-    return outs + sum(matrix.in_features for matrix in found), outs
+def features(bench: str) -> Features:
+    """Count the features of the linear layers of a benchmark's body."""
+    layers = matrices(load_benchmark(bench)[0], "body.*", "LoRA").values()
+    return Features(
+        sum(layer.in_features for layer in layers), sum(layer.out_features for layer in layers)
+    )
 
 
-def fitting(bench: str, rank: int, each: int, a_rank: int) -> int:
-    """The largest rank, at least 1, with no more numbers than LoRA of `rank`: `each` numbers an output, and for each rank as many as
-    there are outputs (`a_rank` 1) or inputs and outputs (2)."""
-    both, outs = sizes(bench)
-    return max(1, (rank * both - each * outs) // (both if a_rank == 2 else outs))
+def fitting_rank(bench: str, lora_rank: int, per_output: int, trains_a: bool) -> int:
+    """The largest rank, at least 1, with no more parameters than LoRA of `lora_rank`.
+
+    Args:
+        bench: the name of the benchmark.
+        lora_rank: the rank of the LoRA that sets the budget.
+        per_output: the method's parameters for each output feature, whatever its rank.
+        trains_a: whether A, with its input features, is trained as well as B.
+    """
+    size = features(bench)
+    for_factors = lora_rank * size.both - per_output * size.outputs
+    per_rank = size.both if trains_a else size.outputs
+    return max(1, for_factors // per_rank)
 
 
-def more(rank: int) -> int:
-    """AdaLoRA's directions of a matrix at first: half as many again as LoRA has."""
+def adalora_rank(rank: int) -> int:
+    """AdaLoRA's rank at the start: half as much again as LoRA's, rounded up."""
     return rank + (rank + 1) // 2
 
 
-def pruned(bench: str, rank: int) -> Between:
-    """What AdaLoRA does between steps: at the end it has as many directions as LoRA of `rank`, in whatever matrices."""
-    return lambda model: Pruning(
-        model, rank * len(matrices(load_benchmark(bench)[0], "body.*", "AdaLoRA")), STEPS
-    )
+def adalora_pruning(bench: str, rank: int) -> Between:
+    """AdaLoRA's pruning between steps.
+
+    At the end it has as many directions as LoRA of `rank` in total, in whichever matrices.
+    """
+    directions = rank * len(matrices(load_benchmark(bench)[0], "body.*", "AdaLoRA"))
+    return lambda model: Pruning(model, directions, STEPS)
+
+
+def relative_space(bench: str, relative: str, rank: int, seed: int) -> Space:
+    """A relative with at most the parameters of LoRA of `rank`, if its smallest size allows.
+
+    AdaLoRA has them at the end of a run; at the start it has half as many again.
+
+    Raises:
+        ValueError: there is no such relative.
+    """
+    lora_fa_rank = fitting_rank(bench, rank, per_output=0, trains_a=False)
+    dora_rank = fitting_rank(bench, rank, per_output=1, trains_a=True)
+    spaces: dict[str, Space] = {
+        "LoRA": LoRA(rank),
+        "rsLoRA": RsLoRA(rank),
+        "LoRA+": LoRAPlus(rank),
+        "LoRA-FA": LoRAFA(lora_fa_rank, seed=seed),
+        "DoRA": DoRA(dora_rank),
+        "PiSSA": PiSSA(rank),
+        "AdaLoRA": AdaLoRA(adalora_rank(rank)),
+        "VeRA": VeRA(VERA_FACTOR * rank, seed=seed),
+        "(IA)3": IA3(),
+    }
+    if relative not in spaces:
+        raise ValueError(
+            f"relative must be one of {', '.join(spaces)}, got {relative!r}; choose one of these"
+        )
+    return spaces[relative]
 
 
 def trial(
@@ -110,77 +173,71 @@ def trial(
     test: bool = False,
     probe: Probe | None = None,
 ) -> Iterator[Event]:
-    """One of LoRA's relatives on a bench, with at most the numbers of LoRA of `rank`, if its own smallest size allows: one run. AdaLoRA has
-    them at the end; on the way, and on its bill, it has half as many again.
+    """Run one of LoRA's relatives on a benchmark, see `relative_space`.
+
+    The cost of AdaLoRA is that of its first step.
 
     Raises:
         ValueError: there is no such relative.
     """
-    if relative not in MADE:
-        raise ValueError(f"relative must be one of {', '.join(RELATIVES)}, got {relative!r}")
-    between = pruned(bench, rank) if relative == "AdaLoRA" else None
+    space = relative_space(bench, relative, rank, seed)
+    between = adalora_pruning(bench, rank) if relative == "AdaLoRA" else None
     yield from fine_tuning(
-        bench,
-        MADE[relative](bench, rank, seed),
-        HEAD,
-        lr=lr,
-        seed=seed,
-        probe=probe,
-        test=test,
-        between=between,
+        bench, space, HEAD, lr=lr, seed=seed, probe=probe, test=test, between=between
     )
 
 
-def turned(model: Adapted) -> dict[str, float]:
-    """How far the rows of each matrix of the body have gone: `probe/longer/<weight>`, the mean change of their length as a share of it,
-    in either direction, and `probe/turned/<weight>`, the mean angle between before and now, in degrees. A row makes one output feature."""
-    layers, found = matrices(model.base, "body.*", "turned"), dict[str, float]()
+def row_changes(model: Adapted) -> dict[str, float]:
+    """Measure how far the rows of each matrix of the body have changed; a row makes one output.
+
+    - `probe/longer/<weight>`: the mean relative change of a row's length, in either direction.
+    - `probe/turned/<weight>`: the mean angle between a row before and now, in degrees.
+    """
+    layers = matrices(model.base, "body.*", "turned")
+    values: dict[str, float] = {}
     for name, before, now in model.changed():
-        if name in layers:
-            rows, moved = (
-                weight.t() if layers[name].transposed else weight for weight in (before, now)
-            )
-            lengths = rows.norm(dim=1)
-            angles = (
-                F.cosine_similarity(rows.double(), moved.double(), dim=1)
-                .clamp(-1, 1)
-                .arccos()
-                .rad2deg()
-            )
-            found[f"probe/longer/{name}"] = float(
-                ((moved.norm(dim=1) - lengths).abs() / lengths).mean()
-            )
-            found[f"probe/turned/{name}"] = float(angles.mean())
-    return found
+        if name not in layers:
+            continue
+        if layers[name].transposed:
+            before, now = before.t(), now.t()
+        lengths = before.norm(dim=1)
+        longer = (now.norm(dim=1) - lengths).abs() / lengths
+        cosines = F.cosine_similarity(before.double(), now.double(), dim=1)
+        angles = cosines.clamp(-1, 1).arccos().rad2deg()
+        values[f"probe/longer/{name}"] = float(longer.mean())
+        values[f"probe/turned/{name}"] = float(angles.mean())
+    return values
 
 
 def record(executor: Executor | None, seeds: tuple[int, ...] = SEEDS) -> pd.DataFrame:
-    """The whole study: rates are chosen on valid, with half of the seeds; test is read once, with all seeds, for what was chosen."""
+    """Run the whole study.
+
+    Learning rates are chosen on valid with half of the seeds; the chosen ones run with all seeds
+    and are evaluated on test once.
+    """
     half, benches = few(seeds), list(BENCHES)
-    ranks: dict[str, tuple[int, ...]] = {
-        relative: JUDGED[:1] if relative in FIXED else JUDGED for relative in RELATIVES
-    }
-    ranks |= dict.fromkeys(("LoRA", "rsLoRA"), (*JUDGED, HIGH))
-    jobs = [
-        job
-        for relative in RELATIVES
-        for job in grid(
-            bench=benches, relative=[relative], rank=ranks[relative], lr=LRS[relative], seed=half
+    ranks: dict[str, tuple[int, ...]] = dict.fromkeys(RELATIVES, JUDGED_RANKS)
+    ranks |= dict.fromkeys(WITHOUT_RANK, JUDGED_RANKS[:1])
+    ranks |= dict.fromkeys(("LoRA", "rsLoRA"), (*JUDGED_RANKS, HIGH_RANK))
+    jobs = []
+    for relative in RELATIVES:
+        jobs += grid(
+            bench=benches,
+            relative=[relative],
+            rank=ranks[relative],
+            lr=LRS[relative],
+            seed=half,
         )
+    reference_jobs = []
+    for method, lrs in REFERENCE_LRS.items():
+        reference_jobs += grid(bench=benches, method=[method], lr=lrs, seed=half)
+    relatives = settled(trial, jobs, ["bench", "relative", "rank"], seeds, executor)
+    references = settled(reference, reference_jobs, ["bench", "method"], seeds, executor)
+    # Without a rank a run is the same at every rank: show it at the others too.
+    copies = [
+        relatives[relatives["relative"] == relative].assign(rank=rank)
+        for relative in WITHOUT_RANK
+        for rank in JUDGED_RANKS[1:]
     ]
-    references = [
-        job
-        for method, lrs in REFERENCE_LRS.items()
-        for job in grid(bench=benches, method=[method], lr=lrs, seed=half)
-    ]
-    ours = settled(trial, jobs, ["bench", "relative", "rank"], seeds, executor)
-    again = [
-        ours[ours["relative"] == relative].assign(rank=rank)
-        for relative in FIXED
-        for rank in JUDGED[1:]
-    ]
-    table = pd.concat(
-        [settled(reference, references, ["bench", "method"], seeds, executor), ours, *again],
-        ignore_index=True,
-    )
-    return table.fillna({"method": OWN, "relative": "", "rank": 0}).astype({"rank": int})
+    table = pd.concat([references, relatives, *copies], ignore_index=True)
+    return table.fillna({"method": RELATIVE, "relative": "", "rank": 0}).astype({"rank": int})

@@ -17,21 +17,21 @@ from ftkit.lessons.can_lora_be_beaten import study as board
 from ftkit.lessons.can_lora_be_beaten.claims import COSTS, Evidence, board_claims, pace
 from ftkit.lessons.can_lora_be_beaten.preregistration import Plan, read
 from ftkit.lessons.can_lora_be_beaten.study import (
+    BENCHES,
     BUDGETS,
     EXAMPLES,
-    FIXED,
     LARGER_ALPHA,
     LRS,
     METHODS,
     MIDDLE,
-    MOST,
-    NUMBERS,
+    MOST_EXAMPLES,
     OPERATIONS,
-    PLACES,
+    PARAMETERS,
     RANKS,
     REFERENCES,
     SEEDS,
     TUNING,
+    WITHOUT_RANK,
 )
 from ftkit.paths import kit_path
 from ftkit.storage import read_table
@@ -48,7 +48,7 @@ def fake_trial(
     rank: int,
     examples: int,
     lr: float,
-    budget: str = NUMBERS,
+    budget: str = PARAMETERS,
     seed: int = 0,
     test: bool = False,
 ) -> Iterator[Event]:
@@ -56,7 +56,7 @@ def fake_trial(
 
     With equal operations random entries lose their lead.
     """
-    lead = LEAD.get(method, 0.0) * (budget == NUMBERS or method != "sparse, random")
+    lead = LEAD.get(method, 0.0) * (budget == PARAMETERS or method != "sparse, random")
     noise = 0.002 * math.sin(sum(map(ord, f"{bench} {method} {seed}")))
     accuracy = (
         0.6
@@ -112,7 +112,7 @@ class TestBoard:
         found = Evidence(table)
         for rank in RANKS:
             assert set(found.board(rank)["method"]) == set(METHODS) - (
-                set(FIXED) if rank != MIDDLE else set()
+                set(WITHOUT_RANK) if rank != MIDDLE else set()
             ) | set(REFERENCES)
 
     def test_a_challenger_enters_as_a_method(self, table: pd.DataFrame) -> None:
@@ -161,7 +161,7 @@ class TestBoard:
 class TestClaims:
     def test_there_is_one_claim_a_budget(self, table: pd.DataFrame) -> None:
         numbers, operations, everywhere, control = board_claims(table)
-        assert NUMBERS in numbers.claim and OPERATIONS in operations.claim
+        assert PARAMETERS in numbers.claim and OPERATIONS in operations.claim
         assert (numbers.verdict, everywhere.verdict, control.verdict) == ("holds", "holds", "holds")
         assert operations.verdict == "does not hold", operations.statistic
 
@@ -180,7 +180,7 @@ class TestClaims:
                 ],
             ]
         )
-        assert board_claims(same, (NUMBERS,))[1].verdict == "does not hold"
+        assert board_claims(same, (PARAMETERS,))[1].verdict == "does not hold"
 
     def test_a_lead_that_a_larger_alpha_also_gives_is_not_a_win(self, table: pd.DataFrame) -> None:
         lead = (
@@ -198,7 +198,7 @@ class TestClaims:
         )
         found = Evidence(table.assign(value=table["value"] + lead))
         assert all(
-            (found.with_its_alpha(bench) == found.test(bench, "LoRA")).all() for bench in PLACES
+            (found.with_its_alpha(bench) == found.test(bench, "LoRA")).all() for bench in BENCHES
         )
 
     def test_without_the_control_there_is_no_claim_about_it(self, table: pd.DataFrame) -> None:
@@ -206,7 +206,10 @@ class TestClaims:
 
     def test_every_cell_is_a_family(self, table: pd.DataFrame) -> None:
         cells = Evidence(table).cells
-        assert set(cells) == {(bench, n) for bench in PLACES for n in EXAMPLES} and MOST in EXAMPLES
+        assert (
+            set(cells) == {(bench, n) for bench in BENCHES for n in EXAMPLES}
+            and MOST_EXAMPLES in EXAMPLES
+        )
         assert all(set(told) == set(METHODS) - {"LoRA"} for told in cells.values())
 
 
@@ -342,7 +345,7 @@ class TestRecord:
             budget: where(told, verdict="beats")["method"].tolist()
             for budget, told in boards.items()
         }
-        assert won == {NUMBERS: ["LoRA+", "sparse, random"], OPERATIONS: ["LoRA+"]}
+        assert won == {PARAMETERS: ["LoRA+", "sparse, random"], OPERATIONS: ["LoRA+"]}
         assert "beats" not in set(found.board(rank=RANKS[-1])["verdict"])
 
     def test_every_best_learning_rate_is_inside_the_grid_and_only_it_is_tested(
@@ -358,7 +361,7 @@ class TestRecord:
             assert tried.min() < best[key] < tried.max(), key  # type: ignore[index]
 
     def test_every_method_and_reference_is_there_on_every_task(self, record: pd.DataFrame) -> None:
-        jobs = pd.DataFrame(board.jobs(SEEDS, tuple(PLACES), EXAMPLES, (*METHODS, *REFERENCES)))
+        jobs = pd.DataFrame(board.jobs(SEEDS, tuple(BENCHES), EXAMPLES, (*METHODS, *REFERENCES)))
         by = ["bench", "method", "rank", "examples", "budget"]
         assert set(record[by].itertuples(index=False, name=None)) == set(
             jobs[by].itertuples(index=False, name=None)
@@ -375,7 +378,7 @@ class TestRecord:
             "method": "BitFit",
             "rank": MIDDLE,
             "examples": 64,
-            "budget": NUMBERS,
+            "budget": PARAMETERS,
             "seed": 1,
             "lr": 1e-2,
         }
@@ -395,13 +398,15 @@ class TestRecord:
 
     def test_the_panel_has_every_run_where_it_is_the_same(self, record: pd.DataFrame) -> None:
         shown = board.for_the_panel(record)
-        own = where(shown, method=board.OWN, quantity="valid/accuracy", bench="digits", seed=0)
-        assert set(shown[shown["method"] != board.OWN]["method"]) == set(REFERENCES) and set(
-            own["who"]
-        ) == set(METHODS)
-        for who in FIXED:
+        own = where(
+            shown, method=board.PANEL_METHOD, quantity="valid/accuracy", bench="digits", seed=0
+        )
+        assert set(shown[shown["method"] != board.PANEL_METHOD]["method"]) == set(
+            REFERENCES
+        ) and set(own["who"]) == set(METHODS)
+        for who in WITHOUT_RANK:
             ends = [
-                last(where(own, who=who, rank=rank, budget=NUMBERS))["value"].tolist()
+                last(where(own, who=who, rank=rank, budget=PARAMETERS))["value"].tolist()
                 for rank in RANKS
             ]
             assert ends[0] == ends[1] == ends[2] and ends[0]

@@ -23,30 +23,30 @@ from ftkit.experiments.resumable import runs
 from ftkit.experiments.tables import where
 from ftkit.lessons.can_lora_be_beaten import study as board
 from ftkit.lessons.can_lora_be_beaten.study import (
+    BENCHES,
     BUDGETS,
-    CONTROL,
+    CONTROL_BUDGET,
     EXAMPLES,
-    FIXED,
     LARGER_ALPHA,
     METHODS,
     MIDDLE,
-    MOST,
-    NUMBERS,
+    MOST_EXAMPLES,
     OPERATIONS,
-    PLACES,
+    PARAMETERS,
     RANKS,
     REFERENCES,
     SEEDS,
+    WITHOUT_RANK,
     spaces,
 )
-from ftkit.lessons.the_lora_family.study import sizes
+from ftkit.lessons.the_lora_family.study import features
 from ftkit.model.adapted import Adapted
 from ftkit.storage import read_table
 from ftkit.training.events import Event, packed
 
-FREE = [method for method in METHODS if method not in FIXED]
+FREE = [method for method in METHODS if method not in WITHOUT_RANK]
 BEST = {"LoRA+": 1e-3, FULL: 1e-3, FROZEN: 3e-2, "sparse, random": 3e-2}
-SMALL = partial(board.record, places=("digits",), examples=(64,), methods=("LoRA", "BitFit"))
+SMALL = partial(board.record, benches=("digits",), examples=(64,), methods=("LoRA", "BitFit"))
 
 
 def fake_trial(
@@ -55,7 +55,7 @@ def fake_trial(
     rank: int,
     examples: int,
     lr: float,
-    budget: str = NUMBERS,
+    budget: str = PARAMETERS,
     seed: int = 0,
     test: bool = False,
 ) -> Iterator[Event]:
@@ -80,7 +80,7 @@ def table() -> pd.DataFrame:
         return board.record(None)
 
 
-@pytest.mark.parametrize("bench", PLACES)
+@pytest.mark.parametrize("bench", BENCHES)
 @pytest.mark.parametrize("rank", RANKS)
 def test_nobody_has_more_numbers_than_lora_and_nobody_much_fewer(bench: str, rank: int) -> None:
     base, _ = load_benchmark(bench)
@@ -92,12 +92,12 @@ def test_nobody_has_more_numbers_than_lora_and_nobody_much_fewer(bench: str, ran
     }
     for name, count in counts.items():
         if (name, rank) != ("DoRA", 1):
-            assert counts["LoRA"] - sizes(bench)[0] < count <= counts["LoRA"], name
+            assert counts["LoRA"] - features(bench).both < count <= counts["LoRA"], name
     assert (
         counts["sparse, random"]
         == counts["sparse, gradient"]
         == counts["LoRA"]
-        == rank * sizes(bench)[0]
+        == rank * features(bench).both
     )
 
 
@@ -113,7 +113,7 @@ def test_with_equal_operations_a_run_costs_what_lora_s_does(method: str) -> None
     lora = step_cost("digits", *spaces("digits", "LoRA", MIDDLE, 64, 0)).values["cost/flops"]
     many = board.steps("digits", method, MIDDLE, 64, OPERATIONS)
     assert abs(many * own - STEPS * lora) <= own / 2
-    assert board.steps("digits", method, MIDDLE, 64, NUMBERS) == STEPS
+    assert board.steps("digits", method, MIDDLE, 64, PARAMETERS) == STEPS
     assert (many > STEPS) == (own < lora) or many == STEPS
 
 
@@ -128,12 +128,12 @@ def test_the_control_is_lora_with_16_times_the_alpha_and_stands_in_no_family(
     table: pd.DataFrame,
 ) -> None:
     (own, _), (usual, _) = (
-        spaces("digits", name, MIDDLE, MOST, 0) for name in (LARGER_ALPHA, "LoRA")
+        spaces("digits", name, MIDDLE, MOST_EXAMPLES, 0) for name in (LARGER_ALPHA, "LoRA")
     )
     assert own == replace(usual, alpha=16 * usual.alpha)
-    assert board.steps("digits", LARGER_ALPHA, MIDDLE, MOST, CONTROL) == STEPS
+    assert board.steps("digits", LARGER_ALPHA, MIDDLE, MOST_EXAMPLES, CONTROL_BUDGET) == STEPS
     read = where(table, method=LARGER_ALPHA, quantity="test/accuracy")
-    assert set(read["budget"]) == {CONTROL} and len(read) == len(PLACES) * len(SEEDS)
+    assert set(read["budget"]) == {CONTROL_BUDGET} and len(read) == len(BENCHES) * len(SEEDS)
     assert LARGER_ALPHA not in METHODS and LARGER_ALPHA not in set(
         board.for_the_panel(table)["who"]
     )
@@ -158,22 +158,34 @@ def test_bad_names_are_refused() -> None:
 
 def test_every_cell_has_nine_seeds_at_an_interior_rate(table: pd.DataFrame) -> None:
     read = table[table["quantity"] == "test/accuracy"]
-    for bench in PLACES:
+    for bench in BENCHES:
         for method in (*METHODS, *REFERENCES):
             for examples in EXAMPLES:
                 rows = where(
-                    read, bench=bench, method=method, rank=MIDDLE, examples=examples, budget=NUMBERS
+                    read,
+                    bench=bench,
+                    method=method,
+                    rank=MIDDLE,
+                    examples=examples,
+                    budget=PARAMETERS,
                 )
                 assert sorted(rows["seed"]) == list(SEEDS) and rows["lr"].nunique() == 1
             if method != "LoRA":
                 assert len(
-                    where(read, bench=bench, method=method, budget=OPERATIONS, examples=MOST)
+                    where(
+                        read, bench=bench, method=method, budget=OPERATIONS, examples=MOST_EXAMPLES
+                    )
                 ) == len(SEEDS)
         for method in FREE:
             for rank in RANKS:
                 assert len(
                     where(
-                        read, bench=bench, method=method, rank=rank, examples=MOST, budget=NUMBERS
+                        read,
+                        bench=bench,
+                        method=method,
+                        rank=rank,
+                        examples=MOST_EXAMPLES,
+                        budget=PARAMETERS,
                     )
                 ) == len(SEEDS)
     for _, cell in table[table["quantity"] == "valid/accuracy"].groupby(
@@ -191,7 +203,7 @@ def test_every_cell_has_nine_seeds_at_an_interior_rate(table: pd.DataFrame) -> N
 
 
 def test_every_method_is_tuned_with_as_many_runs_unless_its_best_rate_lay_at_an_edge() -> None:
-    asked = pd.DataFrame(board.jobs(range(3), tuple(PLACES), EXAMPLES, (*METHODS, *REFERENCES)))
+    asked = pd.DataFrame(board.jobs(range(3), tuple(BENCHES), EXAMPLES, (*METHODS, *REFERENCES)))
     per_cell = asked.groupby(["bench", "method", "rank", "examples", "budget"]).size()
     assert set(per_cell) == {9}
 
@@ -286,4 +298,4 @@ def test_nothing_stands_where_nothing_was_run(tmp_path: Path) -> None:
 
 
 def test_the_budgets_have_names() -> None:
-    assert BUDGETS == (NUMBERS, OPERATIONS)
+    assert BUDGETS == (PARAMETERS, OPERATIONS)

@@ -17,14 +17,14 @@ from ftkit.lessons.the_lora_family.claims import EARLY, OTHERS, Evidence, family
 from ftkit.lessons.the_lora_family.picture import turns
 from ftkit.lessons.the_lora_family.study import (
     BENCHES,
-    FIXED,
-    HIGH,
-    JUDGED,
+    HIGH_RANK,
+    JUDGED_RANKS,
     LRS,
-    MADE,
-    OWN,
     RANKS,
+    RELATIVE,
     RELATIVES,
+    WITHOUT_RANK,
+    relative_space,
 )
 from ftkit.model.adapted import Adapted
 from ftkit.paths import kit_path
@@ -59,7 +59,7 @@ def fake_trial(
 ) -> Iterator[Event]:
     """DoRA beats LoRA, and LoRA+ in one place; VeRA loses; PiSSA is ahead early; rsLoRA at the high rank."""
     lead = LEADS.get(relative, 0.0) * (relative != "LoRA+" or bench == "digits") + 0.03 * (
-        relative == "rsLoRA" and rank == HIGH
+        relative == "rsLoRA" and rank == HIGH_RANK
     )
     accuracy = (
         0.7
@@ -71,7 +71,7 @@ def fake_trial(
     yield from events(accuracy, seed, test, early=0.04 * (relative == "PiSSA"))
 
 
-def fake_rail(
+def fake_reference(
     bench: str, method: str, lr: float, seed: int = 0, test: bool = False
 ) -> Iterator[Event]:
     accuracy = (
@@ -86,7 +86,7 @@ def fake_rail(
 def table() -> pd.DataFrame:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(family, "trial", fake_trial)
-        patch.setattr(family, "reference", fake_rail)
+        patch.setattr(family, "reference", fake_reference)
         return family.record(None)
 
 
@@ -95,15 +95,17 @@ def table() -> pd.DataFrame:
 def test_nobody_has_more_numbers_than_lora_but_at_its_smallest(bench: str, rank: int) -> None:
     base, _ = benchmark.load_benchmark(bench)
     counts = {
-        name: sum(p.numel() for p in Adapted(base, made(bench, rank, 0)).parameters())
-        for name, made in MADE.items()
+        name: sum(
+            p.numel() for p in Adapted(base, relative_space(bench, name, rank, 0)).parameters()
+        )
+        for name in RELATIVES
     }
     for name, count in counts.items():
         if (name, rank) not in {("DoRA", 1), ("VeRA", 1)} and name != "AdaLoRA":
             assert count <= counts["LoRA"], name
-    both, outs = family.sizes(bench)
-    assert counts["LoRA-FA"] > counts["LoRA"] - outs
-    assert rank == 1 or counts["DoRA"] > counts["LoRA"] - both
+    size = family.features(bench)
+    assert counts["LoRA-FA"] > counts["LoRA"] - size.outputs
+    assert rank == 1 or counts["DoRA"] > counts["LoRA"] - size.both
     assert counts["LoRA"] == counts["rsLoRA"] == counts["LoRA+"] == counts["PiSSA"]
 
 
@@ -111,10 +113,10 @@ def test_adalora_begins_with_half_as_many_directions_again_and_ends_with_lora_s(
     monkeypatch: Any,
 ) -> None:
     models: list[Adapted] = []
-    prune = family.pruned
+    prune = family.adalora_pruning
     monkeypatch.setattr(
         family,
-        "pruned",
+        "adalora_pruning",
         lambda bench, rank: lambda model: (models.append(model), prune(bench, rank)(model))[1],
     )
     list(family.trial("digits", "AdaLoRA", 2, 3e-2))
@@ -125,7 +127,7 @@ def test_adalora_begins_with_half_as_many_directions_again_and_ends_with_lora_s(
 
 def test_a_seed_draws_what_is_frozen() -> None:
     for name in ("LoRA-FA", "VeRA"):
-        assert MADE[name]("digits", 2, 3).seed == 3  # type: ignore[attr-defined]
+        assert relative_space("digits", name, 2, 3).seed == 3  # type: ignore[attr-defined]
 
 
 def test_there_is_no_other_relative() -> None:
@@ -137,18 +139,20 @@ def test_the_record_has_ten_seeds_of_all_at_an_interior_rate(table: pd.DataFrame
     read = table[table["quantity"] == "test/accuracy"]
     for bench in BENCHES:
         for relative in RELATIVES:
-            for rank in (*JUDGED, HIGH) if relative in ("LoRA", "rsLoRA") else JUDGED:
+            for rank in (
+                (*JUDGED_RANKS, HIGH_RANK) if relative in ("LoRA", "rsLoRA") else JUDGED_RANKS
+            ):
                 rows = where(read, bench=bench, relative=relative, rank=rank)
                 assert sorted(rows["seed"]) == list(range(10)), (bench, relative, rank)
                 assert set(rows["lr"]) == {BEST.get(relative, 1e-2)}
-    assert set(table["method"]) == {OWN, benchmark.FULL, benchmark.FROZEN}
+    assert set(table["method"]) == {RELATIVE, benchmark.FULL, benchmark.FROZEN}
 
 
 def test_what_has_no_rank_is_recorded_once_and_shown_at_both(table: pd.DataFrame) -> None:
-    for relative in FIXED:
+    for relative in WITHOUT_RANK:
         few, many = (
             where(table, relative=relative, rank=rank).drop(columns="rank").reset_index(drop=True)
-            for rank in JUDGED
+            for rank in JUDGED_RANKS
         )
         pd.testing.assert_frame_equal(few, many)
 
@@ -211,17 +215,17 @@ class TestTurns:
     def seen(self, relative: str, lr: float = 3e-2) -> dict[str, float]:
         (last,) = [
             e
-            for e in family.trial("digits", relative, 2, lr, probe=family.turned)
+            for e in family.trial("digits", relative, 2, lr, probe=family.row_changes)
             if e.stage == "probe" and e.step == benchmark.STEPS
         ]
         return dict(last.values)
 
     def test_rows_that_are_scaled_grow_and_do_not_turn(self) -> None:
         base, _ = benchmark.load_benchmark("digits")
-        model = Adapted(base, MADE["(IA)3"]("digits", 2, 0))
+        model = Adapted(base, relative_space("digits", "(IA)3", 2, 0))
         name = "body.layers.0.attention.v_proj.weight"
         model.changes[name].l.data.fill_(1.25)
-        found = family.turned(model)
+        found = family.row_changes(model)
         assert found[f"probe/longer/{name}"] == pytest.approx(0.25, rel=1e-4)
         assert found[f"probe/turned/{name}"] < 0.05
         assert not [key for key in found if "q_proj" in key]
@@ -231,7 +235,7 @@ class TestTurns:
         model = Adapted(base, Only("body.layers.0.mlp.fc1.weight"))
         weight = model.changes["body.layers.0.mlp.fc1.weight"].value
         weight.data.copy_(_turned(weight.detach()))
-        found = family.turned(model)
+        found = family.row_changes(model)
         assert found["probe/turned/body.layers.0.mlp.fc1.weight"] == pytest.approx(90, abs=0.01)
         assert found["probe/longer/body.layers.0.mlp.fc1.weight"] == pytest.approx(1.0, rel=1e-4)
 
