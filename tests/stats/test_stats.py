@@ -1,5 +1,8 @@
+"""Intervals, tests and verdicts against their definitions, other libraries and simulations."""
+
 import math
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pytest
@@ -39,9 +42,8 @@ def test_one_value_has_no_interval() -> None:
 
 def test_a_95_per_cent_interval_covers_95_per_cent() -> None:
     random = np.random.default_rng(0)
-    hits = [
-        low <= 0 <= high for low, high in (interval(random.normal(size=8))[1:] for _ in range(2000))
-    ]
+    intervals = [interval(random.normal(size=8)) for _ in range(2000)]
+    hits = [low <= 0 <= high for _, low, high in intervals]
     assert 0.93 < np.mean(hits) < 0.97
 
 
@@ -83,31 +85,29 @@ class TestProportion:
 def differences(
     random: np.random.Generator, seeds: int, items: int, of_seed: float, of_item: float
 ) -> NDArray[np.float64]:
-    """Two methods that are equally good, item by item and seed by seed: 0 or 1 of one less that of the other."""
-    hard, apart = random.normal(1, 2, items), random.normal(0, of_item, items)
+    """Simulate two equally good methods: 0 or 1 of the first minus that of the second.
+
+    Args:
+        random: the generator.
+        seeds, items: the shape of the result.
+        of_seed: the deviation between the seeds of a method.
+        of_item: the deviation between the methods on an item.
+    """
+    easiness, advantage = random.normal(1, 2, items), random.normal(0, of_item, items)
     shared = random.normal(0, 1, (seeds, items))
-    right = [
-        hard
-        + sign * apart / 2
-        + random.normal(0, of_seed, (seeds, 1))
-        + shared
-        + random.normal(0, 0.5, (seeds, items))
-        > 0
-        for sign in (1, -1)
-    ]
+    right = []
+    for sign in (1, -1):
+        by_seed = random.normal(0, of_seed, (seeds, 1))
+        rest = random.normal(0, 0.5, (seeds, items))
+        right.append(easiness + sign * advantage / 2 + by_seed + shared + rest > 0)
     return right[0].astype(float) - right[1]
 
 
-def covers(how, runs: int, **of) -> float:  # type: ignore[no-untyped-def]
+def coverage(method, runs: int, **case) -> float:  # type: ignore[no-untyped-def]
+    """The share of simulated runs in which the interval of a method covers the true mean, 0."""
     random = np.random.default_rng(0)
-    return float(
-        np.mean(
-            [
-                low <= 0 <= high
-                for _, low, high in (how(differences(random, **of)) for _ in range(runs))
-            ]
-        )
-    )
+    intervals = [method(differences(random, **case)) for _ in range(runs)]
+    return float(np.mean([low <= 0 <= high for _, low, high in intervals]))
 
 
 CASES = [
@@ -121,57 +121,52 @@ CASES = [
 class TestSeedsAndItems:
     @pytest.mark.parametrize("case", CASES, ids=str)
     def test_the_crossed_interval_covers_95_per_cent(self, case: dict[str, float]) -> None:
-        assert 0.93 <= covers(crossed, 1500, **case) <= 0.97
+        assert 0.93 <= coverage(crossed, 1500, **case) <= 0.97
 
-    def test_an_interval_on_seeds_alone_does_not_where_items_are_a_sample_too(self) -> None:
-        assert covers(lambda table: interval(table.mean(1)), 600, **CASES[1]) < 0.93
+    def test_an_interval_over_seeds_alone_does_not_where_items_are_a_sample_too(self) -> None:
+        assert coverage(lambda table: interval(table.mean(1)), 600, **CASES[1]) < 0.93
 
     def test_the_bootstrap_is_too_narrow_or_too_wide_with_eight_seeds(self) -> None:
-        few = {"seeds": 8, "items": 100, "of_seed": 0.0, "of_item": 0.0}
-        narrow, wide = (
-            covers(lambda table: bootstrap(table, draws=400), 200, **case)
-            for case in (CASES[2], few)
-        )
-        assert narrow < 0.93 and wide > 0.97
+        def short_bootstrap(table: NDArray[np.float64]) -> tuple[float, float, float]:
+            return bootstrap(table, draws=400)
 
-    def test_the_bootstrap_has_the_variance_of_all_its_redrawn_tables(self) -> None:
+        equal_seeds = {"seeds": 8, "items": 100, "of_seed": 0.0, "of_item": 0.0}
+        assert coverage(short_bootstrap, 200, **CASES[2]) < 0.93
+        assert coverage(short_bootstrap, 200, **equal_seeds) > 0.97
+
+    def test_the_bootstrap_has_the_quantiles_of_all_tables_that_can_be_drawn(self) -> None:
         table = differences(np.random.default_rng(1), 3, 4, 0.5, 0.5)
-        means = [
-            table[np.ix_(s, i)].mean()
-            for s in product(range(3), repeat=3)
-            for i in product(range(4), repeat=4)
-        ]
+        seeds, items = product(range(3), repeat=3), product(range(4), repeat=4)
+        means = [table[np.ix_(s, i)].mean() for s, i in product(seeds, items)]
         mean, low, high = bootstrap(table, draws=200_000)
         assert mean == table.mean()
         assert (low, high) == pytest.approx(tuple(np.quantile(means, [0.025, 0.975])), abs=0.01)
 
-    def test_with_items_alike_it_is_the_interval_of_the_seeds(self) -> None:
+    def test_with_equal_items_it_is_the_interval_of_the_seeds(self) -> None:
         table = np.repeat(np.array(GAINS)[:, None], 50, axis=1)
         assert crossed(table) == pytest.approx(interval(GAINS))
 
-    def test_with_seeds_alike_it_is_the_interval_of_the_items(self) -> None:
+    def test_with_equal_seeds_it_is_the_interval_of_the_items(self) -> None:
         items = np.random.default_rng(0).normal(size=30)
         assert crossed(np.repeat(items[None], 4, axis=0)) == pytest.approx(interval(items.tolist()))
 
     def test_no_difference_at_all_is_a_point(self) -> None:
         assert crossed(np.zeros((8, 20))) == (0, 0, 0)
 
-    @pytest.mark.parametrize("how", [crossed, bootstrap])
+    @pytest.mark.parametrize("method", [crossed, bootstrap])
     @pytest.mark.parametrize("shape", [(8,), (1, 20), (8, 1)])
-    def test_one_seed_or_one_item_is_refused(self, how, shape: tuple[int, ...]) -> None:  # type: ignore[no-untyped-def]
-        with pytest.raises(
-            ValueError, match=r"differences must be \(seeds, items\) with at least two of each"
-        ):
-            how(np.zeros(shape))
+    def test_one_seed_or_one_item_is_refused(self, method: Any, shape: tuple[int, ...]) -> None:
+        message = r"differences must be \(seeds, items\) with at least two of each"
+        with pytest.raises(ValueError, match=message):
+            method(np.zeros(shape))
 
 
 class TestTests:
     def test_sign_flips_count_every_choice_of_signs(self) -> None:
         sample = np.array(GAINS)
         means = [abs((sample * signs).mean()) for signs in product((1, -1), repeat=8)]
-        assert sign_flip(GAINS) == pytest.approx(
-            np.mean([mean >= abs(sample.mean()) - 1e-12 for mean in means])
-        )
+        as_far = [mean >= abs(sample.mean()) - 1e-12 for mean in means]
+        assert sign_flip(GAINS) == pytest.approx(np.mean(as_far))
 
     @pytest.mark.parametrize("seeds", [5, 8, 12])
     def test_the_smallest_p_is_2_in_2_to_the_seeds(self, seeds: int) -> None:
@@ -181,9 +176,8 @@ class TestTests:
         from scipy import stats
 
         sample = np.random.default_rng(0).normal(0.3, 1, 40)
-        assert sign_flip(sample.tolist()) == pytest.approx(
-            stats.ttest_1samp(sample, 0).pvalue, abs=0.02
-        )
+        p = stats.ttest_1samp(sample, 0).pvalue
+        assert sign_flip(sample.tolist()) == pytest.approx(p, abs=0.02)
 
     @pytest.mark.parametrize(
         "p", [[0.01, 0.04, 0.03], [0.5, 0.6], [0.001] * 4, [0.02], [0.2, 0.0, 0.011, 0.04, 0.03]]
@@ -197,9 +191,8 @@ class TestTests:
         from statsmodels.stats.weightstats import ttost_paired
 
         other = np.random.default_rng(0).normal(size=8)
-        assert equivalence(GAINS, 0.03) == pytest.approx(
-            ttost_paired(other + GAINS, other, -0.03, 0.03)[0]
-        )
+        p = ttost_paired(other + GAINS, other, -0.03, 0.03)[0]
+        assert equivalence(GAINS, 0.03) == pytest.approx(p)
 
     def test_a_verdict_of_ties_is_equivalence(self) -> None:
         random = np.random.default_rng(0)
@@ -213,37 +206,35 @@ class TestTests:
 
 
 class TestFamily:
-    def test_among_equals_it_says_beats_in_5_per_cent_at_most(self) -> None:
+    def test_among_equal_methods_it_says_beats_in_at_most_5_per_cent(self) -> None:
         random = np.random.default_rng(0)
-        found = [
-            family({str(k): random.normal(0, 0.03, 10).tolist() for k in range(5)})
-            for _ in range(250)
-        ]
-        assert (
-            np.mean([any(judged.verdict == "beats" for judged in each.values()) for each in found])
-            <= 0.05
-        )
+        wrong = []
+        for _ in range(250):
+            judged = family({str(k): random.normal(0, 0.03, 10).tolist() for k in range(5)})
+            wrong.append(any(each.verdict == "beats" for each in judged.values()))
+        assert np.mean(wrong) <= 0.05
 
     def test_without_holm_it_would_say_so_more_often(self) -> None:
         random = np.random.default_rng(0)
-        found = [
-            [verdict(random.normal(0, 0.03, 10).tolist()) for _ in range(5)] for _ in range(1000)
-        ]
-        assert np.mean([any(says == "beats" for says in each) for each in found]) > 0.05
+        wrong = []
+        for _ in range(1000):
+            verdicts = [verdict(random.normal(0, 0.03, 10).tolist()) for _ in range(5)]
+            wrong.append("beats" in verdicts)
+        assert np.mean(wrong) > 0.05
 
     @pytest.mark.parametrize(("rivals", "says"), [(6, "beats"), (7, "inconclusive")])
-    def test_eight_seeds_tell_of_six_rivals_at_most(self, rivals: int, says: str) -> None:
+    def test_eight_seeds_are_enough_for_at_most_six_comparisons(
+        self, rivals: int, says: str
+    ) -> None:
         values = np.linspace(0.02, 0.04, 8).tolist()
-        assert {
-            judged.verdict for judged in family({str(k): values for k in range(rivals)}).values()
-        } == {says}
+        judged = family({str(k): values for k in range(rivals)})
+        assert {each.verdict for each in judged.values()} == {says}
 
     def test_a_tie_needs_no_test_against_0(self) -> None:
-        judged = family({"a": [0.001, -0.002, 0.0, 0.002, -0.001, 0.001, 0.0, -0.001]})["a"]
+        values = [0.001, -0.002, 0.0, 0.002, -0.001, 0.001, 0.0, -0.001]
+        judged = family({"a": values})["a"]
         assert judged.verdict == "ties" and judged.p > 0.5
-        assert (judged.mean, judged.low, judged.high) == interval(
-            [0.001, -0.002, 0.0, 0.002, -0.001, 0.001, 0.0, -0.001]
-        )
+        assert (judged.mean, judged.low, judged.high) == interval(values)
 
 
 class TestShareOfGain:
@@ -256,19 +247,15 @@ class TestShareOfGain:
         random, hits = np.random.default_rng(0), []
         for _ in range(2000):
             frozen = random.normal(0.5, 0.02, 8)
-            method, full = (
-                frozen + random.normal(0.06, 0.02, 8),
-                frozen + random.normal(0.1, 0.03, 8),
-            )
+            method = frozen + random.normal(0.06, 0.02, 8)
+            full = frozen + random.normal(0.1, 0.03, 8)
             _, low, high = share_of_gain(method.tolist(), frozen.tolist(), full.tolist())
             hits.append(low <= 0.6 <= high)
         assert 0.93 < np.mean(hits) < 0.97
 
-    def test_without_a_gain_to_share_it_knows_nothing(self) -> None:
-        assert share_of_gain([0.5, 0.6, 0.5], [0.5, 0.5, 0.5], [0.4, 0.6, 0.51])[1:] == (
-            -math.inf,
-            math.inf,
-        )
+    def test_without_a_gain_of_full_fine_tuning_the_interval_is_infinite(self) -> None:
+        _, low, high = share_of_gain([0.5, 0.6, 0.5], [0.5, 0.5, 0.5], [0.4, 0.6, 0.51])
+        assert (low, high) == (-math.inf, math.inf)
 
     def test_seeds_must_be_shared(self) -> None:
         with pytest.raises(
@@ -277,34 +264,33 @@ class TestShareOfGain:
             share_of_gain([0.5, 0.5], [0.5] * 3, [0.5] * 2)
 
 
-class TestWorth:
-    def test_the_front_is_who_nobody_dominates(self) -> None:
+class TestTradeOff:
+    def test_a_point_is_on_the_front_if_no_other_dominates_it(self) -> None:
         random = np.random.default_rng(0)
         cost, score = random.integers(0, 6, 40), random.integers(0, 6, 40)
-        found = pareto_front(cost, score)
-        for i in range(40):
-            dominated = any(
-                cost[j] <= cost[i]
-                and score[j] >= score[i]
-                and (cost[j] < cost[i] or score[j] > score[i])
-                for j in range(40)
-            )
-            assert (i in found) != dominated
-        assert [cost[i] for i in found] == sorted(cost[i] for i in found)
+        front = pareto_front(cost, score)
+
+        def dominates(other: int, point: int) -> bool:
+            as_good = cost[other] <= cost[point] and score[other] >= score[point]
+            return bool(as_good and (cost[other] < cost[point] or score[other] > score[point]))
+
+        for point in range(40):
+            dominated = any(dominates(other, point) for other in range(40))
+            assert (point in front) != dominated
+        assert [cost[i] for i in front] == sorted(cost[i] for i in front)
 
     @pytest.mark.parametrize("trials", [1, 2, 3])
     def test_the_expected_best_is_the_mean_over_every_draw(self, trials: int) -> None:
         values = [0.3, 0.5, 0.5, 0.1]
-        assert expected_best(values, trials) == pytest.approx(
-            np.mean([max(draw) for draw in product(values, repeat=trials)])
-        )
+        best = [max(draw) for draw in product(values, repeat=trials)]
+        assert expected_best(values, trials) == pytest.approx(np.mean(best))
 
     @pytest.mark.parametrize(("values", "trials"), [([], 1), ([0.1], 0)])
-    def test_nothing_tried_has_no_best(self, values: list[float], trials: int) -> None:
+    def test_no_value_or_no_trial_is_refused(self, values: list[float], trials: int) -> None:
         with pytest.raises(ValueError, match="there must be at least one value and one trial"):
             expected_best(values, trials)
 
-    def test_the_chance_of_improvement_is_mann_whitneys(self) -> None:
+    def test_the_probability_of_improvement_is_mann_whitneys(self) -> None:
         from scipy import stats
 
         a, b = [0.5, 0.7, 0.6, 0.6], [0.6, 0.4, 0.5]

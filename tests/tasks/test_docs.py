@@ -1,3 +1,5 @@
+"""The docs task: its splits, its labels, its cache, and its permuted vocabulary."""
+
 import os
 import re
 import subprocess
@@ -35,22 +37,18 @@ def test_splits_follow_the_hash_of_the_sentence(docs: Task) -> None:
         assert all(low <= unit_hash(text) < high for text in docs.split(stage)["text"])
 
 
-def test_the_sentences_are_what_the_libraries_say(docs: Task) -> None:
-    import numpy
-
-    said = " ".join(
-        " ".join(str(r["doc"]).split())
-        for path in source_files(root_of("numpy"))
-        for r in parse(path)
-    )
+def test_the_sentences_are_from_the_docstrings_of_their_library(docs: Task) -> None:
+    docstrings = [
+        str(record["doc"]) for path in source_files(root_of("numpy")) for record in parse(path)
+    ]
+    prose = " ".join(" ".join(docstring.split()) for docstring in docstrings)
     of_numpy = [row["text"] for row in docs.test if docs.classes[row["label"]] == "numpy"]
-    assert numpy.__name__ == "numpy"
     assert len(of_numpy) == 200
-    assert all(text in said for text in of_numpy)
+    assert all(text in prose for text in of_numpy)
 
 
 @pytest.mark.parametrize("name", sorted(LABELS))
-def test_other_labels_are_of_the_same_sentences(docs: Task, name: str) -> None:
+def test_the_other_tasks_label_the_same_sentences(docs: Task, name: str) -> None:
     task = load_task(name)
     assert task.test["text"] == docs.test["text"]
     assert [task.classes[label] for label in task.labels("test")] == docs.test[LABELS[name]]
@@ -70,7 +68,12 @@ def test_the_cache_is_read_and_a_broken_one_is_rebuilt(
 ) -> None:
     built = []
     rows = pd.DataFrame({"text": ["a b c"]})
-    monkeypatch.setattr(module, "_build", lambda: built.append(1) or rows)
+
+    def build() -> pd.DataFrame:
+        built.append(1)
+        return rows
+
+    monkeypatch.setattr(module, "_build", build)
 
     def load() -> None:
         module._sentences.cache_clear()
@@ -95,9 +98,10 @@ def test_the_cache_is_read_and_a_broken_one_is_rebuilt(
 def test_two_processes_may_build_at_once(tmp_path: Path) -> None:
     code = (
         "import pandas as pd; from pathlib import Path; from ftkit.tasks import docs\n"
+        f"path = Path({str(tmp_path)!r}) / 't.parquet'\n"
         "rows = pd.DataFrame({'text': [f'sentence {i}' for i in range(100000)]})\n"
-        f"for _ in range(5): docs._write_cache(rows, Path({str(tmp_path)!r}) / 't.parquet')\n"
-        f"assert docs._read_cache(Path({str(tmp_path)!r}) / 't.parquet').equals(rows)"
+        "for _ in range(5): docs._write_cache(rows, path)\n"
+        "assert docs._read_cache(path).equals(rows)"
     )
     running = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(2)]
     assert [process.wait() for process in running] == [0, 0]
@@ -124,15 +128,14 @@ def words(texts: list[str]) -> Counter[str]:
 @pytest.mark.parametrize("share", [0.25, 0.5, 1.0])
 def test_a_share_of_the_vocabulary_moves_one_to_one(docs: Task, share: float) -> None:
     texts = docs.train["text"][:]
-    there = permuted(texts, share)
-    pairs = {
-        (a, b)
-        for x, y in zip(texts, there, strict=True)
-        for a, b in zip(*(re.findall("[a-z]+", t.lower()) for t in (x, y)), strict=True)
-    }
+    foreign = permuted(texts, share)
+    pairs = set()
+    for before, after in zip(texts, foreign, strict=True):
+        both = (re.findall("[a-z]+", text.lower()) for text in (before, after))
+        pairs.update(zip(*both, strict=True))
     assert len(pairs) == len(dict(pairs)) == len({b for _, b in pairs}) == len(words(texts))
     assert sum(a != b for a, b in pairs) / len(pairs) == pytest.approx(share, abs=0.02)
-    assert sorted(words(texts).values()) == sorted(words(there).values())
+    assert sorted(words(texts).values()) == sorted(words(foreign).values())
 
 
 def test_permute_0_is_the_task_itself(docs: Task) -> None:
@@ -156,26 +159,25 @@ def test_no_held_out_sentence_is_left_in_a_corpus(docs: Task) -> None:
         "A new sentence.",
     ]
     left = without([*texts, *held_out], held_out)
-    assert all(unit_hash(s) >= HELD_OUT for text in left for s in sentences(text))
+    for text in left:
+        assert all(unit_hash(sentence) >= HELD_OUT for sentence in sentences(text))
     plain = " ".join(re.sub("[^a-z0-9]+", " ", text.lower()) for text in left)
     for sentence in held_out:
         assert re.sub("[^a-z0-9]+", " ", sentence.lower()).strip() not in plain
 
 
-def test_reading_finds_what_is_there(tmp_path: Path) -> None:
+def test_reading_finds_every_docstring(tmp_path: Path) -> None:
     (tmp_path / "good.py").write_text(
         'class A:\n    """A thing."""\n\n    def f(self, x):\n        """Do it."""\n'
     )
     (tmp_path / "bad.py").write_text('"""not python"""\ndef (')
-    found = {path.name: records for path, records in read(source_files(tmp_path))}
-    assert found["bad.py"] == []
-    assert [(r["name"], r["kind"], r["arguments"]) for r in found["good.py"]] == [
-        ("A", "class", 0),
-        ("f", "method", 2),
-    ]
+    records = {path.name: of_file for path, of_file in read(source_files(tmp_path))}
+    assert records["bad.py"] == []
+    facts = [(each["name"], each["kind"], each["arguments"]) for each in records["good.py"]]
+    assert facts == [("A", "class", 0), ("f", "method", 2)]
 
 
-def test_a_library_that_is_not_there_is_named() -> None:
+def test_a_library_that_is_not_installed_is_named() -> None:
     with pytest.raises(ValueError, match="the library 'nosuchlibrary' must be installed"):
         root_of("nosuchlibrary")
 

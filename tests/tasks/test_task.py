@@ -1,3 +1,5 @@
+"""Tasks: their batches, subsets and fingerprints, and the digits."""
+
 import numpy as np
 import pytest
 import torch
@@ -28,14 +30,13 @@ def test_rows_that_fill_no_batch_wait_for_another_epoch() -> None:
     assert len(torch.cat(epochs).unique()) == 24
 
 
-def test_batches_hold_rows_of_like_length_in_tokens(docs: Task) -> None:
-    read = load_base("mini", docs).reader.table(docs.train)[1]
-    assert torch.equal(docs.lengths, read)
+def test_batches_have_rows_of_similar_length_in_tokens(docs: Task) -> None:
+    lengths = load_base("mini", docs).reader.table(docs.train)[1]
+    assert torch.equal(docs.lengths, lengths)
     batches = [batch.rows for batch, _ in zip(docs.batches(16, seeded()), range(100), strict=False)]
-    padded = sum(len(rows) * int(read[rows].max()) for rows in batches)
-    assert padded < 1.1 * sum(int(read[rows].sum()) for rows in batches), (
-        "less than a tenth of what is read is padding"
-    )
+    tokens = sum(int(lengths[rows].sum()) for rows in batches)
+    padded = sum(len(rows) * int(lengths[rows].max()) for rows in batches)
+    assert padded < 1.1 * tokens, "padding adds less than a tenth"
 
 
 def test_batches_are_a_function_of_the_generator(docs: Task) -> None:
@@ -48,7 +49,7 @@ def test_a_batch_larger_than_the_split_is_the_split() -> None:
     assert len(next(small_task().batches(100, seeded()))) == 24
 
 
-def test_taking_is_balanced_seeded_and_remembered(docs: Task) -> None:
+def test_a_subset_is_balanced_seeded_and_cached(docs: Task) -> None:
     some = docs.take(200, 3)
     assert torch.bincount(some.labels("train")).tolist() == [25] * 8
     assert some is docs.take(200, 3)
@@ -58,7 +59,7 @@ def test_taking_is_balanced_seeded_and_remembered(docs: Task) -> None:
 
 
 @pytest.mark.parametrize("count", [0, 8001])
-def test_taking_more_than_there_is_is_refused(docs: Task, count: int) -> None:
+def test_a_subset_larger_than_the_split_is_refused(docs: Task, count: int) -> None:
     with pytest.raises(
         ValueError, match=f"count must be from 1 to 8000, the rows of train, got {count}"
     ):
@@ -70,7 +71,7 @@ def test_a_stage_that_does_not_exist_is_refused() -> None:
         small_task().split("dev")
 
 
-def test_the_fingerprint_knows_the_data(docs: Task) -> None:
+def test_the_fingerprint_depends_on_the_data_alone(docs: Task) -> None:
     assert small_task().fingerprint == small_task("another name").fingerprint
     assert docs.fingerprint != docs.take(200).fingerprint
 
@@ -78,9 +79,8 @@ def test_the_fingerprint_knows_the_data(docs: Task) -> None:
 def test_digits_are_the_real_ones_in_disjoint_splits() -> None:
     task = load_task("digits")
     assert [len(task.split(stage)) for stage in ("train", "valid", "test")] == [1197, 200, 400]
-    images = np.concatenate(
-        [np.array(task.split(stage)["image"][:]) for stage in ("train", "valid", "test")]
-    )
+    splits = [np.array(task.split(stage)["image"][:]) for stage in ("train", "valid", "test")]
+    images = np.concatenate(splits)
     from sklearn.datasets import load_digits
 
     real = load_digits().images / 16

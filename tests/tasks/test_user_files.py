@@ -1,3 +1,5 @@
+"""Tasks from files, folders and the hub, and the errors of data that cannot be used."""
+
 import json
 from collections import Counter
 from pathlib import Path
@@ -28,19 +30,17 @@ def test_one_file_of_each_kind_is_the_same_task(tmp_path: Path) -> None:
     assert [len(tasks[0].split(stage)) for stage in ("train", "valid", "test")] == [48, 6, 6]
 
 
-def test_what_was_split_off_is_stratified_seeded_and_said(tmp_path: Path) -> None:
+def test_the_rows_that_are_split_off_are_stratified_seeded_and_noted(tmp_path: Path) -> None:
     path = csv(tmp_path / "a.csv", ROWS)
     task, again, other = load_task(path), load_task(path), load_task(path, seed=1)
     assert task.fingerprint == again.fingerprint != other.fingerprint
     assert Counter(task.test["label"]) == Counter({0: 2, 1: 4})
     assert task.notes[0] == "6 rows of a.csv were split off as test, stratified, with seed 0"
-    everything = [
-        text for stage in ("train", "valid", "test") for text in task.split(stage)["text"]
-    ]
-    assert sorted(everything) == sorted(text for text, _ in ROWS)
+    texts = [text for stage in ("train", "valid", "test") for text in task.split(stage)["text"]]
+    assert sorted(texts) == sorted(text for text, _ in ROWS)
 
 
-def test_a_folder_keeps_its_own_splits_and_says_what_it_lacked(tmp_path: Path) -> None:
+def test_a_folder_keeps_its_own_splits_and_notes_what_it_lacks(tmp_path: Path) -> None:
     csv(tmp_path / "train.csv", ROWS)
     csv(tmp_path / "test.csv", ROWS[:9])
     task = load_task(tmp_path)
@@ -70,9 +70,8 @@ def test_columns_can_be_named_and_numbers_are_classes_in_order(tmp_path: Path) -
 
 
 def test_json_numbers_and_csv_numbers_are_the_same_classes(tmp_path: Path) -> None:
-    (tmp_path / "a.jsonl").write_text(
-        "\n".join(json.dumps({"text": f"text {i}", "label": i % 2}) for i in range(40))
-    )
+    lines = [json.dumps({"text": f"text {i}", "label": i % 2}) for i in range(40)]
+    (tmp_path / "a.jsonl").write_text("\n".join(lines))
     assert load_task(tmp_path / "a.jsonl").classes == ("0", "1")
 
 
@@ -164,12 +163,11 @@ def test_a_label_that_train_does_not_have_is_named(tmp_path: Path) -> None:
         load_task(tmp_path)
 
 
-def test_a_column_that_was_asked_for_and_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(
-        ValueError,
-        match="a.csv must have a column 'verdict', got the columns text, label; name it with label=",
-    ):
-        load_task(csv(tmp_path / "a.csv", ROWS), label="verdict")
+def test_a_column_that_is_asked_for_and_missing_is_named(tmp_path: Path) -> None:
+    path = csv(tmp_path / "a.csv", ROWS)
+    message = "a.csv must have a column 'verdict', got the columns text, label; name it with label="
+    with pytest.raises(ValueError, match=message):
+        load_task(path, label="verdict")
 
 
 def test_a_folder_without_train_lists_what_it_has(tmp_path: Path) -> None:
@@ -196,8 +194,9 @@ def test_a_path_that_does_not_exist_says_so() -> None:
 
 
 def test_an_unreachable_dataset_names_the_way_out() -> None:
-    with pytest.raises(
-        ValueError,
-        match="got 'somebody/something' .* without a network, download it elsewhere and give the path of its CSV",
-    ):
+    message = (
+        "got 'somebody/something' .* "
+        "without a network, download it elsewhere and give the path of its CSV"
+    )
+    with pytest.raises(ValueError, match=message):
         load_task("somebody/something")
