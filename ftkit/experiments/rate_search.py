@@ -19,12 +19,12 @@ WIDER = 4
 """The most times that a grid of learning rates is widened."""
 
 
-def few(seeds: Sequence[int]) -> list[int]:
+def tuning_seeds(seeds: Sequence[int]) -> list[int]:
     """The half of the seeds with which learning rates are searched."""
     return list(seeds[: max(1, len(seeds) // 2)])
 
 
-def settled(
+def tune_and_test(
     trial: Trial,
     jobs: Sequence[Settings],
     by: Sequence[str],
@@ -50,11 +50,11 @@ def settled(
     """
     tuning = sweep(trial, jobs, executor)
     for _ in range(WIDER):
-        more = beyond(tuning, jobs, by, choose_by)
+        more = wider_jobs(tuning, jobs, by, choose_by)
         if not more:
             break
         tuning = pd.concat([tuning, sweep(trial, more, executor)], ignore_index=True)
-    final_jobs = finals(tuning, by, seeds, choose_by)
+    final_jobs = final_runs(tuning, by, seeds, choose_by)
     final = sweep(trial, final_jobs, executor, keep=keep).drop(columns="test")
     table = pd.concat([final, tuning], ignore_index=True)
     # A final run repeats a run of the search, up to test: keep one of each row.
@@ -62,7 +62,7 @@ def settled(
     return table.drop_duplicates(names, ignore_index=True)
 
 
-def finals(
+def final_runs(
     tuning: pd.DataFrame,
     by: Sequence[str],
     seeds: Sequence[int],
@@ -74,7 +74,7 @@ def finals(
     return [{**settings, "seed": seed, "test": True} for settings in best for seed in seeds]
 
 
-def beyond(
+def wider_jobs(
     tuning: pd.DataFrame,
     jobs: Sequence[Settings],
     by: Sequence[str],

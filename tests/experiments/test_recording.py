@@ -13,7 +13,7 @@ from helpers.kept_trials import LOG, begun, counted
 import ftkit
 from ftkit.experiments.benchmark import FROZEN, load_benchmark, reference
 from ftkit.experiments.code_version import trial_name, version
-from ftkit.experiments.rate_search import WIDER, beyond, next_rate, settled
+from ftkit.experiments.rate_search import WIDER, next_rate, tune_and_test, wider_jobs
 from ftkit.experiments.recording import content, make
 from ftkit.experiments.sweep import grid, sweep
 from ftkit.experiments.tables import last, where
@@ -38,13 +38,13 @@ def jobs(*methods: str, lrs: tuple[float, ...] = (0.003, 0.01)) -> list[dict[str
 
 
 def test_the_grid_grows_until_the_best_learning_rate_is_inside() -> None:
-    table = settled(trial, jobs("high", "low"), ["method"], SEEDS, None)
+    table = tune_and_test(trial, jobs("high", "low"), ["method"], SEEDS, None)
     assert sorted(where(table, method="high")["lr"].unique()) == [0.003, 0.01, 0.03, 0.1, 0.3]
     assert sorted(where(table, method="low")["lr"].unique()) == [0.0003, 0.001, 0.003, 0.01]
 
 
 def test_only_the_best_learning_rate_is_evaluated_on_test_with_all_seeds() -> None:
-    table = settled(trial, jobs("high", "low"), ["method"], SEEDS, None)
+    table = tune_and_test(trial, jobs("high", "low"), ["method"], SEEDS, None)
     on_test = table[table["quantity"] == "test/accuracy"]
     best = {(row["method"], row["lr"]) for _, row in on_test.iterrows()}
     assert best == {("high", 0.1), ("low", 0.001)}
@@ -52,24 +52,24 @@ def test_only_the_best_learning_rate_is_evaluated_on_test_with_all_seeds() -> No
 
 
 def test_no_value_is_kept_twice() -> None:
-    table = settled(trial, jobs("high"), ["method"], SEEDS, None)
+    table = tune_and_test(trial, jobs("high"), ["method"], SEEDS, None)
     assert len(last(table)) == len(last(table).drop_duplicates(["lr", "seed"])) == 5 * 2 + 2
 
 
 def test_the_grid_is_widened_only_a_few_times() -> None:
-    table = settled(trial, jobs("endless"), ["method"], SEEDS, None)
+    table = tune_and_test(trial, jobs("endless"), ["method"], SEEDS, None)
     assert table["lr"].nunique() == 2 + WIDER
 
 
 def test_a_single_learning_rate_is_kept() -> None:
-    tuning = settled(trial, jobs("high", lrs=(0.01,)), ["method"], SEEDS, None)
+    tuning = tune_and_test(trial, jobs("high", lrs=(0.01,)), ["method"], SEEDS, None)
     assert set(tuning["lr"]) == {0.01}
 
 
 def test_no_job_is_added_where_the_best_learning_rate_is_inside() -> None:
     inside = jobs("low", lrs=(0.0003, 0.001, 0.003))
-    tuning = settled(trial, inside, ["method"], SEEDS, None)
-    assert beyond(tuning, inside, ["method"]) == []
+    tuning = tune_and_test(trial, inside, ["method"], SEEDS, None)
+    assert wider_jobs(tuning, inside, ["method"]) == []
 
 
 @pytest.mark.parametrize("lr", [1e-4, 3e-4, 1e-3, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0])

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from ftkit.experiments.rate_search import few
+from ftkit.experiments.rate_search import tuning_seeds
 from ftkit.experiments.tables import last, where
 from ftkit.paths import kit_path
 from ftkit.storage import read_table
@@ -22,7 +22,7 @@ class TunedGroup(NamedTuple):
 def recorded_runs(name: str) -> tuple[pd.DataFrame, list[int]]:
     """Read a recorded table, and the seeds that chose its learning rates."""
     table, about = read_table(kit_path("data", "results", f"{name}.parquet"))
-    return table, few(about["seeds"])
+    return table, tuning_seeds(about["seeds"])
 
 
 def tuned_groups(table: pd.DataFrame, by: Sequence[str]) -> Iterator[TunedGroup]:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ftkit.experiments import benchmark
 from ftkit.experiments.benchmark import BENCHMARKS, FROZEN, FULL, HEAD, fine_tuning, load_benchmark
-from ftkit.experiments.rate_search import few, settled
+from ftkit.experiments.rate_search import tune_and_test, tuning_seeds
 from ftkit.experiments.sweep import grid
 from ftkit.model.adapted import Adapted
 from ftkit.techniques.bitfit import BitFit
@@ -225,11 +225,11 @@ def record(executor: Executor | None, seeds: tuple[int, ...] = SEEDS) -> pd.Data
     Learning rates are chosen on valid with half of the seeds; the chosen settings run once with all seeds and
     are evaluated on test.
     """
-    half, kept = few(seeds), ("test",)
+    half, kept = tuning_seeds(seeds), ("test",)
     reference_by = ["bench", "method", "examples"]
     by = ["bench", "groups", "examples"]
     tables = [
-        settled(reference, reference_jobs(half), reference_by, seeds, executor, keep=kept),
-        settled(trial, jobs(half), by, seeds, executor, keep=kept),
+        tune_and_test(reference, reference_jobs(half), reference_by, seeds, executor, keep=kept),
+        tune_and_test(trial, jobs(half), by, seeds, executor, keep=kept),
     ]
     return pd.concat(tables, ignore_index=True).fillna({"method": "BitFit", "groups": ""})

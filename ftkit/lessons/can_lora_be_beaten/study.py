@@ -18,7 +18,7 @@ from ftkit.experiments.benchmark import (
     load_benchmark,
     step_cost,
 )
-from ftkit.experiments.rate_search import settled
+from ftkit.experiments.rate_search import tune_and_test
 from ftkit.experiments.step_time import in_turns, stepper
 from ftkit.experiments.sweep import grid
 from ftkit.experiments.tables import where
@@ -85,7 +85,7 @@ LRS: dict[str, tuple[float, ...]] = {
 }
 """The learning rates that are tried first, three for each method.
 
-`settled` adds more where the best is at an edge.
+`tune_and_test` adds more where the best is at an edge.
 """
 SEEDS = tuple(range(9))
 """Nine seeds: with eight, no sign-flip test could be significant in a family of seven rivals."""
@@ -336,7 +336,9 @@ def record(
     and are evaluated on test once.
     """
     by = ["bench", "method", "rank", "examples", "budget"]
-    return settled(trial, jobs(seeds[:TUNING], benches, examples, methods), by, seeds, executor)
+    return tune_and_test(
+        trial, jobs(seeds[:TUNING], benches, examples, methods), by, seeds, executor
+    )
 
 
 def for_the_panel(table: pd.DataFrame) -> pd.DataFrame:

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from ftkit.experiments.benchmark import BENCHMARKS, FROZEN, FULL
-from ftkit.experiments.rate_search import few, settled
+from ftkit.experiments.rate_search import tune_and_test, tuning_seeds
 from ftkit.experiments.sweep import grid, sweep
 from ftkit.experiments.tables import last, where
 from ftkit.lessons.distillation import teachers
@@ -43,7 +43,7 @@ CONTROL_LRS = {
     FULL: (3e-4, 1e-3, 3e-3),
     FROZEN: (1e-2, 3e-2, 1e-1),
 }
-"""The learning rates that are tried first; `settled` adds more until the best is inside."""
+"""The learning rates that are tried first; `tune_and_test` adds more until the best is inside."""
 PANEL_LR = 3e-3
 SEEDS = tuple(range(8))
 
@@ -58,7 +58,7 @@ def record(
     Learning rates are chosen on valid with half of the seeds; the chosen ones run with all seeds
     and are evaluated on test once. "library by mini" has the main settings alone.
     """
-    half = few(seeds)
+    half = tuning_seeds(seeds)
     by = ["bench", *DIALS]
     benchmarks = [bench for bench in benches if bench in BENCHMARKS]
 
@@ -66,7 +66,7 @@ def record(
     for bench in benches:
         dials = [{**MAIN, "temperature": temperature} for temperature in TRIED_TEMPERATURES]
         main_jobs += student_jobs(bench, dials, LRS, half)
-    main = settled(trial, main_jobs, by, seeds, executor)
+    main = tune_and_test(trial, main_jobs, by, seeds, executor)
 
     moved_jobs, panel_jobs = [], []
     for bench in benchmarks:
@@ -77,9 +77,9 @@ def record(
     for method, lrs in CONTROL_LRS.items():
         control_jobs += grid(bench=benchmarks, method=[method], lr=lrs, seed=half)
 
-    moved = settled(trial, moved_jobs, by, seeds, executor)
+    moved = tune_and_test(trial, moved_jobs, by, seeds, executor)
     for_panel = sweep(trial, panel_jobs, executor)
-    controls = settled(control, control_jobs, ["bench", "method"], seeds, executor)
+    controls = tune_and_test(control, control_jobs, ["bench", "method"], seeds, executor)
     students = [table.assign(method=DISTILLATION) for table in (main, moved, for_panel)]
     table = pd.concat([*students, controls], ignore_index=True)
     without_dials = {"temperature": 0.0, "weight": 0.0, "transfer": -1, "body": ""}

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from ftkit.experiments.benchmark import FULL, SIZE
-from ftkit.experiments.rate_search import few, settled
+from ftkit.experiments.rate_search import tune_and_test, tuning_seeds
 from ftkit.experiments.sweep import grid, sweep
 from ftkit.experiments.tables import where
 from ftkit.lessons.limits_of_lora import trial
@@ -75,12 +75,12 @@ def chosen_runs(executor: Executor | None, seeds: tuple[int, ...] = SEEDS) -> pd
 
     Learning rates are chosen on valid with half of the seeds; the chosen settings run once with all seeds.
     """
-    half = few(seeds)
+    half = tuning_seeds(seeds)
     reference_by = ["bench", "method", "size"]
     by = ["bench", "way", "rank", "size"]
     tables = [
-        settled(trial.reference, reference_jobs(half), reference_by, seeds, executor),
-        settled(trial.trial, jobs(half), by, seeds, executor),
+        tune_and_test(trial.reference, reference_jobs(half), reference_by, seeds, executor),
+        tune_and_test(trial.trial, jobs(half), by, seeds, executor),
     ]
     return _filled(pd.concat(tables, ignore_index=True))
 

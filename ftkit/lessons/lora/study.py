@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ftkit.experiments.benchmark import BENCHMARKS, FROZEN, FULL, HEAD, fine_tuning, reference
-from ftkit.experiments.rate_search import few, settled
+from ftkit.experiments.rate_search import tune_and_test, tuning_seeds
 from ftkit.experiments.sweep import grid, sweep
 from ftkit.model.adapted import Adapted
 from ftkit.techniques.lora import LoRA
@@ -118,9 +118,9 @@ def record(executor: Executor | None, seeds: tuple[int, ...] = SEEDS) -> pd.Data
     """
     by = ["bench", "rank", "targets", "alpha"]
     tables = [
-        settled(reference, reference_jobs(seeds), ["bench", "method"], seeds, executor),
-        settled(trial, jobs(seeds), by, seeds, executor),
-        sweep(trial, panel_jobs(few(seeds)), executor),
+        tune_and_test(reference, reference_jobs(seeds), ["bench", "method"], seeds, executor),
+        tune_and_test(trial, jobs(seeds), by, seeds, executor),
+        sweep(trial, panel_jobs(tuning_seeds(seeds)), executor),
     ]
     whole = pd.concat(tables, ignore_index=True)
     whole = whole.fillna({"method": "LoRA", "rank": 0, "targets": "", "alpha": ""})

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from ftkit.experiments.benchmark import FROZEN, FULL
-from ftkit.experiments.rate_search import chosen, few, settled
+from ftkit.experiments.rate_search import chosen, tune_and_test, tuning_seeds
 from ftkit.experiments.sweep import grid, sweep
 from ftkit.lessons.multitask import task_deltas, trial
 from ftkit.lessons.multitask.trial import (
@@ -89,36 +89,38 @@ def record(executor: Executor | None, seeds: tuple[int, ...] = SEEDS) -> pd.Data
 
 def _balance(executor: Executor | None, seeds: tuple[int, ...]) -> pd.DataFrame:
     """Every fixed weight and every method, at the learning rate that is best for both tasks."""
-    common: dict[str, Any] = {"examples": [EXAMPLES], "lr": LRS, "seed": few(seeds)}
+    common: dict[str, Any] = {"examples": [EXAMPLES], "lr": LRS, "seed": tuning_seeds(seeds)}
     jobs = grid(pair=JUDGED_PAIRS, way=[FIXED_WEIGHTS], share=SHARES, **common)
     jobs += grid(pair=JUDGED_PAIRS, way=LEARNED, share=[0.5], **common)
     by = ["pair", "way", "share"]
-    return settled(balanced, jobs, by, seeds, executor, choose_by="valid/both")
+    return tune_and_test(balanced, jobs, by, seeds, executor, choose_by="valid/both")
 
 
 def _transfer(executor: Executor | None, seeds: tuple[int, ...]) -> pd.DataFrame:
     """The plain sum, and turns, at the learning rate that is best for the target."""
-    common: dict[str, Any] = {"examples": [EXAMPLES], "lr": LRS, "seed": few(seeds)}
+    common: dict[str, Any] = {"examples": [EXAMPLES], "lr": LRS, "seed": tuning_seeds(seeds)}
     jobs = grid(pair=JUDGED_PAIRS, way=[FIXED_WEIGHTS], share=[0.5], **common)
     jobs += grid(pair=[HELPS], way=[ALTERNATING], share=[0.5, by_size(HELPS)], **common)
     # The panel's third pair is shown at one learning rate, and is not tuned.
     shown = grid(pair=[IMAGES], way=WAYS, share=[0.5], **{**common, "lr": LRS[1:2]})
-    tuned = settled(trial.trial, jobs, ["pair", "way", "share"], seeds, executor)
+    tuned = tune_and_test(trial.trial, jobs, ["pair", "way", "share"], seeds, executor)
     return pd.concat([tuned, sweep(trial.trial, shown, executor)], ignore_index=True)
 
 
 def _controls(executor: Executor | None, seeds: tuple[int, ...]) -> pd.DataFrame:
     """The target alone: full fine-tuning and a frozen body."""
-    pairs, half = [HELPS, IMAGES], few(seeds)
+    pairs, half = [HELPS, IMAGES], tuning_seeds(seeds)
     jobs = grid(pair=pairs, method=[FULL], examples=[EXAMPLES], lr=LRS, seed=half)
     jobs += grid(pair=pairs, method=[FROZEN], examples=[EXAMPLES], lr=HEAD_LRS, seed=half)
-    return for_every_pair(settled(trial.single_task, jobs, ["pair", "method"], seeds, executor))
+    return for_every_pair(
+        tune_and_test(trial.single_task, jobs, ["pair", "method"], seeds, executor)
+    )
 
 
 def _deltas(executor: Executor | None, seeds: tuple[int, ...]) -> pd.DataFrame:
     """The sum of two separately trained LoRAs."""
-    jobs = grid(pair=[HELPS], examples=[EXAMPLES], lr=LORA_LRS, seed=few(seeds))
-    return settled(task_deltas.mixing, jobs, ["pair"], seeds, executor).assign(method="LoRA")
+    jobs = grid(pair=[HELPS], examples=[EXAMPLES], lr=LORA_LRS, seed=tuning_seeds(seeds))
+    return tune_and_test(task_deltas.mixing, jobs, ["pair"], seeds, executor).assign(method="LoRA")
 
 
 def _conflict(

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from ftkit.experiments.benchmark import FROZEN, FULL, reference
-from ftkit.experiments.rate_search import chosen_rates, few, settled
+from ftkit.experiments.rate_search import chosen_rates, tune_and_test, tuning_seeds
 from ftkit.experiments.sweep import grid
 from ftkit.experiments.tables import where
 from ftkit.lessons.sparse.trial import BODY, CRITERIA, LINEAR, REGROWN_SHARES, WHOLE_ROWS, trial
@@ -28,7 +28,7 @@ CRITERIA_LRS = {
 }
 """The learning rates at which every criterion is tried first.
 
-`settled` adds more where the best is at an edge.
+`tune_and_test` adds more where the best is at an edge.
 """
 DENSITY_LRS = {
     0.0001: (1e-1, 3e-1, 1.0),
@@ -93,13 +93,13 @@ def record(executor: Executor | None, seeds: tuple[int, ...] = SEEDS) -> pd.Data
     Learning rates are chosen on valid with half of the seeds; the chosen ones run with all seeds
     and are evaluated on test once.
     """
-    half = few(seeds)
+    half = tuning_seeds(seeds)
     reference_jobs: list[dict[str, Any]] = []
     for method, lrs_by_bench in REFERENCE_LRS.items():
         for bench, lrs in lrs_by_bench.items():
             reference_jobs += grid(bench=[bench], method=[method], lr=lrs, seed=half)
-    masks = settled(trial, jobs(half), MASK_SETTINGS, seeds, executor)
-    references = settled(reference, reference_jobs, ["bench", "method"], seeds, executor)
+    masks = tune_and_test(trial, jobs(half), MASK_SETTINGS, seeds, executor)
+    references = tune_and_test(reference, reference_jobs, ["bench", "method"], seeds, executor)
     table = pd.concat([masks.assign(method=SPARSE), references], ignore_index=True)
     return table.fillna({"criterion": "", "scope": "", "density": 0.0})
 

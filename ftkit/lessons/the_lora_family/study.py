@@ -20,7 +20,7 @@ from ftkit.experiments.benchmark import (
     load_benchmark,
     reference,
 )
-from ftkit.experiments.rate_search import few, settled
+from ftkit.experiments.rate_search import tune_and_test, tuning_seeds
 from ftkit.experiments.sweep import grid
 from ftkit.lessons.lora.study import REFERENCE_LRS
 from ftkit.model.adapted import Adapted
@@ -52,7 +52,7 @@ RELATIVES = (
 BENCHES = ("opening", "digits")
 """Text and vision.
 
-"library" is left out: with a frozen body and a new head it is nearly solved, so that two methods
+"library" is left out: there a new head on a frozen body does most of the work, so that two methods
 could hardly differ.
 """
 WITHOUT_RANK = ("(IA)3",)
@@ -76,7 +76,7 @@ LRS: dict[str, tuple[float, ...]] = {
     "VeRA": (1e-2, 3e-2, 1e-1, 3e-1),
     "(IA)3": (1e-2, 3e-2, 1e-1, 3e-1),
 }
-"""The learning rates that are tried first; `settled` adds more where the best is at an edge.
+"""The learning rates that are tried first; `tune_and_test` adds more where the best is at an edge.
 
 That of LoRA+ is the learning rate of A.
 """
@@ -215,7 +215,7 @@ def record(executor: Executor | None, seeds: tuple[int, ...] = SEEDS) -> pd.Data
     Learning rates are chosen on valid with half of the seeds; the chosen ones run with all seeds
     and are evaluated on test once.
     """
-    half, benches = few(seeds), list(BENCHES)
+    half, benches = tuning_seeds(seeds), list(BENCHES)
     ranks: dict[str, tuple[int, ...]] = dict.fromkeys(RELATIVES, JUDGED_RANKS)
     ranks |= dict.fromkeys(WITHOUT_RANK, JUDGED_RANKS[:1])
     ranks |= dict.fromkeys(("LoRA", "rsLoRA"), (*JUDGED_RANKS, HIGH_RANK))
@@ -231,8 +231,8 @@ def record(executor: Executor | None, seeds: tuple[int, ...] = SEEDS) -> pd.Data
     reference_jobs = []
     for method, lrs in REFERENCE_LRS.items():
         reference_jobs += grid(bench=benches, method=[method], lr=lrs, seed=half)
-    relatives = settled(trial, jobs, ["bench", "relative", "rank"], seeds, executor)
-    references = settled(reference, reference_jobs, ["bench", "method"], seeds, executor)
+    relatives = tune_and_test(trial, jobs, ["bench", "relative", "rank"], seeds, executor)
+    references = tune_and_test(reference, reference_jobs, ["bench", "method"], seeds, executor)
     # Without a rank a run is the same at every rank: show it at the others too.
     copies = [
         relatives[relatives["relative"] == relative].assign(rank=rank)

@@ -24,7 +24,7 @@ from ftkit.experiments.benchmark import (
     fine_tuning,
     load_benchmark,
 )
-from ftkit.experiments.rate_search import few, settled
+from ftkit.experiments.rate_search import tune_and_test, tuning_seeds
 from ftkit.experiments.sweep import grid, sweep
 from ftkit.experiments.tables import last, summary, where
 from ftkit.lessons.the_picture.picture import accuracies
@@ -115,14 +115,16 @@ def record(executor: Executor | None, seeds: tuple[int, ...] = SEEDS) -> pd.Data
     Learning rates are chosen on valid with half of the seeds; the chosen settings run once with all
     seeds and are evaluated on test.
     """
-    networks = settled(trial, jobs(few(seeds)), ["method"], seeds, executor)
+    networks = tune_and_test(trial, jobs(tuning_seeds(seeds)), ["method"], seeds, executor)
     whole = pd.concat([networks, counted(executor, seeds)], ignore_index=True)
     return whole.fillna({"lr": 0.0, "c": 0.0, "words": 0}).astype({"words": int})
 
 
 def counted(executor: Executor | None, seeds: tuple[int, ...]) -> pd.DataFrame:
     """Run `counting` at every setting with half of the seeds, and at the best one with all."""
-    tried = sweep(counting, grid(c=STRENGTHS, words=NGRAM_LENGTHS, seed=few(seeds)), executor)
+    tried = sweep(
+        counting, grid(c=STRENGTHS, words=NGRAM_LENGTHS, seed=tuning_seeds(seeds)), executor
+    )
     means = summary(last(tried), ["c", "words"])
     best = means.iloc[int(means["mean"].argmax())]
     final_jobs = grid(c=[best["c"]], words=[int(best["words"])], seed=seeds, test=[True])

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from ftkit.experiments.benchmark import BENCHMARKS, FROZEN, FULL
-from ftkit.experiments.rate_search import chosen, chosen_rates, few, settled
+from ftkit.experiments.rate_search import chosen, chosen_rates, tune_and_test, tuning_seeds
 from ftkit.experiments.sweep import KEPT, grid, sweep
 from ftkit.lessons.lora.study import REFERENCE_LRS
 from ftkit.lessons.transfer_learning import recipes, trial
@@ -69,18 +69,20 @@ def record(executor: Executor | None, seeds: tuple[int, ...] = SEEDS) -> pd.Data
     Learning rates are chosen on valid with half of the seeds; the chosen settings run once with all seeds
     and are evaluated on test.
     """
-    half = few(seeds)
+    half = tuning_seeds(seeds)
     by = ["bench", "frozen", "body"]
-    freezing = settled(trial.trial, jobs(half), by, seeds, executor, KEPT_STAGES)
+    freezing = tune_and_test(trial.trial, jobs(half), by, seeds, executor, KEPT_STAGES)
     freezing = freezing.assign(method=FREEZING)
     probe_lr = chosen(freezing, bench="library", frozen=ALL_FROZEN)
     recipe = partial(recipes.recipe, probe=probe_lr)
-    staged = settled(recipe, recipe_jobs(half), ["bench", "method"], seeds, executor, KEPT_STAGES)
+    staged = tune_and_test(
+        recipe, recipe_jobs(half), ["bench", "method"], seeds, executor, KEPT_STAGES
+    )
     # Full fine-tuning runs once more as a recipe, since only recipes are evaluated out of distribution.
     full_lr = chosen(freezing, bench="library", frozen=0, body="pretrained")
     full_jobs = grid(bench=["library"], method=[FULL], lr=[full_lr], test=[True], seed=seeds)
     full = sweep(recipe, full_jobs, executor, keep=("shift",)).drop(columns="test")
-    far = settled(recipes.far_task, far_jobs(half), ["method"], seeds, executor, KEPT_STAGES)
+    far = tune_and_test(recipes.far_task, far_jobs(half), ["method"], seeds, executor, KEPT_STAGES)
     far = far.assign(bench="digits as text")
     whole = pd.concat([freezing, staged, full, far], ignore_index=True)
     return whole.fillna({"frozen": -1, "body": ""}).astype({"frozen": int})

@@ -1,4 +1,4 @@
-"""The study of lesson 05: its masks, its parts, its design with fake trials, its picture, and its recorded table."""
+"""The study of lesson 05: masks, runs in parts, design (with fake trials), picture, recorded runs."""
 
 import math
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from ftkit.experiments import benchmark
-from ftkit.experiments.rate_search import few
+from ftkit.experiments.rate_search import tuning_seeds
 from ftkit.experiments.tables import replay, tuned, where
 from ftkit.lessons.sparse import study as study
 from ftkit.lessons.sparse import trial as sparse
@@ -64,7 +64,7 @@ FULL_COSTS = dict.fromkeys(("trainable", "gradients", "optimizer", "disk"), 100.
     "activations": 100.0,
 }
 BETTER = {"changed most": 0.05, "drop and regrow": 0.04, "largest": -0.04, "smallest": -0.08}
-"""How much better or worse than random entries a criterion is, in what is made up."""
+"""How much better or worse than random entries a criterion is in the made-up runs."""
 
 
 def events(accuracy: float, costs: dict[str, float], test: bool) -> Iterator[Event]:
@@ -76,7 +76,7 @@ def events(accuracy: float, costs: dict[str, float], test: bool) -> Iterator[Eve
 
 
 def best_rate(bench: str, criterion: str, density: float) -> float:
-    """On the ladder: the thinner the larger; Fisher wants a tenth of what the others want."""
+    """Return the best learning rate: larger for a sparser mask, a tenth for Fisher."""
     at = {0.0001: 1.0, 0.001: 0.3, 0.003: 0.1, MAIN_DENSITY: 0.1, 0.03: 0.03, 0.1: 0.01, 0.2: 0.01}[
         density
     ]
@@ -105,7 +105,7 @@ def fake_reference(
     yield from events(height - 0.05 * abs(math.log10(lr / peak)) + 0.001 * seed, costs, test)
 
 
-def test_the_rails_have_the_head_rate_of_every_mask_and_the_frozen_body_its_own(
+def test_references_use_the_head_lr_of_masks_except_a_frozen_body(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     asked: list[tuple[Any, ...]] = []
@@ -132,7 +132,7 @@ def test_the_rails_have_the_head_rate_of_every_mask_and_the_frozen_body_its_own(
 
 @lru_cache(maxsize=1)
 def made_up() -> pd.DataFrame:
-    """The study's table, as it would be if the runs were those."""
+    """Return the table of the study, made of fake runs."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(study, "trial", fake_trial)
         patch.setattr(study, "reference", fake_reference)
@@ -153,7 +153,7 @@ def entries_of(
 
 
 @pytest.mark.parametrize("bench", list(benchmark.BENCHMARKS))
-def test_the_linear_scope_is_every_matrix_of_a_linear_layer_of_the_body_and_nothing_else(
+def test_the_linear_scope_is_the_matrices_of_the_bodys_linear_layers(
     bench: str,
 ) -> None:
     base, _ = benchmark.load_benchmark(bench)
@@ -171,7 +171,7 @@ def test_the_linear_scope_is_every_matrix_of_a_linear_layer_of_the_body_and_noth
 @pytest.mark.parametrize(
     "criterion", ["random", "smallest", "gradient", "Fisher", "drop and regrow"]
 )
-def test_a_mask_has_exactly_as_many_entries_as_its_density_says(
+def test_a_mask_has_exactly_the_number_of_entries_of_its_density(
     criterion: str, density: float
 ) -> None:
     assert len(entries_of("digits", criterion, density)) == sparse.entry_count("digits", density)
@@ -180,7 +180,7 @@ def test_a_mask_has_exactly_as_many_entries_as_its_density_says(
     )
 
 
-def test_every_criterion_without_training_chooses_other_entries() -> None:
+def test_criteria_without_training_choose_different_entries() -> None:
     found = [
         entries_of("digits", criterion, MAIN_DENSITY)
         for criterion in ("random", "largest", "smallest", "gradient", "Fisher")
@@ -201,7 +201,7 @@ def test_scores_come_from_the_training_rows_and_the_head_of_the_seed() -> None:
             torch.testing.assert_close(value, by_hand[name], rtol=1e-3, atol=1e-8)
 
 
-def test_what_changed_most_is_what_a_full_run_of_that_seed_moved(
+def test_changed_most_scores_the_change_of_a_full_run_with_that_seed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(sparse, "STEPS", 2)
@@ -233,7 +233,7 @@ def test_scores_are_computed_once() -> None:
     )
 
 
-def test_whole_rows_move_whole_rows() -> None:
+def test_whole_rows_trains_whole_rows() -> None:
     found = space("digits", "whole rows", 0.1)
     assert isinstance(found, Rows) and set(
         found.changes(benchmark.load_benchmark("digits")[0])
@@ -251,14 +251,14 @@ def test_whole_rows_move_whole_rows() -> None:
         ({"density": 0.0}, "density must be above 0 and at most 1, got 0"),
     ],
 )
-def test_what_there_is_not_is_refused(settings: dict[str, Any], message: str) -> None:
+def test_unknown_settings_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         space(**{"bench": "digits", "criterion": "random", "density": MAIN_DENSITY, **settings})
 
 
 @lru_cache(maxsize=2)
 def parts_of(share: float) -> tuple[list[Event], list[Chosen]]:
-    """The events of a run in parts, and the mask at each look."""
+    """Run in parts; return the events, and the mask at each probe."""
     masks: list[Chosen] = []
 
     def probe(model: Adapted) -> dict[str, float]:
@@ -279,7 +279,7 @@ def parts_of(share: float) -> tuple[list[Event], list[Chosen]]:
     ), masks
 
 
-def test_a_run_in_parts_has_eighty_steps_counted_through_and_reads_test_once() -> None:
+def test_a_run_in_parts_counts_eighty_steps_and_evaluates_test_once() -> None:
     found, _ = parts_of(0.3)
     assert [event.step for event in found if event.stage == "train"] == list(
         range(1, benchmark.STEPS + 1)
@@ -291,7 +291,7 @@ def test_a_run_in_parts_has_eighty_steps_counted_through_and_reads_test_once() -
     assert last.step == benchmark.STEPS
 
 
-def test_between_two_parts_the_share_makes_way_and_the_number_stays() -> None:
+def test_between_parts_a_share_is_replaced_and_the_number_of_entries_stays() -> None:
     _, masks = parts_of(0.3)
     distinct = list(dict.fromkeys(masks))
     assert len(distinct) == sparse.PARTS and len({len(each) for each in distinct}) == 1
@@ -303,7 +303,7 @@ def test_between_two_parts_the_share_makes_way_and_the_number_stays() -> None:
         assert len(before) - round(0.3 * len(before)) <= kept < len(before)
 
 
-def test_the_control_is_cut_into_the_same_parts_and_keeps_its_mask() -> None:
+def test_the_control_has_the_same_parts_and_keeps_its_mask() -> None:
     control, masks = parts_of(0.0)
     assert len(set(masks)) == 1
     moving = [e.values["train/loss"] for e in parts_of(0.3)[0] if e.stage == "train"]
@@ -313,7 +313,7 @@ def test_the_control_is_cut_into_the_same_parts_and_keeps_its_mask() -> None:
     assert REGROWN_SHARES["random, in parts"] == 0.0 < REGROWN_SHARES["drop and regrow"]
 
 
-def test_each_part_of_each_seed_reads_its_rows_in_another_order(
+def test_each_part_of_each_seed_has_its_own_order_of_rows(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     orders: list[int] = []
@@ -337,7 +337,7 @@ def test_each_part_of_each_seed_reads_its_rows_in_another_order(
     assert len(orders) == len(set(orders)) == sparse.PARTS * len(SEEDS)
 
 
-def test_the_trial_sends_each_criterion_its_way() -> None:
+def test_only_criteria_in_parts_run_in_parts() -> None:
     def numbers(criterion: str) -> list[int]:
         return [
             event.step
@@ -348,14 +348,14 @@ def test_the_trial_sends_each_criterion_its_way() -> None:
     assert numbers("random") != numbers("drop and regrow") == numbers("random, in parts")
 
 
-class TestTheLook:
+class TestProbe:
     @pytest.fixture(scope="class")
     def model(self) -> Adapted:
         return Adapted(
             benchmark.load_benchmark("opening")[0], Sparse(0.02, where="body.*"), benchmark.HEAD
         )
 
-    def test_the_densities_add_up_to_what_trains(self, model: Adapted) -> None:
+    def test_the_densities_add_up_to_the_trained_entries(self, model: Adapted) -> None:
         probes, sizes = probe_mask(model), dict[str, int]()
         for name, weight in model.base.body.named_parameters(prefix="body"):
             key = f"probe/density/{sparse_block(name)}/{weight_kind('mini', name)}"
@@ -376,12 +376,12 @@ class TestTheLook:
         size = 192 * 96 / CELLS**2
         assert sum(cells) * size == pytest.approx(len(Chosen.of(model).entries[name]))
 
-    def test_a_cell_is_where_its_entries_are(self) -> None:
+    def test_a_cell_contains_its_entries(self) -> None:
         shares = cell_shares(torch.tensor([0, 95, 191 * 96]), 192, 96)
         assert [len(row) for row in shares] == [CELLS] * CELLS
         assert nonzero(shares) == dict.fromkeys([(0, 0), (0, 11), (11, 0)], 1 / (16 * 8))
 
-    def test_rows_are_seen_across_a_matrix(self) -> None:
+    def test_trained_rows_cross_the_whole_matrix(self) -> None:
         model = Adapted(
             benchmark.load_benchmark("digits")[0], Rows(0.01, where="body.layers.0.mlp.fc2.weight")
         )
@@ -398,7 +398,7 @@ class TestTheLook:
         cells = {(row * CELLS // 72, column) for column in range(CELLS)}
         assert trained == {"probe/mask/block 0/feed-forward out": cells}
 
-    def test_what_is_frozen_is_zero(self) -> None:
+    def test_frozen_parts_are_zero(self) -> None:
         probes = probe_mask(
             Adapted(
                 benchmark.load_benchmark("digits")[0],
@@ -423,7 +423,7 @@ def sparse_block(name: str) -> str:
     return next((f"block {i}" for i in range(3) if f"layer.{i}." in name), "embedding")
 
 
-def test_the_picture_says_what_the_look_saw() -> None:
+def test_the_picture_shows_the_probed_values() -> None:
     probes = probe_mask(
         Adapted(benchmark.load_benchmark("opening")[0], Sparse(0.02, where="body.*"))
     )
@@ -442,7 +442,7 @@ def test_the_picture_says_what_the_look_saw() -> None:
     assert mosaic.zmax == max(share for rows in masks for row in rows for share in row)
 
 
-def test_the_picture_of_a_run_that_has_not_begun_is_empty() -> None:
+def test_the_picture_without_values_is_empty() -> None:
     assert [list(trace.z) for trace in go.Figure(mask({})).data] == [[], []]
 
 
@@ -468,13 +468,11 @@ def test_the_design_covers_the_criteria_and_the_densities(table: pd.DataFrame) -
 def test_the_record_is_affordable() -> None:
     tuning = len(study.jobs(SEEDS[:4]))
     cells = {tuple(job[name] for name in MASK_SETTINGS) for job in study.jobs(SEEDS[:1])}
-    assert tuning + len(SEEDS) * len(cells) <= 600, (
-        "runs that move entries, before a grid is widened"
-    )
+    assert tuning + len(SEEDS) * len(cells) <= 600, "runs with a mask, before a grid is widened"
 
 
-def test_test_is_read_once_with_every_seed_for_what_was_chosen(table: pd.DataFrame) -> None:
-    assert not table.drop(columns="value").duplicated().any(), "a run stands in the table once"
+def test_chosen_rates_are_evaluated_on_test_once_with_every_seed(table: pd.DataFrame) -> None:
+    assert not table.drop(columns="value").duplicated().any(), "each run is in the table once"
     read = where(table, method=SPARSE, quantity="test/accuracy")
     assert set(read.groupby(list(MASK_SETTINGS)).size()) == {len(SEEDS)}
     for bench, criterion, density, _, lr in (
@@ -487,7 +485,7 @@ def test_test_is_read_once_with_every_seed_for_what_was_chosen(table: pd.DataFra
         )
 
 
-def test_the_rates_of_fisher_were_found_beyond_the_common_grid(table: pd.DataFrame) -> None:
+def test_the_learning_rate_of_fisher_was_found_outside_the_common_grid(table: pd.DataFrame) -> None:
     best = choices(table)
     assert not best["edge"].any() and len(best) == 26
     fisher_on = where(best, criterion="Fisher", bench="opening", scope=LINEAR)
@@ -497,12 +495,12 @@ def test_the_rates_of_fisher_were_found_beyond_the_common_grid(table: pd.DataFra
     )
 
 
-def test_an_edge_is_called_one(table: pd.DataFrame) -> None:
+def test_a_rate_at_the_edge_is_marked(table: pd.DataFrame) -> None:
     cut = table[~((table["criterion"] == "largest") & (table["lr"] > 0.1))]
     assert choices(cut)[choices(cut)["edge"]]["criterion"].tolist() == ["largest"]
 
 
-def test_a_panel_can_stand_on_the_table(table: pd.DataFrame) -> None:
+def test_the_panel_can_use_the_table(table: pd.DataFrame) -> None:
     recorded = Recorded(table, method=SPARSE, over="density")
     settings = {
         "bench": "opening",
@@ -526,12 +524,12 @@ def recorded() -> tuple[pd.DataFrame, dict[str, Any]]:
     return read_table(kit_path("data", "results", "05_sparse.parquet"))
 
 
-def test_test_was_read_for_the_rate_that_was_best_on_valid(
+def test_the_recorded_test_accuracy_is_that_of_the_best_rate_on_valid(
     recorded: tuple[pd.DataFrame, dict[str, Any]],
 ) -> None:
     table, about = recorded
     own = where(table, method=SPARSE)
-    best = tuned(own[own["seed"].isin(few(about["seeds"]))], list(MASK_SETTINGS))
+    best = tuned(own[own["seed"].isin(tuning_seeds(about["seeds"]))], list(MASK_SETTINGS))
     read = own[own["quantity"] == "test/accuracy"]
     for key, rows in read.groupby(list(MASK_SETTINGS)):
         assert set(rows["lr"]) == {best[key]} and sorted(rows["seed"]) == sorted(about["seeds"]), (
@@ -543,7 +541,7 @@ def test_test_was_read_for_the_rate_that_was_best_on_valid(
     )
 
 
-def test_what_was_recorded_is_what_a_run_gives(
+def test_a_run_repeats_the_recorded_one(
     recorded: tuple[pd.DataFrame, dict[str, Any]],
 ) -> None:
     settings: dict[str, Any] = {
@@ -566,5 +564,5 @@ def test_what_was_recorded_is_what_a_run_gives(
         if event.stage == "valid"
     ]
     assert now == pytest.approx(then, abs=0.03), (
-        "other processors round otherwise; a change of the code moves more"
+        "other processors round differently; a change of the code makes a larger difference"
     )

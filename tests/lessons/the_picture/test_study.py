@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 import pytest
 
 from ftkit.experiments.benchmark import FROZEN, FULL, load_benchmark
-from ftkit.experiments.rate_search import chosen, few
+from ftkit.experiments.rate_search import chosen, tuning_seeds
 from ftkit.experiments.tables import last, where
 from ftkit.lessons.the_picture.picture import accuracies
 from ftkit.lessons.the_picture.study import (
@@ -46,7 +46,7 @@ def test_every_method_has_the_same_eight_seeds(recorded: pd.DataFrame) -> None:
 
 
 def test_learning_rates_were_chosen_on_valid_away_from_the_edges(recorded: pd.DataFrame) -> None:
-    valid = last(recorded)[lambda rows: rows["seed"].isin(few(SEEDS))]
+    valid = last(recorded)[lambda rows: rows["seed"].isin(tuning_seeds(SEEDS))]
     for method in SPACES:
         means = where(valid, method=method).groupby("lr")["value"].mean()
         assert chosen(recorded, method=method) == means.idxmax()
@@ -54,7 +54,9 @@ def test_learning_rates_were_chosen_on_valid_away_from_the_edges(recorded: pd.Da
 
 
 def test_counting_had_its_strength_chosen_too(recorded: pd.DataFrame) -> None:
-    valid = where(last(recorded), method=COUNTING)[lambda rows: rows["seed"].isin(few(SEEDS))]
+    valid = where(last(recorded), method=COUNTING)[
+        lambda rows: rows["seed"].isin(tuning_seeds(SEEDS))
+    ]
     means = valid.groupby(["c", "words"])["value"].mean()
     assert set(means.index) == set(product(STRENGTHS, NGRAM_LENGTHS))
     tested = where(recorded, method=COUNTING, quantity="test/accuracy")
