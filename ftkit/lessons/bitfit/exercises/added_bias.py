@@ -11,7 +11,7 @@ from ftkit.teaching.exercise import NotAttempted, Wrong, exercise
 from ftkit.teaching.learner_code import is_stub
 
 SIZES = [(7, 4), (5, 5), (3, 6)]
-"""(in, out) of the layers that are tried."""
+"""(in, out) of the layers that a check tries."""
 
 
 @exercise(
@@ -48,8 +48,8 @@ def with_bias(yours: Any) -> str:
         for into, out in SIZES:
             _check_layer(yours, nn.Linear(into, out, bias=False), torch.randn(8, into))
     return (
-        "Now BitFit has something to train. It is not the published BitFit, whose biases were "
-        "pretrained: a new bias knows nothing yet."
+        "Now BitFit has something to train. The published BitFit trains pretrained biases; "
+        "a new bias starts without any knowledge."
     )
 
 
@@ -78,12 +78,12 @@ def _check_layer(yours: Any, linear: nn.Linear, x: Tensor) -> None:
     _check_bias_is_used(layer, x)
     if not linear.weight.requires_grad:
         raise Wrong(
-            "yours freezes the weight of the layer it was given; the new layer needs a weight of "
-            "its own, a copy"
+            "yours freezes the weight of the layer it was given; "
+            "give the new layer a copy of the weight"
         )
     if not torch.equal(linear.weight, before):
         raise Wrong(
-            "yours writes into the weight of the layer it was given; the base must stay as it was"
+            "yours writes into the weight of the layer it was given; the base must stay unchanged"
         )
 
 
@@ -124,7 +124,9 @@ def _check_trainable(layer: nn.Module, linear: nn.Linear, words: str) -> None:
                 "freeze it"
             )
     if list(trainable.values()) != [(linear.out_features,)]:
-        names = ", ".join(f"`{name}` {shape}" for name, shape in trainable.items()) or "nothing"
+        names = (
+            ", ".join(f"`{name}` {shape}" for name, shape in trainable.items()) or "no parameter"
+        )
         raise Wrong(
             f"for {words} a bias of shape ({linear.out_features},) must be trainable and nothing "
             f"else; in yours it is {names}"
@@ -145,6 +147,6 @@ def _check_bias_is_used(layer: nn.Module, x: Tensor) -> None:
         )
     if not before.requires_grad:
         raise Wrong(
-            "no gradient reaches the bias; is it used in forward as it is, without `.data`, "
+            "no gradient reaches the bias; does forward use it directly, without `.data`, "
             "`detach` or `no_grad`?"
         )

@@ -1,12 +1,21 @@
-"""Exercises on biases: which ones BitFit trains, what a value bias is worth, what a bias can do."""
+"""Exercises on biases: which ones BitFit trains, what a value bias does, and the best bias."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ftkit.teaching.checking import Case, Misreadings, check_cases, listed, scale_between, tensor
+from ftkit.teaching.checking import (
+    Case,
+    Misreadings,
+    check_cases,
+    close,
+    listed,
+    scale_between,
+    tensor,
+)
 from ftkit.teaching.exercise import exercise
 
 BERT = [
@@ -43,7 +52,7 @@ def _keep(fits: Callable[[str], bool]) -> Callable[[Sequence[str]], list[str]]:
 
 wrong_choices = Misreadings(
     {
-        "the head's bias is among them; the head is not part of BitFit, it has a space of its own": (
+        "the head's bias is among them; the head is trained in full, next to BitFit": (
             _keep(lambda name: name.endswith(".bias"))
         ),
         "the biases of the norms are missing; BitFit trains them too": (
@@ -56,7 +65,7 @@ wrong_choices = Misreadings(
             _keep(lambda name: name.startswith("body.") and "bias" in name)
         ),
         "`bias` anywhere in a name is not enough: the name of a bias ends with `.bias`, and the "
-        "head has a space of its own": _keep(lambda name: "bias" in name),
+        "head is trained in full, next to BitFit": _keep(lambda name: "bias" in name),
         "a weight may be called `debias`; ask for the dot too, `.bias`": (
             _keep(lambda name: name.startswith("body.") and name.endswith("bias"))
         ),
@@ -120,20 +129,41 @@ def biases(yours: Any) -> str:
     )
 
 
-def _output_layer(out: int, into: int) -> Case:
+def _output_layer(out: int, into: int, edge: bool = False) -> Case:
     generator = torch.Generator().manual_seed(out)
     weight, output, value = (
         torch.randn(size, generator=generator) for size in ((out, into), (out,), (into,))
     )
-    return Case((weight, output, value), f"an output layer of shape ({out}, {into})")
+    return Case((weight, output, value), f"an output layer of shape ({out}, {into})", edge)
 
 
-# The square one comes first: there a transposed matrix fits.
-OUTPUT_LAYERS = [_output_layer(5, 5), _output_layer(6, 4), _output_layer(3, 7)]
+# In the square layer a transposed matrix has the right shape, so it is compared first, alone.
+OUTPUT_LAYERS = [
+    _output_layer(5, 5),
+    _output_layer(6, 4, edge=True),
+    _output_layer(3, 7, edge=True),
+]
 
 
-def _fold(weight: Tensor, output: Tensor, value: Tensor) -> Tensor:
+def _folded(weight: Tensor, output: Tensor, value: Tensor) -> Tensor:
     return output + weight @ value
+
+
+wrong_folds: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
+    "that is the old output bias; the value bias is lost": lambda w, o, v: o,
+    "that is the value bias's part alone; add the output bias": lambda w, o, v: w @ v,
+    "the entries of `value` are missing; each one multiplies its column of the weight": (
+        lambda w, o, v: o + w.sum(1)
+    ),
+    "the entries of `value` differ; each one multiplies its own column of the weight": (
+        lambda w, o, v: o + w.sum(1) * v.mean()
+    ),
+    "that multiplies by the transposed weight; a linear layer computes W x": (
+        lambda w, o, v: o + w.t() @ v
+    ),
+    "the value bias has to pass through the output layer's weight": lambda w, o, v: o + v,
+    "the two are multiplied; biases add": lambda w, o, v: w @ v * o,
+}
 
 
 def _read_bias(answer: Any, case: Case) -> Tensor:
@@ -141,56 +171,26 @@ def _read_bias(answer: Any, case: Case) -> Tensor:
     return tensor(answer, f"for {case.words} the new bias", output.shape, "(out,)", like=output)
 
 
-def _near(one: Tensor, other: Tensor) -> bool:
-    return torch.allclose(one, other, atol=1e-4)
-
-
 def _explain_bias(case: Case, wanted: Tensor, answer: Tensor) -> str:
-    off = float((answer - wanted).abs().max())
-    return f"for {case.words} the new bias is off by up to {off:.3g}{_why_misfolded(case, answer)}"
-
-
-def _why_misfolded(case: Case, answer: Tensor) -> str:
-    """The end of the message: the misconception that gives this answer to this one case.
-
-    One case is enough here, and some misconceptions exist for a square weight alone.
-    """
     weight, output, value = case.given
-    part = weight @ value
-    if torch.allclose(answer, output):
-        return ": that is the output bias as it was; the value bias is lost"
-    if (scale := scale_between(answer, output, part)) is not None:
-        return f": {scale:.3g} times `weight @ value` is added, and it must be 1 times"
-    if scale_between(answer, torch.zeros_like(answer), part) is not None:
-        return ": that is the value bias's part alone; add the existing bias"
-    columns = weight.sum(1)
-    if _near(answer, columns + output) or _near(answer, output + columns * value.mean()):
-        return ": the entries of `value` differ, and each has its own column of the weight"
-    if _near(answer, part * output):
-        return ": the two are multiplied; biases add"
-    if weight.shape[0] == weight.shape[1]:
-        return _why_misfolded_square(weight, output, value, answer)
-    return ""
-
-
-def _why_misfolded_square(weight: Tensor, output: Tensor, value: Tensor, answer: Tensor) -> str:
-    if _near(answer, output + weight.t() @ value):
-        return ": that multiplies by the weight transposed; a linear layer computes W x"
-    if _near(answer, output + value):
-        return ": the value bias passes the output layer's weight before it gets there"
-    return ""
+    distance = float((answer - wanted).abs().max())
+    message = f"for {case.words} the new bias is off by up to {distance:.3g}"
+    scale = scale_between(answer, output, weight @ value)
+    if scale:
+        message += f"; yours adds {scale:.3g} times `weight @ value`, add it once"
+    return message
 
 
 @exercise(
-    "Make the value bias superfluous",
+    "Make the value bias redundant",
     difficulty=2,
     minutes=10,
     hints=[
-        "Each row of softmax sums to 1. So what comes out of attention if the same vector is added "
+        "Each row of softmax sums to 1. So what does attention return if you add the same vector "
         "to every value?",
-        "That vector, `value`, is added to the attention's answer. The output layer multiplies it: "
-        "by what, and which shape comes out?",
-        "The output layer's answer changes by `weight @ value`. Add that to its bias.",
+        "That vector, `value`, is added to the answer of attention. Then the output layer "
+        "multiplies it: by what, and which shape does it get?",
+        "The answer of the output layer changes by `weight @ value`. Add that to its bias.",
     ],
     solution="""
 def fold(weight, output, value):
@@ -198,25 +198,23 @@ def fold(weight, output, value):
 """,
 )
 def fold(yours: Any) -> str:
-    """`yours(weight, output, value)` is the output bias (out,) that replaces the value bias too.
+    """`yours(weight, output, value)` is an output bias that does the work of the value bias, too.
 
-    Attention's output layer computes W x + output, with weight (out, in), output (out,); the value
-    bias is (in,).
+    The output layer of attention computes W x + output, with `weight` (out, in) and `output`
+    (out,). `value` (in,) is the bias of the values.
     """
-    # Case by case: the first one is square, and says more about a wrong answer than a shape does.
-    for case in OUTPUT_LAYERS:
-        check_cases(
-            yours,
-            "weight, output, value",
-            _fold,
-            [case],
-            {},
-            read=_read_bias,
-            same=_near,
-            explain=_explain_bias,
-        )
+    check_cases(
+        yours,
+        "weight, output, value",
+        _folded,
+        OUTPUT_LAYERS,
+        wrong_folds,
+        read=_read_bias,
+        same=partial(close, tolerance=1e-4),
+        explain=_explain_bias,
+    )
     return (
-        "With the value bias at zero and this output bias, no answer changes: BitFit has more "
+        "With this output bias and a value bias of zero no answer changes. BitFit has more "
         "trainable parameters than degrees of freedom."
     )
 
@@ -248,13 +246,13 @@ wrong_shifts = Misreadings(
     {
         "that is the mean target; the layer answers `x @ weight.T` already, and the bias adds only "
         "what is missing": lambda w, x, y: y.mean(0),
-        "that has the wrong sign: the bias is what must be added to the answer": (
+        "that has the wrong sign; the bias is added to the answer": (
             lambda w, x, y: -_mean_missing(w, x, y)
         ),
         "that is the sum over the rows; one bias serves all of them, so take the mean": (
             lambda w, x, y: _missing(w, x, y).sum(0)
         ),
-        "that is the median, which minimises the absolute error; the squared error needs the mean": (
+        "that is the median, which minimises the absolute error; the squared error needs a mean": (
             lambda w, x, y: _missing(w, x, y).median(0).values
         ),
         "that is one number for all outputs; each output has its own bias": (
@@ -298,8 +296,8 @@ def _explain_shift(case: Case, wanted: Tensor, answer: Tensor) -> str:
     hints=[
         "The layer answers `x @ weight.T + bias`. With the weight fixed, what must the bias make "
         "up for on one row? And on all rows?",
-        "The squared error is a parabola in each entry of b. Where is its gradient zero?",
-        "b is the mean over the rows of `targets - x @ weight.T`: one mean for each output.",
+        "The squared error is a parabola in each entry of the bias. Where is its gradient zero?",
+        "The bias is the mean over the rows of `targets - x @ weight.T`: one mean for each output.",
     ],
     solution="""
 def best_shift(weight, x, targets):
@@ -318,7 +316,7 @@ def best_shift(yours: Any) -> str:
         REGRESSIONS,
         wrong_shifts,
         read=_read_shift,
-        same=lambda one, other: torch.allclose(one, other, atol=1e-3),
+        same=partial(close, tolerance=1e-3),
         explain=_explain_shift,
     )
     return (

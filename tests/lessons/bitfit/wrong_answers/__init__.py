@@ -1,4 +1,7 @@
-"""What learners hand in, by exercise: wrong answers with the words that must name the fault, and right ones."""
+"""Answers to the exercises of lesson 04, by exercise: wrong ones with their messages, right ones.
+
+A wrong answer comes with the words that the message must contain.
+"""
 
 from lessons.bitfit.wrong_answers.added_bias import right_added, wrong_added
 from lessons.bitfit.wrong_answers.biases import (

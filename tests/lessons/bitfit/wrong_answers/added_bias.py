@@ -1,4 +1,7 @@
-"""Answers to lesson 04's exercise on a layer without a bias: wrong ones with the words that must name the fault, and right ones."""
+"""Answers to lesson 04's exercise on a layer without a bias.
+
+Wrong ones come with words that the message must contain.
+"""
 
 import copy
 from typing import Any
@@ -15,8 +18,8 @@ def right(linear: Any) -> Any:
     return new
 
 
-class Beside(nn.Module):
-    """A right answer that keeps the old layer inside, of which some wrong ones change one part."""
+class AddedBias(nn.Module):
+    """A right answer that keeps a copy of the old layer; some wrong ones change one part of it."""
 
     def __init__(self, linear: Any) -> None:
         super().__init__()
@@ -68,7 +71,7 @@ def wrong_added() -> dict[str, tuple[Any, str]]:
     def tall(linear: Any) -> Any:
         return nn.Linear(linear.out_features, linear.in_features)
 
-    class InputSide(Beside):
+    class InputSide(AddedBias):
         def __init__(self, linear: Any) -> None:
             super().__init__(linear)
             self.shift = nn.Parameter(torch.zeros(linear.in_features))
@@ -76,11 +79,11 @@ def wrong_added() -> dict[str, tuple[Any, str]]:
         def forward(self, x: Any) -> Any:
             return self.inner(x + self.shift)
 
-    class Detached(Beside):
+    class Detached(AddedBias):
         def forward(self, x: Any) -> Any:
             return self.inner(x) + self.shift.detach()
 
-    class Scaled(Beside):
+    class Scaled(AddedBias):
         def forward(self, x: Any) -> Any:
             return self.inner(x) * (1 + self.shift)
 
@@ -94,15 +97,15 @@ def wrong_added() -> dict[str, tuple[Any, str]]:
             "the new bias must start at zero, and `nn.Linear` draws one at random",
         ),
         "another weight": (fresh, "does it have the weight of the old one?"),
-        "the weight trains": (
+        "the weight is trainable": (
             trains,
             "Only the bias may be trainable, but `weight` of shape (4, 7) is as well",
         ),
-        "nothing trains": (frozen, "in yours it is nothing"),
+        "nothing is trainable": (frozen, "in yours it is no parameter"),
         "in place": (in_place, "into the layer it was given"),
-        "no parameter": (no_parameter, "in yours it is nothing"),
+        "no parameter": (no_parameter, "in yours it is no parameter"),
         "unused": (unused, "must be added to every answer, yours is not"),
-        "turned": (tall, "Your code raised RuntimeError"),
+        "transposed": (tall, "Your code raised RuntimeError"),
         "before the layer": (
             InputSide,
             "a bias of shape (4,) must be trainable and nothing else; in yours it is `shift` (7,)",
@@ -136,8 +139,8 @@ def right_added() -> dict[str, Any]:
 
     return {
         "a new layer": right,
-        "a class": Beside,
-        "an instance": lambda linear: Beside(linear),
+        "a class": AddedBias,
+        "an instance": lambda linear: AddedBias(linear),
         "a copy": copied,
         "a buffer": lambda linear: Plain(linear),
     }

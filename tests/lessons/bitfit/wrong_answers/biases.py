@@ -1,4 +1,7 @@
-"""Answers to lesson 04's exercises on biases: wrong ones with the words that must name the fault, and right ones."""
+"""Answers to lesson 04's exercises on biases.
+
+Wrong ones come with words that the message must contain.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -20,7 +23,8 @@ def wrong_biases() -> dict[str, tuple[Any, str]]:
         "the head too": (_those(lambda n: n.endswith(".bias")), "the head's bias is among them"),
         "no norms": (
             _those(lambda n: n.startswith("body.") and n.endswith(".bias") and "Norm" not in n),
-            "LayerNorm.bias is missing: the biases of the norms are missing; BitFit trains them too",
+            "LayerNorm.bias is missing: the biases of the norms are missing; "
+            "BitFit trains them too",
         ),
         "bias anywhere": (
             _those(lambda n: n.startswith("body.") and "bias" in n),
@@ -88,12 +92,12 @@ def wrong_fold() -> dict[str, tuple[Any, str]]:
 
     return {
         "as it was": (lambda w, o, v: o.clone(), "the value bias is lost"),
-        "subtracted": (lambda w, o, v: o - w @ v, "-1 times `weight @ value` is added"),
-        "twice": (lambda w, o, v: o + 2 * (w @ v), "2 times `weight @ value` is added"),
+        "subtracted": (lambda w, o, v: o - w @ v, "adds -1 times `weight @ value`"),
+        "twice": (lambda w, o, v: o + 2 * (w @ v), "adds 2 times `weight @ value`"),
         "alone": (lambda w, o, v: w @ v, "that is the value bias's part alone"),
-        "ones": (lambda w, o, v: o + w.sum(1), "the entries of `value` differ"),
+        "ones": (lambda w, o, v: o + w.sum(1), "the entries of `value` are missing"),
         "mean value": (lambda w, o, v: o + w.sum(1) * v.mean(), "the entries of `value` differ"),
-        "transposed": (lambda w, o, v: o + w.T @ v, "multiplies by the weight transposed"),
+        "transposed": (lambda w, o, v: o + w.T @ v, "multiplies by the transposed weight"),
         "multiplied": (lambda w, o, v: o * (w @ v), "the two are multiplied"),
         "the value alone": (
             lambda w, o, v: v.clone(),
