@@ -518,23 +518,3 @@ def _why_scaled(observed: Sequence[ObservedScale]) -> str:
 
 def _is_scale(scale: float | None, value: float) -> bool:
     return scale is not None and abs(scale - value) <= 1e-3 * max(1.0, abs(value))
-
-
-# Still used by lesson 09; replaced by `check_cases`
-
-
-def first_mismatch(
-    yours: Callable[..., Any],
-    takes: str,
-    right: Callable[..., float],
-    cases: Sequence[Case],
-    faults: Mapping[str, Callable[..., float]],
-) -> tuple[Case, float, float, str] | None:
-    """Return the first wrong answer: its case, the right one, the learner's, and why."""
-    answers = [number(call(yours, takes, *case.given), case) for case in cases]
-    rights = [right(*case.given) for case in cases]
-    why = diagnose(answers, cases, faults, close) or _near(answers, rights)
-    for case, wanted, answer in zip(cases, rights, answers, strict=True):
-        if not close(answer, wanted):
-            return case, wanted, answer, why
-    return None

@@ -1,4 +1,7 @@
-"""The answers of all lessons, by exercise: wrong ones with the words that must name the fault, and right ones written differently."""
+"""The answers of all lessons, by exercise.
+
+Wrong ones come with words that the message must contain; right ones are written differently.
+"""
 
 import operator
 from collections.abc import Iterator
@@ -18,7 +21,7 @@ RIGHT: dict[str, Any] = {name: right for of in _ANSWERS for name, right in of.RI
 
 
 def wrong_answers() -> Iterator[tuple[str, str, Any, str]]:
-    """(exercise, name, answer, words) of every planted wrong answer."""
+    """Yield (exercise, name, answer, words) for every wrong answer."""
     return (
         (exercise, name, *pair)
         for exercise, answers in WRONG.items()
@@ -27,7 +30,7 @@ def wrong_answers() -> Iterator[tuple[str, str, Any, str]]:
 
 
 def right_answers() -> Iterator[tuple[str, str, Any]]:
-    """(exercise, name, answer) of every right answer."""
+    """Yield (exercise, name, answer) for every right answer."""
     return (
         (exercise, name, answer)
         for exercise, answers in RIGHT.items()
@@ -36,7 +39,7 @@ def right_answers() -> Iterator[tuple[str, str, Any]]:
 
 
 def tally_of(outcomes: dict[str, dict[str, list[bool]]]) -> str:
-    """The table of tried, caught and accepted answers."""
+    """Return a table of tried, caught and accepted answers."""
     lines = [f"{'exercise':<20}{'wrong tried':>12}{'caught':>8}{'right tried':>13}{'accepted':>10}"]
     for exercise, seen in [*outcomes.items(), ("all", reduce(_joined, outcomes.values()))]:
         wrong, right = seen["wrong"], seen["right"]

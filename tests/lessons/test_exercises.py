@@ -1,4 +1,4 @@
-"""Every exercise refuses planted wrong answers in words that name the fault, and accepts right ones however they are written."""
+"""Every exercise refuses wrong answers in words that name the mistake, and accepts right ones."""
 
 import contextlib
 import itertools
@@ -48,7 +48,7 @@ def first_right(of: Exercise) -> Any:
     wrong_answers(),
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_a_wrong_answer_is_refused_in_words_that_name_the_fault(
+def test_a_wrong_answer_is_refused_in_words_that_name_the_mistake(
     name: str, _: str, answer: Any, words: str
 ) -> None:
     result = named(name)(answer)
@@ -92,11 +92,12 @@ def test_every_way_to_read_the_tables_gives_other_numbers() -> None:
         words: [np.array(list(read(*case.given).values())) for case in fair.TABLES]
         for words, read in fair.MISREADINGS.items()
     }
-    ways["right"] = [np.array(list(fair.tuned_scores(*case.given).values())) for case in fair.TABLES]
+    ways["right"] = [
+        np.array(list(fair.tuned_scores(*case.given).values())) for case in fair.TABLES
+    ]
     for one, other in itertools.combinations(ways, 2):
-        assert (
-            max(np.abs(a - b).max() for a, b in zip(ways[one], ways[other], strict=True)) > 5e-3
-        ), (one, other)
+        differences = [np.abs(a - b).max() for a, b in zip(ways[one], ways[other], strict=True)]
+        assert max(differences) > 5e-3, (one, other)
 
 
 @pytest.mark.parametrize("of", EXERCISES, ids=lambda of: of.__name__)
@@ -119,7 +120,7 @@ RISING = [lesson for lesson in lessons().values() if lesson.exercises]
 
 @pytest.mark.parametrize("lesson", RISING, ids=lambda lesson: lesson.name)
 def test_the_exercises_rise(lesson: Lesson) -> None:
-    """In the order in which the notebook asks them, no exercise is easier than the one before it."""
+    """In the notebook's order, no exercise is easier than the one before it."""
     order = [getattr(lesson.exercises, name) for name in asked_in(lesson)]
     assert sorted(of.__name__ for of in order) == sorted(lesson.exercises.__all__)
     assert [of.difficulty for of in order] == sorted(of.difficulty for of in order)
@@ -128,7 +129,7 @@ def test_the_exercises_rise(lesson: Lesson) -> None:
 
 
 def asked_in(lesson: Lesson) -> list[str]:
-    """The exercises of a lesson in the order in which its notebook checks them."""
+    """Return the exercises of a lesson in the order in which its notebook checks them."""
     cells = json.loads((NOTEBOOKS / f"{lesson.name}.ipynb").read_text())["cells"]
     code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
     return list(dict.fromkeys(re.findall(r"^check\.(\w+)\(", code, re.MULTILINE)))
@@ -271,11 +272,11 @@ def test_a_loop_without_an_end_is_stopped_with_its_line(monkeypatch: pytest.Monk
     result = check.trainable_parameters(turns)
     assert "still running after 0.2 seconds" in result.words
     assert re.match(r"line \d+: (while shapes:|total \+= rank|with )", result.code)
-    time.sleep(0.3)  # nothing strikes after the end
+    time.sleep(0.3)  # nothing is raised after the end
     assert check.trainable_parameters(lambda shapes, rank: rank * sum(map(sum, shapes)))
 
 
-def test_a_timer_that_fires_too_late_strikes_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_timer_that_fires_too_late_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     fire = []
 
     class Late:
@@ -317,7 +318,7 @@ def test_hints_come_one_by_one_and_then_the_solution_folded(
     ladder: Exercise, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pages = [hint(ladder).html() for _ in range(4)]
-    said = capsys.readouterr().out
+    printed = capsys.readouterr().out
     assert (
         "<code>b &lt; c</code>" in pages[0]
         and "second" not in pages[0]
@@ -325,7 +326,7 @@ def test_hints_come_one_by_one_and_then_the_solution_folded(
     )
     assert "b &lt; c" in pages[1] and "second" in pages[1] and "<details>" not in pages[1]
     assert "<details><summary>" in pages[2] and "open" not in pages[2] and pages[3] == pages[2]
-    assert "Hint 1 of 2" in said and "Hint 2 of 2" in said and "x < 1\ny = 2" in said
+    assert all(words in printed for words in ("Hint 1 of 2", "Hint 2 of 2", "x < 1\ny = 2"))
 
 
 def test_the_lines_of_a_task_are_joined_and_its_paragraphs_kept() -> None:
@@ -346,9 +347,8 @@ def test_the_card_shows_title_task_difficulty_and_minutes(
 ) -> None:
     page = ladder.card().html()
     assert "Say &lt;one&gt;" in page and "Wanted: <code>yours(x)</code> is &lt;one&gt;." in page
-    assert (
-        "●●○○○" in page and 'aria-label="difficulty 2 of 5"' in page and "about 3 minutes" in page
-    )
+    assert "●●○○○" in page and 'aria-label="difficulty 2 of 5"' in page
+    assert "about 3 minutes" in page
     assert (
         capsys.readouterr().out.strip()
         == "Say <one> (●●○○○ difficulty 2 of 5, about 3 minutes)"
