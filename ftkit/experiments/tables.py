@@ -72,8 +72,8 @@ def tuned(
 ) -> dict[tuple[Any, ...], Any]:
     """For each group of `by`, the value of `setting` with the best mean over the seeds.
 
-    It is judged by the last values of `choose_by`, on valid and never on test, of the seeds that ran
-    at every value, see `comparable`.
+    It is judged by the last values of `choose_by`, on valid and never on test, of the seeds that
+    ran at every value, see `comparable`.
     """
     means = summary(comparable(last(table, choose_by), by, setting), [*by, setting])
     best = means.loc[means.groupby(list(by), sort=False)["mean"].idxmax()]

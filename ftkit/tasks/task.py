@@ -1,4 +1,4 @@
-"""The data slot: a `Task` is three splits of labelled texts or images, a `Batch` rows of a split."""
+"""The data slot: a `Task` is three splits of texts or images, a `Batch` some rows of a split."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -46,7 +46,7 @@ class Batch:
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """A classification task: three `datasets.Dataset`s with columns `text` (or `image`) and `label`.
+    """A classification task: three `datasets.Dataset`s with `text` (or `image`) and `label`.
 
     `train` is for training, `valid` for choosing learning rates and other hyperparameters, and
     `test` for one evaluation at the end. `notes` say what was done to the data that its owner may
