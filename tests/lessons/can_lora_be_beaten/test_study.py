@@ -1,4 +1,4 @@
-"""The study of lesson 09: equal numbers and equal operations, its design with fake trials; in a Dask cluster, and killed and resumed."""
+"""The study of lesson 09: budgets, design (with fake trials), in a Dask cluster, and resumed."""
 
 import math
 import os
@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
+from itertools import product
 from pathlib import Path
 from threading import Thread
 
@@ -37,6 +38,7 @@ from ftkit.lessons.can_lora_be_beaten.study import (
     REFERENCES,
     SEEDS,
     WITHOUT_RANK,
+    ParameterBudget,
     spaces,
 )
 from ftkit.lessons.the_lora_family.study import features
@@ -44,7 +46,9 @@ from ftkit.model.adapted import Adapted
 from ftkit.storage import read_table
 from ftkit.training.events import Event, packed
 
-FREE = [method for method in METHODS if method not in WITHOUT_RANK]
+WITH_RANK = [method for method in METHODS if method not in WITHOUT_RANK]
+CELL = ["bench", "method", "rank", "examples", "budget"]
+"""The settings of which each combination has its own learning rate."""
 BEST = {"LoRA+": 1e-3, FULL: 1e-3, FROZEN: 3e-2, "sparse, random": 3e-2}
 SMALL = partial(board.record, benches=("digits",), examples=(64,), methods=("LoRA", "BitFit"))
 
@@ -82,70 +86,70 @@ def table() -> pd.DataFrame:
 
 @pytest.mark.parametrize("bench", BENCHES)
 @pytest.mark.parametrize("rank", RANKS)
-def test_nobody_has_more_numbers_than_lora_and_nobody_much_fewer(bench: str, rank: int) -> None:
+def test_no_method_has_more_parameters_than_lora_or_far_fewer(bench: str, rank: int) -> None:
     base, _ = load_benchmark(bench)
-    counts = {
-        name: sum(
-            p.numel() for p in Adapted(base, *spaces(bench, name, rank, 64, 0)[:-1]).parameters()
-        )
-        for name in FREE
-    }
+    counts = {}
+    for name in WITH_RANK:
+        space, _ = spaces(bench, name, rank, 64, 0)
+        counts[name] = sum(weight.numel() for weight in Adapted(base, space).parameters())
+    of_one_rank = features(bench).both
+    assert counts["LoRA"] == ParameterBudget(bench, rank).parameters == rank * of_one_rank
     for name, count in counts.items():
         if (name, rank) != ("DoRA", 1):
-            assert counts["LoRA"] - features(bench).both < count <= counts["LoRA"], name
-    assert (
-        counts["sparse, random"]
-        == counts["sparse, gradient"]
-        == counts["LoRA"]
-        == rank * features(bench).both
-    )
+            assert counts["LoRA"] - of_one_rank < count <= counts["LoRA"], name
+    assert counts["sparse, random"] == counts["sparse, gradient"] == counts["LoRA"]
 
 
 def test_seeds_draw_other_entries_and_rows() -> None:
     for name in ("sparse, random", "whole rows", "sparse, gradient"):
         first, same, other = (spaces("digits", name, 1, 64, seed) for seed in (0, 0, 1))
-        assert first == same and first != other
+        assert first == same
+        assert first != other
 
 
 @pytest.mark.parametrize("method", [*METHODS, *REFERENCES])
-def test_with_equal_operations_a_run_costs_what_lora_s_does(method: str) -> None:
-    own = step_cost("digits", *spaces("digits", method, MIDDLE, 64, 0)).values["cost/flops"]
-    lora = step_cost("digits", *spaces("digits", "LoRA", MIDDLE, 64, 0)).values["cost/flops"]
-    many = board.steps("digits", method, MIDDLE, 64, OPERATIONS)
-    assert abs(many * own - STEPS * lora) <= own / 2
+def test_with_equal_operations_a_run_costs_as_much_as_lora_s(method: str) -> None:
+    of_method, of_lora = (
+        step_cost("digits", *spaces("digits", name, MIDDLE, 64, 0)).values["cost/flops"]
+        for name in (method, "LoRA")
+    )
+    steps = board.steps("digits", method, MIDDLE, 64, OPERATIONS)
+    assert abs(steps * of_method - STEPS * of_lora) <= of_method / 2
     assert board.steps("digits", method, MIDDLE, 64, PARAMETERS) == STEPS
-    assert (many > STEPS) == (own < lora) or many == STEPS
+    assert (steps > STEPS) == (of_method < of_lora) or steps == STEPS
 
 
-def test_a_run_has_as_many_steps_as_its_budget_pays_for() -> None:
-    many = board.steps("digits", "last block", MIDDLE, 64, OPERATIONS)
+def test_a_run_has_the_steps_of_its_budget() -> None:
+    steps = board.steps("digits", "last block", MIDDLE, 64, OPERATIONS)
+    assert steps > STEPS
     events = list(board.trial("digits", "last block", MIDDLE, 64, 1e-3, OPERATIONS, test=True))
-    assert many > STEPS and sum(event.stage == "train" for event in events) == many
-    assert {event.step for event in events if event.stage in ("test", "cost")} == {many}
+    assert sum(event.stage == "train" for event in events) == steps
+    assert {event.step for event in events if event.stage in ("test", "cost")} == {steps}
 
 
-def test_the_control_is_lora_with_16_times_the_alpha_and_stands_in_no_family(
+def test_the_control_is_lora_with_16_times_the_alpha_and_in_no_family(
     table: pd.DataFrame,
 ) -> None:
-    (own, _), (usual, _) = (
+    (control, _), (lora, _) = (
         spaces("digits", name, MIDDLE, MOST_EXAMPLES, 0) for name in (LARGER_ALPHA, "LoRA")
     )
-    assert own == replace(usual, alpha=16 * usual.alpha)
+    assert control == replace(lora, alpha=16 * lora.alpha)
     assert board.steps("digits", LARGER_ALPHA, MIDDLE, MOST_EXAMPLES, CONTROL_BUDGET) == STEPS
-    read = where(table, method=LARGER_ALPHA, quantity="test/accuracy")
-    assert set(read["budget"]) == {CONTROL_BUDGET} and len(read) == len(BENCHES) * len(SEEDS)
-    assert LARGER_ALPHA not in METHODS and LARGER_ALPHA not in set(
-        board.for_the_panel(table)["who"]
-    )
+    on_test = where(table, method=LARGER_ALPHA, quantity="test/accuracy")
+    assert set(on_test["budget"]) == {CONTROL_BUDGET}
+    assert len(on_test) == len(BENCHES) * len(SEEDS)
+    assert LARGER_ALPHA not in METHODS
+    assert LARGER_ALPHA not in set(board.for_the_panel(table)["who"])
 
 
-def test_the_seconds_of_a_step_are_those_of_every_method() -> None:
-    (taken,) = board.seconds(("digits",), rounds=3).values()
-    assert set(taken) == {*METHODS, *REFERENCES} and all(0 < value < 1 for value in taken.values())
-    assert taken[FULL] > taken["last block"]
+def test_the_seconds_of_a_step_are_measured_for_every_method() -> None:
+    (seconds,) = board.seconds(("digits",), rounds=3).values()
+    assert set(seconds) == {*METHODS, *REFERENCES}
+    assert all(0 < value < 1 for value in seconds.values())
+    assert seconds[FULL] > seconds["last block"]
 
 
-def test_bad_names_are_refused() -> None:
+def test_unknown_methods_and_budgets_are_refused() -> None:
     with pytest.raises(
         ValueError, match="method must be one of LoRA, DoRA, .*, full fine-tuning, got 'prompt'"
     ):
@@ -156,59 +160,32 @@ def test_bad_names_are_refused() -> None:
         list(board.trial("digits", "LoRA", 4, 64, 1e-3, "time"))
 
 
-def test_every_cell_has_nine_seeds_at_an_interior_rate(table: pd.DataFrame) -> None:
-    read = table[table["quantity"] == "test/accuracy"]
-    for bench in BENCHES:
-        for method in (*METHODS, *REFERENCES):
-            for examples in EXAMPLES:
-                rows = where(
-                    read,
-                    bench=bench,
-                    method=method,
-                    rank=MIDDLE,
-                    examples=examples,
-                    budget=PARAMETERS,
-                )
-                assert sorted(rows["seed"]) == list(SEEDS) and rows["lr"].nunique() == 1
-            if method != "LoRA":
-                assert len(
-                    where(
-                        read, bench=bench, method=method, budget=OPERATIONS, examples=MOST_EXAMPLES
-                    )
-                ) == len(SEEDS)
-        for method in FREE:
-            for rank in RANKS:
-                assert len(
-                    where(
-                        read,
-                        bench=bench,
-                        method=method,
-                        rank=rank,
-                        examples=MOST_EXAMPLES,
-                        budget=PARAMETERS,
-                    )
-                ) == len(SEEDS)
-    for _, cell in table[table["quantity"] == "valid/accuracy"].groupby(
-        ["bench", "method", "rank", "examples", "budget"]
-    ):
-        lrs = sorted(cell["lr"].unique())
-        (chosen,) = where(
-            read,
-            **{
-                name: cell[name].iloc[0]
-                for name in ("bench", "method", "rank", "examples", "budget")
-            },
-        )["lr"].unique()
-        assert lrs[0] < chosen < lrs[-1] and len(lrs) >= 3
+def test_every_cell_has_nine_seeds_at_a_learning_rate_inside_its_grid(table: pd.DataFrame) -> None:
+    on_test = table[table["quantity"] == "test/accuracy"]
+    every_method = (*METHODS, *REFERENCES)
+    cells = [
+        *product(BENCHES, every_method, [MIDDLE], EXAMPLES, [PARAMETERS]),
+        *product(BENCHES, WITH_RANK, RANKS, [MOST_EXAMPLES], [PARAMETERS]),
+        *product(BENCHES, every_method[1:], [MIDDLE], [MOST_EXAMPLES], [OPERATIONS]),
+    ]
+    for cell in cells:
+        rows = where(on_test, **dict(zip(CELL, cell, strict=True)))
+        assert sorted(rows["seed"]) == list(SEEDS), cell
+        assert rows["lr"].nunique() == 1, cell
+    on_valid = table[table["quantity"] == "valid/accuracy"]
+    for key, rows in on_valid.groupby(CELL):
+        (chosen,) = where(on_test, **dict(zip(CELL, key, strict=True)))["lr"].unique()
+        lrs = sorted(rows["lr"].unique())
+        assert len(lrs) >= 3
+        assert lrs[0] < chosen < lrs[-1], key
 
 
-def test_every_method_is_tuned_with_as_many_runs_unless_its_best_rate_lay_at_an_edge() -> None:
-    asked = pd.DataFrame(board.jobs(range(3), tuple(BENCHES), EXAMPLES, (*METHODS, *REFERENCES)))
-    per_cell = asked.groupby(["bench", "method", "rank", "examples", "budget"]).size()
-    assert set(per_cell) == {9}
+def test_every_method_is_tuned_with_the_same_number_of_runs_at_first() -> None:
+    jobs = board.jobs(range(3), tuple(BENCHES), EXAMPLES, (*METHODS, *REFERENCES))
+    assert set(pd.DataFrame(jobs).groupby(CELL).size()) == {9}
 
 
-def test_seven_rivals_can_be_told_from_lora_with_nine_seeds_and_not_with_eight() -> None:
+def test_seven_rivals_can_be_significant_with_nine_seeds_and_not_with_eight() -> None:
     rivals = len(METHODS) - 1
     assert 2 * rivals / 2 ** len(SEEDS) < 0.05 <= 2 * rivals / 2 ** (len(SEEDS) - 1)
 
@@ -224,11 +201,11 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
 
 
 def without_times(table: pd.DataFrame) -> pd.DataFrame:
-    """Everything but what a clock measured."""
+    """Return the table without the measured seconds."""
     return table[table["quantity"] != "cost/seconds"].reset_index(drop=True)
 
 
-def test_a_dask_worker_is_killed_and_the_table_is_complete_and_that_of_processes(
+def test_after_a_dask_worker_is_killed_the_table_is_complete_and_the_same(
     expected: pd.DataFrame, tmp_path: Path
 ) -> None:
     kept = kept_in(tmp_path / "09.parquet", "09")
@@ -248,15 +225,14 @@ def test_a_dask_worker_is_killed_and_the_table_is_complete_and_that_of_processes
         killer = Thread(target=kill)
         killer.start()
         with made_by(client.get_executor()):
-            found = serial(tmp_path)
+            table = serial(tmp_path)
         killer.join()
-        assert os.getpid() not in pids and set(client.run(os.getpid).values()) != set(pids), (
-            "another took its place"
-        )
-    pd.testing.assert_frame_equal(without_times(found), without_times(expected))
+        assert os.getpid() not in pids
+        assert set(client.run(os.getpid).values()) != set(pids), "another worker replaced it"
+    pd.testing.assert_frame_equal(without_times(table), without_times(expected))
 
 
-def test_the_whole_is_killed_and_started_again_and_no_run_is_made_twice(
+def test_a_study_that_is_killed_and_started_again_repeats_no_run(
     expected: pd.DataFrame, tmp_path: Path
 ) -> None:
     kept = kept_in(tmp_path / "09.parquet", "09")
@@ -265,31 +241,29 @@ def test_the_whole_is_killed_and_started_again_and_no_run_is_made_twice(
     code += "from lessons.can_lora_be_beaten import test_study as me\n"
     script = tmp_path / "all.py"
     script.write_text(f"{code}if __name__ == '__main__':\n    me.serial(Path({str(tmp_path)!r}))\n")
-    whole = subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, str(script)], start_new_session=True, stderr=subprocess.DEVNULL
     )
     while not (kept.is_file() and len(runs(kept)) >= 4):
-        assert whole.poll() is None
+        assert process.poll() is None
         time.sleep(0.05)
-    os.killpg(whole.pid, signal.SIGKILL)
-    whole.wait()
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
     before = runs(kept)
-    found, after = serial(tmp_path), runs(kept)
+    table, after = serial(tmp_path), runs(kept)
     settings = [name for name in after.columns if name not in ("readings", "error", "seconds")]
-    assert len(before) < len(after) and not after[settings].duplicated().any()
-    assert after["seconds"].tolist()[: len(before)] == before["seconds"].tolist(), (
-        "what was kept is not made again"
-    )
-    pd.testing.assert_frame_equal(without_times(found), without_times(expected))
-    best = standing(kept)
-    assert (
-        best["mean"].is_monotonic_decreasing
-        and best["runs"].max() == 2
-        and set(best["method"]) == {"LoRA", "BitFit"}
-    )
+    assert len(before) < len(after)
+    assert not after[settings].duplicated().any()
+    seconds = after["seconds"].tolist()
+    assert seconds[: len(before)] == before["seconds"].tolist(), "stored runs are not repeated"
+    pd.testing.assert_frame_equal(without_times(table), without_times(expected))
+    progress = standing(kept)
+    assert progress["mean"].is_monotonic_decreasing
+    assert progress["runs"].max() == 2
+    assert set(progress["method"]) == {"LoRA", "BitFit"}
 
 
-def test_nothing_stands_where_nothing_was_run(tmp_path: Path) -> None:
+def test_there_is_no_progress_to_show_before_the_first_run(tmp_path: Path) -> None:
     with pytest.raises(
         ValueError,
         match="there must be runs to show, got none in 09.sqlite; start make results first",

@@ -1,4 +1,4 @@
-"""The study of lesson 05: masks, runs in parts, design (with fake trials), picture, recorded runs."""
+"""The study of lesson 05: masks, runs in parts, design, picture, recorded runs."""
 
 import math
 from collections.abc import Iterator
@@ -108,9 +108,9 @@ def fake_reference(
 def test_references_use_the_head_lr_of_masks_except_a_frozen_body(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    asked: list[tuple[Any, ...]] = []
+    calls: list[tuple[Any, ...]] = []
 
-    def noted(
+    def fake_fine_tuning(
         bench: str,
         *spaces: Any,
         lr: float,
@@ -119,15 +119,15 @@ def test_references_use_the_head_lr_of_masks_except_a_frozen_body(
         test: bool,
         **_: Any,
     ) -> Iterator[Event]:
-        asked.append((len(spaces), head_lr, seed, test))
+        calls.append((len(spaces), head_lr, seed, test))
         return iter(())
 
-    monkeypatch.setattr(benchmark, "fine_tuning", noted)
-    monkeypatch.setattr(sparse, "fine_tuning", noted)
+    monkeypatch.setattr(benchmark, "fine_tuning", fake_fine_tuning)
+    monkeypatch.setattr(sparse, "fine_tuning", fake_fine_tuning)
     list(study.reference("digits", "full fine-tuning", 1e-3, 5, True))
     list(study.reference("digits", "frozen body", 0.3, 5))
     list(sparse.trial("digits", "random", MAIN_DENSITY, 1e-2, seed=5, test=True))
-    assert asked == [(0, HEAD_LR, 5, True), (1, 0.3, 5, False), (2, HEAD_LR, 5, True)]
+    assert calls == [(0, HEAD_LR, 5, True), (1, 0.3, 5, False), (2, HEAD_LR, 5, True)]
 
 
 @lru_cache(maxsize=1)
@@ -147,9 +147,11 @@ def table() -> pd.DataFrame:
 def entries_of(
     bench: str, criterion: str, density: float, scope: str = LINEAR, seed: int = 0
 ) -> Chosen:
-    found = space(bench, criterion, density, scope, seed)
-    base = benchmark.load_benchmark(bench)[0]
-    return found if isinstance(found, Chosen) else found.chosen(base)  # type: ignore[attr-defined,no-any-return]
+    mask: Any = space(bench, criterion, density, scope, seed)
+    if isinstance(mask, Chosen):
+        return mask
+    chosen: Chosen = mask.chosen(benchmark.load_benchmark(bench)[0])
+    return chosen
 
 
 @pytest.mark.parametrize("bench", list(benchmark.BENCHMARKS))
@@ -157,14 +159,14 @@ def test_the_linear_scope_is_the_matrices_of_the_bodys_linear_layers(
     bench: str,
 ) -> None:
     base, _ = benchmark.load_benchmark(bench)
-    want = {name for name in linear_layers(base) if name.startswith("body.")}
-    assert (
-        set(Sparse(1.0, where=sparse.weight_patterns(bench, LINEAR)).changes(base)) == want
-        and len(want) == 18
-    )
-    assert set(Sparse(1.0, where=sparse.weight_patterns(bench, BODY)).changes(base)) == {
-        n for n, _ in base.named_parameters() if n.startswith("body.")
+    layers = {name for name in linear_layers(base) if name.startswith("body.")}
+    body = {name for name, _ in base.named_parameters() if name.startswith("body.")}
+    in_scope = {
+        scope: set(Sparse(1.0, where=sparse.weight_patterns(bench, scope)).changes(base))
+        for scope in (LINEAR, BODY)
     }
+    assert in_scope == {LINEAR: layers, BODY: body}
+    assert len(layers) == 18
 
 
 @pytest.mark.parametrize("density", DENSITIES)
@@ -174,19 +176,19 @@ def test_the_linear_scope_is_the_matrices_of_the_bodys_linear_layers(
 def test_a_mask_has_exactly_the_number_of_entries_of_its_density(
     criterion: str, density: float
 ) -> None:
-    assert len(entries_of("digits", criterion, density)) == sparse.entry_count("digits", density)
-    assert sparse.entry_count("digits", density) == max(
-        1, round(density * 3 * (4 * 72**2 + 2 * 72 * 288))
-    )
+    count = sparse.entry_count("digits", density)
+    assert len(entries_of("digits", criterion, density)) == count
+    entries = 3 * (4 * 72**2 + 2 * 72 * 288)
+    assert count == max(1, round(density * entries))
 
 
 def test_criteria_without_training_choose_different_entries() -> None:
-    found = [
+    masks = [
         entries_of("digits", criterion, MAIN_DENSITY)
         for criterion in ("random", "largest", "smallest", "gradient", "Fisher")
     ]
-    assert len(set(found)) == len(found)
-    assert entries_of("digits", "random", MAIN_DENSITY, seed=1) != found[0]
+    assert len(set(masks)) == len(masks)
+    assert entries_of("digits", "random", MAIN_DENSITY, seed=1) != masks[0]
 
 
 def test_scores_come_from_the_training_rows_and_the_head_of_the_seed() -> None:
@@ -195,9 +197,9 @@ def test_scores_come_from_the_training_rows_and_the_head_of_the_seed() -> None:
     batches = [data.batch("train", rows) for rows in torch.arange(sparse.SCORED_ROWS).split(32)]
     for criterion, score in (("gradient", gradient), ("Fisher", fisher)):
         by_hand = score(base.fresh_heads(3), batches, sparse.weight_patterns("digits", LINEAR))
-        found = sparse.scores("digits", criterion, LINEAR, 3)
-        assert set(found) == set(by_hand)
-        for name, value in found.items():
+        scores = sparse.scores("digits", criterion, LINEAR, 3)
+        assert set(scores) == set(by_hand)
+        for name, value in scores.items():
             torch.testing.assert_close(value, by_hand[name], rtol=1e-3, atol=1e-8)
 
 
@@ -205,39 +207,27 @@ def test_changed_most_scores_the_change_of_a_full_run_with_that_seed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(sparse, "STEPS", 2)
-    found = sparse.scores.__wrapped__("digits", "changed most", LINEAR, 1)
+    scores = sparse.scores.__wrapped__("digits", "changed most", LINEAR, 1)
     base, task = benchmark.load_benchmark("digits")
     model = Adapted(base.fresh_heads(1))
     data = task.take(benchmark.BENCHMARKS["digits"].examples, 1)
-    list(
-        sparse.train(
-            model,
-            data,
-            steps=2,
-            size=benchmark.SIZE,
-            lr=sparse.FULL_LRS["digits"],
-            seed=1,
-            validations=0,
-        )
-    )
+    size, lr = benchmark.SIZE, sparse.FULL_LRS["digits"]
+    list(sparse.train(model, data, steps=2, size=size, lr=lr, seed=1, validations=0))
     delta = model.delta()
-    assert (
-        all(torch.equal(value, delta[name].abs()) for name, value in found.items())
-        and len(found) == 18
-    )
+    assert all(torch.equal(value, delta[name].abs()) for name, value in scores.items())
+    assert len(scores) == 18
 
 
 def test_scores_are_computed_once() -> None:
-    assert sparse.scores("digits", "gradient", LINEAR, 0) is sparse.scores(
-        "digits", "gradient", LINEAR, 0
-    )
+    once, again = (sparse.scores("digits", "gradient", LINEAR, 0) for _ in range(2))
+    assert once is again
 
 
 def test_whole_rows_trains_whole_rows() -> None:
-    found = space("digits", "whole rows", 0.1)
-    assert isinstance(found, Rows) and set(
-        found.changes(benchmark.load_benchmark("digits")[0])
-    ) == set(sparse.weight_patterns("digits", LINEAR).split(","))
+    rows = space("digits", "whole rows", 0.1)
+    assert isinstance(rows, Rows)
+    changes = rows.changes(benchmark.load_benchmark("digits")[0])
+    assert set(changes) == set(sparse.weight_patterns("digits", LINEAR).split(","))
 
 
 @pytest.mark.parametrize(
@@ -245,7 +235,8 @@ def test_whole_rows_trains_whole_rows() -> None:
     [
         (
             {"criterion": "snip"},
-            "criterion must be one of random; largest; .*, got 'snip'; for scores of your own use top",
+            "criterion must be one of random; largest; .*, got 'snip'; "
+            "for scores of your own use top",
         ),
         ({"scope": "heads"}, "scope must be one of linear layers, whole body, got 'heads'"),
         ({"density": 0.0}, "density must be above 0 and at most 1, got 0"),
@@ -266,39 +257,32 @@ def parts_of(share: float) -> tuple[list[Event], list[Chosen]]:
         return {}
 
     start = space("digits", "random", MAIN_DENSITY)
-    return list(
-        in_parts(
-            "digits",
-            start,
-            share,
-            sparse.weight_patterns("digits", LINEAR),
-            1e-2,
-            test=True,
-            probe=probe,
-        )
-    ), masks
+    patterns = sparse.weight_patterns("digits", LINEAR)
+    run = in_parts("digits", start, share, patterns, 1e-2, test=True, probe=probe)
+    return list(run), masks
 
 
 def test_a_run_in_parts_counts_eighty_steps_and_evaluates_test_once() -> None:
-    found, _ = parts_of(0.3)
-    assert [event.step for event in found if event.stage == "train"] == list(
-        range(1, benchmark.STEPS + 1)
-    )
-    assert [event.stage for event in found][-2:] == ["test", "cost"] and [
-        e.stage for e in found
-    ].count("test") == 1
-    last = [event for event in found if event.stage == "valid"][-1]
+    run, _ = parts_of(0.3)
+    steps = [event.step for event in run if event.stage == "train"]
+    assert steps == list(range(1, benchmark.STEPS + 1))
+    stages = [event.stage for event in run]
+    assert stages[-2:] == ["test", "cost"]
+    assert stages.count("test") == 1
+    last = [event for event in run if event.stage == "valid"][-1]
     assert last.step == benchmark.STEPS
 
 
 def test_between_parts_a_share_is_replaced_and_the_number_of_entries_stays() -> None:
     _, masks = parts_of(0.3)
     distinct = list(dict.fromkeys(masks))
-    assert len(distinct) == sparse.PARTS and len({len(each) for each in distinct}) == 1
+    assert len(distinct) == sparse.PARTS
+    assert len({len(mask) for mask in distinct}) == 1
+    none = torch.empty(0)
     for before, after in pairwise(distinct):
         kept = sum(
-            len(set(i.tolist()) & set(after.entries.get(name, torch.empty(0)).tolist()))
-            for name, i in before.entries.items()
+            len(set(entries.tolist()) & set(after.entries.get(name, none).tolist()))
+            for name, entries in before.entries.items()
         )
         assert len(before) - round(0.3 * len(before)) <= kept < len(before)
 
@@ -306,10 +290,13 @@ def test_between_parts_a_share_is_replaced_and_the_number_of_entries_stays() -> 
 def test_the_control_has_the_same_parts_and_keeps_its_mask() -> None:
     control, masks = parts_of(0.0)
     assert len(set(masks)) == 1
-    moving = [e.values["train/loss"] for e in parts_of(0.3)[0] if e.stage == "train"]
-    still = [e.values["train/loss"] for e in control if e.stage == "train"]
+    regrown, kept = (
+        [event.values["train/loss"] for event in run if event.stage == "train"]
+        for run in (parts_of(0.3)[0], control)
+    )
     steps = benchmark.STEPS // sparse.PARTS
-    assert moving[:steps] == still[:steps] and moving[steps + 1 :] != still[steps + 1 :]
+    assert regrown[:steps] == kept[:steps]
+    assert regrown[steps + 1 :] != kept[steps + 1 :]
     assert REGROWN_SHARES["random, in parts"] == 0.0 < REGROWN_SHARES["drop and regrow"]
 
 
@@ -318,11 +305,11 @@ def test_each_part_of_each_seed_has_its_own_order_of_rows(
 ) -> None:
     orders: list[int] = []
 
-    def noted(model: Adapted, data: Any, *, seed: int, **settings: Any) -> Iterator[Event]:
+    def fake_train(model: Adapted, data: Any, *, seed: int, **settings: Any) -> Iterator[Event]:
         orders.append(seed)
         return iter(())
 
-    monkeypatch.setattr(sparse, "train", noted)
+    monkeypatch.setattr(sparse, "train", fake_train)
     for seed in SEEDS:
         list(
             in_parts(
@@ -406,10 +393,11 @@ class TestProbe:
                 benchmark.HEAD,
             )
         )
-        still = {
+        frozen = {
             key for key, value in probes.items() if key.startswith("probe/density/") and not value
         }
-        assert still and all(key.endswith(("biases and norms", "embeddings")) for key in still)
+        assert frozen
+        assert all(key.endswith(("biases and norms", "embeddings")) for key in frozen)
 
 
 def nonzero(rows: list[list[float]]) -> dict[tuple[int, int], float]:
@@ -528,17 +516,16 @@ def test_the_recorded_test_accuracy_is_that_of_the_best_rate_on_valid(
     recorded: tuple[pd.DataFrame, dict[str, Any]],
 ) -> None:
     table, about = recorded
-    own = where(table, method=SPARSE)
-    best = tuned(own[own["seed"].isin(tuning_seeds(about["seeds"]))], list(MASK_SETTINGS))
-    read = own[own["quantity"] == "test/accuracy"]
-    for key, rows in read.groupby(list(MASK_SETTINGS)):
-        assert set(rows["lr"]) == {best[key]} and sorted(rows["seed"]) == sorted(about["seeds"]), (
-            key
-        )  # type: ignore[index]
-    assert (
-        about["command"] == "make results LESSON=05"
-        and about["fingerprints"]["digits"] == benchmark.load_benchmark("digits")[1].fingerprint
-    )
+    masks = where(table, method=SPARSE)
+    for_tuning = masks[masks["seed"].isin(tuning_seeds(about["seeds"]))]
+    best = tuned(for_tuning, list(MASK_SETTINGS))
+    on_test = masks[masks["quantity"] == "test/accuracy"]
+    for key, rows in on_test.groupby(list(MASK_SETTINGS)):
+        assert set(rows["lr"]) == {best[key]}, key  # type: ignore[index]
+        assert sorted(rows["seed"]) == sorted(about["seeds"]), key
+    assert about["command"] == "make results LESSON=05"
+    fingerprint = benchmark.load_benchmark("digits")[1].fingerprint
+    assert about["fingerprints"]["digits"] == fingerprint
 
 
 def test_a_run_repeats_the_recorded_one(
@@ -552,17 +539,11 @@ def test_a_run_repeats_the_recorded_one(
         "lr": 1e-2,
         "seed": 0,
     }
-    own = where(recorded[0], method=SPARSE)
-    then = [
-        event.values["valid/accuracy"]
-        for event in replay(own)(**settings)
-        if event.stage == "valid"
-    ]
-    now = [
-        event.values["valid/accuracy"]
-        for event in sparse.trial(**settings)
-        if event.stage == "valid"
-    ]
+    replayed = replay(where(recorded[0], method=SPARSE))
+    then, now = (
+        [event.values["valid/accuracy"] for event in run(**settings) if event.stage == "valid"]
+        for run in (replayed, sparse.trial)
+    )
     assert now == pytest.approx(then, abs=0.03), (
         "other processors round differently; a change of the code makes a larger difference"
     )
