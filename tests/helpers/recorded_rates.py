@@ -12,7 +12,8 @@ from ftkit.storage import read_table
 
 
 class TunedGroup(NamedTuple):
-    """Runs that differ only in learning rate and seed, one of whose learning rates is evaluated on test."""
+    """Runs that differ only in learning rate and seed, one of whose learning rates is evaluated on
+    test."""
 
     key: tuple[Any, ...]
     runs: pd.DataFrame

@@ -1,4 +1,5 @@
-"""In every lesson, each setting is evaluated on test at one learning rate, which is inside its grid."""
+"""In every lesson, each setting is evaluated on test at one learning rate, which is inside its
+grid."""
 
 import pytest
 from helpers.recorded_rates import recorded_runs, tuned_groups

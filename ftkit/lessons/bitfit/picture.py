@@ -13,9 +13,9 @@ WEAKEST = -10
 def movements(values: Mapping[str, float]) -> Spec:
     """Draw two tables, a row a block of the body and a column a group of biases.
 
-    Left, how far the biases moved, as a root mean square, on the scale of the weights. Right, their last
-    gradient as a power of ten. Its scale is fixed, not relative to the strongest gradient: if only the
-    key's biases are trainable, even the strongest one is rounding.
+    Left, how far the biases moved, as a root mean square, on the scale of the weights. Right, their
+    last gradient as a power of ten. Its scale is fixed, not relative to the strongest gradient: if
+    only the key's biases are trainable, even the strongest one is rounding.
 
     Args:
         values: from `movement_by_group`, `probe/<change or gradient>/<block>/<group>`.
@@ -75,7 +75,8 @@ def _title(text: str, x: float) -> dict[str, Any]:
 def _table(
     values: Mapping[str, float], form: str, scale: tuple[float, float], axis: str, verb: str
 ) -> dict[str, Any]:
-    """A table of numbers on colour, on the axes with that number; a cell without biases stays empty."""
+    """A table of numbers on colour, on the axes with that number; a cell without biases stays
+    empty."""
     cells = [cell.split("/") for cell in values]
     blocks = list(dict.fromkeys(block for block, _ in cells))
     groups = list(dict.fromkeys(group for _, group in cells))

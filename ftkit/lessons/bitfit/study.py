@@ -1,4 +1,5 @@
-"""The trial and the study of lesson 04: BitFit on three benchmarks, by examples and by group of biases.
+"""The trial and the study of lesson 04: BitFit on three benchmarks, by examples and by group of
+biases.
 
 Full fine-tuning and the frozen body are its references.
 """
@@ -68,7 +69,7 @@ LRS: dict[str, tuple[float, ...]] = {
 If the best is at an edge, the search goes on beyond it.
 """
 SAME_HEAD = "frozen body, head as with BitFit"
-"""The reference that differs from BitFit in the biases alone: its head has the same learning rate."""
+"""The reference that differs from BitFit in the biases alone: its head has the same `lr`."""
 
 GROUP_LRS = (3e-2, 1e-1, 3e-1, 1.0)
 GROUPS_BENCH, GROUPS_EXAMPLES = "opening", 2000
@@ -120,7 +121,7 @@ def trial(
     test: bool = False,
     probe: Probe | None = None,
 ) -> Iterator[Event]:
-    """Fine-tune with BitFit on a benchmark; only biases of `groups`, joined by "+", are trainable."""
+    """Fine-tune with BitFit on a benchmark: the biases of `groups`, joined by "+", are trainable."""
     yield from fine_tuning(
         bench,
         BitFit(bias_pattern(bench, groups)),
@@ -143,11 +144,12 @@ def reference(
 
 
 def movement_by_group(model: Adapted) -> dict[str, float]:
-    """Measure how far the biases of each block and group moved, and how strong their last gradient was.
+    """Measure how far the biases of each block and group moved, and how strong their last gradient
+    was.
 
     Returns:
-        `probe/change/<block>/<group>` and `probe/gradient/<block>/<group>`: root mean squares over the
-        entries. The embedding and what is behind the last block count as blocks.
+        `probe/change/<block>/<group>` and `probe/gradient/<block>/<group>`: root mean squares over
+        the entries. The embedding and what is behind the last block count as blocks.
     """
     changes: dict[str, list[Tensor]] = {}
     gradients: dict[str, list[Tensor]] = {}
@@ -183,7 +185,8 @@ def group_of(base: str, name: str) -> str | None:
 
 
 def zero_based_block(name: str) -> str:
-    """Return the block of the body that a weight belongs to, as the weight's name counts it, from 0.
+    """Return the block of the body that a weight belongs to, as the weight's name counts it, from
+    0.
 
     >>> zero_based_block("body.encoder.layer.2.output.dense.bias")
     'block 2'
@@ -197,7 +200,8 @@ def zero_based_block(name: str) -> str:
 
 
 def jobs(seeds: Sequence[int]) -> list[dict[str, Any]]:
-    """List the runs of BitFit that choose the learning rates: all groups by examples, and single groups."""
+    """List the runs of BitFit that choose the learning rates: all groups by examples, and single
+    groups."""
     runs = []
     for bench, sizes in EXAMPLES_BY_BENCH.items():
         runs += grid(bench=[bench], groups=[ALL_GROUPS], examples=sizes, lr=LRS[bench], seed=seeds)
@@ -222,8 +226,8 @@ def reference_jobs(seeds: Sequence[int]) -> list[dict[str, Any]]:
 def record(executor: Executor | None, seeds: tuple[int, ...] = SEEDS) -> pd.DataFrame:
     """Run the whole study.
 
-    Learning rates are chosen on valid with half of the seeds; the chosen settings run once with all seeds and
-    are evaluated on test.
+    Learning rates are chosen on valid with half of the seeds; the chosen settings run once with all
+    seeds and are evaluated on test.
     """
     half, kept = tuning_seeds(seeds), ("test",)
     reference_by = ["bench", "method", "examples"]

@@ -13,8 +13,8 @@ from ftkit.pretrain.mini import hide
 from ftkit.tasks.load import load_task
 
 SENTENCES = 256
-"""The number of sentences with hidden words: the first of the docs task's valid split, which no pretraining
-has read."""
+"""The number of sentences with hidden words: the first of the docs task's valid split, which no
+pretraining has read."""
 STRONGEST = 10
 """The number of strongest directions of a matrix that may be intruders."""
 INTRUDER_COSINE = 0.5
@@ -24,8 +24,8 @@ INTRUDER_COSINE = 0.5
 def hidden_words(model: Adapted) -> float:
     """Return the loss of the body at guessing hidden words of plain English, in nats a word.
 
-    The same words of the same sentences are hidden every time. The head, with its word vectors, is the one
-    of the base's pretraining.
+    The same words of the same sentences are hidden every time. The head, with its word vectors, is
+    the one of the base's pretraining.
     """
     head, shown, mask, is_hidden, words = _hidden_word_task()
     with torch.no_grad():
@@ -35,7 +35,8 @@ def hidden_words(model: Adapted) -> float:
 
 @lru_cache(maxsize=1)
 def _hidden_word_task() -> tuple[torch.nn.Module, Tensor, Tensor, Tensor, Tensor]:
-    """The pretraining head, the token ids with hidden words, their mask, which are hidden, and the words."""
+    """The pretraining head, the token ids with hidden words, their mask, which are hidden, and the
+    words."""
     with quiet():
         head = BertForMaskedLM.from_pretrained(
             base_path("mini"), use_safetensors=True, dtype=torch.float32
@@ -54,9 +55,9 @@ def best_cosines(before: Tensor, now: Tensor, top: int = STRONGEST) -> Tensor:
         top: the number of strongest left singular vectors of `now`.
 
     Returns:
-        For each of them the largest |cosine| to a left singular vector of `before`, (top,), in [0, 1]. One
-        below a half is an "intruder dimension". In a narrow matrix any two directions are more alike: of
-        96 random features the most alike has about 0.3.
+        For each of them the largest |cosine| to a left singular vector of `before`, (top,), in [0,
+        1]. One below a half is an "intruder dimension". In a narrow matrix any two directions are
+        more alike: of 96 random features the most alike has about 0.3.
 
     Source: Shuttleworth et al. 2024, arXiv:2410.21228.
 
@@ -86,10 +87,11 @@ def after_training(model: Adapted) -> dict[str, float]:
     """Measure forgetting, and how the linear layers of the body have moved.
 
     Returns:
-        `after/words`: the loss on hidden words, in nats a word. And if a linear layer of the body may change:
-        `after/intruders`, the share of intruders among the strongest directions; `after/likeness`, the mean
-        over matrices of the smallest of their `best_cosines`; `after/moved`, the mean of |change| / |weight|;
-        `after/rank`, the mean effective rank of the changes.
+        `after/words`: the loss on hidden words, in nats a word. And if a linear layer of the body
+        may change: `after/intruders`, the share of intruders among the strongest directions;
+        `after/likeness`, the mean over matrices of the smallest of their `best_cosines`;
+        `after/moved`, the mean of |change| / |weight|; `after/rank`, the mean effective rank of the
+        changes.
     """
     measures = {"after/words": hidden_words(model)}
     layers = linear_layers(model.base)

@@ -1,4 +1,5 @@
-"""Pictures of lesson 03: gaps over the distance of a task, forgetting over accuracy, and step costs."""
+"""Pictures of lesson 03: gaps over the distance of a task, forgetting over accuracy, and step
+costs."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,7 +18,8 @@ def gaps_by_distance(
     against: str,
     shaded: bool = False,
 ) -> Spec:
-    """Draw differences of test accuracy from benchmark to benchmark, a line with intervals a method.
+    """Draw differences of test accuracy from benchmark to benchmark, a line with intervals a
+    method.
 
     Args:
         benches: the names of the benchmarks, from near to far.
@@ -77,7 +79,8 @@ def forgetting_by_accuracy(
     Down and to the right is better.
 
     Args:
-        curves: for each method its points: `lr`; `accuracy`, in [0, 1]; `words`, nats a hidden word.
+        curves: for each method its points: `lr`; `accuracy`, in [0, 1]; `words`, nats a hidden
+            word.
         start: the nats a hidden word of the base.
     """
     traces: list[Any] = []

@@ -1,4 +1,5 @@
-"""The study of lesson 03: every way to train at every distance, and forgetting at every learning rate."""
+"""The study of lesson 03: every way to train at every distance, and forgetting at every learning
+rate."""
 
 from collections.abc import Sequence
 from concurrent.futures import Executor
@@ -49,10 +50,11 @@ def reference_jobs(seeds: Sequence[int]) -> list[dict[str, Any]]:
 
 
 def record(executor: Executor | None, seeds: tuple[int, ...] = SEEDS) -> pd.DataFrame:
-    """Run the whole study: the chosen runs, and forgetting at every learning rate on the nearest task.
+    """Run the whole study: the chosen runs, and forgetting at every learning rate on the nearest
+    task.
 
-    There LoRA and full fine-tuning run at every learning rate with all seeds, which gives a curve of
-    accuracy and forgetting for each seed.
+    There LoRA and full fine-tuning run at every learning rate with all seeds, which gives a curve
+    of accuracy and forgetting for each seed.
     """
     table = chosen_runs(executor, seeds)
     fixed: dict[str, Any] = {"bench": [NEAREST], "size": [SIZE], "seed": seeds}
@@ -73,7 +75,8 @@ def record(executor: Executor | None, seeds: tuple[int, ...] = SEEDS) -> pd.Data
 def chosen_runs(executor: Executor | None, seeds: tuple[int, ...] = SEEDS) -> pd.DataFrame:
     """Choose the learning rate of every way and reference, and evaluate it on test.
 
-    Learning rates are chosen on valid with half of the seeds; the chosen settings run once with all seeds.
+    Learning rates are chosen on valid with half of the seeds; the chosen settings run once with all
+    seeds.
     """
     half = tuning_seeds(seeds)
     reference_by = ["bench", "method", "size"]

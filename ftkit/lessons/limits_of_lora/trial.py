@@ -1,4 +1,5 @@
-"""The trial of lesson 03: tasks ever farther from what the base has read, and ways to train on them."""
+"""The trial of lesson 03: tasks ever farther from what the base has read, and ways to train on
+them."""
 
 from collections.abc import Callable, Iterator
 
@@ -41,13 +42,13 @@ SPACES_BY_WAY: dict[str, Callable[[int], tuple[Space, ...]]] = {
 WAYS = (*SPACES_BY_WAY, RANDOM_WEIGHTS)
 
 RANKS = (1, 4, 16, 64)
-"""At 64 the two factors of a 96 by 96 matrix have more parameters than the matrix has entries, so a higher
-rank cannot be what is missing."""
+"""At 64 the two factors of a 96 by 96 matrix have more parameters than the matrix has entries, so a
+higher rank cannot be what is missing."""
 MIXED_RANK = 4
 """The rank of LoRA in addition to the embeddings."""
 EQUAL_RANK = 7
-"""The rank at which LoRA on attention alone has exactly the number of parameters of rank 4 on every linear
-layer."""
+"""The rank at which LoRA on attention alone has exactly the number of parameters of rank 4 on every
+linear layer."""
 ONE_RANK = {
     EMBEDDINGS_ALONE: 0,
     ENCODER_ALONE: 0,
@@ -57,7 +58,8 @@ ONE_RANK = {
 }
 """The rank of each way that is recorded at one rank only; 0 if it has none."""
 LARGE_BATCH, LARGE_RANK = 64, 16
-"""A batch of four times the usual rows, for LoRA of this rank and full fine-tuning, on the nearest task."""
+"""A batch of four times the usual rows, for LoRA of this rank and full fine-tuning, on the nearest
+task."""
 LRS: dict[str, tuple[float, ...]] = {
     LORA: (1e-3, 3e-3, 1e-2, 3e-2),
     LORA_AND_EMBEDDINGS: (1e-3, 3e-3, 1e-2, 3e-2),

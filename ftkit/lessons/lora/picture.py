@@ -16,8 +16,9 @@ SingularValues = Mapping[str, Sequence[float]]
 def spectra(values: SingularValues, most: int = 40) -> Spec:
     """Draw the spectra of the changes.
 
-    Left, a row a matrix: the singular values of its change, as shares of the largest of all. Right, for
-    the matrix that changed most: the singular values of its weight before and after, and of its change.
+    Left, a row a matrix: the singular values of its change, as shares of the largest of all. Right,
+    for the matrix that changed most: the singular values of its weight before and after, and of its
+    change.
 
     Args:
         values: from `spectrum`, `probe/<change, before or after>/<weight>`, largest first.

@@ -28,8 +28,8 @@ REFERENCE_LRS = {
 TARGETS = ("all linear", "attention", "feed-forward")
 SEEDS = tuple(range(8))
 EQUAL_RANKS = {"opening": 7, "library": 7, "digits": 9}
-"""By benchmark, the rank at which LoRA on attention alone has exactly the number of parameters of rank 4
-on every linear layer."""
+"""By benchmark, the rank at which LoRA on attention alone has exactly the number of parameters of
+rank 4 on every linear layer."""
 
 
 def target_pattern(bench: str, targets: str) -> str:
@@ -64,8 +64,9 @@ def spectrum(model: Adapted) -> dict[str, list[float]]:
     """Compute the singular values of the change of each matrix of the body, largest first.
 
     Returns:
-        `probe/change/<weight>` for each matrix that may change; and for the matrix that changed most, by
-        Frobenius norm, `probe/before/<weight>` and `probe/after/<weight>`, those of the matrix itself.
+        `probe/change/<weight>` for each matrix that may change; and for the matrix that changed
+        most, by Frobenius norm, `probe/before/<weight>` and `probe/after/<weight>`, those of the
+        matrix itself.
     """
     before, after, changes = {}, {}, {}
     for name, old, new in model.changed():
@@ -84,7 +85,8 @@ def spectrum(model: Adapted) -> dict[str, list[float]]:
 
 
 def jobs(seeds: Sequence[int]) -> list[dict[str, Any]]:
-    """List the runs of LoRA that choose the learning rates: every rank, and attention at equal parameters."""
+    """List the runs of LoRA that choose the learning rates: every rank, and attention at equal
+    parameters."""
     fixed: dict[str, Any] = {"alpha": ["16"], "lr": LRS, "seed": seeds}
     runs = grid(bench=list(BENCHMARKS), rank=RANKS, targets=["all linear"], **fixed)
     for bench, rank in EQUAL_RANKS.items():
@@ -101,7 +103,7 @@ def reference_jobs(seeds: Sequence[int]) -> list[dict[str, Any]]:
 
 
 def panel_jobs(seeds: Sequence[int]) -> list[dict[str, Any]]:
-    """List the runs that only the panel shows: other targets and the other alpha, on one benchmark."""
+    """List the runs that only the panel shows: other targets, the other alpha, one benchmark."""
     runs = []
     for targets, alpha in ((TARGETS[1:], "16"), (TARGETS[:1], "2r")):
         runs += grid(
@@ -113,8 +115,8 @@ def panel_jobs(seeds: Sequence[int]) -> list[dict[str, Any]]:
 def record(executor: Executor | None, seeds: tuple[int, ...] = SEEDS) -> pd.DataFrame:
     """Run the whole study.
 
-    Learning rates are chosen on valid; only the chosen settings are evaluated on test. The runs that only the
-    panel shows have half of the seeds, and no claim is judged by them.
+    Learning rates are chosen on valid; only the chosen settings are evaluated on test. The runs
+    that only the panel shows have half of the seeds, and no claim is judged by them.
     """
     by = ["bench", "rank", "targets", "alpha"]
     tables = [

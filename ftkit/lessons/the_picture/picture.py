@@ -1,4 +1,4 @@
-"""The picture of lesson 00 and of the README: the test accuracy of each method with its interval."""
+"""The picture of lesson 00 and of the README: test accuracy of each method with its interval."""
 
 import math
 from collections.abc import Mapping
@@ -13,7 +13,8 @@ OTHER_COLOUR = COLOURS["BitFit"]
 
 
 def accuracies(intervals: Mapping[str, Mapping[str, float]], seeds: int) -> Spec:
-    """Test accuracy, a row a method and the best on top: a dot for the mean, a line for the interval.
+    """Test accuracy, a row a method and the best on top: a dot for the mean, a line for the
+    interval.
 
     Args:
         intervals: for each method `mean`, `low` and `high`, in [0, 1].

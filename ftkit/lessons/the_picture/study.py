@@ -1,7 +1,7 @@
 """Is the transfer real? Pretrained against random weights, and a network against counting words.
 
-The study compares a frozen body, LoRA and full fine-tuning of the pretrained base with full fine-tuning
-of random weights, and all of them with logistic regression on word counts.
+The study compares a frozen body, LoRA and full fine-tuning of the pretrained base with full
+fine-tuning of random weights, and all of them with logistic regression on word counts.
 """
 
 from collections.abc import Iterator, Sequence
@@ -52,7 +52,7 @@ LRS = {
     LORA_RANK_4: (1e-3, 3e-3, 1e-2),
     FULL: (1e-4, 3e-4, 1e-3),
 }
-"""The learning rates that are tried first; if the best is at an edge, the search goes on beyond it."""
+"""The learning rates that are tried first; if the best is at an edge, more are tried beyond it."""
 STRENGTHS = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
 """Inverse strengths of the regularisation of the logistic regression (scikit-learn's `C`)."""
 NGRAM_LENGTHS = (1, 2, 3)

@@ -15,8 +15,8 @@ DARK_TEXT, LIGHT_TEXT = "#222222", "#ffffff"
 def network(values: Mapping[str, float]) -> Spec:
     """Draw the network as a column of boxes, the input at the bottom and the head on top.
 
-    A frozen part is grey. A trainable one is darker the larger its change is, relative to its weights; the
-    bars on the right show how large.
+    A frozen part is grey. A trainable one is darker the larger its change is, relative to its
+    weights; the bars on the right show how large.
 
     Args:
         values: from `movement_by_part`, `probe/moved/<part>` and `probe/frozen/<part>`.

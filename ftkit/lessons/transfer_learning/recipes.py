@@ -116,8 +116,8 @@ def recipe(
 ) -> Iterator[Event]:
     """Run a recipe on a benchmark.
 
-    With `test` it is evaluated on test and, on "library", out of distribution as well; LP-FT is then also
-    evaluated at each share of its learned change.
+    With `test` it is evaluated on test and, on "library", out of distribution as well; LP-FT is
+    then also evaluated at each share of its learned change.
     """
     base, task = load_benchmark(bench)
     net = base.fresh_heads(seed)
@@ -136,8 +136,8 @@ def recipe(
 def shifted() -> Task:
     """Load the docs task out of distribution: a quarter of the distinct words are exchanged.
 
-    The sentences and labels are the same; each exchanged word is replaced by one of similar frequency. No
-    run trains on a label of this task.
+    The sentences and labels are the same; each exchanged word is replaced by one of similar
+    frequency. No run trains on a label of this task.
     """
     return load_task(BENCHMARKS["library"].task, permute=PERMUTED)
 

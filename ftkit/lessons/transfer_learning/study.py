@@ -1,4 +1,4 @@
-"""The study of lesson 01: every number of frozen parts, random weights, the recipes and a far task."""
+"""The study of lesson 01: every number of frozen parts, random weights, recipes and a far task."""
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
@@ -66,8 +66,8 @@ def far_jobs(seeds: Sequence[int]) -> list[dict[str, Any]]:
 def record(executor: Executor | None, seeds: tuple[int, ...] = SEEDS) -> pd.DataFrame:
     """Run the whole study.
 
-    Learning rates are chosen on valid with half of the seeds; the chosen settings run once with all seeds
-    and are evaluated on test.
+    Learning rates are chosen on valid with half of the seeds; the chosen settings run once with all
+    seeds and are evaluated on test.
     """
     half = tuning_seeds(seeds)
     by = ["bench", "frozen", "body"]
@@ -78,7 +78,7 @@ def record(executor: Executor | None, seeds: tuple[int, ...] = SEEDS) -> pd.Data
     staged = tune_and_test(
         recipe, recipe_jobs(half), ["bench", "method"], seeds, executor, KEPT_STAGES
     )
-    # Full fine-tuning runs once more as a recipe, since only recipes are evaluated out of distribution.
+    # Full fine-tuning runs once more as a recipe: only recipes are evaluated out of distribution.
     full_lr = chosen(freezing, bench="library", frozen=0, body="pretrained")
     full_jobs = grid(bench=["library"], method=[FULL], lr=[full_lr], test=[True], seed=seeds)
     full = sweep(recipe, full_jobs, executor, keep=("shift",)).drop(columns="test")
@@ -96,7 +96,8 @@ def choices(table: pd.DataFrame) -> pd.DataFrame:
 def for_the_panel(table: pd.DataFrame) -> pd.DataFrame:
     """Select the runs that the panel shows and add its references.
 
-    The references are both ends of the dial, as "frozen body" and "full fine-tuning", and random weights.
+    The references are both ends of the dial, as "frozen body" and "full fine-tuning", and random
+    weights.
     """
     freezing = table[table["method"] == FREEZING]
     pretrained = freezing[freezing["body"] == "pretrained"]

@@ -1,4 +1,5 @@
-"""The trial of lesson 01: how much of the body to freeze, pretrained or random, on three benchmarks."""
+"""The trial of lesson 01: how much of the body to freeze, pretrained or random, on three
+benchmarks."""
 
 from collections.abc import Iterator
 
@@ -13,7 +14,8 @@ from ftkit.training.loop import HEAD_LR, Probe
 BLOCKS = 3
 """The number of blocks of either shipped body."""
 FROZEN_COUNTS = tuple(range(BLOCKS + 2))
-"""The number of parts that stay frozen, from the bottom: none, the embeddings, then one more block each.
+"""The number of parts that stay frozen, from the bottom: none, the embeddings, then one more block
+each.
 
 The last freezes everything but the head.
 """
@@ -86,8 +88,8 @@ def movement_by_part(model: Adapted) -> dict[str, float]:
     """Measure how far each part of the network moved, from the bottom up.
 
     Returns:
-        For each part that may change `probe/moved/<part>`: the norm of its change over the norm of its
-        weights in the base. For each frozen part `probe/frozen/<part>`: 0.
+        For each part that may change `probe/moved/<part>`: the norm of its change over the norm of
+        its weights in the base. For each frozen part `probe/frozen/<part>`: 0.
     """
     squares = {
         name: (float((now - before).square().sum()), float(before.square().sum()))

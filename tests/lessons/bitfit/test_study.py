@@ -1,4 +1,4 @@
-"""Lesson 04: its groups, the design of its study with fake trials, its picture, its recorded runs."""
+"""Lesson 04: its groups, its study with fake trials, its picture, its recorded runs."""
 
 import math
 from collections.abc import Iterator

@@ -1,4 +1,5 @@
-"""Answers to the exercises on comparing honestly: wrong ones with the words that must name the fault, and right ones."""
+"""Answers to the exercises on comparing honestly: wrong ones with the words that must name the
+fault, and right ones."""
 
 import itertools
 from collections import Counter
@@ -248,7 +249,8 @@ def wrong_expected() -> dict[str, tuple[Any, str]]:
         ),
         "the best at one trial": (
             one_trial,
-            "one trial, [0.62, 0.55, 0.7, 0.4] and 1 trial, the expected best is 0.5675, yours is 0.7",
+            "one trial, [0.62, 0.55, 0.7, 0.4] and 1 trial, the expected best is 0.5675, "
+            "yours is 0.7",
         ),
         "at least 0": (lambda v, t: max(0.0, weighed(sorted(v), t)), "values below 0, ["),
         "no more trials than values": (
@@ -272,7 +274,7 @@ def right_expected() -> dict[str, Any]:
         return np.mean([max(draw) for draw in itertools.product(values, repeat=trials)])
 
     def layers(values: Any, trials: int) -> float:
-        """The worst value, and each step above it by the chance that one draw at least gets there."""
+        """The worst value, plus each step above it times the chance that a draw gets there."""
         ordered, n = sorted(values), len(values)
         steps = zip(itertools.pairwise(ordered), range(1, n), strict=True)
         return ordered[0] + sum((high - low) * (1 - (i / n) ** trials) for (low, high), i in steps)

@@ -1,4 +1,4 @@
-"""Forgetting as transformers measures it, cosines and ranks in closed form, and the cost of a step."""
+"""Forgetting as transformers measures it, cosines and ranks in closed form, costs of a step."""
 
 import math
 

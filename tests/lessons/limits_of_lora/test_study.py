@@ -1,4 +1,5 @@
-"""Lesson 03: its benchmarks, what is trainable in each way, and the design of its study with fake trials."""
+"""Lesson 03: its benchmarks, what is trainable in each way, and the design of its study with fake
+trials."""
 
 import math
 from collections.abc import Iterator

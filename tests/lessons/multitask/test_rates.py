@@ -9,7 +9,8 @@ from ftkit.lessons.multitask.trial import LEARNED, SHARES
 
 
 def test_every_tuned_learning_rate_was_the_best_on_valid() -> None:
-    """Gradient conflicts use the learning rates of other parts; the pair of images has a single one."""
+    """Gradient conflicts use the learning rates of other parts; the pair of images has a single
+    one."""
     table, seeds = recorded_runs("07_multitask")
     groups = list(tuned_groups(table, ["part", "method", "pair", "way", "share"]))
     balanced = len(JUDGED_PAIRS) * (len(SHARES) + len(LEARNED))

@@ -1,4 +1,5 @@
-"""Answers to the exercises on LoRA's relatives: wrong ones with the words that must name the fault, and right ones."""
+"""Answers to the exercises on LoRA's relatives: wrong ones with the words that must name the fault,
+and right ones."""
 
 from typing import Any
 

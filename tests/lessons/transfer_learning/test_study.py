@@ -1,4 +1,4 @@
-"""Lesson 01: its parts, its recipes, the design of its study with fake trials, its recorded runs."""
+"""Lesson 01: its parts, its recipes, its study with fake trials, its recorded runs."""
 
 from collections.abc import Iterator
 from functools import lru_cache
@@ -76,7 +76,8 @@ def test_every_weight_is_in_one_part_and_every_stop_of_the_dial_is_valid(
 def test_a_number_of_frozen_parts_outside_the_dial_is_refused(frozen: int) -> None:
     with pytest.raises(
         ValueError,
-        match=rf"frozen must be from 0 \(nothing\) to {ALL_FROZEN} \(all but the head\), got {frozen}",
+        match=rf"frozen must be from 0 \(nothing\) to {ALL_FROZEN} \(all but the head\), "
+        rf"got {frozen}",
     ):
         spaces(frozen)
 
@@ -248,7 +249,8 @@ def test_the_linear_probe_of_lp_ft_has_its_own_lr_and_fine_tuning_the_usual_head
 def test_an_unknown_recipe_is_refused() -> None:
     with pytest.raises(
         ValueError,
-        match="method must be one of full fine-tuning, .*, got 'defrost'; for frozen parts use trial",
+        match="method must be one of full fine-tuning, .*, got 'defrost'; "
+        "for frozen parts use trial",
     ):
         recipes.stages(benchmark.load_benchmark("opening")[0], "defrost", 1e-3, 3e-2)
 

@@ -1,4 +1,5 @@
-"""Exercises on equal budgets: the expected best of several trials, and a sparse mask of LoRA's size."""
+"""Exercises on equal budgets: the expected best of several trials, and a sparse mask of LoRA's
+size."""
 
 from collections.abc import Callable
 from itertools import combinations

@@ -145,6 +145,6 @@ def flips(yours: Any) -> str:
     """
     check_cases(yours, "differences", _p, CASES, misreadings, explain=_explain)
     return (
-        "With n seeds no p is below 2 / 2^n: five seeds can never reach 0.05, and eight cannot in a "
-        "family of seven, where Holm's rule makes 0.055 of 2 / 256."
+        "With n seeds no p is below 2 / 2^n: five seeds can never reach 0.05, and eight cannot in "
+        "a family of seven, where Holm's rule makes 0.055 of 2 / 256."
     )

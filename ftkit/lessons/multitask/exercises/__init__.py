@@ -1,4 +1,5 @@
-"""The exercises of lesson 07: `from ftkit.lessons.multitask import exercises as check`, then `check.shares(my_shares)`."""
+"""The exercises of lesson 07: `from ftkit.lessons.multitask import exercises as check`, then
+`check.shares(my_shares)`."""
 
 from ftkit.lessons.multitask.exercises.gradient_surgery import surgery
 from ftkit.lessons.multitask.exercises.pareto_front import undominated

@@ -1,4 +1,4 @@
-"""An exercise on gradient surgery (PCGrad): each gradient without its part that opposes the others."""
+"""An exercise on gradient surgery (PCGrad): gradients without their parts that oppose others."""
 
 from collections.abc import Callable, Sequence
 from typing import Any

@@ -44,7 +44,7 @@ CASES = [
 def _regrow(
     indices: Tensor, values: Tensor, scores: Tensor, moving: int, kept: Tensor, steepness: Tensor
 ) -> Pair:
-    """Keep the entries with the largest `kept`, (k,); grow where `steepness`, (size,), is largest."""
+    """Keep entries by the largest `kept`, (k,); grow where `steepness`, (size,), is largest."""
     stay = kept.argsort(descending=True)[: len(values) - moving]
     free = steepness.clone()
     free[indices[stay]] = -torch.inf

@@ -1,4 +1,4 @@
-"""Exercises on LoRA's relatives: magnitude and direction (DoRA), a start from the weight (PiSSA)."""
+"""Exercises on LoRA's relatives: length and direction (DoRA), a start from the weight (PiSSA)."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,5 @@
-"""Answers to lesson 06's exercises on soft answers: wrong ones with the words that must name the fault, and right ones."""
+"""Answers to lesson 06's exercises on soft answers: wrong ones with the words that must name the
+fault, and right ones."""
 
 from typing import Any
 

@@ -1,4 +1,5 @@
-"""Answers to the exercises on gradient surgery and on the front: wrong ones with the words that name the fault, and right ones."""
+"""Answers to the exercises on gradient surgery and on the front: wrong ones with the words that
+name the fault, and right ones."""
 
 from typing import Any
 
@@ -10,7 +11,8 @@ def wrong_surgery() -> dict[str, tuple[Any, str]]:
         return (row @ other) / (other @ other) * other
 
     def each(step: Any, others: Any = None, asked: Any = lambda row, other: row @ other < 0) -> Any:
-        """Loops over rows and over the others, with a fault in `step`, in the order of the `others`, or in what is `asked`."""
+        """Loops over rows and over the others, with a fault in `step`, in the order of the
+        `others`, or in what is `asked`."""
 
         def answer(gradients: Any) -> Any:
             new = gradients.clone()

@@ -1,4 +1,5 @@
-"""Answers to the exercises on shares and on learned weights at rest: wrong ones with the words that name the fault, and right ones."""
+"""Answers to the exercises on shares and on learned weights at rest: wrong ones with the words that
+name the fault, and right ones."""
 
 import math
 from typing import Any

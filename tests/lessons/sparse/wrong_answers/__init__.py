@@ -1,4 +1,5 @@
-"""What learners hand in, by exercise: wrong answers with the words that must name the fault, and right ones."""
+"""What learners hand in, by exercise: wrong answers with the words that must name the fault, and
+right ones."""
 
 from lessons.sparse.wrong_answers.entry_counts import (
     right_bytes,

@@ -1,4 +1,5 @@
-"""Answers to lesson 05's exercises on chosen entries: wrong ones with the words that must name the fault, and right ones."""
+"""Answers to lesson 05's exercises on chosen entries: wrong ones with the words that must name the
+fault, and right ones."""
 
 import heapq
 import math

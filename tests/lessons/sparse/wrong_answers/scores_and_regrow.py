@@ -1,4 +1,5 @@
-"""Answers to lesson 05's exercises on masks that look at data: wrong ones with the words that must name the fault, and right ones."""
+"""Answers to lesson 05's exercises on masks that look at data: wrong ones with the words that must
+name the fault, and right ones."""
 
 from typing import Any
 
