@@ -28,7 +28,7 @@ Record = Callable[[Executor | None, tuple[int, ...]], pd.DataFrame]
 More = Callable[[], dict[str, Any]]
 """Measures what is stored with a table besides how it was made."""
 _executor: ContextVar[Executor | None] = ContextVar("executor", default=None)
-_NO_SETTINGS = ("readings", "error", "seconds", "code", "data", "test")
+_NO_SETTINGS = ("measurements", "error", "seconds", "code", "data", "test")
 
 
 def make(
@@ -105,7 +105,7 @@ def standing(kept: Path) -> pd.DataFrame:
             f"there must be runs to show, got none in {kept.name}; start make results first"
         )
     settings = [name for name in done.columns if name not in _NO_SETTINGS]
-    table = done[settings].assign(value=done["readings"].map(_last_accuracy))
+    table = done[settings].assign(value=done["measurements"].map(_last_accuracy))
     table = table.dropna(subset="value").drop_duplicates(settings)
     by = [name for name in settings if name != "seed"]
     table[by] = table[by].fillna("")
@@ -114,9 +114,9 @@ def standing(kept: Path) -> pd.DataFrame:
     )
 
 
-def _last_accuracy(readings: Sequence[Sequence[Any]]) -> float:
+def _last_accuracy(measurements: Sequence[Sequence[Any]]) -> float:
     """The last accuracy on valid of a run, from rows of step, quantity, value; nan without one."""
-    accuracies = [float(row[2]) for row in readings if row[1] == "valid/accuracy"]
+    accuracies = [float(row[2]) for row in measurements if row[1] == "valid/accuracy"]
     return accuracies[-1] if accuracies else float("nan")
 
 

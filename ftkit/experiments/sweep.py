@@ -92,36 +92,39 @@ def run(trial: Trial, job: Settings, keep: Sequence[str] = KEPT) -> dict[str, An
     """Run a trial once.
 
     Returns:
-        `readings`, a list of [step, quantity, value] or [step, quantity, value, items]; `error`,
-        "" if there was none; and `seconds`.
+        `measurements`, a list of [step, quantity, value] or [step, quantity, value, items];
+        `error`, "" if there was none; and `seconds`.
     """
-    readings: list[list[Any]] = []
+    measurements: list[list[Any]] = []
     step, error, start = 0, "", time.perf_counter()
     try:
         for event in trial(**job):
             step = event.step
             if event.stage in keep:
-                readings += _readings(event)
+                measurements += _measurements(event)
     except Diverged:
-        readings.append([step, "diverged", 1.0])
+        measurements.append([step, "diverged", 1.0])
     except Exception as raised:
-        readings.append([step, "failed", 1.0])
+        measurements.append([step, "failed", 1.0])
         error = f"{type(raised).__name__}: {raised}"
-    return {"readings": readings, "error": error, "seconds": time.perf_counter() - start}
+    return {"measurements": measurements, "error": error, "seconds": time.perf_counter() - start}
 
 
-def _readings(event: Event) -> list[list[Any]]:
+def _measurements(event: Event) -> list[list[Any]]:
     """The values of an event as lists, with the packed items of those that have some."""
-    readings = []
+    measurements = []
     for quantity, value in event.values.items():
         items = [event.items[quantity]] if quantity in event.items else []
-        readings.append([event.step, quantity, float(value), *items])
-    return readings
+        measurements.append([event.step, quantity, float(value), *items])
+    return measurements
 
 
 def _rows(job: Settings, answer: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The table rows of one run; an error belongs to its last row."""
-    rows = [{**job, **dict(zip(MEASURED, reading, strict=False))} for reading in answer["readings"]]
+    rows = [
+        {**job, **dict(zip(MEASURED, measurement, strict=False))}
+        for measurement in answer["measurements"]
+    ]
     if answer["error"]:
         rows[-1]["error"] = answer["error"]
     return rows

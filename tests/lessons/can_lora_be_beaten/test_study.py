@@ -251,7 +251,7 @@ def test_a_study_that_is_killed_and_started_again_repeats_no_run(
     process.wait()
     before = runs(kept)
     table, after = serial(tmp_path), runs(kept)
-    settings = [name for name in after.columns if name not in ("readings", "error", "seconds")]
+    settings = [name for name in after.columns if name not in ("measurements", "error", "seconds")]
     assert len(before) < len(after)
     assert not after[settings].duplicated().any()
     seconds = after["seconds"].tolist()
