@@ -1,15 +1,15 @@
-"""Sparse fine-tuning: a few entries of the weights move, or a few rows, and everything dense stays frozen."""
+"""Sparse fine-tuning: a few entries or rows of the weights are trainable, the rest is frozen."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from transformers.pytorch_utils import Conv1D
 
-from ftkit.model.adapted import Adapted, linear_layers, select
+from ftkit.model.adapted import Adapted, select
 from ftkit.model.change import Change
 from ftkit.model.entries import Chosen, Entries, SparseChange, exact_count, largest, top, top_each
+from ftkit.model.low_rank import Matrix, matrices
 from ftkit.seeding import stream
 
 CRITERIA = ("random", "largest", "smallest")
@@ -17,23 +17,28 @@ CRITERIA = ("random", "largest", "smallest")
 
 @dataclass(frozen=True)
 class Sparse:
-    """A share of the entries of all weights that fit moves: exactly max(1, round(density n)) of n, chosen once, without data.
+    """Train a share of the entries of all selected weights, chosen once and without data.
 
-    "random" (Xu and Zhang 2024, "Random Masking Finds Winning Tickets"), "largest" by magnitude (Super-Tuning, arXiv:2607.09287) or
-    "smallest". For a choice that needs data see `top`. The fewer entries, the larger the learning rate
-    must be, roughly as 1/sqrt(k). Memory shrinks to the entries; operations do not, for the gradient is formed before it is gathered.
+    Exactly max(1, round(density n)) of n entries are trainable. They are chosen at random (Xu and
+    Zhang 2024, "Random Masking Finds Winning Tickets"), or as the largest (Super-Tuning,
+    arXiv:2607.09287) or smallest in magnitude. For a choice that needs data see `top`.
 
-    `Sparse(1.0, where="*")` runs as full fine-tuning runs, but for rounding: it learns the difference from the base, which keeps digits
-    that the sum of the two has lost.
+    Starts at the base exactly; merges. The fewer entries k, the larger the learning rate has to be,
+    roughly as 1/sqrt(k). Memory shrinks with the entries. Operations do not: the whole gradient is
+    formed before its entries are gathered.
+
+    `Sparse(1.0, where="*")` equals full fine-tuning up to rounding: it learns the difference from
+    the base, which keeps digits that the sum of the two loses.
 
     Args:
-        density: the share of the entries that move, above 0 and at most 1.
+        density: the share of the entries that is trainable, above 0 and at most 1.
         criterion: "random", "largest" or "smallest".
-        where: glob patterns over the names of the weights, with commas between.
-        seed: decides the random choice; each weight has a random stream of its own.
+        where: glob patterns over the names of the weights, separated by commas.
+        seed: decides the random choice; each weight has its own random stream.
 
     Raises:
-        ValueError: a density outside (0, 1] or another criterion; from `changes`, if a pattern fits no weight.
+        ValueError: the density is outside (0, 1], or the criterion is unknown; from `changes`, if a
+            pattern matches no weight.
 
     >>> len(Sparse(0.5, where="*").chosen(nn.Linear(3, 3)))
     6
@@ -48,7 +53,7 @@ class Sparse:
         _check(self.density, self.criterion)
 
     def chosen(self, model: nn.Module) -> Chosen:
-        """The entries of `model` that would move."""
+        """Choose the entries of `model` that will be trainable."""
         return top(self._scores(model), self.density)
 
     def changes(self, model: nn.Module) -> dict[str, Change]:
@@ -64,75 +69,113 @@ class Sparse:
 
 @dataclass(frozen=True)
 class SparseEach(Sparse):
-    """The same share of every weight by itself; a class of its own, because its count is another one: no weight goes without."""
+    """Train the same share of the entries of every weight, at least one of each.
+
+    `Sparse` compares the entries of all weights instead, so a weight may get none.
+    """
 
     def chosen(self, model: nn.Module) -> Chosen:
         return top_each(self._scores(model), self.density)
 
 
 def regrown(model: Adapted, scores: Mapping[str, Tensor], share: float) -> Adapted:
-    """A new model on the same base in which the `share` of the entries with the smallest |value| made way for as many others.
+    """Return a new model whose smallest sparse entries are replaced by promising ones.
 
-    The others have the largest |score| of all scored entries that are not kept; a dropped one may come back, at 0. What is kept keeps its
-    value, so k stays; other spaces stay as they are. Go on with a further `train`, whose optimizer is new: the old one's averages belong to
-    the old entries, and would move the new ones by a momentum that was never theirs.
+    The `share` of the entries with the smallest |value| is dropped, and as many new entries start
+    at 0: those with the largest |score| among all scored entries that are not kept. A dropped entry
+    may come back, at 0. Kept entries keep their values, so their number k stays; other spaces are
+    unchanged. Continue with another `train`, whose optimizer is new: the averages of the old one
+    belong to the old entries, and would move the new ones.
 
-    After Evci et al. 2020 (RigL), arXiv:1911.11134, and Ansell et al. 2024 (SpIEL), arXiv:2401.16405.
+    After Evci et al. 2020 (RigL), arXiv:1911.11134, and Ansell et al. 2024 (SpIEL),
+    arXiv:2401.16405.
 
     Args:
-        scores: the gradient at the model as it stands: `gradient(model.merged(), batches)` of `ftkit.model.entry_scores`.
-        share: from 0 (no entry makes way) to 1 (all do).
+        model: an adaptation with sparse entries; it is not changed.
+        scores: for each weight a tensor of its shape, the gradient at the current model:
+            `gradient(model.merged(), batches)` of `ftkit.model.entry_scores`.
+        share: from 0 (no entry is dropped) to 1 (all are).
 
     Raises:
-        ValueError: a share outside [0, 1], a model without sparse entries, or too few scores for the places to fill.
+        ValueError: the share is outside [0, 1], the model has no sparse entries, or there are too
+            few scores for the new entries.
     """
     old = {name: change for name, change in model.changes.items() if isinstance(change, Entries)}
     if not 0 <= share <= 1:
         raise ValueError(f"share must be from 0 to 1, got {share:g}; 0.2 is a usual start")
     if not old:
         raise ValueError(
-            f"the model must have sparse entries to regrow, got {model}; adapt with Sparse or Chosen first"
+            f"the model must have sparse entries to regrow, got {model}; "
+            "adapt with Sparse or Chosen first"
         )
     total = sum(len(change.values) for change in old.values())
-    moving = round(share * total)
-    stay = largest({name: change.values.abs() for name, change in old.items()}, total - moving)
-    kept = {name: old[name].indices[at].long() for name, at in stay.items()}
-    grown = _others(scores, kept, moving)
-    everywhere = {
-        n: torch.cat([part[n] for part in (kept, grown) if n in part]) for n in {**kept, **grown}
+    dropped = round(share * total)
+    # 1. Keep the entries with the largest values, over all weights together.
+    kept = _survivors(old, total - dropped)
+    # 2. Choose as many new ones where the loss is steepest.
+    positions = {name: survivors.positions for name, survivors in kept.items()}
+    new = _new_entries(scores, positions, dropped)
+    # 3. Adapt the base with both, and copy the values that were learned.
+    chosen = {
+        name: torch.cat([part[name] for part in (positions, new) if name in part])
+        for name in {**positions, **new}
     }
     others = [space for space in model.spaces if not isinstance(space, Chosen | Sparse)]
-    again = Adapted(model.base, Chosen(everywhere), *others)
-    with torch.no_grad():
-        for name, change in again.changes.items():
-            if not isinstance(change, Entries):
-                change.load_state_dict(model.changes[name].state_dict())
-            elif name in kept:
-                change.values[torch.searchsorted(change.indices.long(), kept[name])] = old[
-                    name
-                ].values[stay[name]]
-    return again
+    regrown_model = Adapted(model.base, Chosen(chosen), *others)
+    _carry_over(model, regrown_model, kept)
+    return regrown_model
 
 
-def _others(
+@dataclass(frozen=True)
+class _Kept:
+    """The kept entries of one weight: flat `positions` (k,) in it, int64, and `values` (k,)."""
+
+    positions: Tensor
+    values: Tensor
+
+
+def _survivors(old: Mapping[str, Entries], count: int) -> dict[str, _Kept]:
+    """The `count` entries with the largest |value|, over all weights together."""
+    magnitudes = {name: change.values.abs() for name, change in old.items()}
+    return {
+        name: _Kept(old[name].indices[at].long(), old[name].values[at])
+        for name, at in largest(magnitudes, count).items()
+    }
+
+
+def _new_entries(
     scores: Mapping[str, Tensor], kept: Mapping[str, Tensor], count: int
 ) -> dict[str, Tensor]:
-    """The `count` positions with the largest |score| that are not kept."""
+    """The flat positions of the `count` entries with the largest |score| that are not kept."""
     free = {name: score.detach().abs().flatten() for name, score in scores.items()}
     for name in free.keys() & kept.keys():
         free[name][kept[name]] = -1.0  # below every |score|
     room = sum(int((score >= 0).sum()) for score in free.values())
     if room < count:
         raise ValueError(
-            f"{count} entries must find a new place, got {room} scores of others; score more weights or lower the share"
+            f"the scores must have {count} free entries to grow, got {room}; "
+            "score more weights or lower the share"
         )
     return largest(free, count)
 
 
-class OutputRows(SparseChange):
-    """weight + a trained row for some outputs of a linear layer; the gradient of the other rows is never computed.
+def _carry_over(old: Adapted, new: Adapted, kept: Mapping[str, _Kept]) -> None:
+    """Copy into `new` the values of kept entries, and the state of all other changes."""
+    with torch.no_grad():
+        for name, change in new.changes.items():
+            if not isinstance(change, Entries):
+                change.load_state_dict(old.changes[name].state_dict())
+            elif name in kept:
+                # Indices are sorted, so a binary search finds where each kept entry is now.
+                at = torch.searchsorted(change.indices.long(), kept[name].positions)
+                change.values[at] = kept[name].values
 
-    `values` is (r, in); `rows` (r,), int32, names the outputs.
+
+class OutputRows(SparseChange):
+    """Add a trainable row to some output rows of a linear layer's weight.
+
+    The gradient of the other rows is never computed. `values` is (r, in); `rows` (r,), int32, are
+    the indices of the outputs.
     """
 
     rows: Tensor
@@ -158,19 +201,23 @@ class OutputRows(SparseChange):
 
 @dataclass(frozen=True)
 class Rows:
-    """Whole output rows of every linear layer move, the same share in each: max(1, round(density n)) of n rows, chosen without data.
+    """Train whole output rows of every linear layer, the same share in each, chosen without data.
 
-    Structured, so that operations are saved and not only memory: the weight's gradient shrinks to the rows. After Yang et al. 2024 (S2FT),
-    arXiv:2412.06289, who also couple the rows of one layer with the columns of the next; here each layer chooses by itself.
+    max(1, round(density n)) of n rows are trainable. The structure saves operations as well as
+    memory: the weight's gradient shrinks to these rows. After Yang et al. 2024 (S2FT),
+    arXiv:2412.06289, who also couple the rows of one layer with the columns of the next; here each
+    layer chooses by itself. Starts at the base exactly; merges.
 
     Args:
-        density: the share of the rows that move, above 0 and at most 1.
+        density: the share of the rows that is trainable, above 0 and at most 1.
         criterion: "random", or the "largest" or "smallest" by the row's Euclidean length.
-        where: glob patterns over the names of the weights, with commas between; of what fits, the weights of linear layers change.
-        seed: decides the random choice; each weight has a random stream of its own.
+        where: glob patterns over the names of the weights, separated by commas; of the matching
+            weights, those of linear layers change.
+        seed: decides the random choice; each weight has its own random stream.
 
     Raises:
-        ValueError: a density outside (0, 1] or another criterion; from `changes`, if `where` fits no weight of a linear layer.
+        ValueError: the density is outside (0, 1], or the criterion is unknown; from `changes`, if
+            `where` matches no weight of a linear layer.
 
     >>> Rows(0.5, where="*").changes(nn.Sequential(nn.Linear(3, 4)))["0.weight"].values.shape
     torch.Size([2, 3])
@@ -185,40 +232,30 @@ class Rows:
         _check(self.density, self.criterion)
 
     def changes(self, model: nn.Module) -> dict[str, Change]:
-        layers = linear_layers(model)
-        found = {
-            name: weight for name, weight in select(model, self.where).items() if name in layers
-        }
-        if not found:
-            some = ", ".join(list(layers)[:3]) or "none"
-            raise ValueError(
-                f"Rows' where must fit the weight of a linear layer, got {self.where!r}; linear layers here: {some}"
-            )
         return {
-            name: self._change(name, weight, isinstance(layers[name], Conv1D))
-            for name, weight in found.items()
+            name: self._change(name, matrix)
+            for name, matrix in matrices(model, self.where, "Rows").items()
         }
 
-    def _change(self, name: str, weight: Tensor, transposed: bool) -> OutputRows:
-        lengths = weight.detach().norm(dim=0 if transposed else 1)
+    def _change(self, name: str, matrix: Matrix) -> OutputRows:
+        weight = matrix.weight
+        lengths = weight.detach().norm(dim=0 if matrix.transposed else 1)
         scores = _criterion(self.criterion, lengths, stream(self.seed, f"rows {name}"))
-        return OutputRows(
-            weight,
-            largest({name: scores}, exact_count(self.density, len(scores)))[name],
-            transposed,
-        )
+        count = exact_count(self.density, len(scores))
+        return OutputRows(weight, largest({name: scores}, count)[name], matrix.transposed)
 
 
 def _check(density: float, criterion: str) -> None:
     exact_count(density, 1)
     if criterion not in CRITERIA:
         raise ValueError(
-            f"criterion must be one of {', '.join(CRITERIA)}, got {criterion!r}; for scores from data use top"
+            f"criterion must be one of {', '.join(CRITERIA)}, got {criterion!r}; "
+            "for scores from data use top"
         )
 
 
 def _criterion(criterion: str, magnitudes: Tensor, generator: torch.Generator) -> Tensor:
-    """Scores of the same shape: the largest are chosen."""
+    """Scores of the same shape as `magnitudes`; the entries with the largest are chosen."""
     if criterion == "random":
         return torch.rand(magnitudes.shape, generator=generator).to(magnitudes.device)
     return magnitudes if criterion == "largest" else -magnitudes

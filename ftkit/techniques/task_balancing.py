@@ -1,8 +1,9 @@
 """Multi-task learning, the objective slot: how the losses of several tasks become one gradient.
 
-Each objective here reads a batch of one task, or a joint batch: anything that can be iterated for one batch of each task. It gives one
-term for each task, under its name. That a plain sum with tuned weights does as well as the rest is the finding of Kurin et al. 2022,
-arXiv:2201.04122, and of Xin et al. 2022, arXiv:2209.11379.
+Each objective here takes a batch of one task, or a joint batch: anything that can be iterated for
+one batch per task. It returns one term per task, under the task's name. Kurin et al. 2022,
+arXiv:2201.04122, and Xin et al. 2022, arXiv:2209.11379, find that a plain sum with tuned weights
+does as well as the other methods.
 """
 
 import math
@@ -19,35 +20,40 @@ from ftkit.seeding import stream
 from ftkit.tasks.task import Batch, Task
 
 Batches = Batch | Iterable[Batch]
+Gradients = Sequence[Tensor | None]
 
 
 def parts(batch: Batches) -> tuple[Batch, ...]:
-    """The batches of each task; a plain batch is a joint batch of one."""
+    """Return the batch of each task; a plain batch is a joint batch of one."""
     return (batch,) if isinstance(batch, Batch) else tuple(batch)
 
 
 def losses(model: Any, batch: Batches) -> dict[str, Tensor]:
-    """`{task name: mean cross-entropy}`, in nats. The body reads the rows of all tasks in one pass: cheaper, for the same numbers."""
-    found, net = parts(batch), getattr(model, "net", model)
-    if len(found) > 1 and found[0].features is None and hasattr(net, "features"):
-        features = net.features(*found).split([len(part) for part in found])
-        found = tuple(
-            replace(part, features=own) for part, own in zip(found, features, strict=True)
+    """Compute `{task name: mean cross-entropy}`, in nats.
+
+    The body reads the rows of all tasks in one pass, which is cheaper and gives the same losses.
+    """
+    batches, net = parts(batch), getattr(model, "net", model)
+    if len(batches) > 1 and batches[0].features is None and hasattr(net, "features"):
+        features = net.features(*batches).split([len(part) for part in batches])
+        batches = tuple(
+            replace(part, features=own) for part, own in zip(batches, features, strict=True)
         )
-    return {part.task: supervised(model, part)["labels"] for part in found}
+    return {part.task: supervised(model, part)["labels"] for part in batches}
 
 
 @dataclass(frozen=True)
 class Weighted:
-    """The sum of w L over the tasks, w fixed; `Weighted()` is the plain sum.
+    """The sum of w L over the tasks with fixed weights w; `Weighted()` is the plain sum.
 
-    A sum, not a mean: with more tasks the gradient of the body grows.
+    It is a sum, not a mean: with more tasks the gradient of the body grows. The cost of a step is
+    that of one pass over all rows.
 
     Args:
-        weights: `{task name: weight}`, at least 0; empty stands for 1 for every task.
+        weights: `{task name: weight}`, at least 0; empty means 1 for every task.
 
     Raises:
-        ValueError: weights that are no such weights; from the call, if they leave out a task that came.
+        ValueError: a weight is below 0 or not finite; from the call, if a task has no weight.
     """
 
     needs = ("tasks",)  # see ftkit.cli.run_techniques
@@ -57,32 +63,35 @@ class Weighted:
     def __post_init__(self) -> None:
         if not all(0 <= weight < math.inf for weight in self.weights.values()):
             raise ValueError(
-                f"every weight must be at least 0 and finite, got {dict(self.weights)}; 0 leaves a task out"
+                f"every weight must be at least 0 and finite, got {dict(self.weights)}; "
+                "0 leaves a task out"
             )
 
     def __call__(self, model: Any, batch: Batches) -> dict[str, Tensor]:
-        return {task: self._of(task) * loss for task, loss in losses(model, batch).items()}
+        return {task: self._weight(task) * loss for task, loss in losses(model, batch).items()}
 
-    def _of(self, task: str) -> float:
+    def _weight(self, task: str) -> float:
         if self.weights and task not in self.weights:
             raise ValueError(
-                f"every task must have a weight, got none for {task!r}; weights are given for {', '.join(self.weights)}"
+                f"every task must have a weight, got none for {task!r}; "
+                f"weights are given for {', '.join(self.weights)}"
             )
         return self.weights[task] if self.weights else 1.0
 
 
 class Uncertainty(nn.Module):
-    """The sum of exp(-s) L + s / 2 over the tasks, with one learned s for each, the log of its variance.
+    """The sum of exp(-s) L + s / 2 over the tasks, with one learned s per task: its log variance.
 
-    Kendall, Gal and Cipolla 2018, arXiv:1705.07115, in the form for classification. Every s starts at 0, where this is the plain sum, and
-    may go below 0. Where L stands still it is best at log(2 L), so a task counts for less the higher its loss is, whatever the reason.
-    What is learned stays in the object: give each run its own.
+    Kendall, Gal and Cipolla 2018, arXiv:1705.07115, in the form for classification. Every s starts
+    at 0, where this is the plain sum, and may go below 0. For a constant L the best s is log(2 L):
+    the higher the loss of a task, the less it counts, whatever the reason. The learned s stay in
+    the object, so each run needs an object of its own.
 
     Args:
-        tasks: the tasks that will come.
+        tasks: the tasks of the run.
 
     Raises:
-        ValueError: from the call, if another task came.
+        ValueError: from the call, if a batch has another task.
     """
 
     needs = ("tasks",)  # see ftkit.cli.run_techniques
@@ -94,7 +103,7 @@ class Uncertainty(nn.Module):
 
     @property
     def weights(self) -> dict[str, float]:
-        """`{task name: exp(-s)}` as it is now."""
+        """The current weights, `{task name: exp(-s)}`."""
         return dict(zip(self.names, (-self.s.detach()).exp().tolist(), strict=True))
 
     def forward(self, model: Any, batch: Batches) -> dict[str, Tensor]:
@@ -106,54 +115,81 @@ class Uncertainty(nn.Module):
     def _s(self, task: str) -> Tensor:
         if task not in self.names:
             raise ValueError(
-                f"every task must have its s, got none for {task!r}; Uncertainty was given {', '.join(self.names)}"
+                f"every task must have its s, got none for {task!r}; "
+                f"Uncertainty was given {', '.join(self.names)}"
             )
         return self.s[self.names.index(task)]
 
 
-def steered(
-    model: Adapted, batch: Batches, turn: Callable[[Tensor, Tensor], Tensor]
+def with_gradients(
+    model: Adapted, batch: Batches, change: Callable[[Tensor, Tensor], Tensor]
 ) -> dict[str, Tensor]:
-    """`{task name: loss}`, whose values are the plain losses, and whose gradients at the body are what `turn` makes of them.
+    """Return `{task name: loss}` with the plain values, but with changed gradients at the body.
 
-    `turn` takes the losses (tasks,) and their gradients at the body's numbers that train (tasks, numbers), and answers with new gradients.
-    Whatever else trains, such as heads, gets the loss's own gradient. Each task costs a forward and a backward pass of its own.
+    Other trainable parameters, such as heads, get the plain gradient of the loss. Each task costs a
+    forward and a backward pass of its own.
+
+    Args:
+        change: `change(losses (tasks,), gradients (tasks, n))` returns the new gradients
+            (tasks, n), where n counts the trainable parameters of the body.
     """
-    plain = {
-        part.task: supervised(model, part)["labels"] for part in parts(batch)
-    }  # one pass each: their gradients come apart
+    # One pass per task, since each task's gradient is needed by itself.
+    plain = {part.task: supervised(model, part)["labels"] for part in parts(batch)}
     body = model.trainable("body.")
-    other = [p for p in model.trainable() if id(p) not in set(map(id, body))]
-    own = [torch.autograd.grad(loss, [*body, *other], allow_unused=True) for loss in plain.values()]
+    in_body = {id(parameter) for parameter in body}
+    other = [parameter for parameter in model.trainable() if id(parameter) not in in_body]
     values = torch.stack([loss.detach() for loss in plain.values()])
-    at_body = torch.stack([_flat(body, grads[: len(body)], values) for grads in own])
-    here = _flat(body, body, values)
+    at_body, at_other = _task_gradients(list(plain.values()), body, other)
+    flat = torch.stack([_flat(body, gradients, values) for gradients in at_body])
+    point = _flat(body, body, values)
     terms = {}
-    for (task, loss), row, grads in zip(plain.items(), turn(values, at_body), own, strict=True):
-        pulls = [
-            (p * g).sum() for p, g in zip(other, grads[len(body) :], strict=True) if g is not None
+    for (task, loss), new, others in zip(
+        plain.items(), change(values, flat), at_other, strict=True
+    ):
+        linear = [
+            (parameter * gradient).sum()
+            for parameter, gradient in zip(other, others, strict=True)
+            if gradient is not None
         ]
-        # A sum whose gradient is `row` at the body and g elsewhere, and that adds exactly 0 to the value.
-        pull = torch.stack([here @ row, *pulls]).sum()
-        terms[task] = loss.detach() + (pull - pull.detach())
+        terms[task] = _surrogate(loss, [point @ new, *linear])
     return terms
 
 
+def _task_gradients(
+    losses: Sequence[Tensor], body: Sequence[Tensor], other: Sequence[Tensor]
+) -> tuple[list[Gradients], list[Gradients]]:
+    """The gradients of each loss at the body, and at the other parameters; None where unused."""
+    rows = [torch.autograd.grad(loss, [*body, *other], allow_unused=True) for loss in losses]
+    return [row[: len(body)] for row in rows], [row[len(body) :] for row in rows]
+
+
+def _surrogate(loss: Tensor, linear: Sequence[Tensor]) -> Tensor:
+    """A scalar with the value of `loss` and the gradient of the sum of `linear`."""
+    # 1. The sum of parameter * g, with g held constant, has the gradient g at the parameter.
+    # 2. Minus its own detached value it is exactly 0, and keeps that gradient.
+    # 3. So loss.detach() plus that 0 has the loss's value and the gradients g.
+    pull = torch.stack(list(linear)).sum()
+    return loss.detach() + (pull - pull.detach())
+
+
 def _flat(weights: Sequence[Tensor], values: Sequence[Tensor | None], like: Tensor) -> Tensor:
-    """`values` in one row, (numbers,), with zeros for a weight that has none; empty where no weight is."""
+    """`values` in one row, (n,); zeros for a weight without a value, empty without weights."""
     rows = [torch.zeros_like(w) if v is None else v for w, v in zip(weights, values, strict=True)]
     return torch.cat([like.new_zeros(0), *(row.flatten() for row in rows)])
 
 
 @dataclass(frozen=True)
 class PCGrad:
-    """The sum of the losses, where each task's gradient at the body gives up what opposes the gradient of another ("gradient surgery").
+    """The sum of the losses, with gradient surgery: opposed parts of gradients are removed.
 
-    Yu et al. 2020, arXiv:2001.06782. Of two tasks, neither opposes the other afterwards; of more that is not certain. A conflict may be
-    noise: two small batches of one and the same task have conflicts too.
+    At the body, the gradient of each task loses its part that opposes the gradient of another. Yu
+    et al. 2020, arXiv:2001.06782. With two tasks, neither opposes the other afterwards; with more
+    that is not certain. A conflict may be noise: two small batches of the same task conflict too.
+    Each task costs a forward and a backward pass of its own.
 
     Args:
-        seed: with the rows of the batch it decides the order in which a task meets the others, so that a step is the same each time.
+        seed: together with the rows of the batch it decides the order in which a task is compared
+            with the others, so that a step can be repeated.
     """
 
     needs = ("tasks",)  # see ftkit.cli.run_techniques
@@ -164,11 +200,11 @@ class PCGrad:
         rows = [part.rows.tolist() for part in parts(batch)]
         generator = stream(self.seed, f"the order of {rows}")
         orders = [torch.randperm(len(rows), generator=generator).tolist() for _ in rows]
-        return steered(model, batch, lambda _, gradients: projected(gradients, orders))
+        return with_gradients(model, batch, lambda _, gradients: projected(gradients, orders))
 
 
 def projected(gradients: Tensor, orders: Sequence[Sequence[int]]) -> Tensor:
-    """PCGrad's rule for `gradients` (tasks, numbers): row i meets the other rows, as they were, in the order `orders[i]`.
+    """Apply PCGrad's rule to `gradients` (tasks, n): row i is compared with the rows `orders[i]`.
 
     Where g_i . g_j < 0, g_i loses its part along g_j: g_i - (g_i . g_j / g_j . g_j) g_j.
 
@@ -177,11 +213,11 @@ def projected(gradients: Tensor, orders: Sequence[Sequence[int]]) -> Tensor:
             [0.0000, 1.0000]])
     """
     out = gradients.clone()
-    squares = (
-        gradients.square().sum(1).clamp_min(torch.finfo(gradients.dtype).tiny)
-    )  # a vanishing gradient divides by no 0
+    # At least the smallest float, so that a vanishing gradient does not divide by 0.
+    squares = gradients.square().sum(1).clamp_min(torch.finfo(gradients.dtype).tiny)
     for i, order in enumerate(orders):
         for j in order:
+            # The row as it is by now, against the other row as it was at the start.
             dot = out[i] @ gradients[j]
             if j != i and dot < 0:
                 out[i] -= dot / squares[j] * gradients[j]
@@ -189,19 +225,24 @@ def projected(gradients: Tensor, orders: Sequence[Sequence[int]]) -> Tensor:
 
 
 class GradNorm:
-    """The sum of the losses, where each task's gradient at the body has a weight that lets all tasks learn at like pace.
+    """The sum of the losses, with weights that let all tasks learn at a similar pace.
 
-    Chen et al. 2018, arXiv:1711.02257. With G = w |g| and r = L / L(first step), both over their means, the weights step down the slope of
-    the sum of |G - r^alpha|, r held, and are scaled to sum to the number of tasks. The step is one of log w, so that no weight reaches 0,
-    and g is the gradient at all of the body; the paper steps in w and takes the last shared layer. Heads learn without weights.
-    `weights`, {task name: w}, stay in the object: give each run its own.
+    Chen et al. 2018, arXiv:1711.02257. Each task's gradient at the body has a weight w. With
+    G = w |g| and r = L / L(first step), both divided by their means, a step on the weights reduces
+    the sum of |G - r^alpha|, with r held constant; then they are scaled to sum to the number of
+    tasks. Two differences from the paper: the step is in log w, so that no weight reaches 0, and g
+    is the gradient at the whole body, not at the last shared layer. Heads learn without weights.
+    `weights`, {task name: w}, stay in the object, so each run needs an object of its own. Each task
+    costs a forward and a backward pass of its own.
 
     Args:
-        alpha: how strongly slower tasks are favoured, at least 0; 0 makes all norms alike.
-        lr: of the weights, at least 0; the share by which a weight moves in a step where its gradient has the mean norm.
+        alpha: how strongly slower tasks are favoured, at least 0; 0 makes all norms equal.
+        lr: the learning rate of the weights, at least 0: the share by which a weight changes in a
+            step where its gradient has the mean norm.
 
     Raises:
-        ValueError: alpha or lr below 0; from the call, if other tasks came than at the first step.
+        ValueError: alpha or lr is below 0; from the call, if the tasks differ from those of the
+            first step.
     """
 
     needs = ("tasks",)  # see ftkit.cli.run_techniques
@@ -209,27 +250,27 @@ class GradNorm:
     def __init__(self, alpha: float = 1.5, lr: float = 0.025) -> None:
         if alpha < 0 or lr < 0:
             raise ValueError(
-                f"alpha and lr must be at least 0, got {alpha:g} and {lr:g}; lr=0 keeps all weights at 1"
+                f"alpha and lr must be at least 0, got {alpha:g} and {lr:g}; "
+                "lr=0 keeps all weights at 1"
             )
         self.alpha, self.lr = alpha, lr
         self.weights: dict[str, float] = {}
         self._first: Tensor | None = None
 
     def __call__(self, model: Adapted, batch: Batches) -> dict[str, Tensor]:
-        came = [part.task for part in parts(batch)]
-        self.weights = self.weights or dict.fromkeys(came, 1.0)
-        if came != list(self.weights):
-            before = ", ".join(self.weights)
+        tasks = [part.task for part in parts(batch)]
+        self.weights = self.weights or dict.fromkeys(tasks, 1.0)
+        if tasks != list(self.weights):
             raise ValueError(
-                f"GradNorm must see the same tasks at every step, got {', '.join(came)} after {before}; train on Together"
+                f"GradNorm must see the same tasks at every step, got {', '.join(tasks)} "
+                f"after {', '.join(self.weights)}; train on Together"
             )
-        return steered(model, batch, self._weigh)
+        return with_gradients(model, batch, self._weight)
 
-    def _weigh(self, losses: Tensor, gradients: Tensor) -> Tensor:
-        """The weighted gradients; then the weights take their step."""
-        self._first = (
-            losses.clamp_min(torch.finfo(losses.dtype).tiny) if self._first is None else self._first
-        )
+    def _weight(self, losses: Tensor, gradients: Tensor) -> Tensor:
+        """Weight the gradients; then update the weights for the next step."""
+        if self._first is None:
+            self._first = losses.clamp_min(torch.finfo(losses.dtype).tiny)
         now = losses.new_tensor(list(self.weights.values()))
         after = rebalanced(now, gradients.norm(dim=1), losses / self._first, self.alpha, self.lr)
         self.weights = dict(zip(self.weights, after.tolist(), strict=True))
@@ -237,14 +278,24 @@ class GradNorm:
 
 
 def rebalanced(weights: Tensor, norms: Tensor, ratios: Tensor, alpha: float, lr: float) -> Tensor:
-    """GradNorm's rule: the weights (tasks,) after a step, given the norms of the gradients and the ratios of the losses to their first.
+    """Apply GradNorm's rule: return the weights (tasks,) after a step.
+
+    Args:
+        weights: the weights w, (tasks,).
+        norms: the norms |g| of the gradients, (tasks,).
+        ratios: the losses over those of the first step, (tasks,).
+        alpha: the exponent of the ratios.
+        lr: the learning rate of the weights.
 
     >>> rebalanced(torch.ones(2), torch.ones(2), torch.tensor([0.5, 1.0]), alpha=1.0, lr=0.1)
     tensor([0.9003, 1.0997])
     """
     if not norms.any():
-        return weights  # nothing of the body moves
+        return weights  # no parameter of the body is trainable
+    # 1. How large each weighted gradient is, and how large it should be, relative to the mean.
     sizes = weights * norms / (weights * norms).mean()
     aims = (ratios / ratios.mean()) ** alpha
-    moved = weights * torch.exp(-lr * sizes * (sizes - aims).sign())
-    return moved * len(moved) / moved.sum()
+    # 2. A gradient step on |size - aim| in log w; size is proportional to w, so its slope is size.
+    stepped = weights * torch.exp(-lr * sizes * (sizes - aims).sign())
+    # 3. Only the proportions count: scale the sum back to the number of tasks.
+    return stepped * len(stepped) / stepped.sum()

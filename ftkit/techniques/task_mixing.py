@@ -1,7 +1,9 @@
-"""Multi-task learning, the data slot: a `Mixture` brings a batch of one of several tasks at each step, `Together` one of every task.
+"""Multi-task learning, the data slot: at each step a batch of one task, or of every task.
 
-One body is shared and every task has its own head, after Caruana 1997, "Multitask Learning", Machine Learning 28, and, for fine-tuning,
-MT-DNN, Liu et al. 2019, arXiv:1901.11504. `cosines` shows whether two tasks pull the same way.
+`Mixture` draws one of several tasks per step, `Together` brings a batch of each. The body is shared
+and every task has its own head, after Caruana 1997, "Multitask Learning", Machine Learning 28, and,
+for fine-tuning, MT-DNN, Liu et al. 2019, arXiv:1901.11504. `cosines` compares the gradients of two
+tasks.
 """
 
 import math
@@ -20,12 +22,12 @@ from ftkit.seeding import stream
 from ftkit.tasks.task import Batch, Task
 
 WINDOW = 16
-"""Among how many batches of each task `Together` seeks those of like length."""
+"""`Together` pairs batches of similar length within this many batches of each task."""
 
 
 @dataclass(frozen=True)
 class _Several:
-    """Several tasks. The first is the target: what is read of a split, on the way and at the end, is read of its split."""
+    """Several tasks. The first is the target: validation and test are on its splits."""
 
     tasks: tuple[Task, ...]
 
@@ -35,7 +37,8 @@ class _Several:
             raise ValueError("tasks must name at least one task, got none; the first is the target")
         if len(set(names)) < len(names):
             raise ValueError(
-                f"task names must differ, got {', '.join(names)}; rename one with dataclasses.replace(task, name=...)"
+                f"task names must differ, got {', '.join(names)}; "
+                "rename one with dataclasses.replace(task, name=...)"
             )
 
     @property
@@ -56,7 +59,11 @@ class _Several:
         return self.target.batch(stage, rows)
 
     def _streams(self, size: int, generator: torch.Generator) -> list[Iterator[Batch]]:
-        """The batches of each task: those of the target as they come when it is alone, each other task's in a random stream of its own."""
+        """The batches of each task.
+
+        Those of the target are the ones that it has when it is alone; every other task has a random
+        stream of its own.
+        """
         seed = generator.initial_seed()
         others = [
             task.batches(size, stream(seed, f"the batches of {task.name}"))
@@ -67,16 +74,18 @@ class _Several:
 
 @dataclass(frozen=True)
 class Mixture(_Several):
-    """Several tasks, of which each step brings a batch of one, drawn anew with probabilities in proportion to `shares`.
+    """At each step a batch of one task, drawn with probabilities in proportion to `shares`.
 
-    A mixture of one task is that task. The steps are divided: with shares (1, 1) a run sees each task half as often as alone.
+    A mixture of one task is that task. The steps are divided: with shares (1, 1) each task gets
+    half of the steps that it would have alone.
 
     Args:
-        tasks: the first is the target, which readings read, whatever its share; their names must differ.
-        shares: one for each task, at least 0 and not all 0; a task with share 0 never comes.
+        tasks: the first is the target, which is validated whatever its share; the names must
+            differ.
+        shares: one per task, at least 0 and not all 0; a task with share 0 is never drawn.
 
     Raises:
-        ValueError: no task, two tasks of one name, or shares that are no such shares.
+        ValueError: there is no task, two tasks have one name, or the shares are not as above.
     """
 
     needs = ("tasks",)  # see ftkit.cli.run_techniques
@@ -87,11 +96,13 @@ class Mixture(_Several):
         super().__post_init__()
         if len(self.shares) != len(self.tasks):
             raise ValueError(
-                f"there must be one share for each task, got {len(self.shares)} for {len(self.tasks)}; name tasks and shares"
+                f"there must be one share for each task, got {len(self.shares)} for "
+                f"{len(self.tasks)}; give one share per task"
             )
         if not all(0 <= share < math.inf for share in self.shares):
             raise ValueError(
-                f"every share must be at least 0 and finite, got {self.shares}; a task with share 0 never comes"
+                f"every share must be at least 0 and finite, got {self.shares}; "
+                "a task with share 0 is never drawn"
             )
         if not any(self.shares):
             raise ValueError(
@@ -99,25 +110,30 @@ class Mixture(_Several):
             )
 
     def batches(self, size: int, generator: torch.Generator) -> Iterator[Batch]:
-        """Training batches of `size` rows of one task each, without end; which task comes is drawn apart from the order of its rows."""
-        streams, which = (
-            self._streams(size, generator),
-            stream(generator.initial_seed(), "which task comes"),
-        )
+        """Yield training batches of `size` rows of one task each, without end.
+
+        The choice of the task and the order of its rows have separate random streams.
+        """
+        streams = self._streams(size, generator)
+        which = stream(generator.initial_seed(), "which task comes")
         shares = torch.tensor(self.shares, dtype=torch.float64)
         while True:
             yield next(streams[int(torch.multinomial(shares, 1, generator=which))])
 
 
 def proportional(tasks: Sequence[Task], exponent: float) -> tuple[float, ...]:
-    """The shares n^exponent of tasks with n training rows, which sum to 1: 1 is in proportion to size, 0 is each task alike.
+    """Compute shares in proportion to n^exponent for tasks with n training rows; they sum to 1.
+
+    Args:
+        exponent: from 0 (equal shares) to 1 (in proportion to size).
 
     Raises:
-        ValueError: an exponent below 0 or above 1.
+        ValueError: the exponent is below 0 or above 1.
     """
     if not 0 <= exponent <= 1:
         raise ValueError(
-            f"exponent must be from 0 (all alike) to 1 (by size), got {exponent:g}; write other shares out"
+            f"exponent must be from 0 (equal shares) to 1 (by size), got {exponent:g}; "
+            "give other shares as numbers"
         )
     powers = [len(task.train) ** exponent for task in tasks]
     return tuple(power / sum(powers) for power in powers)
@@ -125,51 +141,55 @@ def proportional(tasks: Sequence[Task], exponent: float) -> tuple[float, ...]:
 
 @dataclass(frozen=True)
 class Together(_Several):
-    """Several tasks, of which each step brings a batch of every one: a `Joint` batch, for an objective such as `Weighted`.
+    """At each step a `Joint` batch, with a batch of every task, for an objective like `Weighted`.
 
-    A step reads `size` rows of each task, so that it costs as much as one step of every task alone. The target's batches come in the order
-    in which they would come alone; of the next `WINDOW` of each other task the one that is as long among them as the target's among its
-    own stands beside it, so that read in one pass they need little padding.
+    A step reads `size` rows of each task, so it costs as much as one step of every task alone. The
+    target's batches have the order that they have alone. Among the next `WINDOW` batches, each
+    other task's are matched to them by length, so that one pass over all rows needs little padding.
 
     Args:
-        tasks: the first is the target, which readings read; their names must differ.
+        tasks: the first is the target, which is validated; the names must differ.
 
     Raises:
-        ValueError: no task, or two tasks of one name.
+        ValueError: there is no task, or two tasks have one name.
     """
 
     def batches(self, size: int, generator: torch.Generator) -> Iterator["Joint"]:
-        """Joint batches of `size` rows of each task, without end."""
+        """Yield joint batches of `size` rows of each task, without end."""
         streams = self._streams(size, generator)
         while True:
-            for parts in zip(
-                *self._of_like_length([list(islice(each, WINDOW)) for each in streams]), strict=True
-            ):
+            windows = [list(islice(batches, WINDOW)) for batches in streams]
+            for parts in zip(*self._matched_by_length(windows), strict=True):
                 yield Joint(parts)
 
-    def _of_like_length(self, columns: list[list[Batch]]) -> list[list[Batch]]:
-        """The batches of each task, those of the others in the order of the target's lengths."""
+    def _matched_by_length(self, windows: list[list[Batch]]) -> list[list[Batch]]:
+        """Reorder the other tasks' batches: the k-th longest meets the target's k-th longest.
+
+        Args:
+            windows: for each task its next batches, the same number for each.
+        """
         longest = [
-            torch.stack([task.lengths[batch.rows].max() for batch in own])
-            for task, own in zip(self.tasks, columns, strict=True)
+            torch.stack([task.lengths[batch.rows].max() for batch in window])
+            for task, window in zip(self.tasks, windows, strict=True)
         ]
-        places = longest[0].argsort(stable=True).argsort().tolist()
-        orders = [length.argsort(stable=True).tolist() for length in longest[1:]]
-        return [
-            columns[0],
-            *(
-                [own[order[place]] for place in places]
-                for own, order in zip(columns[1:], orders, strict=True)
-            ),
-        ]
+        # argsort lists positions from the shortest batch to the longest. The argsort of that gives
+        # each position its rank: argsort([30, 10, 20]) is [1, 2, 0], and its argsort [2, 0, 1].
+        ranks = longest[0].argsort(stable=True).argsort().tolist()
+        matched = [windows[0]]
+        for window, lengths in zip(windows[1:], longest[1:], strict=True):
+            by_length = lengths.argsort(stable=True).tolist()
+            matched.append([window[by_length[rank]] for rank in ranks])
+        return matched
 
 
 @dataclass(frozen=True)
 class Joint:
-    """A batch of each of several tasks. Iterate over it for the batches; `len` counts the rows of all.
+    """A batch of each of several tasks. Iterate over it for the batches; `len` counts all rows.
 
-    `parts` are the batches as they were drawn. `features` (n, width), if given, are the body's answers to all their rows in that order,
-    computed before; iterating hands each batch its own.
+    Attributes:
+        parts: the batches as they were drawn.
+        features: (n, width), the body's features of all rows in that order, if they are computed
+            already; iterating gives each batch its own.
     """
 
     parts: tuple[Batch, ...]
@@ -186,8 +206,8 @@ class Joint:
 
     @property
     def data(self) -> Dataset:
-        """What is read in all the splits, one split after the other: the same object for the same splits."""
-        return _one_after_the_other(tuple(part.data for part in self.parts))
+        """The inputs of all splits, concatenated; the same object for the same splits."""
+        return _concatenated(tuple(part.data for part in self.parts))
 
     @property
     def rows(self) -> Tensor:
@@ -199,16 +219,24 @@ class Joint:
 
     @property
     def task(self) -> str:
-        """Raises ValueError: a joint batch has no single head."""
+        """Refuse to name one task.
+
+        Raises:
+            ValueError: always; a joint batch has no single head.
+        """
         names = ", ".join(part.task for part in self.parts)
         raise ValueError(
-            f"an objective for {names} together must be given, got one that asks for a single head; use Weighted()"
+            f"the objective must be one for {names} together, got one for a single head; "
+            "use Weighted()"
         )
 
 
 @lru_cache(maxsize=8)
-def _one_after_the_other(splits: tuple[Dataset, ...]) -> Dataset:
-    """Without the labels, whose classes differ. Kept, so that features computed for it are found again."""
+def _concatenated(splits: tuple[Dataset, ...]) -> Dataset:
+    """Concatenate the inputs, without the labels, whose classes differ.
+
+    It is cached, because features are kept for the data set object that they were computed for.
+    """
     return concatenate_datasets(
         [
             split.select_columns("image" if "image" in split.column_names else "text")
@@ -220,18 +248,20 @@ def _one_after_the_other(splits: tuple[Dataset, ...]) -> Dataset:
 def cosines(
     model: Adapted, joint: Joint, group: Callable[[str], str] = block_path
 ) -> dict[str, float]:
-    """The cosine between the gradients of two tasks, in [-1, 1], for each group of weights of the body that train.
+    """Compute the cosine between the gradients of two tasks, in [-1, 1], by group of weights.
 
     Args:
-        group: the group of a weight by its name; its block by default, `str` for each weight by itself. A group that one of the tasks would
-            not move has no cosine and is left out.
+        group: the group of a weight by its name; its block by default, `str` for each weight by
+            itself. Only trainable weights of the body count. A group in which one of the tasks has
+            no gradient has no cosine and is left out.
 
     Raises:
-        ValueError: the batch holds other than two tasks.
+        ValueError: the batch does not have two tasks.
     """
     if len(joint.parts) != 2:
         raise ValueError(
-            f"a cosine must be of two tasks, got {len(joint.parts)}; draw the batch from Together with two"
+            f"a cosine must be of two tasks, got {len(joint.parts)}; "
+            "draw the batch from Together with two"
         )
     one, other = (body_gradient(model, part) for part in joint)
     return cosines_between(one, other, group)

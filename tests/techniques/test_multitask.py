@@ -289,7 +289,7 @@ class TestTogether:
     def test_without_an_objective_for_several_it_says_so(self) -> None:
         with pytest.raises(
             ValueError,
-            match="an objective for tiny, third together must be given, got one that asks for a single head",
+            match="the objective must be one for tiny, third together, got one for a single head",
         ):
             run(model(LORA, HEAD), Together((tiny(), third())))
 
@@ -747,7 +747,7 @@ class TestCosines:
         ),
         (
             lambda: proportional([tiny()], 1.5),
-            r"exponent must be from 0 \(all alike\) to 1 \(by size\), got 1.5; write other shares out",
+            r"exponent must be from 0 \(equal shares\) to 1 \(by size\), got 1.5; give other shares",
         ),
         (lambda: proportional([tiny()], -0.5), "exponent must be from 0 .* got -0.5"),
         (

@@ -684,7 +684,7 @@ class TestDeltas:
         ),
         (
             lambda: Rows(where="*bias").changes(net("bert")),
-            "Rows' where must fit the weight of a linear layer, got '\\*bias'; linear",
+            "Rows's where must fit the weight of a linear layer, got '\\*bias'; linear",
         ),
         (
             lambda: top({"w": torch.tensor([1.0, math.nan])}, 0.5),
@@ -717,7 +717,7 @@ class TestDeltas:
         ),
         (
             lambda: regrown(Adapted(net("bert"), Sparse()), {}, 0.5),
-            "entries must find a new place, got 0 scores of others; score more",
+            "the scores must have \d+ free entries to grow, got 0; score more",
         ),
         (lambda: gradient(net("bert"), []), "batches must hold at least one example, got none"),
         (lambda: fisher(net("bert"), [batch_of("bert")], where="boddy.*"), "no weight fits 'boddy"),
