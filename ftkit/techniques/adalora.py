@@ -1,4 +1,4 @@
-"""AdaLoRA: directions of all matrices compete, and the least important are pruned while the run goes on."""
+"""AdaLoRA: the directions of all matrices compete; the least important are pruned in the run."""
 
 from dataclasses import dataclass
 
@@ -13,19 +13,22 @@ from ftkit.model.low_rank import Matrix, alpha_over_rank, check_rank, matrices
 
 @dataclass(frozen=True)
 class AdaLoRA:
-    """W + s P diag(l) Q for every linear layer of the body: the form of a singular value decomposition, each direction with its strength.
+    """W + s P diag(l) Q for every linear layer of the body, in the form of an SVD.
 
-    Zhang et al. 2023, arXiv:2303.10512. `Pruning` takes directions away between steps; without it all stay. The strengths start at 0. The
-    authors' penalty that holds P and Q orthogonal is left out: here their columns and rows are drawn with length 1 in the mean and stay
-    nearly at right angles over a short run. So is a factor of theirs for how uncertain an importance is.
+    Zhang et al. 2023, arXiv:2303.10512. Each direction has a strength l, which starts at 0: starts
+    at the base exactly; merges. `Pruning` removes directions between steps; without it all stay.
+    Two parts of the paper are left out: the penalty that keeps P and Q orthogonal (here their
+    columns and rows have length 1 on average, and stay nearly orthogonal over a short run), and the
+    factor for the uncertainty of an importance.
 
     Args:
-        rank: the directions of every matrix at first, at least 1.
-        alpha: s = alpha / rank, above 0; `None` stands for 2 * rank.
+        rank: the number of directions of every matrix at the start, at least 1.
+        alpha: s = alpha / rank, above 0; `None` means 2 * rank.
         where: glob patterns over the names of the weights, as in LoRA.
 
     Raises:
-        ValueError: rank below 1, alpha not above 0; from `changes`, if `where` fits no weight of a linear layer.
+        ValueError: rank is below 1, or alpha is not above 0; from `changes`, if `where` matches no
+            weight of a linear layer.
     """
 
     rank: int = 12
@@ -67,7 +70,10 @@ class Directions(LinearChange):
         return answer + F.linear(self.scale * self.l * F.linear(x, self.q), self.p)
 
     def importance(self) -> Tensor:
-        """What the loss would change by, at first order, without each direction, (rank,): |l g| and the means of |p g| and |q g|."""
+        """Estimate how much the loss would change without each direction, (rank,).
+
+        To first order: |l g| plus the means of |p g| and |q g|, where g are the last gradients.
+        """
         of_p, of_q, of_l = (
             torch.zeros_like(w) if w.grad is None else (w * w.grad).detach().abs()
             for w in (self.p, self.q, self.l)
@@ -76,19 +82,22 @@ class Directions(LinearChange):
 
 
 class Pruning:
-    """Call it after every step of a run, with the number of the step: it sets the strengths of the least important directions to 0.
+    """Set the strengths of the least important directions to 0; call it after every step of a run.
 
-    How many are left falls from all to `keep` between the shares `begin` and `end` of the run, by the authors' cubic schedule. A direction
-    that was taken away may come back while others are weaker; from `end` on exactly `keep` are there after every step.
+    It is called with the number of the step. The number of directions falls from all to `keep`
+    between the shares `begin` and `end` of the run, by the paper's cubic schedule. A pruned
+    direction may come back while others are weaker; from `end` on, exactly `keep` remain after
+    every step.
 
     Args:
         model: adapted with `AdaLoRA`.
-        keep: how many directions are left at the end, in all matrices together.
-        steps: of the run.
-        smoothing: how much of an importance is the mean of the past, in [0, 1).
+        keep: the number of directions at the end, in all matrices together.
+        steps: the number of steps of the run.
+        begin, end: the shares of the run between which directions are pruned, in [0, 1].
+        smoothing: the weight of the past in the running mean of an importance, in [0, 1).
 
     Raises:
-        ValueError: a model without directions, or fewer than 0 or more than all to keep.
+        ValueError: the model has no directions, or keep is below 0 or above their number.
     """
 
     def __init__(
@@ -100,38 +109,36 @@ class Pruning:
         end: float = 0.6,
         smoothing: float = 0.85,
     ) -> None:
-        self.found = [change for change in model.changes.values() if isinstance(change, Directions)]
-        if not self.found:
+        self.changes = [
+            change for change in model.changes.values() if isinstance(change, Directions)
+        ]
+        if not self.changes:
             raise ValueError(
                 f"the model must have directions to prune, got {model}; adapt with AdaLoRA first"
             )
-        self.all = sum(len(change.l) for change in self.found)
+        self.all = sum(len(change.l) for change in self.changes)
         if not 0 <= keep <= self.all:
             raise ValueError(
-                f"keep must be from 0 to {self.all}, the directions there are, got {keep}"
+                f"keep must be from 0 to {self.all}, the number of directions, got {keep}"
             )
-        self.keep, self.begin, self.end, self.smoothing = (
-            keep,
-            begin * steps,
-            end * steps,
-            smoothing,
-        )
+        self.keep, self.smoothing = keep, smoothing
+        self.begin, self.end = begin * steps, end * steps
         self._mean: Tensor | None = None
 
     def left(self, step: int) -> int:
-        """How many directions are left after a step."""
+        """Return the number of directions that remain after a step."""
         done = min(1.0, max(0.0, (step - self.begin) / (self.end - self.begin)))
         return self.keep + round((self.all - self.keep) * (1 - done) ** 3)
 
     def __call__(self, step: int) -> None:
-        now = torch.cat([change.importance() for change in self.found])
-        self._mean = (
-            now if self._mean is None else self.smoothing * self._mean + (1 - self.smoothing) * now
-        )
-        gone = torch.ones(self.all, dtype=torch.bool, device=now.device)
-        gone[self._mean.topk(self.left(step)).indices] = False
+        now = torch.cat([change.importance() for change in self.changes])
+        if self._mean is None:
+            self._mean = now
+        else:
+            self._mean = self.smoothing * self._mean + (1 - self.smoothing) * now
+        pruned = torch.ones(self.all, dtype=torch.bool, device=now.device)
+        pruned[self._mean.topk(self.left(step)).indices] = False
+        by_matrix = pruned.split([len(change.l) for change in self.changes])
         with torch.no_grad():
-            for change, part in zip(
-                self.found, gone.split([len(change.l) for change in self.found]), strict=True
-            ):
+            for change, part in zip(self.changes, by_matrix, strict=True):
                 change.l[part] = 0.0

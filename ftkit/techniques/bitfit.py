@@ -1,4 +1,4 @@
-"""BitFit: only the bias terms move. And biases for networks that were pretrained without."""
+"""BitFit: only the bias terms are trainable. And biases for networks pretrained without them."""
 
 from dataclasses import dataclass
 from typing import TypeVar
@@ -13,16 +13,18 @@ Module = TypeVar("Module", bound=nn.Module)
 
 @dataclass(frozen=True)
 class BitFit:
-    """The bias terms move and nothing else: those of the linear layers and those of the layer norms (0.1 % of BERT-base).
+    """Train the bias terms alone: those of linear layers and layer norms (0.1 % of BERT-base).
 
-    Ben Zaken, Ravfogel and Goldberg 2022, arXiv:2106.10199. The head is not a bias: give it a space of its own.
+    Ben Zaken, Ravfogel and Goldberg 2022, arXiv:2106.10199. Starts at the base exactly; merges. The
+    head is not part of it: give it a space of its own.
 
     Args:
-        where: glob patterns over the names of the weights, with commas between; what fits and is no bias is an error.
+        where: glob patterns over the names of the weights, separated by commas; each match must be
+            a bias.
 
     Raises:
-        ValueError: from `changes`, if the model has no biases (`with_biases` adds some), a pattern fits no weight, or one fits something
-            else than biases.
+        ValueError: from `changes`, if the model has no biases (`with_biases` adds some), a pattern
+            matches no weight, or one matches something that is not a bias.
 
     >>> list(BitFit("*.bias").changes(nn.Sequential(nn.Linear(2, 2), nn.LayerNorm(2))))
     ['0.bias', '1.bias']
@@ -36,20 +38,24 @@ class BitFit:
             for name, _ in model.named_parameters()
         ):
             raise ValueError(
-                "BitFit's model must have biases below its heads, got one without any; with_biases(model) adds zeros to learn"
+                "BitFit's model must have biases below its heads, got one without any; "
+                "with_biases(model) adds trainable zeros"
             )
-        found = select(model, self.where)
-        if others := [name for name in found if not name.endswith(".bias")]:
+        selected = select(model, self.where)
+        if others := [name for name in selected if not name.endswith(".bias")]:
             raise ValueError(
-                f"BitFit's where must fit biases alone, got {self.where!r}, which fits {others[0]}; end it with .bias"
+                f"BitFit's where must match biases alone, got {self.where!r}, "
+                f"which matches {others[0]}; end it with .bias"
             )
-        return {name: Dense(bias) for name, bias in found.items()}
+        return {name: Dense(bias) for name, bias in selected.items()}
 
 
 def with_biases(net: Module) -> Module:
-    """`net` with a bias of zeros for every `nn.Linear` that has none: on the memory of `net`, which stays as it is, with its answers.
+    """Return `net` with a bias of zeros for every `nn.Linear` that has none.
 
-    What BitFit learns then is no pretrained bias but a new one, so the change cannot be laid on `net` itself, only on this.
+    The new net shares its memory with `net`, gives the same answers, and does not change `net`.
+    BitFit then trains new biases, not pretrained ones, so a delta can be added to the new net, not
+    to `net` itself.
 
     >>> wide = with_biases(nn.Sequential(nn.Linear(2, 3, bias=False)))
     >>> wide[0].bias.tolist()

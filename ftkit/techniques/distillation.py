@@ -1,4 +1,7 @@
-"""Knowledge distillation: a student learns what a teacher answers, beside the labels or instead of them. It fills the objective slot."""
+"""Knowledge distillation, the objective slot: a student learns a teacher's answers.
+
+It learns them in addition to the labels, or instead of them.
+"""
 
 import math
 from collections.abc import Callable
@@ -16,12 +19,14 @@ from ftkit.tasks.task import Batch, Task
 
 
 class Teacher:
-    """A model whose answers are taught: asked about each row of a split once, without gradient and without labels; its answers are kept.
+    """A model whose answers are learned. Each row of a split is asked once; the answers are kept.
 
-    The model itself stays as it is. If it learns on, what it said before stays too: make a new teacher then.
+    The model gets no labels and no gradient, and is not changed. The answers stay even if the model
+    is trained further: make a new teacher then.
 
     Args:
-        model: any callable that answers a `Batch` with logits (n, classes): a `Net`, an `Adapted`, a mean over several, or `Stored`.
+        model: any callable from a `Batch` to logits (n, classes): a `Net`, an `Adapted`, a mean of
+            several models, or `Stored`.
 
     Raises:
         ValueError: the model is in training mode.
@@ -30,56 +35,66 @@ class Teacher:
     def __init__(self, model: Callable[[Batch], Tensor]) -> None:
         if isinstance(model, nn.Module) and any(part.training for part in model.modules()):
             raise ValueError(
-                f"a teacher must be in eval mode, got {type(model).__name__} in training mode; call its eval() before"
+                f"a teacher must be in eval mode, got {type(model).__name__} in training mode; "
+                "call its eval() before"
             )
         self.model = model
-        self._said: WeakKeyDictionary[Dataset, dict[str, Tensor]] = WeakKeyDictionary()
+        self._answers: WeakKeyDictionary[Dataset, dict[str, Tensor]] = WeakKeyDictionary()
 
     def __repr__(self) -> str:
         return f"Teacher({type(self.model).__name__})"
 
     def __call__(self, batch: Batch) -> Tensor:
-        """The logits of the rows of a batch, (n, classes)."""
+        """Return the logits of the rows of a batch, (n, classes)."""
         return self.logits(batch.data, batch.task)[batch.rows]
 
     def logits(self, data: Dataset, task: str) -> Tensor:
-        """The logits of all rows of a split, (rows, classes), for the task of that name."""
-        of_split = self._said.setdefault(data, {})
+        """Return the logits of all rows of a split, (rows, classes), for the task of that name."""
+        of_split = self._answers.setdefault(data, {})
         if task not in of_split:
             reader = getattr(getattr(self.model, "base", self.model), "reader", None)
             order = reader.order(data) if reader else torch.arange(len(data))
             with torch.no_grad():
-                said = torch.cat(
+                answers = torch.cat(
                     [
                         self.model(Batch(data, rows, torch.full_like(rows, -1), task))
                         for rows in order.split(64)
                     ]
                 )
-                of_split[task] = said[order.argsort()]
+                of_split[task] = answers[order.argsort()]
         return of_split[task]
 
 
 def divergence(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-    """T^2 KL(p || q) in nats, the mean over rows, of logits (n, classes): p is the teacher's softmax(logits / T), q the student's.
+    """Compute T^2 KL(p || q) in nats, the mean over the rows of two logits (n, classes).
 
-    The gradient of the KL falls like 1/T^2, hence the factor (Hinton, Vinyals and Dean 2015, arXiv:1503.02531). Raises `ValueError` if the
-    shapes differ.
+    p is the teacher's softmax(logits / T), q the student's. The gradient of the KL falls like
+    1/T^2, hence the factor (Hinton, Vinyals and Dean 2015, arXiv:1503.02531).
 
-    >>> print(f"{divergence(torch.tensor([[0.0, 0.0]]), torch.tensor([[100.0, 0.0]]), temperature=1.0):.4f}")  # ln 2
+    Raises:
+        ValueError: the shapes differ.
+
+    >>> student, teacher = torch.tensor([[0.0, 0.0]]), torch.tensor([[100.0, 0.0]])
+    >>> print(f"{divergence(student, teacher, temperature=1.0):.4f}")  # ln 2
     0.6931
     """
     _same_shape(student, teacher)
-    said = F.log_softmax(teacher.to(student) / temperature, dim=-1)
-    # kl_div takes the student first; "batchmean" divides by the rows, "mean" would divide by rows times classes.
+    log_p = F.log_softmax(teacher.to(student) / temperature, dim=-1)
+    # kl_div takes the student first. "batchmean" divides by the rows; "mean" would divide by rows
+    # times classes.
     return temperature**2 * F.kl_div(
-        F.log_softmax(student / temperature, dim=-1), said, reduction="batchmean", log_target=True
+        F.log_softmax(student / temperature, dim=-1), log_p, reduction="batchmean", log_target=True
     )
 
 
 def agreement(student: Tensor, teacher: Tensor) -> float:
-    """The share of rows, in [0, 1], for which the same class is the most probable in both logits (rows, classes).
+    """Compute the share of rows, in [0, 1], with the same most probable class in both logits.
 
-    A student may be as accurate as its teacher and agree with it little. Raises `ValueError` if the shapes differ.
+    Both are (rows, classes). A student can be as accurate as its teacher and still agree with it
+    little.
+
+    Raises:
+        ValueError: the shapes differ.
 
     >>> agreement(torch.tensor([[2.0, 1.0], [0.0, 3.0]]), torch.tensor([[0.1, 0.0], [1.0, 0.0]]))
     0.5
@@ -92,24 +107,29 @@ def _same_shape(student: Tensor, teacher: Tensor) -> None:
     if student.shape != teacher.shape:
         got = f"logits {tuple(student.shape)} and {tuple(teacher.shape)}"
         raise ValueError(
-            f"student and teacher must answer the same rows with the same classes, got {got}; give both one task"
+            f"student and teacher must answer the same rows with the same classes, got {got}; "
+            "give both one task"
         )
 
 
 @dataclass(frozen=True)
 class Distillation:
-    """(1 - weight) CE(labels, student) + weight T^2 KL(teacher || student), both at T, as an objective: the terms `labels` and `teacher`.
+    """(1 - weight) CE(labels, student) + weight T^2 KL(teacher || student), as an objective.
 
-    Both are means over the rows of a batch, in nats; a row with the label -1 adds nothing to the first. A term with factor 0 is left out:
-    weight 0 is supervised training to the bit, weight 1 needs no label. Hinton, Vinyals and Dean 2015, arXiv:1503.02531.
+    Hinton, Vinyals and Dean 2015, arXiv:1503.02531. The KL is of the softmax at temperature T. The
+    terms `labels` and `teacher` are means over the rows of a batch, in nats; a row with the label
+    -1 adds nothing to the first. A term with factor 0 is left out: weight 0 is supervised training
+    bit for bit, weight 1 needs no labels. The teacher is asked about each row once.
 
     Args:
-        teacher: whose answers are learned.
-        temperature: T, above 0, usually 1 to 10; the higher, the more the classes count that the teacher does not choose.
-        weight: of the teacher, in [0, 1].
+        teacher: the `Teacher` whose answers are learned.
+        temperature: T, above 0, usually 1 to 10; the higher, the more weight the classes have that
+            the teacher does not choose.
+        weight: the weight of the teacher, in [0, 1].
 
     Raises:
-        ValueError: a temperature or weight outside its range; when called, a teacher with other classes than the model.
+        ValueError: temperature or weight is outside its range; from the call, if teacher and model
+            have different classes.
     """
 
     needs = ("teacher",)  # see ftkit.cli.run_techniques
@@ -121,17 +141,19 @@ class Distillation:
     def __post_init__(self) -> None:
         if not 0 < self.temperature < math.inf:
             raise ValueError(
-                f"temperature must be above 0 and finite, got {self.temperature:g}; 1 takes the probabilities as they are"
+                f"temperature must be above 0 and finite, got {self.temperature:g}; "
+                "1 takes the probabilities as they are"
             )
         if not 0 <= self.weight <= 1:
             raise ValueError(
-                f"weight must be from 0 to 1, got {self.weight:g}; 0 is the labels alone, 1 the teacher alone"
+                f"weight must be from 0 to 1, got {self.weight:g}; "
+                "0 is the labels alone, 1 the teacher alone"
             )
 
     def __call__(self, model: Any, batch: Batch) -> dict[str, Tensor]:
         logits, terms = model(batch), {}
         if self.weight < 1:
-            # Divided by all rows, labelled or not, so that a label weighs the same in whatever batch it comes.
+            # Divided by all rows, labelled or not: a label has the same weight in each batch.
             labels = F.cross_entropy(
                 logits, batch.labels.to(logits.device), ignore_index=-1, reduction="sum"
             ) / len(batch)
@@ -145,23 +167,28 @@ class Distillation:
 
 @lru_cache(maxsize=16)  # the same task is the same object, as with Task.take
 def pseudo_labelled(teacher: Teacher, task: Task) -> Task:
-    """The task with the teacher's most probable class as the label of each train row: a control for what soft answers add."""
+    """Replace the label of each training row by the teacher's most probable class.
+
+    It is a control: what do soft answers add to these labels?
+    """
     labels = teacher.logits(task.train, task.name).argmax(-1).tolist()
     return _relabelled(task, labels, "the labels of train are a teacher's answers")
 
 
 @lru_cache(maxsize=16)
 def unlabelled(task: Task, keep: int = 0) -> Task:
-    """The task as a transfer set: all a teacher needs is inputs, so the label of each train row is -1, but for the first `keep` rows.
+    """Make a transfer set: set the label of each training row to -1, except the first `keep` rows.
 
-    In `unlabelled(task.take(2000, seed), keep=200)` the rows of `task.take(200, seed)` keep theirs.
+    A teacher needs inputs alone. In `unlabelled(task.take(2000, seed), keep=200)` the rows of
+    `task.take(200, seed)` keep their labels.
 
     Raises:
-        ValueError: keep is below 0 or above the number of train rows.
+        ValueError: keep is below 0 or above the number of training rows.
     """
     if not 0 <= keep <= len(task.train):
         raise ValueError(
-            f"keep must be from 0 to {len(task.train)}, the rows of train, got {keep}; it counts rows that keep their label"
+            f"keep must be from 0 to {len(task.train)}, the rows of train, got {keep}; "
+            "it counts rows that keep their label"
         )
     labels = [
         label if row < keep else -1 for row, label in enumerate(task.labels("train").tolist())

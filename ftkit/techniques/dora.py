@@ -1,4 +1,4 @@
-"""DoRA: the length and the direction of each row of a weight, apart."""
+"""DoRA: train the length and the direction of each row of a weight separately."""
 
 from dataclasses import dataclass
 
@@ -11,18 +11,21 @@ from ftkit.model.low_rank import Matrix, alpha_over_rank, check_rank, matrices, 
 
 @dataclass(frozen=True)
 class DoRA:
-    """m V / |V| with V = W + (alpha / rank) B A, for every linear layer of the body: LoRA turns each row of W, m sets its length.
+    """m V / |V| with V = W + (alpha / rank) B A, for every linear layer of the body.
 
-    Liu et al. 2024, arXiv:2402.09353. A row is what makes one output feature (the paper writes W the other way around and says column).
-    As the paper's section 4.3 proposes, the length |V| counts as a constant in the gradient.
+    LoRA turns each row of W, and m sets its length. Liu et al. 2024, arXiv:2402.09353. A row makes
+    one output feature (the paper transposes W and says column). As section 4.3 of the paper
+    proposes, the length |V| counts as a constant in the gradient. Starts at the base up to
+    rounding; merges. A step forms the whole weight.
 
     Args:
-        rank: at least 1; m adds one number for each output feature, which is much at low rank.
-        alpha: scales the change by alpha / rank, above 0; `None` stands for 2 * rank.
+        rank: at least 1; m adds one parameter per output feature, which is a lot at low rank.
+        alpha: scales the change by alpha / rank, above 0; `None` means 2 * rank.
         where: glob patterns over the names of the weights, as in LoRA.
 
     Raises:
-        ValueError: rank below 1, alpha not above 0; from `changes`, if `where` fits no weight of a linear layer.
+        ValueError: rank is below 1, or alpha is not above 0; from `changes`, if `where` matches no
+            weight of a linear layer.
     """
 
     rank: int = 8
@@ -41,7 +44,10 @@ class DoRA:
 
 
 class Decomposed(Change):
-    """m V / |V|, row by row, with V = weight + scale * B A; m (out,) starts at |weight|, so that nothing changes at first."""
+    """m V / |V|, row by row, with V = weight + scale * B A.
+
+    m (out,) starts at |weight|, so nothing changes at the start.
+    """
 
     def __init__(self, matrix: Matrix, rank: int, scale: float) -> None:
         super().__init__()
@@ -62,5 +68,5 @@ class Decomposed(Change):
         )
 
     def _rows(self, weight: Tensor) -> Tensor:
-        """(out, in) from the stored form, and back."""
+        """Turn the stored form into (out, in), and back."""
         return weight.t() if self.transposed else weight

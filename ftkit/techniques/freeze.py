@@ -1,4 +1,4 @@
-"""Freezing: the weights that are named may move, all others stay as they were pretrained."""
+"""Freezing: the named weights are trainable, all others stay as they were pretrained."""
 
 import re
 from collections.abc import Callable
@@ -14,13 +14,15 @@ _BLOCK = re.compile(r"^(.*\.)(\d+)\.")
 
 @dataclass(frozen=True)
 class Only:
-    """Only the weights that fit `where` may move, each in all its entries; `Only("*")` is full fine-tuning.
+    """Train the weights that match `where`, with all their entries; `Only("*")` trains all weights.
+
+    Starts at the base exactly; merges.
 
     Args:
-        where: glob patterns over the names of the weights, with commas between.
+        where: glob patterns over the names of the weights, separated by commas.
 
     Raises:
-        ValueError: from `changes`, if a pattern fits no weight.
+        ValueError: from `changes`, if a pattern matches no weight.
 
     >>> list(Only("*.bias").changes(nn.Sequential(nn.Linear(2, 2))))
     ['0.bias']
@@ -34,13 +36,13 @@ class Only:
 
 @dataclass(frozen=True)
 class LastBlocks:
-    """Only the last `count` transformer blocks of the body may move, with whatever stands between them and the head (a final norm).
+    """Train the last `count` transformer blocks of the body, and what follows them (a final norm).
 
-    `LastBlocks(0)` moves nothing of the body. Embeddings never move. After Lee, Tang and Lin 2019, "What Would Elsa Do?",
-    arXiv:1911.03090.
+    `LastBlocks(0)` trains nothing of the body. Embeddings are always frozen. After Lee, Tang and
+    Lin 2019, "What Would Elsa Do?", arXiv:1911.03090. Starts at the base exactly; merges.
 
     Args:
-        count: 0 up to the number of blocks.
+        count: from 0 to the number of blocks.
 
     Raises:
         ValueError: from `changes`, if the body has no numbered blocks, or fewer than `count`.
@@ -58,60 +60,65 @@ class LastBlocks:
             return {}
         body = [name for name, _ in model.named_parameters() if name.startswith("body.")]
         last = max(i for i, name in enumerate(body) if name.startswith(blocks[-1]))
-        moving = [
+        trained = [
             name
             for i, name in enumerate(body)
             if name.startswith(tuple(blocks[-self.count :])) or i > last
         ]
         weights = dict(model.named_parameters())
-        return {name: Dense(weights[name]) for name in moving}
+        return {name: Dense(weights[name]) for name in trained}
 
     @staticmethod
     def blocks(model: nn.Module) -> list[str]:
-        """The name prefixes of the body's blocks, first to last, such as `body.encoder.layer.0.`.
+        """List the name prefixes of the body's blocks, first to last: `body.encoder.layer.0.`.
 
         Raises:
             ValueError: the body has no numbered blocks.
         """
-        found = (
-            _BLOCK.match(name) for name, _ in model.named_parameters() if name.startswith("body.")
-        )
-        prefixes = list(dict.fromkeys(match.group(0) for match in found if match))
+        names = (name for name, _ in model.named_parameters() if name.startswith("body."))
+        matches = (_BLOCK.match(name) for name in names)
+        prefixes = list(dict.fromkeys(match.group(0) for match in matches if match))
         if not prefixes:
             raise ValueError(
-                "the body must have numbered blocks (such as encoder.layer.0), got none; name weights with Only instead"
+                "the body must have numbered blocks (such as encoder.layer.0), got none; "
+                "name weights with Only instead"
             )
         return prefixes
 
 
 def discriminative(net: nn.Module, lr: float, decay: float = 2.6) -> Callable[[str], float]:
-    """Peak learning rates that fall from the top of the body to its bottom: from a weight's name to its rate, for `train(lr=...)`.
+    """Make peak learning rates that fall from the top of the body to its bottom.
 
-    The last block, and whatever stands above it, gets `lr`; each block below gets the rate of the one above it divided by `decay`; the
-    embeddings come last. Howard and Ruder 2018, "Universal Language Model Fine-tuning for Text Classification", arXiv:1801.06146.
+    The last block, and what follows it, gets `lr`; each block below gets the learning rate of the
+    one above divided by `decay`; the embeddings get the smallest. Howard and Ruder 2018, "Universal
+    Language Model Fine-tuning for Text Classification", arXiv:1801.06146.
 
     Args:
-        net: its blocks are counted.
-        lr: the highest rate.
-        decay: above 0; 1 is one rate for all.
+        net: the net whose blocks are counted.
+        lr: the highest learning rate.
+        decay: above 0; 1 means one learning rate for all.
+
+    Returns:
+        A function from a weight's name to its learning rate, for `train(lr=...)`.
 
     Raises:
         ValueError: decay is not above 0, or the body has no numbered blocks.
 
-    >>> rate = discriminative(nn.ModuleDict({"body": nn.ModuleList([nn.Linear(1, 1), nn.Linear(1, 1)])}), lr=1.0, decay=4.0)
-    >>> rate("body.1.weight"), rate("body.0.weight")
+    >>> body = nn.ModuleList([nn.Linear(1, 1), nn.Linear(1, 1)])
+    >>> lr_of = discriminative(nn.ModuleDict({"body": body}), lr=1.0, decay=4.0)
+    >>> lr_of("body.1.weight"), lr_of("body.0.weight")
     (1.0, 0.25)
     """
     if decay <= 0:
-        raise ValueError(f"decay must be above 0, got {decay:g}; 1 is one rate for all")
+        raise ValueError(f"decay must be above 0, got {decay:g}; 1 is one learning rate for all")
     blocks = LastBlocks.blocks(net)
     above = LastBlocks(len(blocks)).changes(net)
 
-    def rate(name: str) -> float:
+    def lr_of(name: str) -> float:
         block = next(
             (i for i, prefix in enumerate(blocks) if name.startswith(prefix)),
             len(blocks) - 1 if name in above else -1,
         )
         return lr / decay ** (len(blocks) - 1 - block)
 
-    return rate
+    return lr_of

@@ -1,4 +1,4 @@
-"""(IA)3: keys, values and the inner features of the feed-forward layers, each times a learned number."""
+"""(IA)3: scale keys, values and the inner features of the feed-forward layers."""
 
 import re
 from dataclasses import dataclass
@@ -17,41 +17,44 @@ INNER = re.compile(
 
 @dataclass(frozen=True)
 class IA3:
-    """Each key, value and inner feature of the body is multiplied by a number that starts at 1.
+    """Multiply each key, value and inner feature of the body by a learned factor, 1 at the start.
 
-    Liu et al. 2022, arXiv:2205.05638. A factor on what a layer answers with is one on the rows of its weight and on its bias; a factor on
-    what it reads is one on the columns: nothing is left to compute once it is merged.
+    Liu et al. 2022, arXiv:2205.05638. A factor on a layer's output scales the rows of its weight
+    and its bias; a factor on its input scales the columns. So after merging nothing is left to
+    compute. Starts at the base exactly; merges.
 
     Args:
-        where: glob patterns over the names of the weights; of what fits, those of keys, values and second feed-forward layers change, as
-            they are called in BERT, RoBERTa, DistilBERT, ViT and GPT-2 (whose keys and values have no weight of their own, and stay).
+        where: glob patterns over the names of the weights. Of the matching weights, those of keys,
+            values and second feed-forward layers change, by their names in BERT, RoBERTa,
+            DistilBERT, ViT and GPT-2 (whose keys and values have no weight of their own, and stay).
 
     Raises:
-        ValueError: from `changes`, if `where` fits none of them.
+        ValueError: from `changes`, if `where` matches none of them.
     """
 
     where: str = "body.*"
 
     def changes(self, model: nn.Module) -> dict[str, Change]:
-        found: dict[str, Change] = {}
+        changes: dict[str, Change] = {}
         weights = dict(model.named_parameters())
         for name, matrix in matrices(model, self.where, "IA3").items():
             if INNER.fullmatch(name):
-                found[name] = Columns(matrix)
+                changes[name] = Columns(matrix)
             elif KEYS_AND_VALUES.fullmatch(name):
-                found[name] = rows = Rows(matrix)
+                changes[name] = rows = Rows(matrix)
                 bias = name.removesuffix("weight") + "bias"
                 if bias in weights:
-                    found[bias] = Along(rows)
-        if not found:
+                    changes[bias] = Along(rows)
+        if not changes:
             raise ValueError(
-                f"IA3's where must fit keys, values or second feed-forward layers by a name it knows, got {self.where!r}"
+                "IA3's where must fit keys, values or second feed-forward layers by a name it "
+                f"knows, got {self.where!r}; give patterns that match some"
             )
-        return found
+        return changes
 
 
 class Rows(Change):
-    """diag(l) weight, with l (out,) from 1: a factor on each feature that the layer answers with."""
+    """diag(l) weight, with l (out,), 1 at the start: a factor on each output feature."""
 
     def __init__(self, matrix: Matrix) -> None:
         super().__init__()
@@ -63,7 +66,7 @@ class Rows(Change):
 
 
 class Columns(Change):
-    """weight diag(l), with l (in,) from 1: a factor on each feature that the layer reads."""
+    """weight diag(l), with l (in,), 1 at the start: a factor on each input feature."""
 
     def __init__(self, matrix: Matrix) -> None:
         super().__init__()
@@ -75,11 +78,11 @@ class Columns(Change):
 
 
 class Along(Change):
-    """The bias of a layer, times the factors on its rows; they are the rows' and are counted there."""
+    """Scale a bias by the factors on the rows; they belong to the rows and are counted there."""
 
     def __init__(self, rows: Rows) -> None:
         super().__init__()
-        self._rows = (rows,)  # in a tuple, so that its numbers do not belong to this one too
+        self._rows = (rows,)  # in a tuple, so that its parameters do not belong to this one too
 
     def forward(self, weight: Tensor) -> Tensor:
         return weight * self._rows[0].l

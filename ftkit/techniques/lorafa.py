@@ -1,4 +1,4 @@
-"""LoRA-FA: LoRA whose A stays as it was drawn."""
+"""LoRA-FA: LoRA with a frozen random A."""
 
 from dataclasses import dataclass
 
@@ -11,21 +11,24 @@ from ftkit.seeding import stream
 
 @dataclass(frozen=True)
 class LoRAFA:
-    """W + (alpha / rank) B A, where A is drawn once and frozen, and B alone trains.
+    """W + (alpha / rank) B A, where A is drawn once and frozen, and B alone is trainable.
 
-    Zhang et al. 2023, arXiv:2308.03303. Half of the numbers or fewer train, and a layer's input need not be kept for A's gradient: only A
-    x, `rank` numbers a token, is. PEFT's optimizer of this name multiplies the gradient of B by (A A')^-1 / (alpha / rank)^2 besides, so
-    that the step of B A is the nearest to that of a free weight; here B has its own gradient. A is a part of the space, not of what was
-    learned: the same `seed` draws the same A.
+    Zhang et al. 2023, arXiv:2308.03303. At most half of LoRA's parameters are trainable, and a
+    layer's input need not be kept for A's gradient: only A x is, with `rank` values per token.
+    PEFT's optimizer of this name also multiplies the gradient of B by (A A')^-1 / (alpha / rank)^2,
+    so that the step of B A is the nearest to that of a free weight; here B has its plain gradient.
+    A belongs to the space, not to the learned change: the same `seed` draws the same A. Starts at
+    the base exactly; merges.
 
     Args:
         rank: at least 1.
-        alpha: scales the change by alpha / rank, above 0; `None` stands for 2 * rank.
+        alpha: scales the change by alpha / rank, above 0; `None` means 2 * rank.
         seed: draws A.
         where: glob patterns over the names of the weights, as in LoRA.
 
     Raises:
-        ValueError: rank below 1, alpha not above 0; from `changes`, if `where` fits no weight of a linear layer.
+        ValueError: rank is below 1, or alpha is not above 0; from `changes`, if `where` matches no
+            weight of a linear layer.
     """
 
     rank: int = 8

@@ -1,4 +1,4 @@
-"""LoRA+: LoRA whose B moves faster than its A."""
+"""LoRA+: LoRA with a larger learning rate for B than for A."""
 
 from dataclasses import dataclass
 
@@ -12,16 +12,19 @@ from ftkit.model.low_rank import LowRank, Matrix, alpha_over_rank, check_rank, m
 class LoRAPlus:
     """LoRA with `ratio` times the learning rate for B.
 
-    Hayou et al. 2024, arXiv:2402.12354: A starts at random and B at 0, and in wide networks one rate for both cannot suit both.
+    Hayou et al. 2024, arXiv:2402.12354: A starts at random and B at 0, and in wide networks one
+    learning rate cannot be right for both. Starts at the base exactly; merges; costs what LoRA
+    costs.
 
     Args:
         rank: at least 1.
-        alpha: scales the change by alpha / rank, above 0; `None` stands for 2 * rank.
-        ratio: of B's learning rate to A's, above 0; 1 is LoRA.
+        alpha: scales the change by alpha / rank, above 0; `None` means 2 * rank.
+        ratio: B's learning rate divided by A's, above 0; 1 is LoRA.
         where: glob patterns over the names of the weights, as in LoRA.
 
     Raises:
-        ValueError: rank below 1, alpha or ratio not above 0; from `changes`, if `where` fits no weight of a linear layer.
+        ValueError: rank is below 1, or alpha or ratio is not above 0; from `changes`, if `where`
+            matches no weight of a linear layer.
     """
 
     rank: int = 8
@@ -33,7 +36,8 @@ class LoRAPlus:
         check_rank(self.rank, self.alpha, "LoRAPlus")
         if self.ratio <= 0:
             raise ValueError(
-                f"ratio must be above 0, got {self.ratio:g}; 1 moves A and B at one rate, as LoRA does"
+                f"ratio must be above 0, got {self.ratio:g}; "
+                "1 gives A and B one learning rate, as in LoRA"
             )
 
     def changes(self, model: nn.Module) -> dict[str, Change]:

@@ -11,18 +11,21 @@ from ftkit.model.low_rank import Matrix, check_rank, matrices
 
 @dataclass(frozen=True)
 class PiSSA:
-    """W + s (B A - B0 A0), where s B0 A0 is the best approximation of W of that rank: what trains is W's own main part.
+    """W + s (B A - B0 A0), where s B0 A0 is the best approximation of W with that rank.
 
-    Meng et al. 2024, arXiv:2404.02948. They take s B0 A0 out of W and put s B A in its place; here W stays as it is and the difference
-    is added, which is the same weight, and exactly W at first.
+    So W's own principal part is trainable. Meng et al. 2024, arXiv:2404.02948. They replace s B0 A0
+    in W by s B A. Here W stays and the difference is added, which is the same weight, and exactly W
+    at the start. Starts at the base exactly; merges. A step forms the whole weight; an SVD of every
+    matrix is needed once.
 
     Args:
         rank: at least 1, at most min(in, out) of every matrix.
-        alpha: s = alpha / rank, above 0; `None` stands for alpha = rank, s = 1, as the authors use it.
+        alpha: s = alpha / rank, above 0; `None` means alpha = rank, s = 1, as in the paper.
         where: glob patterns over the names of the weights, as in LoRA.
 
     Raises:
-        ValueError: rank below 1, alpha not above 0; from `changes`, if `where` fits no weight of a linear layer, or the rank is too high.
+        ValueError: rank is below 1, or alpha is not above 0; from `changes`, if `where` matches no
+            weight of a linear layer, or the rank is too high.
     """
 
     rank: int = 8
@@ -34,18 +37,25 @@ class PiSSA:
 
     def changes(self, model: nn.Module) -> dict[str, Change]:
         scale = 1.0 if self.alpha is None else self.alpha / self.rank
-        found = matrices(model, self.where, "PiSSA")
-        if small := [
-            name for name, matrix in found.items() if min(matrix.out_features, matrix.in_features) < self.rank
-        ]:
+        selected = matrices(model, self.where, "PiSSA")
+        small = [
+            name
+            for name, matrix in selected.items()
+            if min(matrix.out_features, matrix.in_features) < self.rank
+        ]
+        if small:
             raise ValueError(
-                f"rank must be at most min(in, out) of every matrix, got {self.rank} for {small[0]!r}; narrow where"
+                f"rank must be at most min(in, out) of every matrix, got {self.rank} for "
+                f"{small[0]!r}; narrow where"
             )
-        return {name: Principal(matrix, self.rank, scale) for name, matrix in found.items()}
+        return {name: Principal(matrix, self.rank, scale) for name, matrix in selected.items()}
 
 
 class Principal(Change):
-    """weight + scale * B A - start, with A (rank, in) and B (out, rank), and start what scale * B A is before training."""
+    """weight + scale * B A - start, where start is scale * B A before training.
+
+    A is (rank, in), B is (out, rank).
+    """
 
     start: Tensor
 

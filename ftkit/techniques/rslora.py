@@ -1,4 +1,4 @@
-"""rsLoRA: LoRA whose scale falls with the root of the rank."""
+"""rsLoRA: LoRA with a scale that falls with the root of the rank."""
 
 import math
 from dataclasses import dataclass
@@ -11,18 +11,21 @@ from ftkit.model.low_rank import LowRank, check_rank, matrices
 
 @dataclass(frozen=True)
 class RsLoRA:
-    """W + (alpha / sqrt(rank)) B A for every linear layer of the body, else as LoRA.
+    """W + (alpha / sqrt(rank)) B A for every linear layer of the body; otherwise like LoRA.
 
-    Kalajdzievski 2023, arXiv:2312.03732: with alpha / rank the change of each step shrinks as the rank grows, and high ranks learn no more
-    than low ones. At one rank it *is* LoRA with another alpha, or another learning rate.
+    Kalajdzievski 2023, arXiv:2312.03732: with alpha / rank the change of each step shrinks as the
+    rank grows, and high ranks learn no more than low ones. At one rank it *is* LoRA with another
+    alpha, or another learning rate. Starts at the base exactly; merges; costs what LoRA costs.
 
     Args:
         rank: at least 1.
-        alpha: scales the change by alpha / sqrt(rank), above 0; 8 gives the scale of LoRA's default at rank 4.
+        alpha: scales the change by alpha / sqrt(rank), above 0; 8 gives the scale of LoRA's default
+            at rank 4.
         where: glob patterns over the names of the weights, as in LoRA.
 
     Raises:
-        ValueError: rank below 1, alpha not above 0; from `changes`, if `where` fits no weight of a linear layer.
+        ValueError: rank is below 1, or alpha is not above 0; from `changes`, if `where` matches no
+            weight of a linear layer.
 
     >>> RsLoRA(rank=4).scale
     4.0
@@ -37,9 +40,11 @@ class RsLoRA:
 
     @property
     def scale(self) -> float:
-        """alpha / sqrt(rank), the factor before B A."""
+        """The factor before B A: alpha / sqrt(rank)."""
         return self.alpha / math.sqrt(self.rank)
 
     def changes(self, model: nn.Module) -> dict[str, Change]:
-        found = matrices(model, self.where, "RsLoRA")
-        return {name: LowRank(matrix, self.rank, self.scale) for name, matrix in found.items()}
+        return {
+            name: LowRank(matrix, self.rank, self.scale)
+            for name, matrix in matrices(model, self.where, "RsLoRA").items()
+        }

@@ -1,4 +1,4 @@
-"""Answers of a model that is not here: a teacher whose logits are shipped without it."""
+"""Stored answers: a teacher whose logits are shipped without the model."""
 
 import hashlib
 
@@ -10,43 +10,52 @@ from ftkit.tasks.task import Batch
 
 
 class Stored:
-    """Answers of a model that is not here, `logits` (rows, classes), found by what was asked: each has its key in `keys` (rows,), int64.
+    """The stored answers of a model, found by the input.
 
-    So any part of a split is known, in any order, and the same rows of a split that has grown since. For a file, safetensors' `save_file`
-    takes `{"keys": input_keys(data), "logits": teacher.logits(data, task)}`, and `Teacher(Stored(**load_file(path)))` teaches.
+    Any part of a split can be asked for, in any order, and the same rows of a split that has grown
+    since. To write a file, pass `{"keys": input_keys(data), "logits": teacher.logits(data, task)}`
+    to `save_file` of safetensors; `Teacher(Stored(**load_file(path)))` reads it.
+
+    Args:
+        keys: one for each row, (rows,), int64, as `input_keys` makes them.
+        logits: the answers, (rows, classes).
 
     Raises:
-        ValueError: keys and logits differ in number; when asked, an input without a stored answer.
+        ValueError: the numbers of keys and logits differ; from the call, if an input has no stored
+            answer.
     """
 
     def __init__(self, keys: Tensor, logits: Tensor) -> None:
         if len(keys) != len(logits):
             raise ValueError(
-                f"each row of logits must have a key, got {len(keys)} keys for {len(logits)} rows; store both of one split"
+                f"each row of logits must have a key, got {len(keys)} keys for {len(logits)} rows; "
+                "store both of one split"
             )
         self.logits = logits
         self._row = {key: row for row, key in enumerate(keys.tolist())}
 
     def knows(self, data: Dataset) -> Tensor:
-        """Which rows of a split have a stored answer, bool (rows,)."""
+        """Mark the rows of a split that have a stored answer, bool (rows,)."""
         return torch.tensor([key in self._row for key in input_keys(data).tolist()])
 
     def __call__(self, batch: Batch) -> Tensor:
-        """The stored logits of the rows of a batch, (n, classes)."""
-        found = [
-            self._row.get(key)
-            for key in input_keys(batch.data.select(batch.rows.tolist())).tolist()
-        ]
-        if None in found:
-            row = batch.rows[found.index(None)]
+        """Return the stored logits of the rows of a batch, (n, classes)."""
+        keys = input_keys(batch.data.select(batch.rows.tolist())).tolist()
+        stored_rows = [self._row.get(key) for key in keys]
+        if None in stored_rows:
+            row = batch.rows[stored_rows.index(None)]
             raise ValueError(
-                f"every row must have a stored answer, got none for row {row}; select the rows that knows(data) names"
+                f"every row must have a stored answer, got none for row {row}; "
+                "select the rows that knows(data) marks"
             )
-        return self.logits[found]
+        return self.logits[stored_rows]
 
 
 def input_keys(data: Dataset) -> Tensor:
-    """A key for each row of a split, int64 (rows,): a hash of its text or image and of the names of the classes, but not of the label."""
+    """Compute a key for each row of a split, int64 (rows,).
+
+    It is a hash of the text or image and of the names of the classes, not of the label.
+    """
     classes = getattr(data.features["label"], "names", None)
     inputs = data["image" if "image" in data.column_names else "text"][:]
     digests = (

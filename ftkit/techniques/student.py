@@ -1,4 +1,4 @@
-"""A smaller net from a larger one: some of its blocks."""
+"""Make a smaller net of some blocks of a larger one."""
 
 import re
 from collections.abc import Sequence
@@ -11,28 +11,33 @@ _BLOCK = re.compile(r"^(body\..*?\.)(\d+)\.")
 
 
 def student(net: Net, blocks: Sequence[int], seed: int | None = None) -> Net:
-    """A net with only these blocks of the body of `net`, and copies of all its other weights: what DistilBERT starts from.
+    """Make a net with only these blocks of the body of `net`, and copies of all other weights.
 
-    Sanh et al. 2019, arXiv:1910.01108, take every second block. With a `seed`, all weights are drawn at random instead.
+    DistilBERT starts this way: Sanh et al. 2019, arXiv:1910.01108, take every second block.
 
     Args:
-        net: the larger one, which shares no weight with the student; of an `Adapted`, take `adapted.merged()`.
-        blocks: numbers of blocks, from 0, rising.
+        net: the larger net; it shares no weight with the student. For an `Adapted`, pass
+            `adapted.merged()`.
+        blocks: the indices of the blocks, from 0, in ascending order.
+        seed: draws all weights at random instead of copying them.
 
     Raises:
-        ValueError: no block, one that is not there, or not in rising order; or a body that is not one stack of blocks.
+        ValueError: `blocks` is empty, not ascending, or has an index that does not exist; or the
+            body is not one stack of blocks.
     """
-    found = {match[0] for name, _ in net.named_parameters() if (match := _BLOCK.match(name))}
+    stack = {match[0] for name, _ in net.named_parameters() if (match := _BLOCK.match(name))}
     count = getattr(net.body.config, "num_hidden_layers", 0)
-    if not count or len(found) != count:
+    if not count or len(stack) != count:
         raise ValueError(
-            f"the body must be one stack of numbered blocks, got {type(net.body).__name__}; use a base such as mini"
+            f"the body must be one stack of numbered blocks, got {type(net.body).__name__}; "
+            "use a base such as mini"
         )
     if not blocks or list(blocks) != sorted(set(blocks) & set(range(count))):
         raise ValueError(
-            f"blocks must be some of 0 to {count - 1}, each once and rising, got {tuple(blocks)}; name those to keep"
+            f"blocks must be some of 0 to {count - 1}, each once and ascending, "
+            f"got {tuple(blocks)}; give those to keep"
         )
-    shell: Any = twin(net)  # whose config is its own, so that of `net` stays true
+    shell: Any = twin(net)  # it has a config of its own; that of `net` does not change
     shell.body.config.num_hidden_layers = len(blocks)
     small: Net = shell.untrained(seed or 0).to(next(net.parameters()))
     if seed is None:

@@ -1,4 +1,4 @@
-"""VeRA: one random A and B for all layers, and two learned vectors a layer."""
+"""VeRA: one random A and B for all layers, and two learned vectors per layer."""
 
 from dataclasses import dataclass
 
@@ -13,19 +13,21 @@ from ftkit.seeding import stream
 
 @dataclass(frozen=True)
 class VeRA:
-    """W + diag(b) B diag(d) A for every linear layer of the body; A and B are random, frozen and shared, b and d train.
+    """W + diag(b) B diag(d) A for every linear layer of the body, with trainable b and d.
 
-    Kopiczko et al. 2024, arXiv:2310.11454. A layer takes as many columns of A and rows of B as it has inputs and outputs. A and B are a
-    part of the space, not of what was learned: the same `seed` draws the same. b starts at 0, so that nothing changes at first.
+    Kopiczko et al. 2024, arXiv:2310.11454. A and B are random, frozen and shared. A layer uses the
+    first columns of A and rows of B, one per input and output. A and B belong to the space, not to
+    the learned change: the same `seed` draws the same ones. b starts at 0. Starts at the base
+    exactly; merges.
 
     Args:
-        rank: at least 1; it costs one number a layer, so it is large where LoRA's is small.
-        start: what every d starts at.
+        rank: at least 1; it costs one parameter per layer, so it is large where LoRA's is small.
+        start: the value at which every d starts.
         seed: draws A and B.
         where: glob patterns over the names of the weights, as in LoRA.
 
     Raises:
-        ValueError: rank below 1; from `changes`, if `where` fits no weight of a linear layer.
+        ValueError: rank is below 1; from `changes`, if `where` matches no weight of a linear layer.
     """
 
     rank: int = 64
@@ -37,22 +39,25 @@ class VeRA:
         check_rank(self.rank, None, "VeRA")
 
     def changes(self, model: nn.Module) -> dict[str, Change]:
-        found = matrices(model, self.where, "VeRA")
-        widest_in = max(matrix.in_features for matrix in found.values())
-        widest_out = max(matrix.out_features for matrix in found.values())
+        selected = matrices(model, self.where, "VeRA")
+        widest_in = max(matrix.in_features for matrix in selected.values())
+        widest_out = max(matrix.out_features for matrix in selected.values())
         a = kaiming((self.rank, widest_in), stream(self.seed, "A"))
         b = kaiming((widest_out, self.rank), stream(self.seed, "B"))
-        return {name: Vectors(matrix, a, b, self.start) for name, matrix in found.items()}
+        return {name: Vectors(matrix, a, b, self.start) for name, matrix in selected.items()}
 
 
 def kaiming(shape: tuple[int, int], generator: torch.Generator) -> Tensor:
-    """U(-sqrt(6/in), sqrt(6/in)) for a matrix (out, in), Kaiming's start for ReLU networks."""
+    """Draw U(-sqrt(6/in), sqrt(6/in)) for a matrix (out, in): Kaiming's start for ReLU networks."""
     bound = (6 / shape[1]) ** 0.5
     return torch.empty(shape).uniform_(-bound, bound, generator=generator)
 
 
 class Vectors(LinearChange):
-    """weight + diag(b) B diag(d) A, with d (rank,), b (out,), and the layer's part of the shared A (rank, in) and B (out, rank)."""
+    """weight + diag(b) B diag(d) A, with d (rank,), b (out,) and the layer's part of A and B.
+
+    Its part of the shared A is (rank, in), that of B (out, rank).
+    """
 
     shared_a: Tensor
     shared_b: Tensor
@@ -60,8 +65,12 @@ class Vectors(LinearChange):
     def __init__(self, matrix: Matrix, a: Tensor, b: Tensor, start: float) -> None:
         super().__init__()
         self.transposed = matrix.transposed
-        self.register_buffer("shared_a", a[:, : matrix.in_features].to(matrix.weight), persistent=False)
-        self.register_buffer("shared_b", b[: matrix.out_features].to(matrix.weight), persistent=False)
+        self.register_buffer(
+            "shared_a", a[:, : matrix.in_features].to(matrix.weight), persistent=False
+        )
+        self.register_buffer(
+            "shared_b", b[: matrix.out_features].to(matrix.weight), persistent=False
+        )
         self.d = nn.Parameter(matrix.weight.new_full((len(a),), start))
         self.b = nn.Parameter(matrix.weight.new_zeros(matrix.out_features))
 

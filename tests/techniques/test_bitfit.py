@@ -70,7 +70,7 @@ def test_bitfit_is_only_the_biases() -> None:
 
 
 def test_a_pattern_that_fits_more_than_biases_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"BitFit's where must fit biases alone, got 'body\.\*'"):
+    with pytest.raises(ValueError, match=r"BitFit's where must match biases alone, got 'body\.\*'"):
         BitFit("body.*").changes(net("bert"))
 
 
@@ -212,7 +212,7 @@ def test_a_body_without_biases_says_so() -> None:
     bare["heads"] = nn.ModuleDict({"tiny": nn.Linear(2, 2)})  # type: ignore[operator]
     with pytest.raises(
         ValueError,
-        match=r"must have biases below its heads, got one without any; with_biases\(model\) adds zeros",
+        match=r"must have biases below its heads, got one without any; with_biases\(model\) adds trainable zeros",
     ):
         BitFit().changes(bare)
 

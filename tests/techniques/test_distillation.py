@@ -578,7 +578,7 @@ class TestStudent:
         got = str(blocks).replace("(", r"\(").replace(")", r"\)")
         with pytest.raises(
             ValueError,
-            match=f"blocks must be some of 0 to 2, each once and rising, got {got}; name",
+            match=f"blocks must be some of 0 to 2, each once and ascending, got {got}; give",
         ):
             student(net("mini"), blocks)
 

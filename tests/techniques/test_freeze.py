@@ -212,6 +212,6 @@ def test_a_lower_rate_moves_a_lower_block_less() -> None:
 @pytest.mark.parametrize("decay", [0.0, -2.6])
 def test_a_decay_that_is_not_above_0_is_refused(decay: float) -> None:
     with pytest.raises(
-        ValueError, match=f"decay must be above 0, got {decay:g}; 1 is one rate for all"
+        ValueError, match=f"decay must be above 0, got {decay:g}; 1 is one learning rate for all"
     ):
         discriminative(net("bert"), 1e-3, decay)

@@ -265,7 +265,7 @@ class TestAdaLoRA:
         ):
             Pruning(Adapted(net("bert"), LoRA(2)), 1, 10)
         with pytest.raises(
-            ValueError, match="keep must be from 0 to 12, the directions there are, got 13"
+            ValueError, match="keep must be from 0 to 12, the number of directions, got 13"
         ):
             Pruning(Adapted(net("bert"), AdaLoRA(1)), 13, 10)
 
@@ -353,7 +353,10 @@ class TestIA3:
             )
             for make in FAMILY
         ],
-        (lambda: LoRAPlus(ratio=0), "ratio must be above 0, got 0; 1 moves A and B at one rate"),
+        (
+            lambda: LoRAPlus(ratio=0),
+            "ratio must be above 0, got 0; 1 gives A and B one learning rate",
+        ),
         (
             lambda: PiSSA(17).changes(net("bert")),
             "rank must be at most min\\(in, out\\) of every matrix, got 17 for 'body.encoder",
