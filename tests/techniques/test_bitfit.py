@@ -212,7 +212,8 @@ def test_a_body_without_biases_says_so() -> None:
     bare["heads"] = nn.ModuleDict({"tiny": nn.Linear(2, 2)})  # type: ignore[operator]
     with pytest.raises(
         ValueError,
-        match=r"must have biases below its heads, got one without any; with_biases\(model\) adds trainable zeros",
+        match=r"must have biases below its heads, got one without any; "
+        r"with_biases\(model\) adds trainable zeros",
     ):
         BitFit().changes(bare)
 

@@ -1,4 +1,7 @@
-"""The three slots combine without knowing each other: two tasks, distilled from one teacher, into a student, through LoRA."""
+"""The three slots combine without knowing each other.
+
+Two tasks are distilled from one teacher into a student, through LoRA.
+"""
 
 import torch
 from helpers.laws import HEAD

@@ -41,7 +41,7 @@ def logits(seed: int, scale: float = 1.0) -> Tensor:
 
 
 def gradient(temperature: float, squared: bool = True) -> Tensor:
-    """The gradient of the divergence with respect to the student's logits, with the factor T^2 or without it."""
+    """The gradient of the divergence at the student's logits, with or without the factor T^2."""
     z = logits(0).requires_grad_()
     divergence(z, logits(1), temperature).backward()
     assert z.grad is not None
@@ -49,14 +49,17 @@ def gradient(temperature: float, squared: bool = True) -> Tensor:
 
 
 def lengths(count: int = 150) -> Task:
-    """Rows that a reader takes in another order than they stand: the text of row i is 1 + 7 i mod `count` words long."""
+    """Rows that a reader sorts by length: the text of row i has 1 + 7 i mod `count` words."""
     texts = [" ".join(["table"] * (1 + 7 * i % count)) for i in range(count)]
     rows = table(texts, [i % 3 for i in range(count)], ["a", "b", "c"], page=list(range(count)))
     return Task("lengths", ("a", "b", "c"), rows, rows, rows)
 
 
 class Counting(nn.Module):
-    """A teacher that answers with what the text says, so that an answer in the wrong row is seen; it counts the rows it was asked about."""
+    """A teacher that answers with the text, so that an answer in the wrong row shows.
+
+    It counts the rows that it was asked about.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -295,7 +298,8 @@ class TestStored:
         first = next(i for i in range(40) if 1 + 7 * i % 40 > 30)
         with pytest.raises(
             ValueError,
-            match=f"every row must have a stored answer, got none for row {first}; select the rows that knows",
+            match=f"every row must have a stored answer, got none for row {first}; "
+            "select the rows that knows",
         ):
             self.store(task)(more.batch("train", torch.arange(40)))
 
@@ -307,7 +311,8 @@ class TestStored:
     def test_a_key_for_each_row_is_asked_for(self) -> None:
         with pytest.raises(
             ValueError,
-            match="each row of logits must have a key, got 2 keys for 3 rows; store both of one split",
+            match="each row of logits must have a key, got 2 keys for 3 rows; "
+            "store both of one split",
         ):
             Stored(torch.arange(2), torch.zeros(3, 5))
 
@@ -401,7 +406,10 @@ class TestDistillation:
 
     def test_a_teacher_of_other_classes_is_refused(self) -> None:
         teacher = Teacher(lambda batch: torch.zeros(len(batch), 5))
-        message = r"must answer the same rows with the same classes, got logits \(6, 2\) and \(6, 5\); give both one task"
+        message = (
+            r"must answer the same rows with the same classes, got logits \(6, 2\) and \(6, 5\); "
+            "give both one task"
+        )
         with pytest.raises(ValueError, match=message):
             Distillation(teacher)(net("bert"), batch_of("bert"))
 
@@ -411,7 +419,8 @@ class TestDistillation:
             (
                 0.0,
                 0.5,
-                "temperature must be above 0 and finite, got 0; 1 takes the probabilities as they are",
+                "temperature must be above 0 and finite, got 0; "
+                "1 takes the probabilities as they are",
             ),
             (-2.0, 0.5, "temperature must be above 0 and finite, got -2"),
             (float("inf"), 0.5, "temperature must be above 0 and finite, got inf"),

@@ -261,7 +261,8 @@ class TestAdaLoRA:
     def test_pruning_is_refused_where_it_cannot_be(self) -> None:
         with pytest.raises(
             ValueError,
-            match="the model must have directions to prune, got Adapted.*; adapt with AdaLoRA first",
+            match="the model must have directions to prune, got Adapted.*; "
+            "adapt with AdaLoRA first",
         ):
             Pruning(Adapted(net("bert"), LoRA(2)), 1, 10)
         with pytest.raises(

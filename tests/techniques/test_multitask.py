@@ -437,7 +437,7 @@ class TestUncertainty:
 
 
 class TestSteered:
-    """What PCGrad and GradNorm share: values are plain losses, and only the body's gradient is another."""
+    """PCGrad and GradNorm: values are plain losses, only the body's gradient differs."""
 
     @pytest.mark.parametrize("spaces", [(Only("*"),), (LORA, HEAD)], ids=repr)
     @pytest.mark.parametrize(
@@ -529,7 +529,7 @@ class TestPCGrad:
 
     def test_projections_use_the_original_gradients(self) -> None:
         g = torch.tensor([[1.0, 0.0], [-1.0, 1.0], [0.0, -1.0]])
-        # Row 1 loses its part along (1, 0). Along row 0 as it is by then, (.5, .5), it would lose nothing.
+        # Row 1 loses its part along (1, 0). Along the changed row 0, (.5, .5), it loses nothing.
         expected = torch.tensor([[0.5, 0.5], [0.0, 0.0], [-0.5, -0.5]])
         assert torch.equal(projected(g, [[2, 1], [0, 2], [0, 1]]), expected)
 
@@ -747,7 +747,7 @@ class TestCosines:
         ),
         (
             lambda: proportional([tiny()], 1.5),
-            r"exponent must be from 0 \(equal shares\) to 1 \(by size\), got 1.5; give other shares",
+            r"exponent must be from 0 \(equal shares\) to 1 \(by size\), got 1.5; give other",
         ),
         (lambda: proportional([tiny()], -0.5), "exponent must be from 0 .* got -0.5"),
         (
@@ -788,7 +788,10 @@ def test_bad_values_are_refused(make: Callable[[], Any], message: str) -> None:
 
 
 def adam_s_end(first: float, second: float) -> torch.Tensor:
-    """What six steps of plain Adam, which clip nothing, change under these weights, in one row. With LoRA no key bias adds its noise."""
+    """The change after six steps of plain Adam without clipping, in one row.
+
+    With LoRA no key bias adds its noise.
+    """
     adapted, batch, objective = (
         model(LORA, HEAD),
         joint(),

@@ -243,7 +243,10 @@ class TestOneLayer:
 
 
 class TestOneEmbedding:
-    """Entries of a table, beside plain autograd on the dense table; the same sums in the same order, so that they agree to the bit."""
+    """Entries of a table against plain autograd on the dense table.
+
+    The sums have the same order, so the two agree bit for bit.
+    """
 
     IDS = torch.tensor([[3, 1, 3, 0], [8, 3, 0, 0]])
     CHOSEN = torch.tensor(
@@ -665,14 +668,14 @@ class TestDeltas:
     [
         (
             lambda: Sparse(0.0),
-            "density must be above 0 and at most 1, got 0; for no change at all, leave the space out",
+            "density must be above 0 and at most 1, got 0; for no change at all, leave the space",
         ),
         (lambda: SparseEach(1.01), "density must be above 0 and at most 1, got 1.01"),
         (lambda: Rows(-0.5), "density must be above 0 and at most 1, got -0.5"),
         (lambda: top({"w": torch.ones(3)}, 2), "density must be above 0 and at most 1, got 2"),
         (
             lambda: Sparse(criterion="fisher"),
-            "criterion must be one of random, largest, smallest, got 'fisher'; for scores from data",
+            "criterion must be one of random, largest, smallest, got 'fisher'; for scores from",
         ),
         (
             lambda: Rows(criterion="l2"),

@@ -121,7 +121,7 @@ def trial(
     test: bool = False,
     probe: Probe | None = None,
 ) -> Iterator[Event]:
-    """Fine-tune with BitFit on a benchmark: the biases of `groups`, joined by "+", are trainable."""
+    """Fine-tune with BitFit on a benchmark: train the biases of `groups`, joined by "+"."""
     yield from fine_tuning(
         bench,
         BitFit(bias_pattern(bench, groups)),
