@@ -70,10 +70,17 @@ def imported(path: Path, everywhere: bool = True) -> set[str]:
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            names |= {node.module}
-            if node.module == "ftkit":
-                names |= {f"ftkit.{alias.name}" for alias in node.names}
+            # `from package import module` is an import of the module, not of the package's names.
+            for alias in node.names:
+                dotted = f"{node.module}.{alias.name}"
+                names.add(dotted if is_module(dotted) else node.module)
     return names
+
+
+def is_module(dotted: str) -> bool:
+    """Whether a dotted name below ftkit is a file or a package."""
+    stem = ROOT.parent.joinpath(*dotted.split("."))
+    return stem.with_suffix(".py").is_file() or (stem / "__init__.py").is_file()
 
 
 def circle(imports: dict[str, set[str]]) -> list[str]:
