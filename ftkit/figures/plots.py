@@ -290,3 +290,17 @@ def _labels_apart(points: Sequence[Mapping[str, Any]], axis: str, height: float)
         if not covers:
             shown.append(point)
     return [str(point["label"]) if point in shown else "" for point in points]
+
+
+def plot_title(text: str, x: float) -> dict[str, Any]:
+    """Place a title above one of several plots of a figure, centred at `x`, in [0, 1]."""
+    return {
+        "text": text,
+        "x": x,
+        "xanchor": "center",
+        "xref": "paper",
+        "y": 1.02,
+        "yref": "paper",
+        "yanchor": "bottom",
+        "showarrow": False,
+    }

@@ -1,5 +1,6 @@
 """Read the recorded runs of a lesson as its claims need them."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -101,6 +102,18 @@ class RecordedRuns:
     def memory(self, *case: Any, **settings: Any) -> float:
         """Return the bytes of a training step: weights, gradients, optimizer and activations."""
         return sum(self.cost(name, *case, **settings) for name in MEMORY)
+
+    def share_of(self, whole: Mapping[str, Any], part: Mapping[str, Any]) -> dict[str, float]:
+        """Return the costs of `part` over those of `whole`, both settings of `cost`.
+
+        Returns:
+            "trainable", "flops", and "memory", the bytes of a training step.
+        """
+        shares = {
+            name: self.cost(name, **part) / self.cost(name, **whole)
+            for name in ("trainable", "flops")
+        }
+        return {**shares, "memory": self.memory(**part) / self.memory(**whole)}
 
     def reference(self, bench: str, method: str) -> np.ndarray:
         """Return the accuracy on test of full fine-tuning or the frozen body, one value a seed."""

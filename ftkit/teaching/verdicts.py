@@ -62,3 +62,27 @@ def combined_verdict(verdicts: Iterable[str], supporting: Iterable[str]) -> str:
     if not others:
         return "holds"
     return "inconclusive" if others == {"inconclusive"} else "does not hold"
+
+
+def judge_shares(shares: Mapping[str, Mapping[str, float]]) -> tuple[list[Finding], str]:
+    """Judge the claim that costs fall with the number of trainable parameters.
+
+    Args:
+        shares: by benchmark the shares of full fine-tuning's "trainable", "memory" and "flops".
+
+    Returns:
+        A finding per benchmark, and the verdict: "does not hold" if memory and operations are
+        everywhere more than twice the share of the parameters.
+    """
+    findings = [
+        Finding(
+            bench,
+            f"{share['trainable']:.1%} of the parameters, {share['memory']:.0%} of the bytes, "
+            f"{share['flops']:.0%} of the FLOPs",
+        )
+        for bench, share in shares.items()
+    ]
+    excesses = [
+        min(share["memory"], share["flops"]) / share["trainable"] for share in shares.values()
+    ]
+    return findings, "does not hold" if min(excesses) > 2 else "holds"

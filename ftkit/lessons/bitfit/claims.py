@@ -17,7 +17,7 @@ from ftkit.lessons.bitfit.study import (
 )
 from ftkit.teaching.claim_table import Claim, Finding
 from ftkit.teaching.recorded_evidence import RecordedRuns
-from ftkit.teaching.verdicts import judge_differences
+from ftkit.teaching.verdicts import judge_differences, judge_shares
 from ftkit.training.loop import HEAD_LR
 
 ZAKEN = "Ben Zaken, Ravfogel and Goldberg 2022, arXiv:2106.10199"
@@ -168,28 +168,16 @@ def hundred_times_the_rate(runs: Evidence) -> Claim:
 
 def share_of_cost(runs: Evidence) -> Claim:
     """Judge whether a thousandth of the parameters costs a thousandth."""
-    results, excesses = [], []
-    for bench in runs.benches:
-        share = {
-            name: runs.cost(name, bench) / runs.cost(name, bench, FULL)
-            for name in ("trainable", "flops")
-        }
-        memory = runs.memory(bench) / runs.memory(bench, FULL)
-        results.append(
-            Finding(
-                bench,
-                f"{share['trainable']:.1%} of the parameters, {memory:.0%} of the bytes, "
-                f"{share['flops']:.0%} of the FLOPs",
-            )
-        )
-        excesses.append(min(memory, share["flops"]) / share["trainable"])
+    shares = {
+        bench: runs.share_of({"bench": bench, "method": FULL}, {"bench": bench})
+        for bench in runs.benches
+    }
     return Claim(
         "The cost of training falls with the number of trainable parameters.",
         "often heard",
         "all biases over full fine-tuning: trainable parameters; "
         "bytes of weights, gradients, AdamW and activations; FLOPs; measured",
-        results,
-        "does not hold" if min(excesses) > 2 else "holds",
+        *judge_shares(shares),
     )
 
 

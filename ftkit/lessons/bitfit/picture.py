@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from ftkit.figures.plots import Spec, layout
+from ftkit.figures.plots import Spec, layout, plot_title
 
 WEAKEST = -10
 """The smallest power of ten that is drawn; what single precision leaves of a zero is near it."""
@@ -35,8 +35,8 @@ def movements(values: Mapping[str, float]) -> Spec:
         },
     }
     titles = [
-        _title("how far the biases moved", 0.23),
-        _title("last gradient, as a power of ten", 0.77),
+        plot_title("how far the biases moved", 0.23),
+        plot_title("last gradient, as a power of ten", 0.77),
     ]
     largest = max(change.values(), default=0.0) or 1.0
     tables = [
@@ -57,19 +57,6 @@ def _of_kind(values: Mapping[str, float], kind: str) -> dict[str, float]:
 
 def _power_of_ten(value: float) -> float:
     return max(WEAKEST, math.log10(value)) if value > 0 else WEAKEST
-
-
-def _title(text: str, x: float) -> dict[str, Any]:
-    return {
-        "text": text,
-        "x": x,
-        "xanchor": "center",
-        "xref": "paper",
-        "y": 1.02,
-        "yref": "paper",
-        "yanchor": "bottom",
-        "showarrow": False,
-    }
 
 
 def _table(

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from ftkit.figures.plots import COLOURS, GREY, Spec, faded, layout, scatter
+from ftkit.figures.plots import COLOURS, GREY, Spec, faded, layout, plot_title, scatter
 
 SIDES = {"pair": "the two tasks", "itself": "the target and more of itself"}
 SHADES = ("#f0e442", "#d55e00", "#cc79a7", "#56b4e9")
@@ -38,26 +38,13 @@ def conflicts(values: Mapping[str, float]) -> Spec:
         "yaxis2": {"type": "category", "anchor": "x2", "showticklabels": False, "showgrid": False},
     }
     titles = [
-        _title(f"cosine of {SIDES['pair']}", 0.23),
-        _title(f"cosine of {SIDES['itself']}", 0.77),
+        plot_title(f"cosine of {SIDES['pair']}", 0.23),
+        plot_title(f"cosine of {SIDES['itself']}", 0.77),
     ]
     margin = {"l": 96, "r": 14, "t": 34, "b": 44}
     return {
         "data": [_table(values, "pair", ""), _table(values, "itself", "2")],
         "layout": layout(300, margin=margin, annotations=titles, **axes),
-    }
-
-
-def _title(text: str, x: float) -> dict[str, Any]:
-    return {
-        "text": text,
-        "x": x,
-        "xanchor": "center",
-        "xref": "paper",
-        "y": 1.02,
-        "yref": "paper",
-        "yanchor": "bottom",
-        "showarrow": False,
     }
 
 

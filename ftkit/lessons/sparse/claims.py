@@ -12,7 +12,7 @@ from ftkit.lessons.sparse.study import MAIN_BENCH, MAIN_DENSITY, SPARSE
 from ftkit.lessons.sparse.trial import BODY, LINEAR, WHOLE_ROWS
 from ftkit.teaching.claim_table import Claim, Finding
 from ftkit.teaching.recorded_evidence import RecordedRuns
-from ftkit.teaching.verdicts import judge_differences
+from ftkit.teaching.verdicts import judge_differences, judge_shares
 
 SUNG = "Sung, Nair and Raffel 2021 (FISH Mask), arXiv:2111.09839"
 ANSELL = "Ansell et al. 2022 (LT-SFT), arXiv:2110.07560"
@@ -172,28 +172,18 @@ def moving_masks(runs: Evidence) -> Claim:
 
 def share_of_cost(runs: Evidence) -> Claim:
     """Judge whether a hundredth of the parameters costs a hundredth."""
-    results, excesses = [], []
-    for bench in BENCHES:
-        share = {
-            name: runs.cost(name, bench, "random") / runs.cost(name, bench, method=FULL)
-            for name in ("trainable", "flops")
-        }
-        memory = runs.memory(bench, "random") / runs.memory(bench, method=FULL)
-        results.append(
-            Finding(
-                bench,
-                f"{share['trainable']:.1%} of the parameters, {memory:.0%} of the bytes, "
-                f"{share['flops']:.0%} of the FLOPs",
-            )
+    shares = {
+        bench: runs.share_of(
+            {"bench": bench, "method": FULL}, {"bench": bench, "criterion": "random"}
         )
-        excesses.append(min(memory, share["flops"]) / share["trainable"])
+        for bench in BENCHES
+    }
     return Claim(
         "The cost of sparse training falls with the density of its mask.",
         "often heard",
         "random entries over full fine-tuning: trainable parameters; "
         "bytes of weights, gradients, AdamW and activations; FLOPs; measured",
-        results,
-        "does not hold" if min(excesses) > 2 else "holds",
+        *judge_shares(shares),
     )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from ftkit.figures.plots import Spec, layout
+from ftkit.figures.plots import Spec, layout, plot_title
 
 Part = tuple[str, str]
 """A part of the body: a block, and a kind of weight in it."""
@@ -40,8 +40,8 @@ def mask(values: Mapping[str, Any]) -> Spec:
     }
     mosaic, mosaic_axes = _mosaic(tiles)
     titles = [
-        _title("share of the entries that are trained, in %", 0.21),
-        _title("where in each matrix", 0.76),
+        plot_title("share of the entries that are trained, in %", 0.21),
+        plot_title("where in each matrix", 0.76),
     ]
     frame = {"l": 76, "r": 14, "t": 30, "b": 104}
     return {
@@ -67,19 +67,6 @@ def percent(share: float) -> str:
     ('', '0.01', '1.2', '20')
     """
     return f"{100 * share:.2g}" if share else ""
-
-
-def _title(text: str, x: float) -> dict[str, Any]:
-    return {
-        "text": text,
-        "x": x,
-        "xanchor": "center",
-        "xref": "paper",
-        "y": 1.02,
-        "yref": "paper",
-        "yanchor": "bottom",
-        "showarrow": False,
-    }
 
 
 def _blocks_and_kinds(parts: Collection[Part]) -> tuple[list[str], list[str]]:
