@@ -1,23 +1,21 @@
+"""Teachers, the loss of distillation, and the tasks that it needs."""
+
 import gc
 import weakref
-from collections.abc import Callable
 from dataclasses import replace
 from itertools import islice, pairwise
-from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from helpers.laws import HEAD, batch_of
-from helpers.nets import NETS, net, small_task, task_for
-from safetensors.torch import load_file, save_file
+from helpers.nets import net, small_task, task_for
+from helpers.teachers import CLASSES, ROWS, Counting, gradient, learn, lengths, logits, says
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ftkit.model.adapted import Adapted
-from ftkit.model.base import load_base
 from ftkit.model.objective import supervised
-from ftkit.tasks.task import Batch, Task, table
+from ftkit.tasks.task import Batch
 from ftkit.techniques.distillation import (
     Distillation,
     Teacher,
@@ -27,77 +25,7 @@ from ftkit.techniques.distillation import (
     unlabelled,
 )
 from ftkit.techniques.lora import LoRA
-from ftkit.techniques.stored_answers import Stored, input_keys
 from ftkit.techniques.student import student
-from ftkit.training.loop import train
-
-ROWS, CLASSES = 16, 5
-
-
-def logits(seed: int, scale: float = 1.0) -> Tensor:
-    return scale * torch.randn(
-        ROWS, CLASSES, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)
-    )
-
-
-def gradient(temperature: float, squared: bool = True) -> Tensor:
-    """The gradient of the divergence at the student's logits, with or without the factor T^2."""
-    z = logits(0).requires_grad_()
-    divergence(z, logits(1), temperature).backward()
-    assert z.grad is not None
-    return z.grad if squared else z.grad / temperature**2
-
-
-def lengths(count: int = 150) -> Task:
-    """Rows that a reader sorts by length: the text of row i has 1 + 7 i mod `count` words."""
-    texts = [" ".join(["table"] * (1 + 7 * i % count)) for i in range(count)]
-    rows = table(texts, [i % 3 for i in range(count)], ["a", "b", "c"], page=list(range(count)))
-    return Task("lengths", ("a", "b", "c"), rows, rows, rows)
-
-
-class Counting(nn.Module):
-    """A teacher that answers with the text, so that an answer in the wrong row shows.
-
-    It counts the rows that it was asked about.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.reader, self.asked, self.labels, self.longest = (
-            load_base("mini").reader,
-            0,
-            set[int](),
-            list[int](),
-        )
-        self.eval()
-
-    def forward(self, batch: Batch) -> Tensor:
-        self.asked += len(batch)
-        self.labels |= set(batch.labels.tolist())
-        texts = batch.data[batch.rows.tolist()]["text"]
-        self.longest.append(max(len(text.split()) for text in texts))
-        return says(texts)
-
-
-def says(texts: list[str]) -> Tensor:
-    return torch.tensor([[len(text), len(text) % 4, 10.0] for text in texts])
-
-
-def learn(
-    model: Adapted, task: Task, objective: Callable[..., Any], steps: int = 5, lr: float = 1e-2
-) -> list[Any]:
-    return list(
-        train(
-            model,
-            task,
-            steps=steps,
-            lr=lr,
-            size=6,
-            objective=objective,
-            validations=2,
-            valid_rows=12,
-        )
-    )
 
 
 class TestDivergence:
@@ -255,66 +183,6 @@ class TestTeacher:
             repr(Distillation(Teacher(net("bert")), weight=0.9))
             == "Distillation(teacher=Teacher(Net), temperature=4.0, weight=0.9)"
         )
-
-
-class TestStored:
-    def store(self, task: Task) -> Stored:
-        return Stored(input_keys(task.train), Teacher(Counting()).logits(task.train, task.name))
-
-    def test_it_teaches_as_the_teacher_did_from_a_file(self, tmp_path: Path) -> None:
-        base, task = net("bert"), small_task()
-        there = Teacher(base)
-        path = tmp_path / "teacher.safetensors"
-        save_file(
-            {"keys": input_keys(task.train), "logits": there.logits(task.train, "tiny")}, path
-        )
-        here = Teacher(Stored(**load_file(path)))
-        runs = [
-            learn(Adapted(student(base, (1,), seed=1)), small_task(), Distillation(teacher))
-            for teacher in (there, here)
-        ]
-        assert runs[0] == runs[1]
-
-    def test_it_knows_images(self) -> None:
-        data = task_for("mini-vit").take(30)
-        said = torch.randn(30, 10)
-        part = data.take(9, seed=4)
-        rows = [data.train["image"][:].index(image) for image in part.train["image"]]
-        assert torch.equal(
-            Teacher(Stored(input_keys(data.train), said)).logits(part.train, "digits"), said[rows]
-        )
-
-    def test_a_part_of_a_split_is_known_in_any_order_and_under_any_label(self) -> None:
-        task = lengths()
-        teacher = Teacher(self.store(task))
-        for part in (task.take(80, seed=5), unlabelled(task.take(20))):
-            assert torch.equal(teacher.logits(part.train, "lengths"), says(part.train["text"][:]))
-
-    def test_a_row_that_was_not_stored_is_named(self) -> None:
-        task, more = lengths(30), lengths(40)
-        assert self.store(task).knows(more.train).tolist() == [
-            len(text.split()) <= 30 for text in more.train["text"]
-        ]
-        first = next(i for i in range(40) if 1 + 7 * i % 40 > 30)
-        with pytest.raises(
-            ValueError,
-            match=f"every row must have a stored answer, got none for row {first}; "
-            "select the rows that knows",
-        ):
-            self.store(task)(more.batch("train", torch.arange(40)))
-
-    def test_the_same_rows_with_other_classes_are_not_known(self) -> None:
-        task = lengths(6)
-        other = table(task.train["text"][:], [0] * 6, ["x", "y", "z"])
-        assert not self.store(task).knows(other).any()
-
-    def test_a_key_for_each_row_is_asked_for(self) -> None:
-        with pytest.raises(
-            ValueError,
-            match="each row of logits must have a key, got 2 keys for 3 rows; "
-            "store both of one split",
-        ):
-            Stored(torch.arange(2), torch.zeros(3, 5))
 
 
 class TestDistillation:
@@ -484,121 +352,6 @@ class TestData:
             ValueError, match=f"keep must be from 0 to 24, the rows of train, got {keep}; it counts"
         ):
             unlabelled(small_task(), keep)
-
-
-class TestStudent:
-    @pytest.mark.parametrize("name", NETS)
-    @pytest.mark.parametrize("seed", [None, 3])
-    def test_it_answers_with_fewer_blocks(self, name: str, seed: int | None) -> None:
-        large = net(name)
-        small = student(large, (1,), seed)
-        with torch.no_grad():
-            said = small(batch_of(name))
-        assert said.shape == large(batch_of(name)).shape and said.isfinite().all()
-        assert small.body.config.num_hidden_layers == 1
-        assert sum(p.numel() for p in small.parameters()) < sum(
-            p.numel() for p in large.parameters()
-        )
-
-    @pytest.mark.parametrize("name", NETS)
-    def test_a_student_of_all_blocks_answers_as_its_teacher(self, name: str) -> None:
-        large, batch = net(name), batch_of(name)
-        with torch.no_grad():
-            assert torch.equal(
-                student(large, range(large.body.config.num_hidden_layers))(batch), large(batch)
-            )
-
-    @pytest.mark.parametrize("name", ["mini", "mini-vit"])
-    def test_its_blocks_are_copies_of_the_named_ones(self, name: str) -> None:
-        large = net(name)
-        stack = "body.encoder.layer" if name == "mini" else "body.layers"
-        theirs, ours = large.state_dict(), student(large, (0, 2)).state_dict()
-        number = {"0": "0", "1": "2"}
-        for key, value in ours.items():
-            at = key.removeprefix(f"{stack}.").split(".")
-            origin = ".".join([stack, number[at[0]], *at[1:]]) if key.startswith(stack) else key
-            assert torch.equal(value, theirs[origin]), key
-        assert len(ours) == len([key for key in theirs if not key.startswith(f"{stack}.1.")])
-
-    @pytest.mark.parametrize("name", NETS)
-    @pytest.mark.parametrize("seed", [None, 3])
-    def test_it_shares_no_memory_with_its_teacher(self, name: str, seed: int | None) -> None:
-        large = net(name)
-        memory = [
-            {t.data_ptr() for t in (*model.parameters(), *model.buffers())}
-            for model in (large, student(large, (0,), seed))
-        ]
-        assert not memory[0] & memory[1]
-
-    @pytest.mark.parametrize("name", NETS)
-    def test_its_config_is_true_and_that_of_the_teacher_stays(self, name: str) -> None:
-        large = net(name)
-        before = large.body.config.to_dict()
-        small = student(large, (1,))
-        again = small.untrained(5)
-        assert {k: v.shape for k, v in again.state_dict().items()} == {
-            k: v.shape for k, v in small.state_dict().items()
-        }
-        assert large.body.config.to_dict() == before
-        assert (
-            before[
-                "n_layer"
-                if name == "gpt2"
-                else "n_layers"
-                if name == "distilbert"
-                else "num_hidden_layers"
-            ]
-            > 1
-        )
-
-    def test_a_seed_gives_the_same_architecture_that_knows_nothing(self) -> None:
-        large = net("mini")
-        drawn, again, other, copied = (student(large, (0, 2), seed) for seed in (0, 0, 1, None))
-        name = "body.encoder.layer.1.output.dense.weight"
-        assert torch.equal(drawn.state_dict()[name], again.state_dict()[name])
-        for model in (other, copied):
-            assert not torch.equal(drawn.state_dict()[name], model.state_dict()[name])
-        assert not torch.equal(
-            drawn.state_dict()["heads.tiny.weight"], other.state_dict()["heads.tiny.weight"]
-        )
-        assert drawn.state_dict().keys() == copied.state_dict().keys()
-
-    def test_it_draws_from_no_random_stream_but_its_own(self) -> None:
-        large = net("bert")
-        torch.manual_seed(1)
-        expected = torch.rand(3)
-        torch.manual_seed(1)
-        student(large, (0,), seed=4)
-        student(large, (0,))
-        assert torch.equal(torch.rand(3), expected)
-
-    def test_its_weights_have_the_type_of_the_teachers(self) -> None:
-        large = net("bert").double()
-        assert {p.dtype for p in student(large, (0, 1)).parameters()} == {torch.float64}
-        assert torch.equal(
-            student(large, (0, 1)).body.state_dict()["embeddings.LayerNorm.bias"],
-            large.body.embeddings.LayerNorm.bias,
-        )
-
-    @pytest.mark.parametrize("blocks", [(), (2, 0), (0, 0), (0, 3), (-1,)])
-    def test_blocks_that_are_not_there_or_not_in_order_are_refused(
-        self, blocks: tuple[int, ...]
-    ) -> None:
-        got = str(blocks).replace("(", r"\(").replace(")", r"\)")
-        with pytest.raises(
-            ValueError,
-            match=f"blocks must be some of 0 to 2, each once and ascending, got {got}; give",
-        ):
-            student(net("mini"), blocks)
-
-    def test_a_body_that_is_not_one_stack_is_refused(self) -> None:
-        odd = net("bert")
-        odd.body.other = nn.ModuleList([nn.Linear(2, 2)])
-        with pytest.raises(
-            ValueError,
-            match=r"the body must be one stack of numbered blocks, got BertModel; use a base",
-        ):
-            student(odd, (0,))
 
 
 class TestAgreement:

@@ -1,33 +1,28 @@
-"""LoRA's relatives: the laws, what each is at its edges, and PEFT's."""
+"""The relatives of LoRA: laws, counts, bad values, and the same numbers as PEFT."""
 
-import math
 from copy import deepcopy
 from typing import Any
 
 import pytest
 import torch
-from helpers.laws import HEAD, SpaceLaws, batch_of, learn
-from helpers.nets import net, small_task
+from helpers.laws import SpaceLaws, batch_of
+from helpers.lora_relatives import numbers
+from helpers.nets import net
 from torch import Tensor, nn
 
 from ftkit.model.adapted import Adapted
 from ftkit.model.low_rank import LowRank
 from ftkit.model.objective import supervised
-from ftkit.seeding import stream
-from ftkit.techniques.adalora import AdaLoRA, Directions, Pruning
+from ftkit.techniques.adalora import AdaLoRA
 from ftkit.techniques.dora import DoRA
 from ftkit.techniques.ia3 import IA3
-from ftkit.techniques.lora import LoRA
 from ftkit.techniques.lorafa import LoRAFA
 from ftkit.techniques.loraplus import LoRAPlus
 from ftkit.techniques.pissa import PiSSA
 from ftkit.techniques.rslora import RsLoRA
 from ftkit.techniques.vera import VeRA
-from ftkit.training.cost import saved_bytes
-from ftkit.training.loop import train
 
 FAMILY = (AdaLoRA, DoRA, IA3, LoRAFA, LoRAPlus, PiSSA, RsLoRA, VeRA)
-QUERY = "body.encoder.layer.0.attention.self.query.weight"
 
 
 class TestLaws(SpaceLaws):
@@ -40,18 +35,6 @@ class TestLaws(SpaceLaws):
         AdaLoRA(rank=3, alpha=7.0),
         VeRA(rank=40, start=0.3, seed=4),
         IA3(),
-    ]
-
-
-def numbers(space: Any, name: str = "bert") -> int:
-    return sum(p.numel() for p in Adapted(net(name), space).parameters())
-
-
-def losses(space: Any, steps: int = 6, lr: float = 1e-2, **given: Any) -> list[float]:
-    model = Adapted(net("bert"), space, HEAD, seed=2)
-    return [
-        event.values["train/loss"]
-        for event in train(model, small_task(), steps=steps, lr=lr, size=6, validations=0, **given)
     ]
 
 
@@ -71,259 +54,6 @@ def losses(space: Any, steps: int = 6, lr: float = 1e-2, **given: Any) -> list[f
 def test_the_count_is_the_closed_form(make: Any, count: Any, rank: int) -> None:
     layers = [(16, 16)] * 4 + [(16, 24), (24, 16)]
     assert numbers(make(rank)) == 2 * sum(count(into, out, rank) for into, out in layers)
-
-
-class TestRsLoRA:
-    @pytest.mark.parametrize("rank", [1, 4, 9])
-    def test_at_one_rank_it_is_lora_with_another_alpha(self, rank: int) -> None:
-        assert RsLoRA(rank, alpha=3.0).scale == 3 / math.sqrt(rank)
-        assert losses(RsLoRA(rank, alpha=3.0)) == losses(LoRA(rank, alpha=3.0 * math.sqrt(rank)))
-
-
-class TestLoRAPlus:
-    def test_at_ratio_1_it_is_lora(self) -> None:
-        assert losses(LoRAPlus(3, 7.0, ratio=1.0)) == losses(LoRA(3, 7.0))
-
-    def test_a_first_step_of_adam_moves_b_by_the_ratio_more(self) -> None:
-        moved = {}
-        for ratio in (1.0, 8.0):
-            model = Adapted(net("bert"), LoRAPlus(3, 7.0, ratio), HEAD)
-            list(train(model, small_task(), steps=1, lr=1e-3, size=6, validations=0))
-            moved[ratio] = model.changes[QUERY].b.detach().abs().max().item()
-        assert moved[8.0] == pytest.approx(8 * moved[1.0], rel=1e-3)
-
-    def test_a_keeps_its_own_rate(self) -> None:
-        before = (
-            Adapted(net("bert"), LoRAPlus(3, 7.0, 8.0), seed=2).changes[QUERY].a.detach().clone()
-        )
-        model = Adapted(net("bert"), LoRAPlus(3, 7.0, 8.0), HEAD, seed=2)
-        list(train(model, small_task(), steps=2, lr=1e-3, size=6, validations=0))
-        assert 0 < (model.changes[QUERY].a - before).abs().max() < 1.1e-3
-
-
-class TestLoRAFA:
-    def test_a_never_moves_and_is_no_part_of_what_was_learned(self) -> None:
-        model = Adapted(net("bert"), LoRAFA(2, seed=3), HEAD)
-        before = model.changes[QUERY].a.clone()
-        learn(model, "bert")
-        assert torch.equal(model.changes[QUERY].a, before)
-        assert [key for key in model.state_dict() if key.endswith(".a")] == []
-
-    def test_a_is_drawn_by_the_space_and_not_by_the_run(self) -> None:
-        first, again, other = (
-            Adapted(net("bert"), space, seed=s)
-            for space, s in ((LoRAFA(2), 1), (LoRAFA(2), 2), (LoRAFA(2, seed=1), 1))
-        )
-        assert torch.equal(first.changes[QUERY].a, again.changes[QUERY].a)
-        assert not torch.equal(first.changes[QUERY].a, other.changes[QUERY].a)
-
-    def test_its_b_has_the_gradient_that_b_has_in_lora(self) -> None:
-        base = net("bert")
-        half, whole = Adapted(base, LoRAFA(3, 7.0)), Adapted(base, LoRA(3, 7.0))
-        for name, change in whole.changes.items():
-            change.a.data.copy_(half.changes[name].a)
-            change.b.data.normal_(generator=stream(0, name))
-            half.changes[name].b.data.copy_(change.b)
-        for model in (half, whole):
-            supervised(model, batch_of("bert"))["labels"].backward()
-        for name, change in whole.changes.items():
-            torch.testing.assert_close(half.changes[name].b.grad, change.b.grad)
-
-    def test_the_inputs_of_its_layers_are_not_kept(self) -> None:
-        kept = {}
-        for space in (LoRA(2), LoRAFA(2)):
-            model = Adapted(net("mini"), space)
-            with saved_bytes(model) as saved:
-                supervised(model, batch_of("mini"))
-            kept[type(space)] = saved.total
-        assert kept[LoRAFA] < 0.9 * kept[LoRA]
-
-
-class TestDoRA:
-    def test_it_is_the_papers_formula(self) -> None:
-        torch.manual_seed(0)
-        change, weight = Adapted(net("bert"), DoRA(2, 7.0)).changes[QUERY], torch.randn(16, 16)
-        for part in change.parameters():
-            nn.init.normal_(part)
-        v = weight + 3.5 * change.b @ change.a
-        torch.testing.assert_close(
-            change(weight), change.m[:, None] * v / v.norm(dim=1, keepdim=True)
-        )
-
-    def test_m_is_the_length_of_every_row(self) -> None:
-        model = Adapted(net("bert"), DoRA(2), HEAD)
-        learn(model, "bert")
-        _, _, now = next(item for item in model.changed() if item[0] == QUERY)
-        torch.testing.assert_close(now.norm(dim=1), model.changes[QUERY].m.detach().abs())
-
-    def test_the_length_counts_as_a_constant_in_the_gradient(self) -> None:
-        change, weight = Adapted(net("bert"), DoRA(2, 7.0)).changes[QUERY], torch.randn(16, 16)
-        pull = torch.randn(16, 16)
-        (change(weight) * pull).sum().backward()
-        row = (change.m / weight.norm(dim=1)).detach()
-        torch.testing.assert_close(change.b.grad, 3.5 * (row[:, None] * pull) @ change.a.detach().T)
-
-    def test_turning_alone_moves_no_length(self) -> None:
-        change, weight = (
-            Adapted(net("bert"), DoRA(2)).changes[QUERY],
-            net("bert").get_parameter(QUERY).detach(),
-        )
-        nn.init.normal_(change.b)
-        torch.testing.assert_close(change(weight).norm(dim=1), weight.norm(dim=1))
-        assert not torch.allclose(change(weight), weight)
-
-
-class TestPiSSA:
-    def test_it_starts_from_the_best_approximation_of_the_weight(self) -> None:
-        weight = net("bert").get_parameter(QUERY).detach()
-        change = Adapted(net("bert"), PiSSA(3, alpha=7.0)).changes[QUERY]
-        values = torch.linalg.svdvals(weight)
-        rest = weight - 7 / 3 * change.b.detach() @ change.a.detach()
-        torch.testing.assert_close(
-            torch.linalg.svdvals(rest)[:5], values[3:8], atol=1e-5, rtol=1e-4
-        )
-
-    def test_both_factors_move_at_the_first_step(self) -> None:
-        model = Adapted(net("bert"), PiSSA(2), HEAD)
-        supervised(model, batch_of("bert"))["labels"].backward()
-        assert model.changes[QUERY].a.grad.any() and model.changes[QUERY].b.grad.any()
-
-    def test_the_change_has_at_most_twice_the_rank(self) -> None:
-        model = Adapted(net("bert"), PiSSA(2), HEAD)
-        learn(model, "bert", steps=6)
-        assert torch.linalg.matrix_rank(model.delta()[QUERY], rtol=1e-3) <= 4
-
-
-class TestAdaLoRA:
-    def directions(self, model: Adapted) -> list[Directions]:
-        return [change for change in model.changes.values() if isinstance(change, Directions)]
-
-    def alive(self, model: Adapted) -> int:
-        return sum(int((change.l != 0).sum()) for change in self.directions(model))
-
-    def test_it_is_the_papers_formula_either_way(self) -> None:
-        torch.manual_seed(0)
-        change, weight, x = (
-            Adapted(net("bert"), AdaLoRA(3, 7.0)).changes[QUERY],
-            torch.randn(16, 16),
-            torch.randn(3, 16),
-        )
-        nn.init.normal_(change.l)
-        by_hand = weight + 7 / 3 * change.p @ torch.diag(change.l) @ change.q
-        torch.testing.assert_close(change(weight), by_hand)
-        torch.testing.assert_close(change.linear(x, weight, None), x @ by_hand.T)
-
-    def test_an_importance_is_what_the_loss_would_lose_at_first_order(self) -> None:
-        torch.manual_seed(0)
-        change = Adapted(net("bert"), AdaLoRA(3)).changes[QUERY]
-        change.l.data.normal_()
-        assert not change.importance().any(), "without a gradient nothing is known"
-        change.linear(torch.randn(5, 16), torch.randn(16, 16), None).square().sum().backward()
-        for i in range(3):
-            by_hand = sum(
-                (w * g).abs().mean()
-                for w, g in ((change.p[:, i], change.p.grad[:, i]), (change.q[i], change.q.grad[i]))
-            )
-            torch.testing.assert_close(
-                change.importance()[i], by_hand + (change.l[i] * change.l.grad[i]).abs()
-            )
-
-    @pytest.mark.parametrize("keep", [0, 7, 36])
-    def test_at_the_end_of_a_run_so_many_directions_are_left(self, keep: int) -> None:
-        model = Adapted(net("bert"), AdaLoRA(3, 7.0), HEAD)
-        prune, left = Pruning(model, keep, 20), []
-        for event in train(model, small_task(), steps=20, lr=1e-2, size=6, validations=0):
-            prune(event.step)
-            left.append(self.alive(model))
-        assert left[0] == 36 and left == sorted(left, reverse=True)
-        assert left[11:] == [keep] * 9 and left == [prune.left(step) for step in range(1, 21)]
-
-    def test_what_is_left_is_what_matters_most_in_all_matrices_together(self) -> None:
-        model = Adapted(net("bert"), AdaLoRA(2, 7.0))
-        every = self.directions(model)
-        for i, change in enumerate(every):
-            change.l.data.copy_(torch.tensor([1.0, 1.0]))
-            change.l.grad = torch.tensor([float(i), float(-i)]) + torch.tensor([0.0, 0.5])
-        Pruning(model, 3, 10, begin=0.0, end=0.1)(1)
-        assert [int((change.l != 0).sum()) for change in every] == [0] * 10 + [1, 2]
-
-    def test_importances_are_remembered(self) -> None:
-        model = Adapted(net("bert"), AdaLoRA(1, 7.0))
-        first, *others = self.directions(model)
-        prune = Pruning(model, 1, 10, begin=0.0, end=0.1, smoothing=0.85)
-        for step, pull in ((1, 10.0), (2, 0.0)):
-            for change in (first, *others):
-                change.l.data.fill_(1.0)
-                change.l.grad = torch.tensor([pull if change is first else 1.0])
-            prune(step)
-            assert first.l.item() == 1.0 and not any(change.l.any() for change in others)
-
-    def test_pruning_is_refused_where_it_cannot_be(self) -> None:
-        with pytest.raises(
-            ValueError,
-            match="the model must have directions to prune, got Adapted.*; "
-            "adapt with AdaLoRA first",
-        ):
-            Pruning(Adapted(net("bert"), LoRA(2)), 1, 10)
-        with pytest.raises(
-            ValueError, match="keep must be from 0 to 12, the number of directions, got 13"
-        ):
-            Pruning(Adapted(net("bert"), AdaLoRA(1)), 13, 10)
-
-
-class TestVeRA:
-    def test_it_is_the_papers_formula_either_way(self) -> None:
-        torch.manual_seed(0)
-        change, weight, x = (
-            Adapted(net("bert"), VeRA(7)).changes[QUERY],
-            torch.randn(16, 16),
-            torch.randn(3, 16),
-        )
-        nn.init.normal_(change.b)
-        nn.init.normal_(change.d)
-        by_hand = (
-            weight + torch.diag(change.b) @ change.shared_b @ torch.diag(change.d) @ change.shared_a
-        )
-        torch.testing.assert_close(change(weight), by_hand)
-        torch.testing.assert_close(change.linear(x, weight, None), x @ by_hand.T)
-
-    def test_all_layers_share_one_a_and_one_b(self) -> None:
-        model = Adapted(net("bert"), VeRA(7))
-        wide = model.changes["body.encoder.layer.1.output.dense.weight"]
-        for change in model.changes.values():
-            a, b = change.shared_a, change.shared_b
-            assert torch.equal(a, wide.shared_a[:, : a.shape[1]])
-            assert torch.equal(b[:16], wide.shared_b[:16])
-
-
-class TestIA3:
-    def test_keys_values_and_inner_features_change_and_nothing_else(self) -> None:
-        layers = {f"body.encoder.layer.{i}." for i in (0, 1)}
-        parts = (
-            "attention.self.key.weight",
-            "attention.self.key.bias",
-            "attention.self.value.weight",
-            "attention.self.value.bias",
-        )
-        wanted = {layer + part for layer in layers for part in (*parts, "output.dense.weight")}
-        assert set(IA3().changes(net("bert"))) == wanted
-        assert numbers(IA3()) == 2 * (16 + 16 + 24)
-
-    @pytest.mark.parametrize(
-        ("name", "weights"),
-        [("mini-vit", 3 * 5), ("distilbert", 2 * 5), ("roberta", 2 * 5), ("gpt2", 2)],
-    )
-    def test_other_bodies_have_them_too(self, name: str, weights: int) -> None:
-        assert len(IA3().changes(net(name))) == weights
-
-    def test_a_value_is_scaled_with_its_bias(self) -> None:
-        model = Adapted(net("bert"), IA3())
-        layer, x = model.base.body.encoder.layer[0].attention.self.value, torch.randn(3, 16)
-        layer.bias.data.normal_()
-        name = "body.encoder.layer.0.attention.self.value"
-        scale = torch.linspace(0.5, 2, 16)
-        model.changes[f"{name}.weight"].l.data.copy_(scale)
-        torch.testing.assert_close(model.net.get_submodule(name)(x), scale * layer(x))
 
 
 @pytest.mark.parametrize(

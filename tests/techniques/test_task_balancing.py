@@ -1,24 +1,35 @@
+"""Weighted sums, learned weights and gradient surgery of several tasks."""
+
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from functools import lru_cache
-from itertools import islice, pairwise
 from typing import Any
 
 import pytest
 import torch
 from helpers.laws import HEAD
-from helpers.nets import SENTENCES, digits, net, small_task
-from torch import nn
+from helpers.nets import digits, net
+from helpers.several_tasks import (
+    LORA,
+    adam_s_end,
+    alike,
+    contrary,
+    each,
+    gradients,
+    joint,
+    model,
+    parity,
+    run,
+    started,
+    third,
+    tiny,
+)
 
 from ftkit.model.adapted import Adapted
-from ftkit.model.base import Net
 from ftkit.model.objective import supervised
-from ftkit.tasks.load import load_task
 from ftkit.tasks.task import Batch, Task, table
 from ftkit.techniques import task_balancing as balance
 from ftkit.techniques.freeze import LastBlocks, Only
-from ftkit.techniques.lora import LoRA
 from ftkit.techniques.task_balancing import (
     GradNorm,
     PCGrad,
@@ -28,270 +39,8 @@ from ftkit.techniques.task_balancing import (
     projected,
     rebalanced,
 )
-from ftkit.techniques.task_mixing import WINDOW, Joint, Mixture, Together, cosines, proportional
+from ftkit.techniques.task_mixing import Joint, Mixture, Together
 from ftkit.training.cost import measure
-from ftkit.training.loop import frozen_features, train
-
-LORA = LoRA(rank=2, alpha=7.0)
-
-
-@lru_cache
-def tiny() -> Task:
-    return small_task()
-
-
-@lru_cache
-def third(name: str = "third") -> Task:
-    """18 rows, three classes."""
-    rows = table(
-        [f"{SENTENCES[i % 5]} at {i}" for i in range(18)],
-        [i % 3 for i in range(18)],
-        ["a", "b", "c"],
-    )
-    return Task(name, ("a", "b", "c"), rows, rows, rows)
-
-
-@lru_cache
-def parity() -> Task:
-    """24 images, two classes."""
-    rows = load_task("digits-parity").take(24).train
-    return Task("parity", ("even", "odd"), rows, rows, rows)
-
-
-@lru_cache
-def contrary(of: Callable[[], Task] = tiny) -> Task:
-    """The rows of a task with every label the other one."""
-    task = of()
-    rows = table(
-        task.train[task.kind][:], [1 - label for label in task.train["label"]], task.classes
-    )
-    return Task("contrary", task.classes, rows, rows, rows)
-
-
-def base_for(*tasks: Task) -> Net:
-    return net("mini-vit" if tasks[0].kind == "image" else "bert", *tasks)
-
-
-def model(*spaces: Any, tasks: tuple[Task, ...] | None = None) -> Adapted:
-    return Adapted(base_for(*(tasks or (tiny(), third()))), *spaces)
-
-
-def joint(*tasks: Task, size: int = 6, start: int = 0) -> Joint:
-    tasks = tasks or (tiny(), third())
-    return Joint(tuple(task.batch("train", torch.arange(start, start + size)) for task in tasks))
-
-
-def alike(*spaces: Any, other: Task, task: Task | None = None) -> Adapted:
-    """A model of `task`, `tiny` by default, and another whose heads start as one."""
-    task = task or tiny()
-    base = base_for(task, other)
-    base.heads[other.name].load_state_dict(base.heads[task.name].state_dict())
-    return Adapted(base, *spaces)
-
-
-def run(adapted: Adapted, data: Any, objective: Any = supervised, **settings: Any) -> list[Any]:
-    given = {"steps": 4, "lr": 1e-2, "size": 6, "validations": 2, "valid_rows": 12, **settings}
-    return list(train(adapted, data, objective=objective, **given))
-
-
-def gradients(
-    adapted: Adapted, terms: dict[str, torch.Tensor], prefix: str = "body."
-) -> torch.Tensor:
-    """The gradient of the sum of `terms` at what trains of `prefix`, in one row."""
-    weights = adapted.trainable(prefix)
-    found = torch.autograd.grad(
-        sum(terms.values()), weights, materialize_grads=True, retain_graph=True
-    )
-    return torch.cat([gradient.flatten() for gradient in found])
-
-
-def each(adapted: Adapted, batch: Joint, prefix: str = "body.") -> list[torch.Tensor]:
-    """Each task's own gradient."""
-    return [
-        gradients(adapted, {part.task: supervised(adapted, part)["labels"]}, prefix)
-        for part in batch
-    ]
-
-
-class TestMixture:
-    @pytest.mark.parametrize("spaces", [(HEAD,), (LORA, HEAD), (Only("*"),)], ids=repr)
-    @pytest.mark.parametrize("share", [1.0, 0.3])
-    @pytest.mark.parametrize("of", [tiny, parity])
-    def test_of_one_it_is_the_task(
-        self, spaces: tuple[Any, ...], share: float, of: Callable[[], Task]
-    ) -> None:
-        models = [model(*spaces, tasks=(of(), contrary(of))) for _ in range(2)]
-        assert run(models[0], Mixture((of(),), (share,)), seed=5) == run(models[1], of(), seed=5)
-        assert all(
-            torch.equal(a, b)
-            for a, b in zip(models[0].trainable(), models[1].trainable(), strict=True)
-        )
-
-    def test_the_target_s_batches_come_as_they_do_alone(self) -> None:
-        mixed = islice(Mixture((tiny(), third()), (1, 1)).batches(6, generator()), 60)
-        mine = [batch.rows.tolist() for batch in mixed if batch.task == "tiny"]
-        assert len(mine) > 12
-        assert mine == [
-            batch.rows.tolist() for batch in islice(tiny().batches(6, generator()), len(mine))
-        ]
-
-    @pytest.mark.parametrize("shares", [(1.0, 1.0, 2.0), (0.9, 0.05, 0.05)])
-    def test_the_shares_are_met_in_the_long_run(self, shares: tuple[float, ...]) -> None:
-        tasks, draws = (tiny(), third(), contrary()), 3000
-        names = [
-            batch.task for batch in islice(Mixture(tasks, shares).batches(4, generator()), draws)
-        ]
-        for task, share in zip(tasks, shares, strict=True):
-            p = share / sum(shares)
-            assert abs(names.count(task.name) - draws * p) < 4 * math.sqrt(draws * p * (1 - p))
-
-    def test_the_same_seed_is_the_same_order_and_another_is_another(self) -> None:
-        def drawn(seed: int) -> list[Any]:
-            batches = Mixture((tiny(), third()), (2, 1)).batches(5, generator(seed))
-            return [(batch.task, batch.rows.tolist()) for batch in islice(batches, 30)]
-
-        assert drawn(1) == drawn(1)
-        assert [task for task, _ in drawn(1)] != [task for task, _ in drawn(2)]
-        assert [rows for task, rows in drawn(1) if task == "third"][:3] != [
-            rows for task, rows in drawn(2) if task == "third"
-        ][:3]
-
-    @pytest.mark.parametrize(("shares", "comes"), [((1, 0), {"tiny"}), ((0, 1), {"third"})])
-    def test_a_task_with_share_0_never_comes(
-        self, shares: tuple[float, ...], comes: set[str]
-    ) -> None:
-        assert {
-            batch.task
-            for batch in islice(Mixture((tiny(), third()), shares).batches(4, generator()), 2000)
-        } == comes
-
-    def test_a_task_and_its_copy_do_not_come_with_the_same_rows(self) -> None:
-        batches = islice(
-            Mixture((tiny(), replace(tiny(), name="copy")), (1, 1)).batches(6, generator()), 20
-        )
-        rows: dict[str, list[Any]] = {"tiny": [], "copy": []}
-        for batch in batches:
-            rows[batch.task].append(batch.rows.tolist())
-        assert rows["tiny"][:3] != rows["copy"][:3]
-
-    @pytest.mark.parametrize(
-        "data",
-        [Mixture((third(), tiny()), (0, 1)), Together((third(), tiny()))],
-        ids=["mixture", "together"],
-    )
-    def test_what_is_read_is_the_first_task_s(self, data: Any) -> None:
-        assert data.split("valid") is third().valid
-        assert torch.equal(data.labels("test"), third().labels("test"))
-        assert data.batch("valid", torch.tensor([4, 2])).task == "third"
-        assert data.batch("valid", torch.tensor([4, 2])).labels.tolist() == [1, 2]
-
-    @pytest.mark.parametrize(
-        ("exponent", "shares"), [(0, (0.5, 0.5)), (1, (0.8, 0.2)), (0.5, (2 / 3, 1 / 3))]
-    )
-    def test_shares_are_in_proportion_to_a_power_of_the_size(
-        self, exponent: float, shares: tuple[float, ...]
-    ) -> None:
-        tasks = [tiny(), tiny().take(6)]  # 24 rows and 6
-        assert proportional(tasks, exponent) == pytest.approx(shares)
-
-    def test_lora_a_mixture_and_weights_combine(self) -> None:
-        base = net("bert", tiny(), third())
-        before = {key: value.clone() for key, value in base.state_dict().items()}
-        data, objective = Mixture((tiny(), third()), (1, 3)), Weighted({"tiny": 1.0, "third": 0.25})
-        first = next(data.batches(6, generator()))
-        assert first.task == "third"
-        loss = supervised(base, first)["labels"].item()
-        adapted = Adapted(base, LORA, HEAD)
-        events = run(adapted, data, objective, steps=8)
-        assert events[0].values["train/loss"] == pytest.approx(0.25 * loss, rel=1e-6)
-        moved = {name for name, value in adapted.delta().items() if value.any()}
-        assert moved == {*LORA.changes(base), *HEAD.changes(base)}
-        assert all(torch.equal(before[key], value) for key, value in base.state_dict().items())
-        assert events == run(Adapted(base, LORA, HEAD), data, objective, steps=8)
-
-
-class TestTogether:
-    def test_each_step_brings_a_batch_of_every_task(self) -> None:
-        for batch in islice(Together((tiny(), third())).batches(6, generator()), 5):
-            assert [part.task for part in batch] == ["tiny", "third"]
-            assert [len(part) for part in batch] == [6, 6]
-            assert len(batch) == 12
-
-    def test_the_batches_are_those_of_a_mixture_and_the_target_s_come_in_their_order(self) -> None:
-        pairs = list(islice(Together((tiny(), third())).batches(6, generator()), WINDOW))
-        mixed = list(islice(Mixture((tiny(), third()), (1, 1)).batches(6, generator()), 4 * WINDOW))
-        drawn = [
-            [batch.rows.tolist() for batch in mixed if batch.task == name][:WINDOW]
-            for name in ("tiny", "third")
-        ]
-        ours, others = ([batch.parts[i].rows.tolist() for batch in pairs] for i in (0, 1))
-        assert ours == drawn[0] and others != drawn[1] and sorted(others) == sorted(drawn[1])
-
-    def test_batches_that_stand_together_are_of_like_length(self) -> None:
-        tasks = tiny(), third()
-        pairs = list(islice(Together(tasks).batches(3, generator()), WINDOW))
-        longest = [
-            [int(task.lengths[batch.parts[i].rows].max()) for batch in pairs]
-            for i, task in enumerate(tasks)
-        ]
-        assert len(set(longest[0])) > 1
-        for (one, beside), (two, other) in pairwise(sorted(zip(*longest, strict=True))):
-            assert one == two or beside <= other
-
-    @pytest.mark.parametrize("make", [lambda: Weighted(), lambda: PCGrad(3), lambda: GradNorm()])
-    @pytest.mark.parametrize(
-        "data", [Together((tiny(),)), Mixture((tiny(),), (2,))], ids=["together", "mixture"]
-    )
-    def test_one_task_is_the_task_whatever_the_objective(
-        self, make: Callable[[], Any], data: Any
-    ) -> None:
-        assert run(model(LORA, HEAD), data, make()) == run(model(LORA, HEAD), tiny())
-
-    def test_the_joint_data_holds_what_every_part_reads(self) -> None:
-        batch = joint(start=3)
-        texts = [text for part in batch for text in part.data.select(part.rows.tolist())["text"]]
-        assert batch.data.select(batch.rows.tolist())["text"][:] == texts
-        assert joint().data is batch.data
-
-    def test_images_can_be_joined_too(self) -> None:
-        batch = joint(digits(), replace(digits(), name="copy"))
-        assert batch.data.column_names == ["image"]
-        assert len(batch.data) == 2 * len(digits().train)
-
-    @pytest.mark.parametrize(
-        "make",
-        [
-            lambda: Weighted(),
-            lambda: Uncertainty([tiny(), third()]),
-            lambda: PCGrad(),
-            lambda: GradNorm(),
-        ],
-    )
-    def test_a_frozen_body_answers_once_for_every_row(self, make: Callable[[], Any]) -> None:
-        base, data = net("bert", tiny(), third()), Together((tiny(), third()))
-        calls: list[int] = []
-        base.body.register_forward_hook(lambda *_: calls.append(1))
-        adapted = Adapted(base, HEAD)
-        first = run(adapted, data, make(), steps=8)
-        assert (
-            len(calls) == 2
-        )  # one pass for the 42 rows of both, and one for those that are read on the way
-        assert first == run(Adapted(base, HEAD), data, make(), steps=8)
-        assert all(adapted.delta()[f"heads.{name}.weight"].any() for name in ("tiny", "third"))
-
-    def test_features_computed_before_go_to_the_rows_they_belong_to(self) -> None:
-        adapted, batch = model(HEAD), joint(start=2)
-        ready = replace(batch, features=frozen_features(adapted.base, batch.data)[batch.rows])
-        assert [part.features.shape for part in ready] == [(6, 16), (6, 16)]
-        for name, loss in losses(adapted, batch).items():
-            torch.testing.assert_close(losses(adapted, ready)[name], loss, atol=1e-6, rtol=1e-5)
-
-    def test_without_an_objective_for_several_it_says_so(self) -> None:
-        with pytest.raises(
-            ValueError,
-            match="the objective must be one for tiny, third together, got one for a single head",
-        ):
-            run(model(LORA, HEAD), Together((tiny(), third())))
 
 
 class TestWeighted:
@@ -662,94 +411,9 @@ class TestGradNorm:
         assert objective.weights["tiny"] > 1.01
 
 
-class TestCosines:
-    def test_they_are_those_of_the_gradients(self) -> None:
-        adapted, batch = model(LORA, HEAD), joint()
-        own = each(adapted, batch)
-        whole = cosines(adapted, batch, lambda name: "body")
-        assert whole == {
-            "body": pytest.approx(torch.cosine_similarity(*own, dim=0).item(), abs=1e-5)
-        }
-        name = "body.encoder.layer.1.output.dense.weight"
-        of_weight = [
-            gradients(adapted, {part.task: supervised(adapted, part)["labels"]}, name)
-            for part in batch
-        ]
-        assert cosines(adapted, batch, str)[name] == pytest.approx(
-            torch.cosine_similarity(*of_weight, dim=0).item(), abs=1e-5
-        )
-        assert list(cosines(adapted, batch, str)) == list(LORA.changes(adapted.base))
-
-    def test_there_is_one_for_each_block_and_for_the_embeddings(self) -> None:
-        adapted, batch = model(Only("*")), joint()
-        found = cosines(adapted, batch)
-        assert list(found) == ["body.embeddings", "body.encoder.layer.0", "body.encoder.layer.1"]
-        of_block = each(adapted, batch, "body.encoder.layer.1.")
-        assert found["body.encoder.layer.1"] == pytest.approx(
-            torch.cosine_similarity(*of_block, dim=0).item(), abs=1e-5
-        )
-
-    @pytest.mark.parametrize(("labels", "cosine"), [(lambda y: y, 1.0), (lambda y: 1 - y, -1.0)])
-    def test_the_same_labels_agree_and_contrary_ones_do_not(
-        self, labels: Callable[..., Any], cosine: float
-    ) -> None:
-        batch = tiny().batch(
-            "train", torch.tensor([0])
-        )  # of one row, whose gradient has one direction for either label
-        other = replace(batch, labels=labels(batch.labels), task="contrary")
-        found = cosines(alike(Only("*"), other=contrary()), Joint((batch, other)))
-        assert list(found.values()) == pytest.approx([cosine] * 3, abs=1e-4)
-
-    def test_what_no_task_moves_has_none(self) -> None:
-        base = net("bert", tiny(), third())
-        base.body.unused = nn.Parameter(torch.ones(3))
-        assert "body.unused" not in cosines(Adapted(base, Only("*")), joint())
-        assert cosines(Adapted(base, HEAD), joint()) == {}
-
-    def test_it_leaves_no_gradient_behind(self) -> None:
-        adapted = model(LORA, HEAD)
-        cosines(adapted, joint())
-        assert all(p.grad is None for p in adapted.parameters())
-
-
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (
-            lambda: Mixture((), ()),
-            "tasks must name at least one task, got none; the first is the target",
-        ),
-        (lambda: Together(()), "tasks must name at least one task, got none"),
-        (
-            lambda: Mixture((tiny(), small_task()), (1, 1)),
-            "task names must differ, got tiny, tiny; rename one with dataclasses.replace",
-        ),
-        (lambda: Together((tiny(), small_task())), "task names must differ, got tiny, tiny"),
-        (
-            lambda: Mixture((tiny(), third()), (1,)),
-            "there must be one share for each task, got 1 for 2",
-        ),
-        (
-            lambda: Mixture((tiny(), third()), (1, -0.5)),
-            r"every share must be at least 0 and finite, got \(1, -0.5\)",
-        ),
-        (
-            lambda: Mixture((tiny(), third()), (1, math.nan)),
-            r"every share must be at least 0 and finite, got \(1, nan\)",
-        ),
-        (
-            lambda: Mixture((tiny(), third()), (1, math.inf)),
-            r"every share must be at least 0 and finite, got \(1, inf\)",
-        ),
-        (
-            lambda: Mixture((tiny(), third()), (0, 0)),
-            r"the shares must not all be 0, got \(0, 0\); give one task a share above 0",
-        ),
-        (
-            lambda: proportional([tiny()], 1.5),
-            r"exponent must be from 0 \(equal shares\) to 1 \(by size\), got 1.5; give other",
-        ),
-        (lambda: proportional([tiny()], -0.5), "exponent must be from 0 .* got -0.5"),
         (
             lambda: Weighted({"tiny": -1.0}),
             "every weight must be at least 0 and finite, got {'tiny': -1.0}; 0 leaves a task out",
@@ -775,41 +439,8 @@ class TestCosines:
             lambda: run(model(HEAD), Mixture((tiny(), third()), (1, 1)), GradNorm(), steps=20),
             "GradNorm must see the same tasks at every step",
         ),
-        (
-            lambda: cosines(model(HEAD), joint(tiny(), third(), contrary())),
-            "a cosine must be of two tasks, got 3; .* Together with two",
-        ),
-        (lambda: cosines(model(HEAD), joint(tiny())), "a cosine must be of two tasks, got 1"),
     ],
 )
 def test_bad_values_are_refused(make: Callable[[], Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()
-
-
-def adam_s_end(first: float, second: float) -> torch.Tensor:
-    """The change after six steps of plain Adam without clipping, in one row.
-
-    With LoRA no key bias adds its noise.
-    """
-    adapted, batch, objective = (
-        model(LORA, HEAD),
-        joint(),
-        Weighted({"tiny": first, "third": second}),
-    )
-    optimizer = torch.optim.Adam(adapted.parameters(), lr=1e-2, eps=1e-12)
-    for _ in range(6):
-        optimizer.zero_grad()
-        sum(objective(adapted, batch).values()).backward()
-        optimizer.step()
-    return torch.cat([change.flatten() for change in adapted.delta().values()])
-
-
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-def started(objective: GradNorm, **weights: float) -> GradNorm:
-    """`objective` as if it had come to these weights."""
-    objective.weights = {name: weights[name] for name in ("tiny", "contrary")}
-    return objective
