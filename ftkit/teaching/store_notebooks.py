@@ -1,6 +1,7 @@
 """Run notebooks in a clean kernel and store them with pictures, but without widget state."""
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -31,6 +32,7 @@ def store(path: Path) -> None:
     ).execute()
     _drop_what_differs(notebook)
     _style_once(notebook)
+    _compact_tables(notebook)
     _without_tracebacks(notebook, path.name)
     nbformat.write(notebook, path)
 
@@ -56,6 +58,15 @@ def _style_once(notebook: nbformat.NotebookNode) -> None:
     ]
     for page in pages[1:]:
         page["text/html"] = page["text/html"].replace(STYLE, "")
+
+
+def _compact_tables(notebook: nbformat.NotebookNode) -> None:
+    """Join the lines of pandas' tables: a notebook stores each line as a JSON string of its own."""
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            page = output.get("data", {}).get("text/html", "")
+            if 'class="dataframe"' in page:
+                output.data["text/html"] = re.sub(r"\s*\n\s*", " ", page)
 
 
 def _without_tracebacks(notebook: nbformat.NotebookNode, name: str) -> None:
