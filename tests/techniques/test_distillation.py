@@ -104,7 +104,7 @@ class TestTeacher:
             for batch in islice(data.batches(8, torch.Generator().manual_seed(3)), 12):
                 assert torch.equal(teacher(batch), says(batch.data[batch.rows.tolist()]["text"]))
 
-    def test_it_reads_rows_of_like_length_together(self) -> None:
+    def test_it_reads_rows_of_similar_length_together(self) -> None:
         model = Counting()
         Teacher(model).logits(lengths(100).train, "lengths")
         assert model.longest == [64, 100]
@@ -125,12 +125,12 @@ class TestTeacher:
         base, task = net("bert"), small_task()
         model = Adapted(base, LoRA(2), HEAD)
         learn(model, task, supervised)
-        said = Teacher(model).logits(task.train, "tiny")
+        answers = Teacher(model).logits(task.train, "tiny")
         torch.testing.assert_close(
-            said, Teacher(model.merged()).logits(task.train, "tiny"), atol=1e-5, rtol=1e-4
+            answers, Teacher(model.merged()).logits(task.train, "tiny"), atol=1e-5, rtol=1e-4
         )
-        assert (said - Teacher(base).logits(task.train, "tiny")).abs().max() > 1e-2
-        assert not said.requires_grad
+        assert (answers - Teacher(base).logits(task.train, "tiny")).abs().max() > 1e-2
+        assert not answers.requires_grad
 
     def test_each_head_has_answers_of_its_own(self) -> None:
         task = small_task()

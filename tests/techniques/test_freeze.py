@@ -181,19 +181,19 @@ def test_a_head_on_kept_features_answers_as_without_them(name: str) -> None:
         )
 
 
-def test_rates_fall_by_the_decay_from_the_last_block_to_the_embeddings() -> None:
-    rate = discriminative(net("gpt2"), lr=0.9, decay=3.0)
-    assert rate("body.ln_f.weight") == rate("body.h.1.attn.c_attn.weight") == 0.9
-    assert rate("body.h.0.mlp.c_fc.bias") == pytest.approx(0.3)
-    assert rate("body.wte.weight") == rate("body.wpe.weight") == pytest.approx(0.1)
+def test_learning_rates_fall_by_the_decay_from_the_last_block_to_the_embeddings() -> None:
+    lr_of = discriminative(net("gpt2"), lr=0.9, decay=3.0)
+    assert lr_of("body.ln_f.weight") == lr_of("body.h.1.attn.c_attn.weight") == 0.9
+    assert lr_of("body.h.0.mlp.c_fc.bias") == pytest.approx(0.3)
+    assert lr_of("body.wte.weight") == lr_of("body.wpe.weight") == pytest.approx(0.1)
 
 
-def test_a_decay_of_1_is_one_rate_to_the_bit() -> None:
+def test_a_decay_of_1_is_one_learning_rate_to_the_bit() -> None:
     base = net("bert")
     assert losses(Adapted(base), discriminative(base, 1e-2, 1.0)) == losses(Adapted(base), 1e-2)
 
 
-def test_a_lower_rate_moves_a_lower_block_less() -> None:
+def test_a_lower_learning_rate_moves_a_lower_block_less() -> None:
     base = net("bert")
 
     def moved(lr: Any) -> float:
@@ -205,7 +205,7 @@ def test_a_lower_rate_moves_a_lower_block_less() -> None:
             if ".layer.0." in name
         )
 
-    # The first step of AdamW is as long as the rate.
+    # The first step of AdamW is as long as the learning rate.
     assert moved(discriminative(base, 1e-2, 10.0)) == pytest.approx(moved(1e-2) / 10, rel=0.01)
 
 

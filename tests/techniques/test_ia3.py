@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from helpers.lora_relatives import numbers
+from helpers.lora_relatives import parameters
 from helpers.nets import net
 
 from ftkit.model.adapted import Adapted
@@ -20,7 +20,7 @@ class TestIA3:
         )
         wanted = {layer + part for layer in layers for part in (*parts, "output.dense.weight")}
         assert set(IA3().changes(net("bert"))) == wanted
-        assert numbers(IA3()) == 2 * (16 + 16 + 24)
+        assert parameters(IA3()) == 2 * (16 + 16 + 24)
 
     @pytest.mark.parametrize(
         ("name", "weights"),

@@ -122,12 +122,12 @@ def test_at_full_rank_any_change_can_be_written() -> None:
 
 def test_another_seed_is_another_start_and_other_spaces_do_not_matter() -> None:
     base, name = net("bert"), "body.encoder.layer.0.output.dense.weight"
-    alone, beside, other = (
+    alone, with_head, other = (
         Adapted(base, LoRA(2), seed=1),
         Adapted(base, HEAD, LoRA(2), seed=1),
         Adapted(base, LoRA(2), seed=2),
     )
-    assert torch.equal(alone.changes[name].a, beside.changes[name].a)
+    assert torch.equal(alone.changes[name].a, with_head.changes[name].a)
     assert not torch.equal(alone.changes[name].a, other.changes[name].a)
 
 

@@ -1,4 +1,4 @@
-"""The relatives of LoRA: laws, counts, bad values, and the same numbers as PEFT."""
+"""The relatives of LoRA: laws, counts, bad values, and agreement with PEFT."""
 
 from copy import deepcopy
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 from helpers.laws import SpaceLaws, batch_of
-from helpers.lora_relatives import numbers
+from helpers.lora_relatives import parameters
 from helpers.nets import net
 from torch import Tensor, nn
 
@@ -53,7 +53,7 @@ class TestLaws(SpaceLaws):
 )
 def test_the_count_is_the_closed_form(make: Any, count: Any, rank: int) -> None:
     layers = [(16, 16)] * 4 + [(16, 24), (24, 16)]
-    assert numbers(make(rank)) == 2 * sum(count(into, out, rank) for into, out in layers)
+    assert parameters(make(rank)) == 2 * sum(count(into, out, rank) for into, out in layers)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_bad_values_are_refused(make: Any, message: str) -> None:
 
 
 class TestPEFT:
-    """The same numbers give the same answers and the same gradients as PEFT's."""
+    """The same parameters give the same answers and the same gradients as PEFT's."""
 
     TARGETS = ["query", "key", "value", "dense"]
 
@@ -253,7 +253,7 @@ class TestPEFT:
         for own, other in pairs:
             torch.testing.assert_close(own.grad, other.grad.flatten(), atol=1e-5, rtol=1e-3)
 
-    def test_lora_plus_has_its_rates(self) -> None:
+    def test_lora_plus_has_its_learning_rates(self) -> None:
         from peft import LoraConfig
         from peft.optimizers import create_loraplus_optimizer
 
@@ -261,12 +261,12 @@ class TestPEFT:
         groups = create_loraplus_optimizer(
             theirs, torch.optim.AdamW, lr=1e-3, loraplus_lr_ratio=16.0
         ).param_groups
-        rates = {tuple(p.shape): group["lr"] for group in groups for p in group["params"]}
+        lrs = {tuple(p.shape): group["lr"] for group in groups for p in group["params"]}
         change = Adapted(net("mini"), LoRAPlus(4)).changes[
             "body.encoder.layer.0.attention.self.query.weight"
         ]
         assert isinstance(change, LowRank)
         assert (1e-3 * change.lr_factor("a"), 1e-3 * change.lr_factor("b")) == (
-            rates[tuple(change.a.shape)],
-            rates[tuple(change.b.shape)],
+            lrs[tuple(change.a.shape)],
+            lrs[tuple(change.b.shape)],
         )

@@ -23,7 +23,7 @@ class TestLoRAPlus:
             moved[ratio] = model.changes[QUERY].b.detach().abs().max().item()
         assert moved[8.0] == pytest.approx(8 * moved[1.0], rel=1e-3)
 
-    def test_a_keeps_its_own_rate(self) -> None:
+    def test_a_keeps_its_own_learning_rate(self) -> None:
         before = (
             Adapted(net("bert"), LoRAPlus(3, 7.0, 8.0), seed=2).changes[QUERY].a.detach().clone()
         )

@@ -166,7 +166,7 @@ class TestTheChoice:
 
 
 class TestOneLayer:
-    """Entries and rows of one layer, beside plain autograd on the dense weight, in float64."""
+    """Entries and rows of one layer against plain autograd on the dense weight, in float64."""
 
     @pytest.fixture(params=[nn.Linear, Conv1D])
     def layer(self, request: pytest.FixtureRequest) -> nn.Module:
@@ -332,7 +332,7 @@ class TestLimits:
         assert losses(Sparse(0.5, where="*")) != pytest.approx(losses(), rel=1e-3, abs=1e-4)
 
     def test_k_entries_can_have_rank_k(self) -> None:
-        """Where LoRA needs 2 d numbers for each rank, d entries on the diagonal reach rank d."""
+        """Where LoRA needs 2 d parameters for each rank, d entries on the diagonal reach rank d."""
         diagonal = Entries(torch.zeros(9, 9), torch.arange(9) * 10)
         with torch.no_grad():
             diagonal.values.fill_(0.5)
@@ -436,7 +436,7 @@ def count_moved(model: Adapted, masks: dict[str, Tensor], before: Delta | None =
     return sum(int((value[~masks[name]] != 0).sum()) for name, value in delta.items())
 
 
-class TestTheBill:
+class TestTheCost:
     def test_an_entry_costs_twelve_bytes_to_train_and_eight_to_keep(self) -> None:
         model = Adapted(net("bert"), SparseEach(0.5, where=LINEAR))
         cost = measure(model, batch_of("bert"), repeats=1)
@@ -476,10 +476,9 @@ class TestTheBill:
     @pytest.mark.parametrize("density", [0.01, 0.25, 1.0])
     def test_rows_save_the_operations_of_the_other_rows(self, density: float) -> None:
         base, batch = net("bert"), batch_of("bert")
-        beside = Only(
-            "body.embeddings.*Norm.bias"
-        )  # so that every linear layer passes a gradient on
-        spaces = ([beside], [beside, Rows(density)], [beside, Only(LINEAR)])
+        # A trainable bias at the bottom makes every linear layer pass a gradient on.
+        bottom = Only("body.embeddings.*Norm.bias")
+        spaces = ([bottom], [bottom, Rows(density)], [bottom, Only(LINEAR)])
         none, rows, whole = (measure(Adapted(base, *each), batch, repeats=1) for each in spaces)
         share = sum(c.values.numel() for c in Rows(density).changes(base).values()) / (
             2 * (4 * 16 * 16 + 2 * 16 * 24)
@@ -720,7 +719,7 @@ class TestDeltas:
         ),
         (
             lambda: regrown(Adapted(net("bert"), Sparse()), {}, 0.5),
-            "the scores must have \d+ free entries to grow, got 0; score more",
+            r"the scores must have \d+ free entries to grow, got 0; score more",
         ),
         (lambda: gradient(net("bert"), []), "batches must hold at least one example, got none"),
         (lambda: fisher(net("bert"), [batch_of("bert")], where="boddy.*"), "no weight fits 'boddy"),

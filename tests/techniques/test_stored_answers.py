@@ -39,11 +39,12 @@ class TestStored:
 
     def test_it_knows_images(self) -> None:
         data = task_for("mini-vit").take(30)
-        said = torch.randn(30, 10)
+        answers = torch.randn(30, 10)
         part = data.take(9, seed=4)
         rows = [data.train["image"][:].index(image) for image in part.train["image"]]
         assert torch.equal(
-            Teacher(Stored(input_keys(data.train), said)).logits(part.train, "digits"), said[rows]
+            Teacher(Stored(input_keys(data.train), answers)).logits(part.train, "digits"),
+            answers[rows],
         )
 
     def test_a_part_of_a_split_is_known_in_any_order_and_under_any_label(self) -> None:

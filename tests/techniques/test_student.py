@@ -16,8 +16,8 @@ class TestStudent:
         large = net(name)
         small = student(large, (1,), seed)
         with torch.no_grad():
-            said = small(batch_of(name))
-        assert said.shape == large(batch_of(name)).shape and said.isfinite().all()
+            logits = small(batch_of(name))
+        assert logits.shape == large(batch_of(name)).shape and logits.isfinite().all()
         assert small.body.config.num_hidden_layers == 1
         assert sum(p.numel() for p in small.parameters()) < sum(
             p.numel() for p in large.parameters()
@@ -74,7 +74,7 @@ class TestStudent:
             > 1
         )
 
-    def test_a_seed_gives_the_same_architecture_that_knows_nothing(self) -> None:
+    def test_a_seed_gives_the_same_architecture_with_random_weights(self) -> None:
         large = net("mini")
         drawn, again, other, copied = (student(large, (0, 2), seed) for seed in (0, 0, 1, None))
         name = "body.encoder.layer.1.output.dense.weight"
@@ -107,10 +107,10 @@ class TestStudent:
     def test_blocks_that_are_not_there_or_not_in_order_are_refused(
         self, blocks: tuple[int, ...]
     ) -> None:
-        got = str(blocks).replace("(", r"\(").replace(")", r"\)")
+        shown = str(blocks).replace("(", r"\(").replace(")", r"\)")
         with pytest.raises(
             ValueError,
-            match=f"blocks must be some of 0 to 2, each once and ascending, got {got}; give",
+            match=f"blocks must be some of 0 to 2, each once and ascending, got {shown}; give",
         ):
             student(net("mini"), blocks)
 

@@ -142,7 +142,7 @@ class TestUncertainty:
         assert objective.s.item() == pytest.approx(math.log(2 * loss), abs=1e-4)
         assert (objective.s.item() < 0) == (loss < 0.5)
 
-    def test_each_s_moves_at_the_rate_of_the_heads(self) -> None:
+    def test_each_s_has_the_learning_rate_of_the_heads(self) -> None:
         objective = Uncertainty([tiny(), third()])
         run(
             model(LORA, HEAD), Together((tiny(), third())), objective, steps=1, lr=0.0, head_lr=0.02
@@ -327,7 +327,7 @@ class TestGradNorm:
         assert fast < 1 < slow
         assert fast <= middle <= slow
 
-    def test_weights_settle_where_norms_are_in_proportion_to_the_rates(self) -> None:
+    def test_weights_settle_where_norms_are_in_proportion_to_the_pace(self) -> None:
         norms, ratios, weights = (
             torch.tensor([1.0, 4.0, 0.5]),
             torch.tensor([0.5, 1.0, 0.75]),
@@ -388,7 +388,7 @@ class TestGradNorm:
             torch.testing.assert_close(got, expected)
         assert list(objective.weights.values()) == pytest.approx(rebalanced(*seen[1]).tolist())
 
-    def test_without_a_rate_it_is_the_plain_sum(self) -> None:
+    def test_with_a_learning_rate_of_0_it_is_the_plain_sum(self) -> None:
         adapted, batch, objective = model(Only("*")), joint(), GradNorm(lr=0.0)
         for _ in range(2):
             torch.testing.assert_close(
@@ -402,7 +402,7 @@ class TestGradNorm:
         run(model(HEAD), Together((tiny(), third())), objective)
         assert objective.weights == {"tiny": 1.0, "third": 1.0}
 
-    def test_beside_a_task_with_nothing_to_learn_the_weights_still_move(self) -> None:
+    def test_next_to_a_task_with_nothing_to_learn_the_weights_still_move(self) -> None:
         single = Task(
             "single", ("one",), *[table(tiny().train["text"][:], [0] * 24, ["one"])] * 3
         )  # its loss is 0 from the start

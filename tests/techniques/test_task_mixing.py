@@ -155,7 +155,7 @@ class TestTogether:
         ours, others = ([batch.parts[i].rows.tolist() for batch in pairs] for i in (0, 1))
         assert ours == drawn[0] and others != drawn[1] and sorted(others) == sorted(drawn[1])
 
-    def test_batches_that_stand_together_are_of_like_length(self) -> None:
+    def test_joint_batches_are_of_similar_length(self) -> None:
         tasks = tiny(), third()
         pairs = list(islice(Together(tasks).batches(3, generator()), WINDOW))
         longest = [
@@ -163,8 +163,10 @@ class TestTogether:
             for i, task in enumerate(tasks)
         ]
         assert len(set(longest[0])) > 1
-        for (one, beside), (two, other) in pairwise(sorted(zip(*longest, strict=True))):
-            assert one == two or beside <= other
+        for (length, matched), (next_length, next_matched) in pairwise(
+            sorted(zip(*longest, strict=True))
+        ):
+            assert length == next_length or matched <= next_matched
 
     @pytest.mark.parametrize("make", [lambda: Weighted(), lambda: PCGrad(3), lambda: GradNorm()])
     @pytest.mark.parametrize(
