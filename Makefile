@@ -66,8 +66,8 @@ bases: .venv  ## make the shipped bases again, into data/bases (one to two hours
 	$(BIN)/python -m ftkit.pretrain.mini_vit
 	$(BIN)/python -m ftkit.pretrain.mini
 
-notebooks: .venv  ## run every notebook from a clean kernel and store it without widget state
-	$(HEADLESS) $(BIN)/python -m ftkit.teaching.store_notebooks notebooks
+notebooks: .venv  ## run every notebook from a clean kernel and store it without widget state; LESSON=02 for one lesson
+	$(HEADLESS) $(BIN)/python -m ftkit.teaching.store_notebooks notebooks $(LESSON)
 
 wheel: .venv  ## dist/ftkit-*.whl, with bases and lessons inside
 	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .

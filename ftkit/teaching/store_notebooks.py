@@ -82,6 +82,13 @@ def _without_tracebacks(notebook: nbformat.NotebookNode, name: str) -> None:
 
 if __name__ == "__main__":
     os.environ[ASKED] = "1"
-    for file in sorted(Path(sys.argv[1]).glob("*.ipynb")):
+    folder, number = sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else ""
+    files = sorted(Path(folder).glob(f"{number}*.ipynb"))
+    if not files:
+        raise SystemExit(
+            f"{folder} must hold a notebook whose name starts with {number!r}, got none; "
+            "give a folder and the number of a lesson, such as 02"
+        )
+    for file in files:
         print(file.name, flush=True)
         store(file)

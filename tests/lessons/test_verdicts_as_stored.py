@@ -34,7 +34,8 @@ def test_the_verdicts_are_those_written_down_and_those_of_the_notebook(lesson: L
     assert [claim.verdict for claim in found] == expected
     text = stored(lesson)
     for claim in found:
-        assert f"{claim.statistic}\n  -> {claim.verdict}" in text, claim.claim
+        missing = f"notebooks/{lesson.name}.ipynb must show the verdict on {claim.claim!r}"
+        assert f"{claim.statistic}\n  -> {claim.verdict}" in text, f"{missing}; run make notebooks"
 
 
 def test_lesson_00_shows_the_verdict_on_each_method() -> None:
