@@ -134,6 +134,7 @@ def learning(
     colour: str,
     steps: int | None,
     baseline: float | None = None,
+    note: str = "",
 ) -> Spec:
     """Draw the learning curve: validation accuracy, and under it the loss on training batches.
 
@@ -144,6 +145,7 @@ def learning(
         colour: the colour of the technique.
         steps: the steps of a whole run, which fix the horizontal axis; None where not known.
         baseline: the accuracy of the majority-class baseline, in [0, 1]; drawn as a dotted line.
+        note: what the reader would miss, in the upper right corner; "" for nothing.
     """
     traces = band(recorded, "recorded runs, 95 % interval", GREY) if recorded else []
     traces += _seeds(accuracy, colour)
@@ -182,7 +184,7 @@ def learning(
             "anchor": "x",
         },
     }
-    return {"data": traces, "layout": layout(380, **axes)}
+    return {"data": traces, "layout": layout(380, annotations=_corner_note(note), **axes)}
 
 
 def _seeds(curves: Sequence[Curve], colour: str) -> list[Any]:
@@ -216,12 +218,24 @@ def _majority_baseline(ends: Sequence[float], accuracy: float) -> Any:
     )
 
 
+def _corner_note(text: str) -> list[Any]:
+    """The annotations of a figure with a note in its upper right corner; none if it is empty."""
+    if not text:
+        return []
+    place = {"x": 1, "xref": "paper", "xanchor": "right", "y": 1, "yref": "paper", "yanchor": "top"}
+    return [{"text": text, "showarrow": False, "font": {"size": 11}, **place}]
+
+
 def _columns(curve: Curve) -> tuple[list[int], list[float | None]]:
     return [step for step, _ in curve], [value for _, value in curve]
 
 
 def trade_off(
-    points: Sequence[Mapping[str, Any]], axis: str, here: Mapping[str, float] | None, colour: str
+    points: Sequence[Mapping[str, Any]],
+    axis: str,
+    here: Mapping[str, float] | None,
+    colour: str,
+    note: str = "",
 ) -> Spec:
     """Draw the validation accuracy over one of the costs.
 
@@ -231,6 +245,7 @@ def trade_off(
         axis: the cost on the horizontal axis, one of `AXES`.
         here: the live run, if there is one: `accuracy` and the costs.
         colour: the colour of the live run, and of methods that are not in `COLOURS`.
+        note: what the reader would miss, in the upper right corner; "" for nothing.
     """
     means = [point["mean"] for point in points]
     height = max(means, default=0.0) - min(means, default=0.0)
@@ -253,7 +268,7 @@ def trade_off(
         "xaxis": {"type": "log", "title": {"text": AXES[axis]}, "exponentformat": "SI", "dtick": 1},
         "yaxis": {"title": {"text": "validation accuracy"}, "tickformat": ".0%"},
     }
-    return {"data": traces, "layout": layout(340, **axes)}
+    return {"data": traces, "layout": layout(340, annotations=_corner_note(note), **axes)}
 
 
 def _method(points: Sequence[Mapping[str, Any]], axis: str, height: float, colour: str) -> Any:

@@ -109,8 +109,9 @@ class Painter:
         points = self._recorded.points(settings) if self._recorded else []
         run = self.runs[-1] if self.runs and self.runs[-1].cost else None
         live = {**run.cost, "accuracy": run.accuracy} if run else None
-        if points or live:
-            self._panel.costs.show(trade_off(points, self._panel.axis, live, self._colour))
+        note = self._missing(settings)
+        # Also when it is empty: the plot of the older settings must not stay.
+        self._panel.costs.show(trade_off(points, self._panel.axis, live, self._colour, note))
         full = next((point for point in points if point["name"] == "full fine-tuning"), None)
         recorded = self._recorded.cost(settings) if self._recorded else None
         self._panel.show_cost(live or recorded, full, live is not None)
@@ -122,7 +123,8 @@ class Painter:
         curve = self._recorded.curve(job.settings) if self._recorded else None
         baseline = self._recorded.baseline(job.settings) if self._recorded else None
         accuracies = [each.accuracies for each in self.runs]
-        figure = learning(accuracies, run.losses, curve, self._colour, self._steps, baseline)
+        note = self._missing(job.settings)
+        figure = learning(accuracies, run.losses, curve, self._colour, self._steps, baseline, note)
         figure["layout"]["meta"] = {
             "run": job.number,
             "validations": len(run.accuracies),
@@ -135,6 +137,15 @@ class Painter:
         self._panel.say(self._status(job, run, end, curve))
         # Last, so that the words say how a run ended when the curves show its end.
         self._panel.curves.show(figure)
+
+    def _missing(self, settings: Mapping[str, Any]) -> str:
+        """Return a note that there are no recorded runs of these settings; "" if there are some.
+
+        It is empty too on a panel that has no recorded runs at all.
+        """
+        if self._recorded is None or self._recorded.curve(settings) is not None:
+            return ""
+        return "no recorded runs for these settings"
 
     def _status(self, job: Job, run: Run, end: JobEnd | None, curve: Curve | None) -> str:
         """Return the status line, HTML."""
@@ -150,7 +161,7 @@ class Painter:
             return f"<b>Stopped</b> after step {step}. Move a control or press Run to start again."
         if self._replayed:
             return f"<b>Recorded:</b> {_result(self.runs)} This run was not trained just now."
-        recorded = f" {_recorded_result(curve)}" if self._recorded else ""
+        recorded = f" {_recorded_result(curve)}" if curve else ""
         return f"<b>Done:</b> {_result(self.runs)}{recorded}"
 
 
@@ -162,9 +173,7 @@ def _result(runs: Sequence[Run]) -> str:
     return f"{mean:.1f} % on the validation set, {seeds}, 95 % interval {low:.1f} to {high:.1f}."
 
 
-def _recorded_result(curve: Curve | None) -> str:
-    if curve is None:
-        return "No recorded runs for these settings; only your live run is shown."
+def _recorded_result(curve: Curve) -> str:
     mean, low, high = (100 * curve[name][-1] for name in ("mean", "low", "high"))
     seeds = f"{curve['runs'][-1]:g} seeds"
     return f"Recorded ({seeds}): {mean:.1f} %, 95 % interval {low:.1f} to {high:.1f}."

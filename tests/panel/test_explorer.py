@@ -272,9 +272,48 @@ def test_recorded_runs_are_drawn_behind_the_live_run(monkeypatch: pytest.MonkeyP
     table = panel.panel._cost_table.value
     assert "measured in this run" in table and "2.5 %" in table
     panel.set(lr=0.001)
-    assert "No recorded runs for these settings" in panel.panel._status.value
+    assert "Recorded" not in panel.panel._status.value
     panel.panel._axis.value = "flops"
     assert panel.panel.costs.figure.layout.xaxis.title.text == "FLOPs a step"
+    panel.close()
+
+
+def test_both_plots_say_when_no_runs_are_recorded_however_the_live_run_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(explorer, "mode", lambda: "headless")
+    panel = make(recorded=recorded(), start={"lr": 0.1})
+    job = Job(7, {"bench": "text", "rank": 4, "lr": 0.001}, (0,))
+    known = Job(8, {"bench": "text", "rank": 4, "lr": 0.1}, (0,))
+    painter = panel._painter
+
+    def notes() -> list[str]:
+        plots = (panel.panel.curves, panel.panel.costs)
+        return [note.text for plot in plots for note in plot.figure.layout.annotations]
+
+    none = ["no recorded runs for these settings"] * 2
+    assert notes() == []
+    for how in ("finished", "stopped", "failed"):
+        painter.start(job)
+        assert notes() == none
+        painter.add(job, 0, train_event(1))
+        assert notes() == none
+        painter.end(JobEnd(job, how, ValueError("no") if how == "failed" else None))
+        assert notes() == none
+        painter.start(known)
+        assert notes() == []
+    panel.close()
+    alone = make()
+    assert alone.panel.curves.figure.layout.annotations == (), "a panel without recorded runs"
+    alone.close()
+
+
+def test_the_trade_off_of_older_settings_does_not_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(explorer, "mode", lambda: "headless")
+    panel = make(recorded=recorded(), start={"lr": 0.1})
+    assert len(panel.panel.costs.figure.data) == 3
+    panel._painter.start(Job(7, {"bench": "vision", "rank": 4, "lr": 0.1}, (0,)))
+    assert len(panel.panel.costs.figure.data) == 0
     panel.close()
 
 
