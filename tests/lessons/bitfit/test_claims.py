@@ -5,12 +5,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.verdicts import verdicts_by_name
 from lessons.bitfit.test_study import made_up
 
 from ftkit.lessons.bitfit.claims import Evidence, bitfit_claims
 from ftkit.lessons.bitfit.study import ALL_GROUPS, GROUPS, SAME_HEAD, TWO_GROUPS
 
-CLAIMS = ["little data", "much data", "gap grows", "beats frozen", "pair", "hundred times", "cost"]
+CLAIMS = {
+    "little data": "With little data",
+    "much data": "With more data it falls behind",
+    "gap grows": "More data help full fine-tuning",
+    "beats frozen": "beats a head on the frozen body",
+    "pair": "of the query and of the feed-forward",
+    "hundred times": "a hundred times",
+    "cost": "The cost of training",
+}
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +28,7 @@ def table() -> pd.DataFrame:
 
 
 def verdicts(table: pd.DataFrame) -> dict[str, str]:
-    return dict(zip(CLAIMS, (claim.verdict for claim in bitfit_claims(table)), strict=True))
+    return verdicts_by_name(bitfit_claims(table), CLAIMS)
 
 
 def turned(table: pd.DataFrame, by: Any, **settings: Any) -> pd.DataFrame:
@@ -113,7 +122,9 @@ def test_the_verdict_on_the_cost_turns_with_the_costs(table: pd.DataFrame) -> No
 
 def test_four_seeds_are_inconclusive(table: pd.DataFrame) -> None:
     few = verdicts(table[table["seed"] < 4])
-    assert {few[claim] for claim in CLAIMS[:5]} == {"inconclusive"}
+    assert {few[claim] for claim in CLAIMS if claim not in ("hundred times", "cost")} == {
+        "inconclusive"
+    }
 
 
 def test_the_groups_alone_are_ranked_on_test(table: pd.DataFrame) -> None:

@@ -5,23 +5,24 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.verdicts import by_words, verdicts_by_name
 from lessons.distillation.test_study import made_up
 
 from ftkit.lessons.distillation.claims import Evidence, distill_claims
 from ftkit.lessons.distillation.study import DISTILLATION
 from ftkit.lessons.distillation.trial import LABELS, PSEUDO, TRUE
 
-CLAIMS = [
-    "labels",
-    "same rows",
-    "soft",
-    "true",
-    "transfer",
-    "temperature",
-    "layers",
-    "better teacher",
-    "97 %",
-]
+CLAIMS = {
+    "labels": "than from the labels alone",
+    "same rows": "On the same few rows",
+    "soft": "hard decisions",
+    "true": "than true labels",
+    "transfer": "Unlabelled rows",
+    "temperature": "A temperature above 1",
+    "layers": "from layers of a larger",
+    "better teacher": "The better teacher",
+    "97 %": "97 %",
+}
 ABOUT = {
     "teachers": {bench: {"test": 0.75} for bench in ("opening", "digits")}
     | {"library": {"test": 0.75}, "library by mini": {"test": 0.7}}
@@ -34,7 +35,7 @@ def table() -> pd.DataFrame:
 
 
 def verdicts(table: pd.DataFrame, about: dict[str, Any] = ABOUT) -> dict[str, str]:
-    return dict(zip(CLAIMS, (claim.verdict for claim in distill_claims(table, about)), strict=True))
+    return verdicts_by_name(distill_claims(table, about), CLAIMS)
 
 
 def turned(
@@ -125,7 +126,7 @@ def test_the_better_teacher_is_the_more_accurate_one(table: pd.DataFrame) -> Non
     assert verdicts(table, other)["better teacher"] == "does not hold", (
         "then mini is the better teacher, and its student the worse one"
     )
-    claim = distill_claims(table, other)[CLAIMS.index("better teacher")]
+    claim = by_words(distill_claims(table, other), CLAIMS.values())[CLAIMS["better teacher"]]
     assert (
         "mini is right on 70.0% of test, minilm on 60.0%" in claim.experiment
         and "mini minus minilm -3.0" in claim.statistic

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.verdicts import HOLDS, NOT, OPEN, verdicts_by_name
 
 from ftkit.experiments import benchmark
 from ftkit.experiments.benchmark import FULL
@@ -33,6 +34,26 @@ from ftkit.paths import kit_path
 from ftkit.storage import read_table
 from ftkit.training.events import Event, packed, unpacked
 
+FAR_CLAIMS = {
+    "farther": "The farther a task is",
+    "high rank": "a high one closes the gap",
+    "attention": "on attention alone it is worse",
+    "inside the blocks": "a change of low rank is too small",
+    "embeddings": "If the word embeddings are trained too",
+    "word vectors": "are the word vectors",
+    "worse than none": "worse than none",
+    "frozen blocks": "The frozen blocks",
+    "batches": "Large batches",
+    "sensitive": "more sensitive to its learning rate",
+}
+COST_CLAIMS = {
+    "forgets less": "LoRA forgets less than full fine-tuning.",
+    "at equal accuracy": "of the same accuracy",
+    "intruders": "intruder dimensions",
+    "memory": "optimizer state and disk",
+    "activations": "LoRA saves activations",
+    "time": "LoRA saves time",
+}
 LEAD = {
     LORA: -0.08,
     ENCODER_ALONE: -0.05,
@@ -145,17 +166,10 @@ def test_the_panel_has_every_way_at_every_rank_unless_it_has_one_rank(
 
 class TestFar:
     def test_the_verdicts_follow_the_figures(self, table: pd.DataFrame) -> None:
-        farther, rank, targets, inside, embeddings, vectors, burden, frozen, batches, _ = (
-            claim.verdict for claim in far_claims(table)
-        )
-        assert (farther, rank, targets, inside, embeddings) == (
-            "holds",
-            "does not hold",
-            "holds",
-            "does not hold",
-            "holds",
-        )
-        assert (vectors, burden, frozen, batches) == ("holds", "does not hold", "holds", "holds")
+        found = verdicts_by_name(far_claims(table), FAR_CLAIMS)
+        del found["sensitive"]
+        no = ("high rank", "inside the blocks", "worse than none")
+        assert found == {name: NOT if name in no else HOLDS for name in found}
 
     def test_they_turn_if_lora_loses_nothing(self, table: pd.DataFrame) -> None:
         alike = table[table["way"] == LORA].assign(way="", rank=0, method=FULL)
@@ -165,8 +179,8 @@ class TestFar:
                 alike[alike.index.isin(where(table, way=LORA, rank=LARGE_RANK).index)],
             ]
         )
-        farther, rank, *_, batches, _ = (claim.verdict for claim in far_claims(same))
-        assert (farther, rank, batches) == ("does not hold", "holds", "does not hold")
+        found = verdicts_by_name(far_claims(same), FAR_CLAIMS)
+        assert (found["farther"], found["high rank"], found["batches"]) == (NOT, HOLDS, NOT)
 
     def test_a_gap_that_is_the_same_nearby_does_not_grow_with_distance(
         self, table: pd.DataFrame
@@ -176,14 +190,13 @@ class TestFar:
             & table["bench"].eq(NEAR)
             & table["quantity"].isin(["test/accuracy", "valid/accuracy"])
         )
-        assert (
-            far_claims(table.assign(value=table["value"] - 0.08 * nearby))[0].verdict
-            == "does not hold"
-        )
+        alike = table.assign(value=table["value"] - 0.08 * nearby)
+        assert verdicts_by_name(far_claims(alike), FAR_CLAIMS)["farther"] == NOT
 
     def test_fewer_than_eight_seeds_are_inconclusive(self, table: pd.DataFrame) -> None:
-        says = {claim.verdict for claim in far_claims(table[table["seed"] < 6])[:-1]}
-        assert says == {"inconclusive"}
+        found = verdicts_by_name(far_claims(table[table["seed"] < 6]), FAR_CLAIMS)
+        del found["sensitive"]
+        assert set(found.values()) == {OPEN}
 
     def test_a_random_learning_rate_gives_the_mean_of_those_tried(
         self, table: pd.DataFrame
@@ -196,10 +209,13 @@ class TestFar:
 
 class TestCost:
     def test_the_verdicts_follow_the_figures(self, table: pd.DataFrame) -> None:
-        says = [claim.verdict for claim in cost_claims(table, about())]
-        assert says == ["holds", "holds", "holds", "holds", "does not hold", "does not hold"]
-        assert cost_claims(table, about(activations=0.5, seconds=0.8))[-2].verdict == "holds"
-        assert cost_claims(table, about(seconds=0.8))[-1].verdict == "holds"
+        found = verdicts_by_name(cost_claims(table, about()), COST_CLAIMS)
+        no = ("activations", "time")
+        assert found == {name: NOT if name in no else HOLDS for name in COST_CLAIMS}
+        cheaper = cost_claims(table, about(activations=0.5, seconds=0.8))
+        assert verdicts_by_name(cheaper, COST_CLAIMS)["activations"] == HOLDS
+        faster = cost_claims(table, about(seconds=0.8))
+        assert verdicts_by_name(faster, COST_CLAIMS)["time"] == HOLDS
 
     def test_learning_less_is_not_forgetting_less_at_equal_accuracy(
         self, table: pd.DataFrame
@@ -239,9 +255,9 @@ class TestCost:
                 ~rows, np.where(table["quantity"] == "after/intruders", 0.0, 0.9)
             )
         )
-        assert cost_claims(neither, about())[2].verdict == "does not hold"
+        assert verdicts_by_name(cost_claims(neither, about()), COST_CLAIMS)["intruders"] == NOT
         both = table.assign(value=table["value"].where(~rows, 0.2))
-        assert cost_claims(both, about())[2].verdict == "inconclusive"
+        assert verdicts_by_name(cost_claims(both, about()), COST_CLAIMS)["intruders"] == OPEN
 
 
 def test_the_majority_class_baseline_of_every_task_is_known() -> None:

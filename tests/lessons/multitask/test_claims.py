@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.verdicts import verdicts_by_name
 from lessons.multitask.test_study import made_up
 
 from ftkit.experiments.benchmark import FULL
@@ -12,16 +13,16 @@ from ftkit.lessons.multitask.claims import Evidence, multitask_claims
 from ftkit.lessons.multitask.study import BALANCE, CONFLICT, DELTAS, TRANSFER, by_size
 from ftkit.lessons.multitask.trial import ALTERNATING, FIXED_WEIGHTS, HELPS, HURTS
 
-CLAIMS = [
-    "helps",
-    "more is better",
-    "PCGrad",
-    "GradNorm",
-    "uncertainty",
-    "cosines",
-    "by size",
-    "deltas",
-]
+CLAIMS = {
+    "helps": "A related task helps",
+    "more is better": "More tasks are more data",
+    "PCGrad": "PCGrad",
+    "GradNorm": "GradNorm",
+    "uncertainty": "uncertainty",
+    "cosines": "Gradients are opposed",
+    "by size": "in proportion to its number of rows",
+    "deltas": "learned separately can be added",
+}
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +31,7 @@ def table() -> pd.DataFrame:
 
 
 def verdicts(table: pd.DataFrame) -> dict[str, str]:
-    return dict(zip(CLAIMS, (claim.verdict for claim in multitask_claims(table)), strict=True))
+    return verdicts_by_name(multitask_claims(table), CLAIMS)
 
 
 def turned(table: pd.DataFrame, by: Any, quantity: str = "test/", **settings: Any) -> pd.DataFrame:

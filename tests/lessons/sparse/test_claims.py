@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from helpers.verdicts import verdicts_by_name
 from lessons.sparse.test_study import made_up
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -17,7 +18,16 @@ from ftkit.lessons.sparse import bugs as bugs_sparse
 from ftkit.lessons.sparse.claims import Evidence, sparse_claims
 from ftkit.lessons.sparse.trial import BODY, CRITERIA, DENSITIES, LINEAR
 
-CLAIMS = ["as full", "fisher", "ticket", "largest", "faster", "rows", "moving", "cost"]
+CLAIMS = {
+    "as full": "does as well as all of them",
+    "fisher": "better entries than chance",
+    "ticket": "that full fine-tuning changed most",
+    "largest": "The entries to train are the largest",
+    "faster": "the larger the learning rate",
+    "rows": "whole rows",
+    "moving": "A mask that drops",
+    "cost": "The cost of sparse training",
+}
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +36,7 @@ def table() -> pd.DataFrame:
 
 
 def verdicts(table: pd.DataFrame) -> dict[str, str]:
-    return dict(zip(CLAIMS, (claim.verdict for claim in sparse_claims(table)), strict=True))
+    return verdicts_by_name(sparse_claims(table), CLAIMS)
 
 
 def turned(table: pd.DataFrame, by: Any, **settings: Any) -> pd.DataFrame:

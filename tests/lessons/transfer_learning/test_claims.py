@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.verdicts import verdicts_by_name
 
 from ftkit.lessons.transfer_learning.claims import Evidence, transfer_claims
 from ftkit.lessons.transfer_learning.recipes import BLEND_SHARES
@@ -14,16 +15,16 @@ from ftkit.teaching.claim_table import Finding
 from ftkit.teaching.verdicts import judge_differences
 
 BENCHES, SEEDS = ("opening", "library", "digits"), range(8)
-NAMES = (
-    "pretraining",
-    "one block",
-    "last is best",
-    "gradual",
-    "discriminative",
-    "probe out",
-    "LP-FT",
-    "half-way",
-)
+CLAIMS = {
+    "pretraining": "a pretrained start beats random",
+    "one block": "the last quarter of the blocks",
+    "last is best": "it should be the last",
+    "gradual": "one part after another",
+    "discriminative": "for lower blocks",
+    "probe out": "the frozen body beats",
+    "LP-FT": "LP-FT",
+    "half-way": "WiSE-FT",
+}
 
 
 def rows_of(
@@ -90,7 +91,7 @@ def figures(**changed: float) -> pd.DataFrame:
 
 
 def verdicts(table: pd.DataFrame) -> dict[str, str]:
-    return dict(zip(NAMES, (claim.verdict for claim in transfer_claims(table)), strict=True))
+    return verdicts_by_name(transfer_claims(table), CLAIMS)
 
 
 def test_every_claim_holds_where_all_figures_support_it() -> None:
