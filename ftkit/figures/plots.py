@@ -145,7 +145,7 @@ def learning(
         colour: the colour of the technique.
         steps: the steps of a whole run, which fix the horizontal axis; None where not known.
         baseline: the accuracy of the majority-class baseline, in [0, 1]; drawn as a dotted line.
-        note: what the reader would miss, in the upper right corner; "" for nothing.
+        note: what the reader would miss, in the lower right corner; "" for nothing.
     """
     traces = band(recorded, "recorded runs, 95 % interval", GREY) if recorded else []
     traces += _seeds(accuracy, colour)
@@ -219,11 +219,14 @@ def _majority_baseline(ends: Sequence[float], accuracy: float) -> Any:
 
 
 def _corner_note(text: str) -> list[Any]:
-    """The annotations of a figure with a note in its upper right corner; none if it is empty."""
+    """The annotations of a figure with a note in the lower right corner of its upper plot.
+
+    Curves of accuracy rise, and methods that cost more are seldom worse: the corner is free.
+    """
     if not text:
         return []
-    place = {"x": 1, "xref": "paper", "xanchor": "right", "y": 1, "yref": "paper", "yanchor": "top"}
-    return [{"text": text, "showarrow": False, "font": {"size": 11}, **place}]
+    place = {"x": 1, "xref": "paper", "xanchor": "right", "y": 0, "yref": "y domain"}
+    return [{"text": text, "showarrow": False, "font": {"size": 11}, "yanchor": "bottom", **place}]
 
 
 def _columns(curve: Curve) -> tuple[list[int], list[float | None]]:
@@ -245,7 +248,7 @@ def trade_off(
         axis: the cost on the horizontal axis, one of `AXES`.
         here: the live run, if there is one: `accuracy` and the costs.
         colour: the colour of the live run, and of methods that are not in `COLOURS`.
-        note: what the reader would miss, in the upper right corner; "" for nothing.
+        note: what the reader would miss, in the lower right corner; "" for nothing.
     """
     means = [point["mean"] for point in points]
     height = max(means, default=0.0) - min(means, default=0.0)
