@@ -135,7 +135,7 @@ class Painter:
         done = steps * max(0, len(self.runs) - 1) + len(run.losses)
         self._panel.show_progress(done, steps * len(job.seeds))
         self._panel.say(self._status(job, run, end, curve))
-        # Last, so that the words say how a run ended when the curves show its end.
+        # The curves come last: who sees the end of a run there can read at once how it ended.
         self._panel.curves.show(figure)
 
     def _missing(self, settings: Mapping[str, Any]) -> str:

@@ -52,7 +52,8 @@ def test_the_count_is_the_closed_form_for_a_bert_body() -> None:
         2,
         16,
         24,
-    )  # reference: L (5 d + m + 2 d) + d, the last for the norm of the embeddings
+    )
+    # The expected number is L (5 d + m + 2 d), and d more for the norm of the embeddings.
     moving = BitFit().changes(net("bert"))
     assert (
         sum(p.numel() for change in moving.values() for p in change.parameters())

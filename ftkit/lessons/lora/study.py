@@ -103,7 +103,11 @@ def reference_jobs(seeds: Sequence[int]) -> list[dict[str, Any]]:
 
 
 def panel_jobs(seeds: Sequence[int]) -> list[dict[str, Any]]:
-    """List the runs that only the panel shows: other targets, the other alpha, one benchmark."""
+    """List the runs that only the panel shows, all on one benchmark.
+
+    They have other targets with the usual alpha, or the other alpha with the usual targets; both
+    at once were not recorded.
+    """
     runs = []
     for targets, alpha in ((TARGETS[1:], "16"), (TARGETS[:1], "2r")):
         runs += grid(
