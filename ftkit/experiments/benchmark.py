@@ -11,7 +11,7 @@ from ftkit.model.base import Net, load_base
 from ftkit.model.change import Space
 from ftkit.model.objective import Objective, supervised
 from ftkit.tasks.load import load_task
-from ftkit.tasks.task import Batch, Task
+from ftkit.tasks.task import Batch, Task, stratified
 from ftkit.techniques.freeze import Only
 from ftkit.training.cost import measure
 from ftkit.training.events import Event, packed
@@ -102,7 +102,8 @@ def majority_baseline(bench: str) -> float:
 
     On the validation rows that a run is validated on.
     """
-    labels = load_benchmark(bench)[1].labels("valid")[:VALID_ROWS]
+    labels = load_benchmark(bench)[1].labels("valid")
+    labels = labels[stratified(labels, VALID_ROWS)]
     return float(labels.bincount().max()) / len(labels)
 
 

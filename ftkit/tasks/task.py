@@ -161,6 +161,39 @@ class Task:
         return digest.hexdigest()
 
 
+def stratified(labels: Tensor, count: int) -> Tensor:
+    """Draw rows in which each class has about the share that it has in all rows.
+
+    The draw depends on the labels alone: every run, method and process gets the same rows. Fewer
+    rows are a part of more rows.
+
+    Args:
+        labels: the label of each row, int64 (rows,).
+        count: how many rows are drawn, at least 1; all rows if there are no more.
+
+    Returns:
+        The numbers of the rows, ascending, int64 (min(count, rows),).
+
+    >>> labels = torch.tensor([0] * 30 + [1] * 10)
+    >>> labels[stratified(labels, 8)].tolist()
+    [0, 0, 0, 0, 0, 0, 1, 1]
+    """
+    # 1. Shuffle all rows, then put the rows of a class next to each other.
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))
+    by_class = order[labels[order].argsort(stable=True)]
+    sizes = labels.bincount()
+    size = sizes[labels[by_class]]
+    turn = torch.arange(len(labels)) - (sizes.cumsum(0) - sizes)[labels[by_class]]
+    # 2. The k-th of the n rows of a class stands at (k + 1/2) / n of a line from 0 to 1, so that
+    #    each class is spread evenly over the whole line.
+    position = torch.empty(len(labels), dtype=torch.float64)
+    position[by_class] = (turn + 0.5).double() / size
+    # 3. Any first part of the line holds every class in proportion. Rows at the same place follow
+    #    each other as they were shuffled.
+    along_the_line = order[position[order].argsort(stable=True)]
+    return along_the_line[:count].sort().values
+
+
 @lru_cache(maxsize=1)
 def _tokenizer() -> Any:
     from tokenizers import Tokenizer

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from ftkit.model.adapted import Adapted
 from ftkit.model.objective import Objective, supervised
-from ftkit.tasks.task import Batch
+from ftkit.tasks.task import Batch, stratified
 from ftkit.training.background_validation import BackgroundValidation
 from ftkit.training.events import Diverged, Event
 
@@ -103,7 +103,7 @@ def train(  # noqa: PLR0913 (the public API; all but two are keywords with defau
         seed: decides the order of the data.
         validations: the number of times that the model is validated, more often at the start, the
             last time after the last step; 0 for never.
-        valid_rows: the number of rows in a validation, always the first ones of the split.
+        valid_rows: the number of rows in a validation: a stratified sample, the same for all runs.
         probe: computes further values in each validation, for a picture.
 
     Yields:
@@ -255,12 +255,20 @@ def frozen_features(net: Any, data: Any) -> Tensor:
 
 
 def evaluate(model: Any, data: Data, stage: str = "test", rows: int | None = None) -> Evaluation:
-    """Evaluate `model`, an `Adapted` or a `Net`, on a split, or on its first `rows` rows."""
+    """Evaluate `model`, an `Adapted` or a `Net`, on a split.
+
+    Args:
+        model: what answers.
+        data: a task, or any object with the same methods.
+        stage: the split.
+        rows: the number of rows that are evaluated, drawn by `stratified`: the same rows in each
+            call; None for all.
+    """
     split, labels = data.split(stage), data.labels(stage)
     adapted = isinstance(model, Adapted)
     order = (model.base if adapted else model).reader.order(split)
     if rows is not None:
-        order = order[order < rows]
+        order = order[torch.isin(order, stratified(labels, rows))]
     losses, correct = torch.zeros(len(labels)), torch.zeros(len(labels), dtype=torch.uint8)
     with torch.no_grad():
         for part in order.split(_EVALUATION_ROWS):

@@ -8,7 +8,7 @@ from helpers.nets import small_task
 from ftkit.model.base import load_base
 from ftkit.tasks.digits import WORDS
 from ftkit.tasks.load import load_task
-from ftkit.tasks.task import Task
+from ftkit.tasks.task import Task, stratified
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -107,3 +107,22 @@ def test_parity_is_another_label_of_the_same_digits() -> None:
     assert parity.classes == ("even", "odd")
     assert torch.equal(parity.labels("valid"), digits.labels("valid") % 2)
     assert parity.test["image"][3] == digits.test["image"][3]
+
+
+class TestStratified:
+    @pytest.mark.parametrize("count", [1, 7, 40, 99])
+    def test_each_class_has_its_share_within_a_row(self, count: int) -> None:
+        labels = torch.tensor([0] * 60 + [1] * 30 + [2] * 10)  # sorted by label
+        sizes = labels[stratified(labels, count)].bincount(minlength=3)
+        assert sizes.sum() == count
+        assert (sizes - count * torch.tensor([0.6, 0.3, 0.1])).abs().max() <= 1
+
+    def test_the_rows_are_drawn_once_and_are_no_first_ones(self) -> None:
+        labels = torch.zeros(1000, dtype=torch.int64)
+        rows = stratified(labels, 100)
+        assert torch.equal(rows, stratified(labels, 100)) and torch.equal(rows, rows.unique())
+        assert rows.max() > 900 and set(rows.tolist()) < set(stratified(labels, 101).tolist())
+
+    def test_more_rows_than_there_are_are_all(self) -> None:
+        labels = torch.tensor([3, 1, 3])
+        assert stratified(labels, 9).tolist() == [0, 1, 2]

@@ -6,7 +6,8 @@ from helpers.laws import HEAD
 from helpers.nets import net, small_task
 
 from ftkit.model.adapted import Adapted
-from ftkit.tasks.task import Task
+from ftkit.model.base import load_base
+from ftkit.tasks.task import Task, stratified, table
 from ftkit.techniques.freeze import LastBlocks, Only
 from ftkit.techniques.lora import LoRA
 from ftkit.training.events import Diverged, Event
@@ -142,9 +143,7 @@ def test_the_schedule_rises_and_falls() -> None:
 
 
 def test_an_evaluation_keeps_every_answer_in_the_order_of_the_rows(docs: Task) -> None:
-    from ftkit.model.base import load_base
-
-    model, rows = load_base("mini", docs), torch.arange(70)
+    model, rows = load_base("mini", docs), stratified(docs.labels("test"), 70)
     evaluation = evaluate(model, docs, "test", rows=70)
     with torch.no_grad():
         right = [
@@ -153,6 +152,17 @@ def test_an_evaluation_keeps_every_answer_in_the_order_of_the_rows(docs: Task) -
         ]
     assert evaluation.correct.tolist() == right
     assert evaluation.accuracy == pytest.approx(sum(right) / 70)
+
+
+def test_a_split_sorted_by_label_does_not_flatter_a_head_that_always_says_one_class() -> None:
+    """In a split that is sorted by label the first rows are all of one class."""
+    half = table([f"text {i}" for i in range(400)], [0] * 200 + [1] * 200, ("no", "yes"))
+    task = Task("sorted", ("no", "yes"), half, half, half)
+    model = load_base("mini", task)
+    with torch.no_grad():
+        model.heads["sorted"].bias.copy_(torch.tensor([100.0, 0.0]))
+    for rows in (2, 50, 200):
+        assert evaluate(model, task, "valid", rows=rows).accuracy == 0.5
 
 
 def test_a_task_without_a_head_is_named() -> None:

@@ -20,7 +20,7 @@ from ftkit.lessons.distillation.teachers import (
     stored_answers,
 )
 from ftkit.model.base import Net
-from ftkit.tasks.task import Task
+from ftkit.tasks.task import Task, stratified
 from ftkit.techniques.distillation import Teacher, agreement, pseudo_labelled, unlabelled
 from ftkit.techniques.stored_answers import input_keys
 from ftkit.techniques.student import student
@@ -157,7 +157,7 @@ def probe_rows(bench: str) -> ProbeRows:
     """The rows of valid on which a run is validated, if the teacher has answered them."""
     task = student_task(bench)
     rows = answered_rows(bench, task.valid)
-    rows = rows[rows < VALID_ROWS]
+    rows = rows[torch.isin(rows, stratified(task.labels("valid"), VALID_ROWS))]
     data = task.valid.select(rows.tolist())
     logits = teacher(bench).logits(data, task.name).float()
     return ProbeRows(data, task.labels("valid")[rows], logits, task)

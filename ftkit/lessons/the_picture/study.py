@@ -31,6 +31,7 @@ from ftkit.lessons.the_picture.picture import accuracies
 from ftkit.model.change import Space
 from ftkit.panel.still_image import svg
 from ftkit.storage import read_table
+from ftkit.tasks.task import stratified
 from ftkit.techniques.lora import LoRA
 from ftkit.training.events import Event, packed
 from ftkit.training.loop import HEAD_LR
@@ -90,8 +91,9 @@ def counting(c: float, words: int, seed: int = 0, test: bool = False) -> Iterato
     model.fit(data.train["text"][:], data.labels("train").numpy())
 
     def correct(stage: str, rows: int) -> np.ndarray:
-        predictions = model.predict(data.split(stage)["text"][:rows])
-        return predictions == data.labels(stage)[:rows].numpy()
+        chosen = stratified(data.labels(stage), rows)
+        predictions = model.predict(data.split(stage).select(chosen.tolist())["text"][:])
+        return predictions == data.labels(stage)[chosen].numpy()
 
     valid = correct("valid", VALID_ROWS)
     yield Event(STEPS, "valid", {"valid/accuracy": float(valid.mean())})
