@@ -11,7 +11,7 @@ import ftkit
 
 ROOT = Path(ftkit.__file__).parent
 LAYERS = [
-    {"paths", "seeding", "stats", "storage"},
+    {"hub", "paths", "seeding", "stats", "storage"},
     {"tasks"},
     {"model"},
     {"techniques", "training"},

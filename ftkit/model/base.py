@@ -5,6 +5,7 @@ import copy
 import hashlib
 import importlib.util
 import os
+import re
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -46,7 +47,7 @@ class Net(nn.Module):
         self.name, self.reader = name, reader
         self.body = body
         self.heads = nn.ModuleDict(
-            {task.name: nn.Linear(self.width, len(task.classes)) for task in tasks}
+            {head_name(task.name): nn.Linear(self.width, len(task.classes)) for task in tasks}
         )
         self._draw_heads(seed)
         self.eval()
@@ -117,13 +118,42 @@ class Net(nn.Module):
         Raises:
             ValueError: there is no head for that task.
         """
-        if batch.task not in self.heads:
+        head = head_name(batch.task)
+        if head not in self.heads:
             there = ", ".join(self.heads) or "none"
             raise ValueError(
                 f"the base must have a head for the task {batch.task!r}, got heads for {there}; "
                 "give the task to load_base"
             )
-        return self.heads[batch.task](self.features(batch))
+        return self.heads[head](self.features(batch))
+
+
+def head_name(task: str) -> str:
+    """Return the name of a task's head: the task's own, if a module can have that name.
+
+    Other characters than letters, digits, "_" and "-" become "_", and the name of something that
+    every module has gets a "_" at its end.
+
+    >>> head_name("docs-area"), head_name("train"), head_name("my.data")
+    ('docs-area', 'train_', 'my_data')
+    """
+    plain = re.sub(r"[^\w-]", "_", task) or "_"
+    return f"{plain}_" if hasattr(_SOME_MODULE, plain) else plain
+
+
+_SOME_MODULE = nn.ModuleDict()
+
+
+def _check_heads(tasks: tuple[Task, ...]) -> None:
+    """Refuse different tasks that would share a head."""
+    first: dict[str, Task] = {}
+    for task in tasks:
+        other = first.setdefault(head_name(task.name), task)
+        if (other.name, len(other.classes)) != (task.name, len(task.classes)):
+            raise ValueError(
+                f"the tasks of a base must have different names, got {other!r} and {task!r}, which "
+                f"both would have the head {head_name(task.name)!r}; rename one"
+            )
 
 
 def load_base(name: str | Path, *tasks: Task, seed: int = 0) -> Net:
@@ -140,6 +170,7 @@ def load_base(name: str | Path, *tasks: Task, seed: int = 0) -> Net:
         ValueError: there is no such base, it cannot be reached, or it cannot read a task's rows
             (images for a text base, texts for an image base).
     """
+    _check_heads(tasks)
     body, reader = _load(str(name))
     for task in tasks:
         if task.kind != reader.kind:

@@ -1,18 +1,25 @@
 """`load_task`: a task by its name, from files, or from a hub data set."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from ftkit.tasks import digits, docs, user_files
+from ftkit.tasks.table_files import SUFFIXES
 from ftkit.tasks.task import Task
+
+KNOWN = (*docs.LABELS, *digits.NAMES)
+"""The names of the kit's own tasks."""
 
 
 def load_task(
     name: str | Path,
     *,
     permute: float = 0.0,
-    text: str | None = None,
+    text: str | Sequence[str] | None = None,
     label: str | None = None,
     seed: int = 0,
+    sep: str | None = None,
+    columns: Sequence[str] | None = None,
 ) -> Task:
     """Load a task by its name, from files, or from the hub.
 
@@ -24,26 +31,53 @@ def load_task(
               or function), `"docs-opening"` (the first word);
             - `"digits"` (handwriting as images), `"digits-parity"` (the same, even or odd?) or
               `"digits-as-text"` (the same as words);
-            - the path of a CSV, JSONL or Parquet file, or of a folder with files named train,
+            - the path of a CSV, TSV, JSONL or Parquet file, or of a folder with files named train,
               validation and test;
             - the id of a hub dataset.
         permute: for the docs tasks, the share of the vocabulary that is permuted, from 0 (English)
             to 1 (gibberish).
-        text, label: the columns of a file or hub dataset; guessed from usual names if not given.
-        seed: decides the split of data that comes without one.
+        text: the column of a file or hub dataset that holds the text, or several columns whose
+            texts are joined by a space; guessed from usual names if not given.
+        label: the column that holds the label; guessed from usual names if not given.
+        seed: decides the split of data that comes without one, at least 0.
+        sep: the character between the fields of a file, such as ";" or "tab"; if not given, a comma
+            in CSV files and a tab in TSV files.
+        columns: the names of all columns of a file that has no header line.
 
     Raises:
         ValueError: an unknown name, or data that cannot be used; the message names file and row.
     """
+    if not isinstance(name, str | Path) or not str(name).strip():
+        raise ValueError(
+            f"the task must be a name or a path, got {name!r}; the kit's are {', '.join(KNOWN)}"
+        )
+    if not isinstance(seed, int) or seed < 0:
+        raise ValueError(f"seed must be a whole number from 0 on, got {seed!r}; choose one")
     if name in docs.LABELS:
         return docs.load(str(name), permute)
     if permute:
         raise ValueError(
             f"permute must be 0 for other tasks than {', '.join(docs.LABELS)}, "
-            f"got {permute:g} for {name}; leave permute out"
+            f"got {permute!r} for {name!r}; leave permute out"
         )
     if name in digits.NAMES:
         return digits.load(str(name))
-    if Path(name).exists() or Path(name).suffix in user_files.SUFFIXES:
-        return user_files.load(Path(name), text, label, seed)
+    if _is_file(name) or sep is not None or columns is not None:
+        return user_files.load(Path(name), text, label, seed, sep, columns)
+    near = user_files.near_name(str(name), KNOWN)
+    if near:
+        raise ValueError(
+            f"the task must be one of the kit's, a file, a folder or a dataset of the hub, got "
+            f"{name!r}; did you mean {near!r}?"
+        )
     return user_files.load_hub(str(name), text, label, seed)
+
+
+def _is_file(name: str | Path) -> bool:
+    """Whether a name is that of a file or folder, or looks like one."""
+    path = Path(name)
+    try:
+        there = path.exists()
+    except (OSError, ValueError):  # a name that no file can have
+        there = False
+    return there or isinstance(name, Path) or path.suffix.lower() in SUFFIXES

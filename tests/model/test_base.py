@@ -104,6 +104,13 @@ def test_two_tasks_two_heads() -> None:
     assert set(base.heads) == {"a", "b"}
 
 
+def test_two_tasks_that_would_share_a_head_are_refused() -> None:
+    with pytest.raises(ValueError, match="the tasks of a base must have different names, .*'a_b'"):
+        load_base("mini", small_task("a.b"), small_task("a b"))
+    with pytest.raises(ValueError, match="must have different names, .*'train_'"):
+        load_base("mini", small_task("train"), small_task("train_"))
+
+
 @pytest.mark.parametrize(("base", "task"), [("mini", "digits"), ("mini-vit", "digits-as-text")])
 def test_a_base_that_cannot_read_the_task_is_refused(base: str, task: str) -> None:
     expected = f"the base must read .* for the task '{task}', got {base}, which reads"

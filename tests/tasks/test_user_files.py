@@ -45,13 +45,17 @@ def test_a_folder_keeps_its_own_splits_and_notes_what_it_lacks(tmp_path: Path) -
     csv(tmp_path / "test.csv", ROWS[:9])
     task = load_task(tmp_path)
     assert task.test["text"][:] == [text for text, _ in ROWS[:9]]
-    assert task.notes == ("6 rows of train.csv were split off as valid, stratified, with seed 0",)
+    assert task.notes == (
+        "9 of 9 rows of test.csv have a text that train.csv has too; they say little about new "
+        "texts",
+        "6 rows of train.csv were split off as valid, stratified, with seed 0",
+    )
 
 
 @pytest.mark.parametrize("name", ["validation", "valid", "dev"])
 def test_validation_has_many_names(tmp_path: Path, name: str) -> None:
-    for stem in ("train", name, "test"):
-        csv(tmp_path / f"{stem}.csv", ROWS)
+    for place, stem in enumerate(("train", name, "test")):
+        csv(tmp_path / f"{stem}.csv", ROWS[20 * place : 20 * place + 20])
     assert load_task(tmp_path).notes == ()
 
 
@@ -114,7 +118,11 @@ BAD = {
         "id,label\na,x\n",
         "train.csv must have a text column .* got the columns id, label; name it with text=",
     ),
-    "ragged": ("train.csv", "text,label\na,x,z,w\nb,y\nc,d,e,f,g\n", "train.csv must be a table"),
+    "ragged": (
+        "train.csv",
+        "text,label\na,x,z,w\nb,y\nc,d,e,f,g\n",
+        "row 1 of train.csv must have 2 fields like its header, got 4: 'a,x,z,w'; put quotes",
+    ),
     "bad json": (
         "train.jsonl",
         '{"text": "a", "label": "x"}\n{"text": \n',
@@ -139,7 +147,7 @@ BAD = {
     "unknown kind": (
         "train.xlsx",
         "hello",
-        "a file must end in .csv, .jsonl, .parquet, got train.xlsx",
+        "a file must end in .csv, .tsv, .jsonl, .parquet, got train.xlsx",
     ),
 }
 
@@ -174,7 +182,7 @@ def test_a_folder_without_train_lists_what_it_has(tmp_path: Path) -> None:
     csv(tmp_path / "other.csv", ROWS)
     with pytest.raises(
         ValueError,
-        match="a folder must hold train.csv, train.jsonl or train.parquet, got other.csv",
+        match="a folder must hold train.csv, train.tsv, .* or train.parquet, got other.csv",
     ):
         load_task(tmp_path)
 
