@@ -1,18 +1,23 @@
 """The `ftkit` command."""
 
+import io
 import sys
 
 from ftkit.cli import lab
-from ftkit.cli.arguments import Parser
+from ftkit.cli.arguments import Parser, printable
 from ftkit.training.events import Diverged
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit status; a mistake is said in one line, with status 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A character that the terminal cannot show is escaped and never ends the command.
+            stream.reconfigure(errors="backslashreplace")
     try:
         return _run(sys.argv[1:] if arguments is None else arguments)
     except (ValueError, Diverged) as error:
-        print(f"ftkit: {error}", file=sys.stderr)
+        print(f"ftkit: {printable(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("ftkit: stopped; nothing was written", file=sys.stderr)

@@ -1,6 +1,7 @@
 """A parser that raises its complaints as errors of one sentence, and typed values from texts."""
 
 import argparse
+import math
 import re
 import types
 from collections.abc import Callable, Mapping
@@ -39,6 +40,17 @@ class Parser(argparse.ArgumentParser):
         raise ValueError(f"{message}; `{self.prog} --help` lists the options")
 
 
+def printable(text: str) -> str:
+    r"""Escape what a terminal would obey: every character that is not printed, but for newlines.
+
+    >>> print(printable("a\x1b[31mb"))
+    a\x1b[31mb
+    """
+    return "".join(
+        each if each.isprintable() or each == "\n" else repr(each)[1:-1] for each in text
+    )
+
+
 def whole(text: str) -> int:
     """Convert a text to a whole number.
 
@@ -61,6 +73,20 @@ def number(text: str) -> float:
         return float(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"must be a number, got {text!r}") from None
+
+
+def learning_rate(text: str) -> float | None:
+    """Convert a text to a learning rate above 0; None for "auto".
+
+    >>> learning_rate("3e-3"), learning_rate("auto")
+    (0.003, None)
+    """
+    if text.strip().lower() == "auto":
+        return None
+    value = number(text)
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"must be auto or a number above 0, got {text!r}")
+    return value
 
 
 def names(text: str) -> tuple[str, ...]:

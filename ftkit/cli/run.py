@@ -3,8 +3,7 @@
 import argparse
 import dataclasses
 import inspect
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,9 @@ import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
-from ftkit.cli.arguments import names, number, whole, whole_numbers
-from ftkit.cli.run_arms import Arm, Setting, arms
+from ftkit.cli.arguments import learning_rate, names, number, printable, whole, whole_numbers
+from ftkit.cli.run_arms import Arm, Setting, own_arms, references
+from ftkit.cli.run_rates import Rate, choose_rate, one_run
 from ftkit.cli.run_techniques import (
     Option,
     Technique,
@@ -28,8 +28,7 @@ from ftkit.stats.paired import interval
 from ftkit.storage import write_json
 from ftkit.tasks.load import load_task
 from ftkit.tasks.task import Task
-from ftkit.training.cost import Cost, measure
-from ftkit.training.loop import evaluate, train
+from ftkit.training.cost import Cost
 
 USUAL = "lora"
 """The technique that runs if none is named."""
@@ -101,12 +100,20 @@ RUN_OPTIONS: dict[str, dict[str, Any]] = {
         "default": 0.0,
         "help": "docs: the share of the vocabulary that is permuted",
     },
-    "text": {"help": "the column that holds the text"},
+    "text": {
+        "nargs": "+",
+        "help": "the column that holds the text, or several whose texts are joined",
+    },
     "label": {"help": "the column that holds the label"},
-    "lr": {"type": number, "default": 3e-3, "help": "peak learning rate of a space"},
+    "sep": {"help": "the character between the fields of a file, such as ; or tab"},
+    "columns": {"nargs": "+", "help": "the names of all columns of a file without a header line"},
+    "lr": {
+        "type": learning_rate,
+        "help": "peak learning rate of the technique; auto: the best on valid (default: auto)",
+    },
     "full-lr": {
-        "type": number,
-        "help": "peak learning rate where all weights train; a tenth of --lr if not given",
+        "type": learning_rate,
+        "help": "peak learning rate of full fine-tuning; auto: the best on valid (default: auto)",
     },
     "steps": {"type": whole, "default": 200, "help": "training steps"},
     "size": {"type": whole, "default": 16, "help": "examples a step"},
@@ -188,24 +195,38 @@ def run(arguments: argparse.Namespace) -> None:
     tasks = _tasks(arguments)
     base = load_base(arguments.base, *tasks)
     for task in tasks:
-        print("\n".join([repr(task), *task.notes]))
-    setting = Setting(
-        base,
-        tasks,
-        arguments.examples,
-        arguments.lr,
-        arguments.lr / 10 if arguments.full_lr is None else arguments.full_lr,
-        arguments.steps,
-        arguments.size,
-    )
-    rows = arms(technique, setting, getattr(arguments, "blocks", ()))
-    runs = _all_runs(rows, setting, arguments.seeds)
+        print(printable("\n".join([repr(task), *task.notes])))
+    setting = Setting(base, tasks, arguments.examples, arguments.steps, arguments.size)
+    rates = _rates(technique, setting, arguments)
+    for arm, rate in rates.items():
+        print(printable(f"{arm.name}: {rate}"))
+    runs = _all_runs(rates, setting, arguments.seeds)
     table = pd.DataFrame(
-        _summary(arm, [run for run in runs if run["arm"] == arm.name]) for arm in rows
+        _summary(arm, rate, [run for run in runs if run["arm"] == arm.name])
+        for arm, rate in rates.items()
     )
     print(table.to_string(index=False))
     if arguments.json:
-        _write(arguments, tasks[0].fingerprint, runs)
+        _write(arguments, tasks[0].fingerprint, rates, runs)
+
+
+def _rates(
+    technique: Technique, setting: Setting, arguments: argparse.Namespace
+) -> dict[Arm, Rate]:
+    """Choose the learning rate of each row on valid, unless it is given; own rows come first."""
+    full, frozen = references(setting)
+    with tqdm(unit="step", desc="choosing learning rates") as bar:
+
+        def rate(arm: Arm, given: float | None) -> Rate:
+            return choose_rate(arm, setting, bar.update) if given is None else Rate(given)
+
+        of_full = rate(full, arguments.full_lr)
+        own = own_arms(technique, setting, of_full.lr, getattr(arguments, "blocks", ()))
+        return {
+            **{arm: rate(arm, arguments.lr) for arm in own},
+            full: of_full,
+            frozen: rate(frozen, None),
+        }
 
 
 def _check(arguments: argparse.Namespace) -> None:
@@ -220,7 +241,12 @@ def _check(arguments: argparse.Namespace) -> None:
 def _tasks(arguments: argparse.Namespace) -> tuple[Task, ...]:
     """Load the target task, and the other tasks if the technique needs several."""
     target = load_task(
-        arguments.task, permute=arguments.permute, text=arguments.text, label=arguments.label
+        arguments.task,
+        permute=arguments.permute,
+        text=arguments.text,
+        label=arguments.label,
+        sep=arguments.sep,
+        columns=arguments.columns,
     )
     others = [
         load_task(name, permute=arguments.permute) for name in getattr(arguments, "beside", ())
@@ -228,60 +254,25 @@ def _tasks(arguments: argparse.Namespace) -> tuple[Task, ...]:
     return (target, *others)
 
 
-def _all_runs(rows: Sequence[Arm], setting: Setting, seeds: int) -> list[dict[str, Any]]:
+def _all_runs(rates: dict[Arm, Rate], setting: Setting, seeds: int) -> list[dict[str, Any]]:
     """Train every row of the comparison with every seed, under a progress bar."""
-    steps = len(rows) * seeds * setting.steps
+    steps = len(rates) * seeds * setting.steps
     with tqdm(total=steps, unit="step", desc="training") as bar:
-        return [_one_run(arm, setting, seed, bar.update) for arm in rows for seed in range(seeds)]
+        return [
+            one_run(arm, rate.lr, setting, seed, bar.update)
+            for arm, rate in rates.items()
+            for seed in range(seeds)
+        ]
 
 
-def _one_run(arm: Arm, setting: Setting, seed: int, tick: Callable[[int], Any]) -> dict[str, Any]:
-    """Train one row with one seed; `tick(1)` is called after each step.
-
-    The seed decides the training examples, their order, the head, and the starting values of the
-    change.
-    """
-    model, data, objective = arm.slots(seed)
-    start = time.perf_counter()
-    events = train(
-        model,
-        data,
-        steps=setting.steps,
-        lr=arm.lr,
-        size=setting.size,
-        objective=objective,
-        seed=seed,
-        validations=0,
-    )
-    losses = []
-    for event in events:
-        losses.append(event.values["train/loss"])
-        tick(1)
-    seconds = time.perf_counter() - start
-    test = evaluate(model, data, "test")
-    # The cost comes last: an objective may learn, and what it learns here is not part of the run.
-    batch = next(data.batches(setting.size, torch.Generator().manual_seed(0)))
-    cost = measure(model, batch, objective)
-    return {
-        "arm": arm.name,
-        "lr": arm.lr,
-        "seed": seed,
-        "accuracy": test.accuracy,
-        "loss": test.loss,
-        "train_loss": losses[-1],
-        "run_seconds": seconds,
-        **dataclasses.asdict(cost),
-    }
-
-
-def _summary(arm: Arm, runs: list[dict[str, Any]]) -> dict[str, str]:
+def _summary(arm: Arm, rate: Rate, runs: list[dict[str, Any]]) -> dict[str, str]:
     """Return a line of the printed table: the mean over the seeds, and the cost of a step."""
     mean, low, high = interval([100 * run["accuracy"] for run in runs])
     has_interval = low == low  # one seed has none
     cost = Cost(**{field.name: runs[0][field.name] for field in dataclasses.fields(Cost)})
     return {
         "": arm.name,
-        "lr": f"{arm.lr:g}",
+        "lr": f"{rate.lr:g}" if rate.tried else f"{rate.lr:g}, not tuned",
         "test accuracy, %": f"{mean:.1f}" + (f" [{low:.1f}, {high:.1f}]" if has_interval else ""),
         "trainable": f"{cost.trainable:,}",
         "GFLOP/step": f"{cost.flops / 1e9:.3f}",
@@ -294,7 +285,12 @@ def _summary(arm: Arm, runs: list[dict[str, Any]]) -> dict[str, str]:
     }
 
 
-def _write(arguments: argparse.Namespace, fingerprint: str, runs: list[dict[str, Any]]) -> None:
+def _write(
+    arguments: argparse.Namespace,
+    fingerprint: str,
+    rates: dict[Arm, Rate],
+    runs: list[dict[str, Any]],
+) -> None:
     settings = {
         name: str(value) if isinstance(value, Path) else value
         for name, value in vars(arguments).items()
@@ -303,6 +299,7 @@ def _write(arguments: argparse.Namespace, fingerprint: str, runs: list[dict[str,
         "settings": settings,
         "fingerprint": fingerprint,
         "torch": torch.__version__,
+        "tried on valid": {arm.name: rate.tried for arm, rate in rates.items()},
         "runs": runs,
     }
     write_json(arguments.json, whole_file)

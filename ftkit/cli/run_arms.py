@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 from ftkit.cli.run_techniques import Technique, is_data, is_space
@@ -14,9 +15,14 @@ from ftkit.techniques.distillation import Teacher, unlabelled
 from ftkit.techniques.freeze import Only
 from ftkit.techniques.student import student
 from ftkit.techniques.task_mixing import Together
-from ftkit.training.loop import HEAD_LR, Data, train
+from ftkit.training.loop import Data, train
 
 HEAD = Only("heads.*")
+SPACE_GRID = (1e-3, 3e-3, 1e-2)
+FULL_GRID = (1e-4, 3e-4, 1e-3)
+"""Where all weights train, the learning rate is lower."""
+HEAD_GRID = (1e-2, 3e-2, 1e-1)
+"""A head starts from nothing, so its learning rate is higher."""
 Slots = tuple[Adapted, Data, Objective]
 
 
@@ -28,8 +34,6 @@ class Setting:
         base: the network that is fine-tuned.
         tasks: the target task, then the other tasks if the technique needs several.
         examples: the number of training rows that a seed draws; None for all.
-        lr: the peak learning rate of a space.
-        full_lr: the peak learning rate where all weights train.
         steps: the number of training steps.
         size: the number of examples a step.
     """
@@ -37,8 +41,6 @@ class Setting:
     base: Net
     tasks: tuple[Task, ...]
     examples: int | None
-    lr: float
-    full_lr: float
     steps: int
     size: int
 
@@ -56,11 +58,19 @@ class Setting:
 
 @dataclass(frozen=True)
 class Arm:
-    """A row of the comparison: its name, its peak learning rate, and its three slots for a seed."""
+    """A row of the comparison.
+
+    Args:
+        name: what the table calls it.
+        grid: the peak learning rates that are tried first, ascending.
+        slots: from a seed to what fills the three slots.
+        trains_head_alone: the learning rate is then that of the head.
+    """
 
     name: str
-    lr: float
+    grid: tuple[float, ...]
     slots: Callable[[int], Slots]
+    trains_head_alone: bool = False
 
 
 def seeded(space: Any, seed: int) -> Any:
@@ -75,36 +85,35 @@ def with_head(space: Space, base: Net) -> tuple[Space, ...]:
     return (space, HEAD)
 
 
-def arms(technique: Technique, setting: Setting, blocks: Sequence[int] = ()) -> list[Arm]:
-    """Return the technique's own rows, then the reference methods.
+def own_arms(
+    technique: Technique, setting: Setting, full_lr: float, blocks: Sequence[int] = ()
+) -> list[Arm]:
+    """Return the technique's own rows.
 
     Args:
         technique: its class decides what is compared, see `run_techniques`.
         setting: what all rows share.
+        full_lr: the learning rate of a teacher, which is the fully fine-tuned base.
         blocks: the blocks that a student keeps, from 0; every second one if empty.
     """
-    return [*_own_arms(technique, setting, blocks), *_references(setting)]
-
-
-def _own_arms(technique: Technique, setting: Setting, blocks: Sequence[int]) -> list[Arm]:
     if is_space(technique.kind):
         return [_of_space(technique.make(), setting)]
     if "teacher" in technique.needs:
-        return _with_teacher(technique, setting, blocks)
+        return _with_teacher(technique, setting, full_lr, blocks)
     if "tasks" in technique.needs:
         return [_of_tasks(technique, setting)]
     return [_of_objective(technique, setting)]
 
 
-def _references(setting: Setting) -> list[Arm]:
+def references(setting: Setting) -> list[Arm]:
     """Return full fine-tuning and the frozen body, on the first task alone."""
 
     def alone(*spaces: Space) -> Callable[[int], Slots]:
         return lambda seed: (setting.fresh(seed, *spaces), setting.rows(seed)[0], supervised)
 
     return [
-        Arm("full fine-tuning", setting.full_lr, alone()),
-        Arm("frozen body", HEAD_LR, alone(HEAD)),
+        Arm("full fine-tuning", FULL_GRID, alone()),
+        Arm("frozen body", HEAD_GRID, alone(HEAD), trains_head_alone=True),
     ]
 
 
@@ -115,7 +124,7 @@ def _of_space(space: Space, setting: Setting) -> Arm:
     def slots(seed: int) -> Slots:
         return setting.fresh(seed, *spaces), setting.rows(seed)[0], supervised
 
-    return Arm(str(space), setting.lr, slots)
+    return Arm(str(space), SPACE_GRID, slots)
 
 
 def _of_objective(technique: Technique, setting: Setting) -> Arm:
@@ -124,7 +133,7 @@ def _of_objective(technique: Technique, setting: Setting) -> Arm:
     def slots(seed: int) -> Slots:
         return setting.fresh(seed), setting.rows(seed)[0], technique.make(seed=seed)
 
-    return Arm(str(technique), setting.full_lr, slots)
+    return Arm(str(technique), FULL_GRID, slots)
 
 
 def _of_tasks(technique: Technique, setting: Setting) -> Arm:
@@ -141,10 +150,12 @@ def _of_tasks(technique: Technique, setting: Setting) -> Arm:
         data, objective = (made, supervised) if is_data(technique.kind) else (Together(tasks), made)
         return setting.fresh(seed), data, objective
 
-    return Arm(f"{technique} of {', '.join(task_names)}", setting.full_lr, slots)
+    return Arm(f"{technique} of {', '.join(task_names)}", FULL_GRID, slots)
 
 
-def _with_teacher(technique: Technique, setting: Setting, blocks: Sequence[int]) -> list[Arm]:
+def _with_teacher(
+    technique: Technique, setting: Setting, full_lr: float, blocks: Sequence[int]
+) -> list[Arm]:
     """Return the rows of a student: taught by the fully fine-tuned base, and with labels alone.
 
     The teacher answers all training inputs, with and without a label in the seed's examples.
@@ -153,11 +164,14 @@ def _with_teacher(technique: Technique, setting: Setting, blocks: Sequence[int])
     kept = tuple(blocks) or tuple(range(count)[::2])
     small = replace(setting, base=student(setting.base, kept))
 
+    @cache
+    def teacher_of(seed: int) -> Adapted:
+        return _trained(setting, full_lr, seed)
+
     def taught(seed: int) -> Slots:
         labelled, task = setting.rows(seed)[0], setting.tasks[0]
-        teacher = _trained(setting, seed)
         inputs = unlabelled(task.take(len(task.train), seed), keep=len(labelled.train))
-        objective = technique.make(teacher=Teacher(teacher), seed=seed)
+        objective = technique.make(teacher=Teacher(teacher_of(seed)), seed=seed)
         return small.fresh(seed), inputs, objective
 
     def alone(seed: int) -> Slots:
@@ -165,19 +179,19 @@ def _with_teacher(technique: Technique, setting: Setting, blocks: Sequence[int])
 
     student_name = f"blocks {', '.join(map(str, kept))} of {count}"
     return [
-        Arm(f"{technique} into {student_name}", setting.full_lr, taught),
-        Arm(f"{student_name}, the labels alone", setting.full_lr, alone),
+        Arm(f"{technique} into {student_name}", FULL_GRID, taught),
+        Arm(f"{student_name}, the labels alone", FULL_GRID, alone),
     ]
 
 
-def _trained(setting: Setting, seed: int) -> Adapted:
+def _trained(setting: Setting, lr: float, seed: int) -> Adapted:
     """Return the base, fully fine-tuned on the first task."""
     model, task = setting.fresh(seed), setting.rows(seed)[0]
     for _ in train(
         model,
         task,
         steps=setting.steps,
-        lr=setting.full_lr,
+        lr=lr,
         size=setting.size,
         seed=seed,
         validations=0,

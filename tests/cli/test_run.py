@@ -3,9 +3,12 @@
 import importlib
 import inspect
 import json
+import math
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +17,17 @@ from helpers.nets import SENTENCES, net
 
 from ftkit import techniques
 from ftkit.__main__ import main
+from ftkit.cli import run_rates
 from ftkit.cli.arguments import converter
 from ftkit.cli.run import technique_first
-from ftkit.cli.run_arms import Setting, arms, with_head
+from ftkit.cli.run_arms import Arm, Setting, own_arms, references, with_head
+from ftkit.cli.run_rates import choose_rate
 from ftkit.cli.run_techniques import Technique, found, options, summary
 from ftkit.model.base import load_base
 from ftkit.tasks.load import load_task
 from ftkit.techniques.distillation import Distillation
 from ftkit.techniques.freeze import Only
+from ftkit.training.events import Diverged
 
 SHORT = ["--base", "mini", "--steps", "3", "--size", "4"]
 TWO_TASKS = ["--base", "mini-vit", "--task", "digits", "--beside", "digits-parity"]
@@ -145,10 +151,8 @@ def test_a_student_is_compared_with_itself_without_a_teacher(file: Path, tmp_pat
 
 def test_a_student_is_taught_on_all_inputs_and_knows_the_labels_of_the_examples(file: Path) -> None:
     task = load_task(file)
-    setting = Setting(
-        load_base("mini", task), (task,), examples=20, lr=1e-3, full_lr=1e-3, steps=1, size=4
-    )
-    _, transfer, _ = arms(Technique(Distillation, {}), setting)[0].slots(0)
+    setting = Setting(load_base("mini", task), (task,), examples=20, steps=1, size=4)
+    _, transfer, _ = own_arms(Technique(Distillation, {}), setting, full_lr=1e-3)[0].slots(0)
     labels = transfer.labels("train")
     assert len(labels) == len(task.train)
     assert int((labels >= 0).sum()) == 20
@@ -229,6 +233,87 @@ def test_a_loss_that_is_not_a_number_is_said(
     line = ["only", *SHORT, "--task", str(file), "--lr", "1e30", "--seeds", "1"]
     assert main(["run", *line]) == 2
     assert "try a smaller lr than 1e+30" in capsys.readouterr().err
+
+
+class TestLearningRates:
+    def test_each_row_is_tuned_on_valid_unless_its_rate_is_given(
+        self, file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        out = tmp_path / "out.json"
+        rest = ["--task", str(file), "--seeds", "1", "--lr", "3e-3", "--json", str(out)]
+        assert main(["run", "lora", *SHORT, *rest]) == 0
+        printed = capsys.readouterr().out
+        assert "learning rate 0.003, given: not tuned" in printed
+        assert "full fine-tuning: learning rate" in printed and "the best on valid" in printed
+        lora, full, frozen = printed.splitlines()[-3:]
+        assert "0.003, not tuned" in lora and "not tuned" not in full + frozen
+        tried = json.loads(out.read_text())["tried on valid"]
+        assert [len(rates) > 2 for rates in tried.values()] == [False, True, True]
+
+    def test_a_rate_at_the_edge_is_tried_further_out(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        accuracy = {1e-3: 0.5, 3e-3: 0.6, 1e-2: 0.7, 3e-2: 0.9, 1e-1: 0.8}
+        monkeypatch.setattr(run_rates, "_accuracy", lambda arm, lr, *rest: accuracy[lr])
+        rate = choose_rate(Arm("x", (1e-3, 3e-3, 1e-2), print), None, print)  # type: ignore[arg-type]
+        assert rate.lr == 3e-2 and rate.tried == accuracy
+
+    def test_a_run_that_diverged_is_shown_and_never_chosen(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        accuracy = {1e-3: 0.5, 3e-3: 0.6, 1e-2: float("nan")}
+        monkeypatch.setattr(run_rates, "_accuracy", lambda arm, lr, *rest: accuracy[lr])
+        rate = choose_rate(Arm("x", tuple(accuracy), print), None, print)  # type: ignore[arg-type]
+        assert rate.lr == 3e-3 and "0.003 60.0%, 0.01 diverged" in str(rate)
+
+    def test_a_row_that_always_diverges_is_an_error(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(run_rates, "_accuracy", lambda *given: float("nan"))
+        with pytest.raises(Diverged, match="a run of x must keep a finite loss, got none"):
+            choose_rate(Arm("x", (1e-3, 3e-3), print), None, print)  # type: ignore[arg-type]
+
+    def test_a_real_run_that_diverges_counts_as_none(self, file: Path) -> None:
+        task = load_task(file)
+        setting = Setting(load_base("mini", task), (task,), examples=None, steps=3, size=4)
+        full = replace(references(setting)[0], grid=(1e-3, 1e30, 3e30))
+        rate = choose_rate(full, setting, lambda steps: None)
+        assert math.isnan(rate.tried[1e30]) and rate.lr < 1
+
+    @pytest.mark.parametrize("lr", ["0", "-1", "nan", "inf", "fast"])
+    def test_a_rate_is_auto_or_above_0(
+        self, file: Path, lr: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert main(["run", "lora", *SHORT, "--task", str(file), "--lr", lr]) == 2
+        assert "--lr must be" in capsys.readouterr().err
+
+
+class TestOutput:
+    def test_a_file_as_it_is_downloaded_runs(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        rows = [f"{'ham' if i % 5 else 'spam'}\t{SENTENCES[i % 5]} {i}" for i in range(60)]
+        (tmp_path / "SMSSpamCollection").write_text("\n".join(rows))
+        line = [
+            "run",
+            "lora",
+            *SHORT,
+            "--seeds",
+            "1",
+            "--task",
+            str(tmp_path / "SMSSpamCollection"),
+        ]
+        assert main(line) == 2
+        assert "give sep= if it is a table of text" in capsys.readouterr().err
+        assert main([*line, "--sep", "tab", "--columns", "label", "text"]) == 0
+
+    @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+    def test_no_name_ends_the_command_or_reaches_the_terminal_raw(
+        self, tmp_path: Path, encoding: str
+    ) -> None:
+        path = tmp_path / "d\u0119\u2603\x1b[31m.csv"
+        path.write_text("text,wrong\na,b\n")
+        command = [sys.executable, "-m", "ftkit", "run", "--task", str(path)]
+        environment = {**os.environ, "PYTHONIOENCODING": encoding}
+        done = subprocess.run(command, env=environment, capture_output=True)
+        assert done.returncode == 2 and b"must have a label column" in done.stderr
+        assert b"\x1b" not in done.stderr + done.stdout and b"Traceback" not in done.stderr
 
 
 def help_of(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
