@@ -1,6 +1,7 @@
 """What files can hold, and what is said of it: each fault is tried as a kind, not as one case."""
 
 import json
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,8 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pyarrow import parquet
 
 from ftkit.tasks import user_files
@@ -28,6 +31,58 @@ def texts(task: Task) -> list[str]:
 
 def noted(task: Task, words: str) -> bool:
     return any(words in note for note in task.notes)
+
+
+WHOLE = {
+    ".csv": "\n".join(["text,label", *GOOD]),
+    ".tsv": "\n".join(row.replace(",", "\t") for row in ["text,label", *GOOD]),
+    ".jsonl": "\n".join(
+        json.dumps(dict(zip(("text", "label"), row.split(","), strict=True))) for row in GOOD
+    ),
+}
+PARTS = (
+    '"',
+    ",",
+    "\n",
+    "\r",
+    "\t",
+    "{",
+    "}",
+    "[",
+    ":",
+    "null",
+    "\x00",
+    "\u2028",
+    "\ufeff",
+    "\ud800",
+    "é",
+    "",
+)
+
+
+@given(
+    st.sampled_from(sorted(WHOLE)),
+    st.lists(st.tuples(st.integers(0, 900), st.integers(0, 3), st.sampled_from(PARTS)), max_size=4),
+)
+@settings(max_examples=150, derandomize=True, deadline=None)
+def test_a_damaged_file_is_read_or_refused_by_name(
+    kind: str, damages: list[tuple[int, int, str]]
+) -> None:
+    content = WHOLE[kind]
+    for place, lost, put in damages:
+        content = content[:place] + put + content[place + lost :]
+    with tempfile.TemporaryDirectory() as folder:
+        path = written(Path(folder) / f"damaged{kind}", content)
+        task, message = None, ""
+        try:
+            task = load_task(path)
+        except ValueError as error:
+            message = str(error)
+    if task is None:
+        assert f"damaged{kind}" in message or "must" in message
+    else:
+        assert len(task.classes) >= 2
+        assert all(len(task.split(stage)) for stage in STAGES)
 
 
 class TestFieldsOfATable:
