@@ -7,23 +7,21 @@ gives each of them a `Change`. `Adapted` owns the parameters of these changes, p
 else: the base, theta0, is shared and never written. README.md explains how.
 """
 
-import copy
 import fnmatch
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 from transformers.pytorch_utils import Conv1D
 
-from ftkit.model.change import Change, Dense, EmbeddingChange, LinearChange, Space
-from ftkit.model.delta import Delta, before_and_after
+from ftkit.model.change import Change, Dense, Space, at_least_float32, float32_or_better
+from ftkit.model.changed_modules import RefuseOldWeights, changed_twin
+from ftkit.model.changed_modules import twin as twin
+from ftkit.model.delta import Delta, copied
 from ftkit.seeding import stream
-
-Module = TypeVar("Module", bound=nn.Module)
-Forward = Callable[..., Any]
 
 
 def select(model: nn.Module, where: str) -> dict[str, nn.Parameter]:
@@ -62,31 +60,22 @@ def select(model: nn.Module, where: str) -> dict[str, nn.Parameter]:
 def linear_layers(model: nn.Module) -> dict[str, nn.Module]:
     """All linear layers of `model`, by the names of their weights.
 
-    A linear layer is an `nn.Linear`, or GPT-2's `Conv1D`, which stores its weight transposed.
+    A linear layer is an `nn.Linear`, or GPT-2's `Conv1D`, which stores its weight transposed. A
+    layer that computes its weight from others (`weight_norm`) has no weight of its own.
     """
     return {
-        f"{name}.weight": layer
+        f"{name}.weight".removeprefix("."): layer
         for name, layer in model.named_modules()
-        if isinstance(layer, nn.Linear | Conv1D)
+        if isinstance(layer, nn.Linear | Conv1D) and "weight" in layer._parameters
     }
-
-
-def twin(base: Module, requires_grad: bool = False) -> Module:
-    """Copy the module tree of `base` without its memory: new modules around the same tensors.
-
-    The new parameters are objects of their own, so `requires_grad` and `.grad` of the base stay
-    as they are. A weight that is tied in the base is tied in the twin.
-    """
-    # deepcopy looks each object up in `memo` before it copies it. With every buffer and parameter
-    # in there, it copies the modules alone.
-    memo: dict[int, Any] = {id(buffer): buffer for buffer in base.buffers()}
-    for weight in base.parameters():
-        memo[id(weight)] = nn.Parameter(weight.detach(), requires_grad=requires_grad)
-    return copy.deepcopy(base, memo)
 
 
 class Adapted(nn.Module):
     """`base` plus the changes of `spaces`. Call it as you call the base.
+
+    It starts in the mode of the base (training or evaluation); `train()` and `eval()` set the mode
+    of the changed network, not of the base. It stays on the device and in the dtype of the base;
+    the parameters of the changes are in float32 or better (see `Change`).
 
     Args:
         base: any module; it is shared, not copied, and never written.
@@ -96,7 +85,9 @@ class Adapted(nn.Module):
             stream of its own.
 
     Raises:
-        ValueError: two spaces change the same weight.
+        ValueError: two spaces change the same weight, or a weight cannot change because its module
+            is compiled to TorchScript; in the first call, if code of the base reads the weight in a
+            way that does not see the change.
     """
 
     def __init__(self, base: nn.Module, *spaces: Space, seed: int = 0) -> None:
@@ -113,13 +104,18 @@ class Adapted(nn.Module):
                 owner[name], self.changes[name] = space, change
         if not spaces:
             self.changes = {name: Dense(weight) for name, weight in base.named_parameters()}
+        weights = dict(base.named_parameters())
         for name, change in self.changes.items():
+            # Before the draw: random starting values are the same for every dtype of the base.
+            change.to(float32_or_better(weights[name].dtype))
             change.draw(stream(seed, name))
         self.phi = _module_tree(self.changes)
         # In a tuple, so that PyTorch does not register the two networks as submodules:
         # state_dict() and parameters() of this module are phi alone.
-        self._nets = (base, _changed_twin(base, self.changes))
-        self.eval()
+        net, old = changed_twin(base, self.changes)
+        self._nets = (base, net)
+        self._old = old  # until the first call
+        super().train(base.training)
 
     @property
     def base(self) -> Any:
@@ -128,16 +124,37 @@ class Adapted(nn.Module):
 
     @property
     def net(self) -> Any:
-        """The changed network: the classes, methods and memory of the base, plus the changes."""
+        """The changed network: the methods and memory of the base, plus the changes."""
         return self._nets[1]
 
+    def train(self, mode: bool = True) -> "Adapted":
+        """Set the mode of the changed network; that of the base stays."""
+        super().train(mode)
+        self.net.train(mode)
+        return self
+
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        return self.net(*args, **kwargs)
+        if not self._old or torch.compiler.is_compiling():
+            return self.net(*args, **kwargs)
+        with RefuseOldWeights(self._old):
+            answer = self.net(*args, **kwargs)
+        self._old = []
+        return answer
 
     def __repr__(self) -> str:
         count = sum(p.numel() for p in self.parameters())
         spaces = ", ".join(map(repr, self.spaces))
         return f"Adapted({type(self.base).__name__}, {spaces}): {count:,} trainable parameters"
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Adapted":
+        """Refuse to move the changes alone: `to`, `cuda`, `half` and the like call this."""
+        weight = next(self.base.parameters(), None)
+        if weight is not None and fn(weight) is not weight:
+            raise ValueError(
+                "an Adapted must stay on the device and in the dtype of its base, got a move to "
+                "another; move the base first: Adapted(base.to(...), ...)"
+            )
+        return self
 
     def trainable(self, prefix: str = "") -> list[nn.Parameter]:
         """The trainable parameters of the weights whose names start with `prefix`."""
@@ -155,28 +172,91 @@ class Adapted(nn.Module):
     def changed(self) -> Iterator[tuple[str, Tensor, Tensor]]:
         """Yield (name, weight in the base, weight now) for each weight that has a change.
 
-        The tensors are detached, and in float32 or better.
+        The tensors are detached, and in float32 or better: a weight is not rounded to the dtype of
+        the base, where a small change would be lost.
         """
         weights = dict(self.base.named_parameters())
         for name, change in self.changes.items():
-            unrounded = isinstance(change, LinearChange)
-            yield name, *before_and_after(weights[name], change, unrounded)
+            before = at_least_float32(weights[name].detach())
+            with torch.no_grad():
+                now = change(before).detach()
+            yield name, before, now
+
+    def moved_buffers(self) -> dict[str, Tensor]:
+        """The buffers that forward passes have written, as they are now, by each of their names.
+
+        For example the running statistics of a `BatchNorm` in training mode.
+        """
+        before = dict(self.base.named_buffers(remove_duplicate=False))
+        return {
+            name: now
+            for name, now in self.net.named_buffers(remove_duplicate=False)
+            if name not in before or not torch.equal(before[name], now)
+        }
 
     def delta(self) -> Delta:
-        """The learned change so far, as a value of its own."""
-        return Delta({name: now - before for name, before, now in self.changed()})
+        """The learned change so far, as a value of its own; it includes moved buffers.
+
+        Raises:
+            ValueError: a forward pass gave a buffer another shape.
+        """
+        difference = {name: now - before for name, before, now in self.changed()}
+        buffers = dict(self.base.named_buffers(remove_duplicate=False))
+        for name, now in self.moved_buffers().items():
+            if name not in buffers or buffers[name].shape != now.shape:
+                raise ValueError(
+                    f"a buffer must keep its shape for a delta, got {name!r} with "
+                    f"{tuple(now.shape)}; use merged()"
+                )
+            difference[name] = at_least_float32(now) - at_least_float32(buffers[name])
+        return Delta(difference)
 
     def merged(self) -> Any:
         """A plain copy of the base with the change added to its weights.
 
         Each sum is formed in float32 or better and rounded once. The copy knows nothing of spaces.
+        It has the buffers and the mode of this model.
         """
-        net = copy.deepcopy(self.base)
+        net = copied(self.base)
         weights = dict(net.named_parameters())
         with torch.no_grad():
             for name, _, now in self.changed():
                 weights[name].copy_(now)
+        give_buffers_and_mode(self.net, net)
         return net
+
+
+@contextmanager
+def evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """Set a model, or the changed network of an `Adapted`, to evaluation mode in this block.
+
+    At the end each module gets its own mode back.
+    """
+    changed = model.net.modules() if isinstance(model, Adapted) else ()
+    modes = [(module, module.training) for module in (*model.modules(), *changed)]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+def give_buffers_and_mode(live: nn.Module, net: nn.Module) -> None:
+    """Give `net` copies of the buffers of `live`, and each of its modules the same mode.
+
+    Both are copies of one network.
+    """
+    for name, value in live.named_buffers(remove_duplicate=False):
+        _set_buffer(net, name, value)
+    for name, module in live.named_modules():
+        net.get_submodule(name).training = module.training
+
+
+def _set_buffer(net: nn.Module, name: str, value: Tensor) -> None:
+    """Give `net` a copy of `value` as its buffer of that name."""
+    path, _, attribute = name.rpartition(".")
+    net.get_submodule(path)._buffers[attribute] = value.detach().clone()
 
 
 def _module_tree(changes: dict[str, Change]) -> nn.Module:
@@ -190,98 +270,3 @@ def _module_tree(changes: dict[str, Change]) -> nn.Module:
             node = node.get_submodule(part)
         node.add_module(last, change)
     return root
-
-
-# Three ways in which a change acts
-# ---------------------------------
-# The changed network is a twin of the base: new modules around the base's own tensors. Only the
-# modules that own a changed weight are touched, each in the cheapest way that its change allows:
-#
-# 1. In place of the weight. A `Dense` change holds the whole changed weight as its parameter. The
-#    twin's module gets this parameter instead of the base's, and keeps its own forward.
-# 2. By a short way. A `LinearChange` on a linear layer, or an `EmbeddingChange` on an embedding,
-#    computes the layer's answer without an autograd graph through the changed weight. Its method
-#    replaces the forward of this one module.
-# 3. In general. Any other change is a function of the weight. In each call the module computes the
-#    changed weight and runs its class's forward on it; autograd does the rest.
-#
-# The module's class, attributes and children stay, so the code of the base around it (attention,
-# residuals, methods of its own) runs as it is written and knows nothing of changes.
-#
-# Tied weights: two modules that share a weight in the base share one parameter object in the twin.
-# Changes are therefore looked up by the identity of the parameter, not by its name. Both modules
-# get the same `Change` object, so the weight stays tied while it changes.
-
-
-def _changed_twin(base: Module, changes: dict[str, Change]) -> Module:
-    """A twin of `base` that computes with the changed weights."""
-    net = twin(base)
-    change_of = {
-        id(weight): changes[name] for name, weight in net.named_parameters() if name in changes
-    }
-    for module in net.modules():
-        acting: dict[str, Change] = {}  # the changes of this module that act in its forward
-        for attribute, weight in module._parameters.items():
-            change = change_of.get(id(weight))
-            if isinstance(change, Dense):
-                module._parameters[attribute] = change.value
-            elif change is not None:
-                acting[attribute] = change
-        if acting:
-            module.forward = _changed_forward(module, acting)  # type: ignore[method-assign]
-    return net
-
-
-def _changed_forward(module: nn.Module, changes: dict[str, Change]) -> Forward:
-    """A forward for `module` with these changes of its weights: the short way if there is one."""
-    change = changes.get("weight")
-    if isinstance(module, nn.Linear | Conv1D) and isinstance(change, LinearChange):
-        return _linear_forward(module, change, changes.get("bias"))
-    # The short way of an embedding looks rows up and does nothing else. A subclass may do more, and
-    # so does an embedding that rescales its rows or its gradients.
-    if (
-        type(module) is nn.Embedding
-        and isinstance(change, EmbeddingChange)
-        and not (module.max_norm or module.scale_grad_by_freq)
-    ):
-        return _embedding_forward(module, change)
-    return _general_forward(module, changes)
-
-
-def _linear_forward(
-    layer: nn.Linear | Conv1D, change: LinearChange, bias_change: Change | None
-) -> Callable[[Tensor], Tensor]:
-    """The short way of a linear layer; its bias may have a change too.
-
-    A `Dense` change of the bias is no `bias_change`: its value is `layer.bias` already.
-    """
-
-    def forward(x: Tensor) -> Tensor:
-        bias = bias_change(layer.bias) if bias_change is not None else layer.bias
-        return change.linear(x, layer.weight, bias)
-
-    return forward
-
-
-def _embedding_forward(layer: nn.Embedding, change: EmbeddingChange) -> Callable[[Tensor], Tensor]:
-    """The short way of an embedding: only the rows that `ids` ask for are changed."""
-
-    def forward(ids: Tensor) -> Tensor:
-        return change.embedding(ids, layer.weight, layer.padding_idx)
-
-    return forward
-
-
-def _general_forward(module: nn.Module, changes: dict[str, Change]) -> Forward:
-    """The way of any change: form the changed weights, then run the module's forward on them."""
-    # A shallow copy from before `forward` is replaced: it still has the forward of its class, and
-    # shares parameters and children with `module`. Calling `module` here would recurse forever.
-    original = copy.copy(module)
-
-    def forward(*args: Any, **kwargs: Any) -> Any:
-        changed = {
-            attribute: change(getattr(module, attribute)) for attribute, change in changes.items()
-        }
-        return functional_call(original, changed, args, kwargs)
-
-    return forward

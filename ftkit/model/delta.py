@@ -6,10 +6,12 @@ Arithmetic", arXiv:2212.04089, introduced arithmetic on such differences.
 
 import copy
 from collections.abc import Iterator, Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+
+from ftkit.model.change import at_least_float32
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -17,7 +19,8 @@ Module = TypeVar("Module", bound=nn.Module)
 class Delta(Mapping[str, Tensor]):
     """`{weight name: change of that weight}`, dense and detached.
 
-    A weight that is not in it did not change.
+    A weight that is not in it did not change. If training moved buffers, such as the running mean
+    of a `BatchNorm`, it has their differences too, by their names.
 
     >>> d = Delta({"w": torch.ones(2)})
     >>> (0.5 * d + d - d)["w"]
@@ -61,7 +64,7 @@ class Delta(Mapping[str, Tensor]):
         return float(sum(float(value.double().square().sum()) for value in self.values()) ** 0.5)
 
     def on(self, base: Module) -> Module:
-        """Copy `base` and add this change to the weights of the copy.
+        """Copy `base` and add this change to the weights (and buffers) of the copy.
 
         Each sum is formed in float32 or better and rounded once. `base` stays as it is.
 
@@ -70,8 +73,8 @@ class Delta(Mapping[str, Tensor]):
                 them are named.
         """
         self._check_fits(base)
-        moved = copy.deepcopy(base)
-        weights = dict(moved.named_parameters(remove_duplicate=False))
+        moved = copied(base)
+        weights = _tensors(moved)
         with torch.no_grad():
             for name, value in self.items():
                 weight = weights[name]
@@ -79,7 +82,7 @@ class Delta(Mapping[str, Tensor]):
         return moved
 
     def _check_fits(self, base: nn.Module) -> None:
-        weights = dict(base.named_parameters(remove_duplicate=False))
+        weights = _tensors(base)
         misfits = []
         for name, value in self.items():
             there = tuple(weights[name].shape) if name in weights else "missing"
@@ -93,24 +96,28 @@ class Delta(Mapping[str, Tensor]):
             )
 
 
-def at_least_float32(value: Tensor) -> Tensor:
-    """The tensor in float32 if its type has fewer bits.
+def _tensors(net: nn.Module) -> dict[str, Tensor]:
+    """The weights and buffers of a network, by each of their names."""
+    return {
+        **dict(net.named_buffers(remove_duplicate=False)),
+        **dict(net.named_parameters(remove_duplicate=False)),
+    }
 
-    In half precision the sum of a weight and a small change is often the weight again.
+
+def copied(net: Module) -> Module:
+    """Copy a network, with memory of its own."""
+    return copy.deepcopy(net, computed_tensors(net))
+
+
+def computed_tensors(net: nn.Module) -> dict[int, Any]:
+    """A memo for `deepcopy`: copies of the tensors that modules computed and keep as attributes.
+
+    `weight_norm` keeps such a tensor. `deepcopy` refuses those that autograd computed, although the
+    next forward pass computes them again.
     """
-    return value.to(torch.promote_types(value.dtype, torch.float32))
-
-
-def before_and_after(weight: Tensor, change: nn.Module, unrounded: bool) -> tuple[Tensor, Tensor]:
-    """The weight and the changed weight, detached and in float32 or better.
-
-    Args:
-        unrounded: the change is stored apart from the weight, so it may be smaller than the
-            weight's precision can show: form the sum in float32. The changed weight of any other
-            change is formed as the model forms it in each pass.
-    """
-    before = at_least_float32(weight.detach())
-    with torch.no_grad():
-        if unrounded and before.dtype != weight.dtype:
-            return before, copy.deepcopy(change).to(before)(before).detach()
-        return before, at_least_float32(change(weight).detach())
+    return {
+        id(value): value.detach().clone()
+        for module in net.modules()
+        for value in vars(module).values()
+        if isinstance(value, Tensor) and not value.is_leaf
+    }

@@ -29,7 +29,7 @@ class SparseChange(LinearChange):
 
     def out_in(self, weight: Tensor) -> Tensor:
         """The changed weight as (out, in)."""
-        now: Tensor = self(weight)
+        now = self.rounded(weight)
         return now.t() if self.transposed else now
 
     def values_gradient(self, g: Tensor, inputs: Tensor) -> Tensor:
@@ -121,8 +121,9 @@ class Entries(SparseChange, EmbeddingChange):
             values = torch.where(in_padding, values.detach(), values)
         # 4. The change of those rows alone, (asked, width). The table itself is only read.
         flat = position[here] * width + self.indices[here] % width
-        rows = weight.new_zeros(len(asked) * width).index_add(0, flat, values)
-        return F.embedding(ids, weight) + F.embedding(positions, rows.view(-1, width))
+        rows = values.new_zeros(len(asked) * width).index_add(0, flat, values)
+        changed = F.embedding(ids, weight) + F.embedding(positions, rows.view(-1, width))
+        return changed.to(weight.dtype)
 
 
 class Chosen:

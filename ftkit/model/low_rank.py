@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from transformers.pytorch_utils import Conv1D
 
 from ftkit.model.adapted import linear_layers, select
-from ftkit.model.change import LinearChange
+from ftkit.model.change import LinearChange, at_least_float32
 
 
 def alpha_over_rank(alpha: float | None, rank: int) -> float:
@@ -97,7 +97,7 @@ class LowRank(LinearChange):
         if fixed is None:
             self.a = nn.Parameter(matrix.weight.new_zeros(rank, matrix.in_features))
         else:
-            self.register_buffer("a", fixed.to(matrix.weight), persistent=False)
+            self.register_buffer("a", fixed.to(at_least_float32(matrix.weight)), persistent=False)
         self.b = nn.Parameter(matrix.weight.new_zeros(matrix.out_features, rank))
 
     def draw(self, generator: torch.Generator) -> None:
@@ -111,17 +111,21 @@ class LowRank(LinearChange):
 
     def linear(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         out_in = weight.t() if self.transposed else weight
+        a, b = self.a.to(x.dtype), self.b.to(x.dtype)
         if bias is not None and bias.requires_grad:
             # Another space trains the bias. _LowRankLinear knows frozen biases alone, so add this
             # one outside and leave its gradient to autograd.
-            return _LowRankLinear.apply(x, out_in, None, self.a, self.b, self.scale) + bias
-        return _LowRankLinear.apply(x, out_in, bias, self.a, self.b, self.scale)
+            return _LowRankLinear.apply(x, out_in, None, a, b, self.scale) + bias
+        return _LowRankLinear.apply(x, out_in, bias, a, b, self.scale)
 
 
 def uniform(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-    """Draw a matrix (out, in) from U(-1/sqrt(in), 1/sqrt(in)), the starting values of A."""
+    """Draw a matrix (out, in) from U(-1/sqrt(in), 1/sqrt(in)), the starting values of A.
+
+    It is drawn on the CPU in float32, so that it is the same for every device and dtype.
+    """
     bound = 1 / math.sqrt(shape[1])
-    return torch.empty(shape).uniform_(-bound, bound, generator=generator)
+    return torch.empty(shape, device="cpu").uniform_(-bound, bound, generator=generator)
 
 
 class _LowRankLinear(torch.autograd.Function):

@@ -59,7 +59,8 @@ class Directions(LinearChange):
     def draw(self, generator: torch.Generator) -> None:
         with torch.no_grad():
             for factor, width in ((self.p, len(self.p)), (self.q, self.q.shape[1])):
-                factor.copy_(torch.empty(factor.shape).normal_(0, width**-0.5, generator=generator))
+                drawn = torch.empty(factor.shape, device="cpu")
+                factor.copy_(drawn.normal_(0, width**-0.5, generator=generator))
 
     def forward(self, weight: Tensor) -> Tensor:
         change = self.scale * (self.p * self.l) @ self.q
@@ -67,7 +68,8 @@ class Directions(LinearChange):
 
     def linear(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         answer = F.linear(x, weight.t() if self.transposed else weight, bias)
-        return answer + F.linear(self.scale * self.l * F.linear(x, self.q), self.p)
+        p, strengths, q = (factor.to(x.dtype) for factor in (self.p, self.l, self.q))
+        return answer + F.linear(self.scale * strengths * F.linear(x, q), p)
 
     def importance(self) -> Tensor:
         """Estimate how much the loss would change without each direction, (rank,).

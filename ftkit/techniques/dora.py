@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ftkit.model.change import Change
+from ftkit.model.change import Change, at_least_float32
 from ftkit.model.low_rank import Matrix, alpha_over_rank, check_rank, matrices, uniform
 
 
@@ -54,7 +54,8 @@ class Decomposed(Change):
         self.scale, self.transposed = scale, matrix.transposed
         self.a = nn.Parameter(matrix.weight.new_zeros(rank, matrix.in_features))
         self.b = nn.Parameter(matrix.weight.new_zeros(matrix.out_features, rank))
-        self.m = nn.Parameter(self._rows(matrix.weight.detach()).norm(dim=1))
+        weight = at_least_float32(matrix.weight.detach())  # as `forward` gets it
+        self.m = nn.Parameter(self._rows(weight).norm(dim=1))
 
     def draw(self, generator: torch.Generator) -> None:
         with torch.no_grad():

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ftkit.model.change import Change
+from ftkit.model.change import Change, at_least_float32
 from ftkit.model.low_rank import Matrix, check_rank, matrices
 
 
@@ -62,7 +62,7 @@ class Principal(Change):
     def __init__(self, matrix: Matrix, rank: int, scale: float) -> None:
         super().__init__()
         self.scale, self.transposed = scale, matrix.transposed
-        weight = matrix.weight.detach()
+        weight = at_least_float32(matrix.weight.detach())  # no SVD in half precision
         u, s, v = torch.linalg.svd(weight.t() if matrix.transposed else weight, full_matrices=False)
         root = (s[:rank] / scale).sqrt()
         self.a = nn.Parameter((root.unsqueeze(1) * v[:rank]).contiguous())

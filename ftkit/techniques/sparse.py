@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ftkit.model.adapted import Adapted, select
-from ftkit.model.change import Change
+from ftkit.model.adapted import Adapted, give_buffers_and_mode, select
+from ftkit.model.change import Change, at_least_float32
 from ftkit.model.entries import Chosen, Entries, SparseChange, exact_count, largest, top, top_each
 from ftkit.model.low_rank import Matrix, matrices
 from ftkit.seeding import stream
@@ -123,6 +123,7 @@ def regrown(model: Adapted, scores: Mapping[str, Tensor], share: float) -> Adapt
     others = [space for space in model.spaces if not isinstance(space, Chosen | Sparse)]
     regrown_model = Adapted(model.base, Chosen(chosen), *others)
     _carry_over(model, regrown_model, kept)
+    give_buffers_and_mode(model.net, regrown_model.train(model.training).net)
     return regrown_model
 
 
@@ -239,7 +240,7 @@ class Rows:
 
     def _change(self, name: str, matrix: Matrix) -> OutputRows:
         weight = matrix.weight
-        lengths = weight.detach().norm(dim=0 if matrix.transposed else 1)
+        lengths = at_least_float32(weight.detach()).norm(dim=0 if matrix.transposed else 1)
         scores = _criterion(self.criterion, lengths, stream(self.seed, f"rows {name}"))
         count = exact_count(self.density, len(scores))
         return OutputRows(weight, largest({name: scores}, count)[name], matrix.transposed)
@@ -257,5 +258,6 @@ def _check(density: float, criterion: str) -> None:
 def _criterion(criterion: str, magnitudes: Tensor, generator: torch.Generator) -> Tensor:
     """Scores of the same shape as `magnitudes`; the entries with the largest are chosen."""
     if criterion == "random":
-        return torch.rand(magnitudes.shape, generator=generator).to(magnitudes.device)
+        drawn = torch.rand(magnitudes.shape, generator=generator, device="cpu")
+        return drawn.to(magnitudes.device)
     return magnitudes if criterion == "largest" else -magnitudes

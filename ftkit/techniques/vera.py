@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ftkit.model.change import Change, LinearChange
+from ftkit.model.change import Change, LinearChange, at_least_float32
 from ftkit.model.low_rank import Matrix, check_rank, matrices
 from ftkit.seeding import stream
 
@@ -50,7 +50,7 @@ class VeRA:
 def kaiming(shape: tuple[int, int], generator: torch.Generator) -> Tensor:
     """Draw U(-sqrt(6/in), sqrt(6/in)) for a matrix (out, in): Kaiming's start for ReLU networks."""
     bound = (6 / shape[1]) ** 0.5
-    return torch.empty(shape).uniform_(-bound, bound, generator=generator)
+    return torch.empty(shape, device="cpu").uniform_(-bound, bound, generator=generator)
 
 
 class Vectors(LinearChange):
@@ -65,13 +65,10 @@ class Vectors(LinearChange):
     def __init__(self, matrix: Matrix, a: Tensor, b: Tensor, start: float) -> None:
         super().__init__()
         self.transposed = matrix.transposed
-        self.register_buffer(
-            "shared_a", a[:, : matrix.in_features].to(matrix.weight), persistent=False
-        )
-        self.register_buffer(
-            "shared_b", b[: matrix.out_features].to(matrix.weight), persistent=False
-        )
-        self.d = nn.Parameter(matrix.weight.new_full((len(a),), start))
+        like = at_least_float32(matrix.weight)
+        self.register_buffer("shared_a", a[:, : matrix.in_features].to(like), persistent=False)
+        self.register_buffer("shared_b", b[: matrix.out_features].to(like), persistent=False)
+        self.d = nn.Parameter(like.new_full((len(a),), start))
         self.b = nn.Parameter(matrix.weight.new_zeros(matrix.out_features))
 
     def forward(self, weight: Tensor) -> Tensor:
@@ -80,4 +77,7 @@ class Vectors(LinearChange):
 
     def linear(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         answer = F.linear(x, weight.t() if self.transposed else weight, bias)
-        return answer + self.b * F.linear(self.d * F.linear(x, self.shared_a), self.shared_b)
+        b, d, shared_b, shared_a = (
+            factor.to(x.dtype) for factor in (self.b, self.d, self.shared_b, self.shared_a)
+        )
+        return answer + b * F.linear(d * F.linear(x, shared_a), shared_b)
