@@ -8,20 +8,27 @@ else: the base, theta0, is shared and never written. README.md explains how.
 """
 
 import fnmatch
+import json
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
+from ftkit.model.belonging import differences, facts
 from ftkit.model.change import Change, Dense, Space, at_least_float32, float32_or_better
 from ftkit.model.changed_modules import RefuseOldWeights, changed_twin
 from ftkit.model.changed_modules import twin as twin
 from ftkit.model.delta import Delta, copied
 from ftkit.seeding import stream
+from ftkit.storage import whole_file
 
 
 def select(model: nn.Module, where: str) -> dict[str, nn.Parameter]:
@@ -225,6 +232,89 @@ class Adapted(nn.Module):
         give_buffers_and_mode(self.net, net)
         return net
 
+    # What is saved
+    # -------------
+    # The state is phi, and the buffers that differ from the base's. What it belongs to goes with it
+    # as metadata, which PyTorch keeps beside the tensors of a state: `torch.save` stores it, and
+    # `save` writes it into the header of its file.
+
+    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        for name, value in self.moved_buffers().items():
+            path, _, attribute = name.rpartition(".")
+            if attribute not in self.net.get_submodule(path)._non_persistent_buffers_set:
+                destination[f"{prefix}{_BUFFERS}{name}"] = value if keep_vars else value.detach()
+        destination._metadata[prefix[:-1]]["belongs to"] = self._belongs_to()
+
+    def _belongs_to(self) -> dict[str, Any]:
+        return {"spaces": repr(list(self.spaces)), "facts": facts(self.base, self.changes)}
+
+    def _load_from_state_dict(
+        self, state_dict: Any, prefix: str, local_metadata: Any, *args: Any
+    ) -> None:
+        # Before anything is written: an error leaves the model as it was.
+        self._check_belongs(local_metadata.get("belongs to"))
+        self._check_positions(state_dict, prefix)
+        saved = {
+            key.removeprefix(prefix + _BUFFERS): state_dict.pop(key)
+            for key in list(state_dict)
+            if key.startswith(prefix + _BUFFERS)
+        }
+        base = dict(self.base.named_buffers(remove_duplicate=False))
+        for name, now in self.net.named_buffers(remove_duplicate=False):
+            value = saved.pop(name, base.get(name))
+            if value is not None:
+                _set_buffer(self.net, name, value.to(now))
+        state_dict.update({f"{prefix}{_BUFFERS}{name}": value for name, value in saved.items()})
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, *args)
+
+    def _check_belongs(self, saved: dict[str, Any] | None) -> None:
+        if saved is None:
+            return
+        here = self._belongs_to()
+        if found := differences(saved["facts"], here["facts"]):
+            more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+            raise ValueError(
+                f"a state must belong to its model, got one of {saved['spaces']} for "
+                f"{here['spaces']}: {found[0]}{more}; adapt the base of the state with its spaces"
+            )
+
+    def _check_positions(self, state: dict[str, Tensor], prefix: str) -> None:
+        """Refuse a state with other whole numbers: those of a `Sparse` say which entries train."""
+        for name, ours in self.phi.named_buffers():
+            theirs = state.get(f"{prefix}phi.{name}")
+            if theirs is None or ours.is_floating_point() or theirs.shape != ours.shape:
+                continue
+            if not torch.equal(theirs.to(ours.device), ours):
+                raise ValueError(
+                    f"a state must have the positions of its model, got others in {name!r}; "
+                    "adapt with the space of the state, or with Chosen of its positions"
+                )
+
+    def save(self, path: str | Path) -> None:
+        """Write the state to a safetensors file, and what it belongs to.
+
+        `save_file` of safetensors writes the tensors alone; then nothing but their shapes and
+        positions can be checked when they are loaded.
+        """
+        tensors = {name: value.contiguous() for name, value in self.state_dict().items()}
+        with whole_file(Path(path)) as new:
+            save_file(tensors, new, metadata={"belongs to": json.dumps(self._belongs_to())})
+
+    def load(self, path: str | Path) -> None:
+        """Load the state from a file that `save` wrote.
+
+        Raises:
+            ValueError: the state belongs to another space, or to another base; the model stays as
+                it was.
+        """
+        state = OrderedDict(load_file(path))
+        with safe_open(path, "pt") as file:
+            about = (file.metadata() or {}).get("belongs to")
+        if about is not None:
+            state._metadata = {"": {"belongs to": json.loads(about)}}  # type: ignore[attr-defined]
+        self.load_state_dict(state)
+
 
 @contextmanager
 def evaluation_mode(model: nn.Module) -> Iterator[None]:
@@ -251,6 +341,9 @@ def give_buffers_and_mode(live: nn.Module, net: nn.Module) -> None:
         _set_buffer(net, name, value)
     for name, module in live.named_modules():
         net.get_submodule(name).training = module.training
+
+
+_BUFFERS = "buffers."
 
 
 def _set_buffer(net: nn.Module, name: str, value: Tensor) -> None:
