@@ -88,6 +88,8 @@ class BackgroundValidation:
         if self._copy is None:
             self._copy = type(model)(model.base, *model.spaces, seed=model.seed)
         self._copy.load_state_dict(state)
+        for copied, live in zip(self._copy.net.modules(), model.net.modules(), strict=True):
+            copied.training = live.training
         for name, parameter in self._copy.named_parameters():
             parameter.grad = gradients.get(name)
         return self._validate(self._copy, step)

@@ -122,10 +122,13 @@ def _step(
     model: Adapted, batch: Batch, objective: Objective, optimizer: torch.optim.Optimizer
 ) -> float:
     """Do one training step; return its seconds."""
+    device = model.trainable()[0].device
     start = time.perf_counter()
     optimizer.zero_grad()
     _loss(model, batch, objective).backward()
     optimizer.step()
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)  # operations there end later than the calls
     return time.perf_counter() - start
 
 
@@ -155,10 +158,10 @@ class SavedBytes:
 def saved_bytes(model: torch.nn.Module) -> Iterator[SavedBytes]:
     """Count the bytes that autograd saves in this block; `.total` has the sum.
 
-    Weights and buffers of `model` and of its base do not count.
+    Weights and buffers of `model`, of its base and of its changed network do not count.
     """
-    base = getattr(model, "base", model)
-    weights = (*model.parameters(), *model.buffers(), *base.parameters(), *base.buffers())
+    nets = (model, getattr(model, "base", model), getattr(model, "net", model))
+    weights = [value for net in nets for value in (*net.parameters(), *net.buffers())]
     saved = SavedBytes({weight.untyped_storage().data_ptr() for weight in weights})
     with saved_tensors_hooks(saved.add, lambda tensor: tensor):
         yield saved
@@ -189,7 +192,16 @@ def peak(model: Adapted, batch: Batch, objective: Objective = supervised) -> Pea
 
     The optimizer's state exists already when the measured step begins. The learning rate is 0, so
     that no parameter moves.
+
+    Raises:
+        ValueError: the model is not on the CPU.
     """
+    device = model.trainable()[0].device
+    if device.type != "cpu":
+        raise ValueError(
+            f"peak must measure on the CPU, got a model on {device}; "
+            "torch.accelerator.max_memory_allocated() measures there"
+        )
     optimizer = torch.optim.AdamW(model.trainable(), lr=0.0, weight_decay=0.0, fused=True)
     return peak_of_steps(lambda: _loss(model, batch, objective), optimizer)
 

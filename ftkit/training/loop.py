@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ftkit.model.adapted import Adapted
+from ftkit.model.adapted import Adapted, evaluation_mode
+from ftkit.model.change import at_least_float32
 from ftkit.model.objective import Objective, supervised
 from ftkit.tasks.task import Batch, stratified
 from ftkit.training.background_validation import BackgroundValidation
@@ -232,9 +233,11 @@ def _check_learning_rates(values: Iterable[float]) -> None:
 def _with_features(model: Adapted, batch: Batch) -> Batch:
     """Add the features of the body to the batch, if the body is frozen.
 
-    They are computed once for the whole split.
+    They are computed once for the whole split. A body in training mode has no fixed features.
     """
     if model.trains("body.") or not hasattr(model.base, "reader") or batch.features is not None:
+        return batch
+    if model.base.body.training or model.net.body.training:
         return batch
     return replace(batch, features=frozen_features(model.base, batch.data)[batch.rows])
 
@@ -242,20 +245,23 @@ def _with_features(model: Adapted, batch: Batch) -> Batch:
 def frozen_features(net: Any, data: Any) -> Tensor:
     """The features of every row of a split, (rows, width).
 
-    They are computed at the first call, then kept while the body and the split live.
+    They are computed at the first call, then kept while the body and the split live, and the body
+    stays on its device and in its dtype.
     """
     of_body = _features.setdefault(net.body, WeakKeyDictionary())
-    if data not in of_body:
-        features = torch.empty(len(data), net.width, device=net.device)
+    like = next(net.body.parameters())
+    kept = of_body.get(data)
+    if kept is None or (kept.dtype, kept.device) != (like.dtype, like.device):
+        kept = like.new_empty(len(data), net.width)
         with torch.no_grad():
             for rows in net.reader.order(data).split(_EVALUATION_ROWS):
-                features[rows] = net.features(Batch(data, rows, rows, ""))
-        of_body[data] = features
-    return of_body[data]
+                kept[rows] = net.features(Batch(data, rows, rows, ""))
+        of_body[data] = kept
+    return kept
 
 
 def evaluate(model: Any, data: Data, stage: str = "test", rows: int | None = None) -> Evaluation:
-    """Evaluate `model`, an `Adapted` or a `Net`, on a split.
+    """Evaluate `model`, an `Adapted` or a `Net`, on a split; it is in evaluation mode meanwhile.
 
     Args:
         model: what answers.
@@ -266,14 +272,17 @@ def evaluate(model: Any, data: Data, stage: str = "test", rows: int | None = Non
     """
     split, labels = data.split(stage), data.labels(stage)
     adapted = isinstance(model, Adapted)
+    cached = adapted and not model.moved_buffers()
     order = (model.base if adapted else model).reader.order(split)
     if rows is not None:
         order = order[torch.isin(order, stratified(labels, rows))]
-    losses, correct = torch.zeros(len(labels)), torch.zeros(len(labels), dtype=torch.uint8)
-    with torch.no_grad():
+    losses = torch.zeros(len(labels), device="cpu")
+    correct = torch.zeros(len(labels), dtype=torch.uint8, device="cpu")
+    with torch.no_grad(), evaluation_mode(model):
         for part in order.split(_EVALUATION_ROWS):
             batch = data.batch(stage, part)
-            logits = model(_with_features(model, batch) if adapted else batch).cpu()
+            logits = model(_with_features(model, batch) if cached else batch)
+            logits = at_least_float32(logits).cpu()
             losses[part] = F.cross_entropy(logits, labels[part], reduction="none")
             correct[part] = (logits.argmax(-1) == labels[part]).to(torch.uint8)
     evaluated = order.sort().values
