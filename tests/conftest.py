@@ -17,6 +17,11 @@ from ftkit.teaching import display
 torch.set_num_threads(1)
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("gpu") and not torch.cuda.is_available():
+        pytest.skip("there is no GPU here: torch.cuda.is_available() is False")
+
+
 @pytest.fixture
 def deterministic() -> Iterator[None]:
     """Let torch refuse operations that are not deterministic."""

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ftkit.model.adapted import select, twin
 from ftkit.model.base import Net
+from ftkit.model.change import at_least_float32
 from ftkit.model.delta import Delta
 from ftkit.model.objective import Objective, supervised
 from ftkit.tasks.task import Batch
@@ -96,7 +97,7 @@ def _gradients(
     for batch in batches:
         loss = torch.stack(list(objective(net, batch).values())).sum()
         gradients = torch.autograd.grad(loss, list(weights.values()), materialize_grads=True)
-        yield len(batch), dict(zip(weights, gradients, strict=True))
+        yield len(batch), dict(zip(weights, map(at_least_float32, gradients), strict=True))
 
 
 def _sum(parts: Iterable[_SizedMean]) -> _SizedMean:

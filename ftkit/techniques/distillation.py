@@ -15,6 +15,7 @@ from datasets import Dataset
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ftkit.model.change import at_least_float32
 from ftkit.tasks.task import Batch, Task
 
 
@@ -79,6 +80,7 @@ def divergence(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
     0.6931
     """
     _same_shape(student, teacher)
+    student = at_least_float32(student)
     log_p = F.log_softmax(teacher.to(student) / temperature, dim=-1)
     # kl_div takes the student first. "batchmean" divides by the rows; "mean" would divide by rows
     # times classes.

@@ -116,7 +116,7 @@ class Mixture(_Several):
         """
         streams = self._streams(size, generator)
         which = stream(generator.initial_seed(), "which task comes")
-        shares = torch.tensor(self.shares, dtype=torch.float64)
+        shares = torch.tensor(self.shares, dtype=torch.float64, device="cpu")
         while True:
             yield next(streams[int(torch.multinomial(shares, 1, generator=which))])
 

@@ -19,6 +19,12 @@ from ftkit.techniques.lora import LoRA
 from ftkit.training.loop import train
 
 HEAD = Only("heads.*")
+HALVES = (torch.bfloat16, torch.float16)
+PLACES = [
+    *(("cpu", dtype) for dtype in HALVES),
+    *(pytest.param(("cuda", dtype), marks=pytest.mark.gpu) for dtype in (torch.float32, *HALVES)),
+]
+"""Other devices and types of a base than the ones of all other tests."""
 
 
 def batch_of(name: str, size: int = 6) -> Batch:
@@ -43,6 +49,8 @@ class SpaceLaws:
             metafunc.parametrize("space", self.specimens, ids=repr)
         if "name" in metafunc.fixturenames:
             metafunc.parametrize("name", NETS)
+        if "place" in metafunc.fixturenames:
+            metafunc.parametrize("place", PLACES, ids=str)
 
     def test_a_new_adaptation_changes_no_answer(self, space: Any, name: str) -> None:
         base, batch = net(name), batch_of(name)
@@ -124,6 +132,42 @@ class SpaceLaws:
         again.load_state_dict(model.state_dict())
         with torch.no_grad():
             assert torch.equal(again(batch), model(batch))
+
+    def test_on_another_device_and_in_half_precision(self, space: Any, place: Any) -> None:
+        """The laws above within the rounding of the type; the changes stay in float32."""
+        (device, dtype), name = place, "distilbert"
+        base, batch = net(name).to(device, dtype), batch_of(name)
+        before = {key: value.clone() for key, value in base.state_dict().items()}
+        model, again = adapted(base, space), adapted(base, space, seed=9)
+        with torch.no_grad():
+            start = base(batch)
+            assert torch.equal(model(batch), start)
+        assert model.delta().norm() == 0
+        learn(model, name)
+        assert {(p.dtype, p.device) for p in model.parameters()} == {(torch.float32, base.device)}
+        assert all(torch.equal(before[key], value) for key, value in base.state_dict().items())
+        again.load_state_dict(model.state_dict())
+        with torch.no_grad():
+            answer = model(batch)
+            assert answer.dtype == dtype and torch.equal(again(batch), answer)
+            rounding = 4 * torch.finfo(dtype).eps * answer.abs().max().item()
+            assert (answer - start).abs().max() > 2 * rounding
+            for merged in (model.merged(), model.delta().on(base)):
+                torch.testing.assert_close(merged(batch), answer, atol=rounding, rtol=0)
+
+    def test_starting_values_do_not_depend_on_type_or_default_device(self, space: Any) -> None:
+        base = net("distilbert").bfloat16()
+        here = Adapted(net("distilbert").bfloat16().float(), space)
+        with torch.device("meta"):
+            there = Adapted(base, space)
+        for one, other in zip(here.phi.modules(), there.phi.modules(), strict=True):
+            for a, b in zip(tensors(one), tensors(other), strict=True):
+                assert torch.equal(a, b)
+
+
+def tensors(module: torch.nn.Module) -> list[torch.Tensor]:
+    """The parameters and buffers of a module itself, saved or not."""
+    return [*module.parameters(recurse=False), *module.buffers(recurse=False)]
 
 
 def plain_decay(model: Adapted, name: str) -> None:
