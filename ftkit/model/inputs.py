@@ -3,8 +3,10 @@
 Each split is read once. What was read is kept for as long as the split lives.
 """
 
+import copy
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -15,19 +17,34 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
+from ftkit.model.checkpoint import Refused
 
+
+@dataclass(frozen=True, eq=False)
 class Texts:
     """Token ids and attention masks of texts.
 
-    Texts are cut at `longest` tokens and padded to the longest row of a batch.
+    Texts are cut at `longest` tokens and padded to the longest row of a batch. Nets of one
+    checkpoint share a reader, so it cannot be changed.
     """
+
+    _tokenizer: Any
+    longest: int
+    _read: "WeakKeyDictionary[Dataset, tuple[Tensor, Tensor]]" = field(
+        default_factory=WeakKeyDictionary, init=False, repr=False
+    )
 
     kind = "text"
 
-    def __init__(self, tokenizer: Any, longest: int) -> None:
-        self.tokenizer, self.longest = tokenizer, longest
-        self._pad = int(tokenizer.pad_token_id or 0)
-        self._read: WeakKeyDictionary[Dataset, tuple[Tensor, Tensor]] = WeakKeyDictionary()
+    @property
+    def tokenizer(self) -> Any:
+        """A copy of the tokenizer."""
+        return copy.deepcopy(self._tokenizer)
+
+    @property
+    def pad(self) -> int:
+        """The token that fills short rows; 0 without a padding token, since the mask hides it."""
+        return int(self._tokenizer.pad_token_id or 0)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Texts":
         return self
@@ -36,10 +53,10 @@ class Texts:
         """All token ids of a split, (rows, longest row), and the length of each row, (rows,)."""
         if data not in self._read:
             texts = data["text"][:]
-            tokens = self.tokenizer(texts, truncation=True, max_length=self.longest)["input_ids"]
+            tokens = self._tokenizer(texts, truncation=True, max_length=self.longest)["input_ids"]
             rows = [torch.tensor(row, dtype=torch.int64) for row in tokens]
             lengths = torch.tensor([len(row) for row in rows])
-            ids = pad_sequence(rows, batch_first=True, padding_value=self._pad)
+            ids = pad_sequence(rows, batch_first=True, padding_value=self.pad)
             self._read[data] = ids, lengths
         return self._read[data]
 
@@ -54,7 +71,7 @@ class Texts:
     def join(self, inputs: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
         """The inputs of several batches as those of one, padded to the longest row of all."""
         longest = max(each["input_ids"].shape[1] for each in inputs)
-        fill = {"input_ids": self._pad, "attention_mask": 0}
+        fill = {"input_ids": self.pad, "attention_mask": 0}
         joined = {}
         for name, value in fill.items():
             padded = [
@@ -69,35 +86,64 @@ class Texts:
         return self.table(data)[1].argsort(stable=True)
 
 
+@dataclass(frozen=True, eq=False)
 class Images:
     """Pixels of images with values in [0, 1].
 
-    Images are resized to the body's size, repeated to its channels and normalised.
+    Images are resized to the body's size, repeated to its channels and normalised. Nets of one
+    checkpoint share a reader, so it cannot be changed.
+
+    Args:
+        size: height and width, in pixels.
+        channels: at least 1.
+        mean: what is subtracted, for each channel or for all of them.
+        deviation: what it is divided by then.
     """
+
+    size: int
+    channels: int
+    mean: tuple[float, ...] = (0.5,)
+    deviation: tuple[float, ...] = (0.5,)
+    _read: "WeakKeyDictionary[Dataset, Tensor]" = field(
+        default_factory=WeakKeyDictionary, init=False, repr=False
+    )
 
     kind = "image"
 
-    def __init__(self, size: int, channels: int, mean: float = 0.5, deviation: float = 0.5) -> None:
-        self.size, self.channels, self.mean, self.deviation = size, channels, mean, deviation
-        self._read: WeakKeyDictionary[Dataset, Tensor] = WeakKeyDictionary()
-
     @classmethod
-    def of(cls, config: Any, path: str) -> "Images":
-        """Read images as the checkpoint at `path` was trained to.
+    def of(cls, config: Any, folder: Path) -> "Images":
+        """Read images as the checkpoint in `folder` was trained to.
 
-        Size and channels come from its config, mean and deviation from its preprocessor (0.5 each
-        if it has none).
+        Size and channels come from its config, mean and deviation from its preprocessor.
+
+        Raises:
+            ValueError: the folder does not say one of them, or images are not square.
         """
-        file = Path(path) / "preprocessor_config.json"
-        preprocessor = json.loads(file.read_text()) if file.is_file() else {}
-        mean = preprocessor.get("image_mean") or [0.5]
-        deviation = preprocessor.get("image_std") or [0.5]
-        return cls(
-            config.image_size,
-            config.num_channels,
-            sum(mean) / len(mean),
-            sum(deviation) / len(deviation),
-        )
+        file = folder / "preprocessor_config.json"
+        if not file.is_file():
+            raise Refused(
+                "an image base must have a preprocessor_config.json, which says how pixels are "
+                f"scaled, got a folder without it: {str(folder)!r}; save the image processor there"
+            )
+        preprocessor = json.loads(file.read_text(encoding="utf-8"))
+        size, channels = getattr(config, "image_size", None), getattr(config, "num_channels", None)
+        if isinstance(size, list | tuple) and len(set(size)) == 1:
+            size = size[0]
+        if not (isinstance(size, int) and isinstance(channels, int)):
+            raise ValueError(
+                "its config.json gives no single image_size and num_channels, "
+                f"but {size!r} and {channels!r}"
+            )
+        if preprocessor.get("do_normalize") is False:
+            return cls(size, channels, (0.0,), (1.0,))
+        mean, deviation = preprocessor.get("image_mean"), preprocessor.get("image_std")
+        if not all(isinstance(x, list) and len(x) in (1, channels) for x in (mean, deviation)):
+            raise Refused(
+                "preprocessor_config.json must give image_mean and image_std for "
+                f"{channels} channels, got {mean!r} and {deviation!r} in {str(folder)!r}; "
+                "save the image processor there again"
+            )
+        return cls(size, channels, tuple(mean), tuple(deviation))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Images":
         return self
@@ -109,7 +155,8 @@ class Images:
         pixels = self._read[data][rows]
         if pixels.shape[-1] != self.size:
             pixels = F.interpolate(pixels, self.size, mode="bilinear", align_corners=False)
-        normalised = (pixels - self.mean) / self.deviation
+        mean, deviation = (torch.tensor(x).view(-1, 1, 1) for x in (self.mean, self.deviation))
+        normalised = (pixels - mean) / deviation
         return {"pixel_values": normalised.expand(-1, self.channels, -1, -1)}
 
     def join(self, inputs: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
