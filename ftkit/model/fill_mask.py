@@ -3,6 +3,7 @@
 import torch
 
 from ftkit.model.base import base_path, quiet
+from ftkit.model.checkpoint import some
 
 
 def fill(text: str, name: str = "mini", count: int = 5) -> list[str]:
@@ -12,7 +13,7 @@ def fill(text: str, name: str = "mini", count: int = 5) -> list[str]:
         name: a base with a masked-language head, as in `load_base`.
 
     Raises:
-        ValueError: there is not exactly one `[MASK]`.
+        ValueError: there is not exactly one `[MASK]`, or the base has no masked-language head.
     """
     from transformers import AutoModelForMaskedLM, AutoTokenizer
 
@@ -22,9 +23,17 @@ def fill(text: str, name: str = "mini", count: int = 5) -> list[str]:
         )
     with quiet(), torch.no_grad():
         tokenizer = AutoTokenizer.from_pretrained(base_path(name), trust_remote_code=False)
-        model = AutoModelForMaskedLM.from_pretrained(
-            base_path(name), trust_remote_code=False, use_safetensors=True
-        ).eval()
+        model, found = AutoModelForMaskedLM.from_pretrained(
+            base_path(name),
+            trust_remote_code=False,
+            use_safetensors=True,
+            output_loading_info=True,
+        )
+        if found["missing_keys"]:
+            raise ValueError(
+                f"the base must have a masked-language head, got {name!r} without the weights "
+                f"{some(found['missing_keys'])}; use mini"
+            )
         tokens = tokenizer(text, return_tensors="pt")
         position = tokens["input_ids"][0].tolist().index(tokenizer.mask_token_id)
         likeliest = model(**tokens).logits[0, position].topk(count).indices
