@@ -31,6 +31,15 @@ from ftkit.seeding import stream
 from ftkit.storage import whole_file
 
 
+def used_weights(model: nn.Module) -> dict[str, nn.Parameter]:
+    """All weights of `model` by name, without those that take no part in its answer.
+
+    A `Net` names these in its `unused_weights`. To change them would cost and change nothing.
+    """
+    unused = getattr(model, "unused_weights", ())
+    return {name: weight for name, weight in model.named_parameters() if name not in unused}
+
+
 def select(model: nn.Module, where: str) -> dict[str, nn.Parameter]:
     """Select the weights of `model` whose names match `where`.
 
@@ -39,18 +48,19 @@ def select(model: nn.Module, where: str) -> dict[str, nn.Parameter]:
             several names; each of them matches, and the weight is listed once, by its first name.
 
     Returns:
-        `{weight name: weight}`, in the order of the model.
+        `{weight name: weight}`, in the order of the model, without the weights that take no part in
+        the model's answer.
 
     Raises:
-        ValueError: a pattern matches no weight (the nearest names are given), or `where` is no
-            string.
+        ValueError: a pattern matches no weight (the nearest names are given), or only weights that
+            take no part in the answer; or `where` is no string.
     """
     if not isinstance(where, str):
         raise ValueError(
             f"where must be a string of patterns with commas between, got {where!r}; "
             "'body.*' is the whole body"
         )
-    first_name = {id(weight): name for name, weight in model.named_parameters()}
+    first_name = {id(weight): name for name, weight in used_weights(model).items()}
     by_any_name = dict(model.named_parameters(remove_duplicate=False))
     selected: dict[str, nn.Parameter] = {}
     for pattern in (part.strip() for part in where.split(",")):
@@ -58,22 +68,30 @@ def select(model: nn.Module, where: str) -> dict[str, nn.Parameter]:
         if not matches:
             near = get_close_matches(pattern, by_any_name, n=3, cutoff=0.3) or list(by_any_name)[:3]
             raise ValueError(f"no weight fits {pattern!r}; the nearest names are {', '.join(near)}")
-        for name in matches:
-            weight = by_any_name[name]
+        used = [by_any_name[name] for name in matches if id(by_any_name[name]) in first_name]
+        if not used:
+            raise ValueError(
+                f"where must fit weights that take part in the answer, got {pattern!r}, which fits "
+                f"unused ones alone, such as {matches[0]}; leave it out"
+            )
+        for weight in used:
             selected[first_name[id(weight)]] = weight
     return {name: selected[name] for name in first_name.values() if name in selected}
 
 
 def linear_layers(model: nn.Module) -> dict[str, nn.Module]:
-    """All linear layers of `model`, by the names of their weights.
+    """All linear layers of `model` that take part in its answer, by the names of their weights.
 
     A linear layer is an `nn.Linear`, or GPT-2's `Conv1D`, which stores its weight transposed. A
     layer that computes its weight from others (`weight_norm`) has no weight of its own.
     """
+    unused = getattr(model, "unused_weights", ())
     return {
         f"{name}.weight".removeprefix("."): layer
         for name, layer in model.named_modules()
-        if isinstance(layer, nn.Linear | Conv1D) and "weight" in layer._parameters
+        if isinstance(layer, nn.Linear | Conv1D)
+        and "weight" in layer._parameters
+        and f"{name}.weight" not in unused
     }
 
 
@@ -110,7 +128,7 @@ class Adapted(nn.Module):
                     )
                 owner[name], self.changes[name] = space, change
         if not spaces:
-            self.changes = {name: Dense(weight) for name, weight in base.named_parameters()}
+            self.changes = {name: Dense(weight) for name, weight in used_weights(base).items()}
         weights = dict(base.named_parameters())
         for name, change in self.changes.items():
             # Before the draw: random starting values are the same for every dtype of the base.

@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from torch import nn
 
-from ftkit.model.adapted import select, twin
+from ftkit.model.adapted import linear_layers, select, twin, used_weights
 from ftkit.model.change import Change, Dense
 
 Module = TypeVar("Module", bound=nn.Module)
@@ -34,8 +34,7 @@ class BitFit:
 
     def changes(self, model: nn.Module) -> dict[str, Change]:
         if not any(
-            name.endswith(".bias") and not name.startswith("heads.")
-            for name, _ in model.named_parameters()
+            name.endswith(".bias") and not name.startswith("heads.") for name in used_weights(model)
         ):
             raise ValueError(
                 "BitFit's model must have biases below its heads, got one without any; "
@@ -51,7 +50,7 @@ class BitFit:
 
 
 def with_biases(net: Module) -> Module:
-    """Return `net` with a bias of zeros for every `nn.Linear` that has none.
+    """Return `net` with a bias of zeros for every used `nn.Linear` that has none.
 
     The new net shares its memory with `net`, gives the same answers, and does not change `net`.
     BitFit then trains new biases, not pretrained ones, so a delta can be added to the new net, not
@@ -62,7 +61,7 @@ def with_biases(net: Module) -> Module:
     [0.0, 0.0, 0.0]
     """
     net = twin(net, requires_grad=True)
-    for layer in net.modules():
+    for layer in linear_layers(net).values():
         if isinstance(layer, nn.Linear) and layer.bias is None:
             layer.bias = nn.Parameter(layer.weight.detach().new_zeros(layer.out_features))
     return net

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from ftkit.model.adapted import select
+from ftkit.model.adapted import select, used_weights
 from ftkit.model.change import Change, Dense
 
 _BLOCK = re.compile(r"^(.*\.)(\d+)\.")
@@ -58,14 +58,14 @@ class LastBlocks:
             )
         if self.count == 0:
             return {}
-        body = [name for name, _ in model.named_parameters() if name.startswith("body.")]
+        weights = used_weights(model)
+        body = [name for name in weights if name.startswith("body.")]
         last = max(i for i, name in enumerate(body) if name.startswith(blocks[-1]))
         trained = [
             name
             for i, name in enumerate(body)
             if name.startswith(tuple(blocks[-self.count :])) or i > last
         ]
-        weights = dict(model.named_parameters())
         return {name: Dense(weights[name]) for name in trained}
 
     @staticmethod
@@ -75,7 +75,7 @@ class LastBlocks:
         Raises:
             ValueError: the body has no numbered blocks.
         """
-        names = (name for name, _ in model.named_parameters() if name.startswith("body."))
+        names = (name for name in used_weights(model) if name.startswith("body."))
         matches = (_BLOCK.match(name) for name in names)
         prefixes = list(dict.fromkeys(match.group(0) for match in matches if match))
         if not prefixes:
