@@ -25,10 +25,10 @@ class Refused(ValueError):
 
 @contextmanager
 def foreign(before: str, after: str) -> Iterator[None]:
-    """Turn any error into a ValueError with its reason in brackets between two parts.
+    """Turn any error into a `Refused` with its reason in brackets between two parts.
 
     Raises:
-        ValueError: anything was raised; a `Refused` passes as it is.
+        Refused: anything was raised; a `Refused` passes as it is.
     """
     try:
         yield
@@ -36,7 +36,7 @@ def foreign(before: str, after: str) -> Iterator[None]:
         raise
     # Foreign code reads foreign files here, and its errors are of any class.
     except Exception as error:
-        raise ValueError(f"{before} ({reason(error)}){after}") from error
+        raise Refused(f"{before} ({reason(error)}){after}") from error
 
 
 def reason(error: Exception) -> str:
@@ -166,17 +166,12 @@ def load_tokenizer(folder: Path, body: nn.Module) -> Any:
     """
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
-    # Without these files transformers makes a tokenizer up, in which every word is unknown.
-    files = dict(tokenizer.vocab_files_names)
-    whole = files.pop("tokenizer_file", None)
-    there = [name for name in files.values() if (folder / name).is_file()]
-    if not (whole and (folder / whole).is_file()) and files and len(there) < len(files):
-        wanted = " or ".join(filter(None, (whole, " and ".join(files.values()))))
-        raise Refused(
-            f"a text base must have the files of its tokenizer ({wanted}), got a folder without "
-            f"them: {str(folder)!r}; save the tokenizer there with save_pretrained"
-        )
+    with foreign(
+        f"a text base must have the files of its tokenizer, got a folder without: {str(folder)!r}",
+        "; save the tokenizer there with save_pretrained",
+    ):
+        tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
+        _check_vocabulary(folder, tokenizer.vocab_files_names)
     rows = embedding_rows(body)
     if rows is not None and (last := max(tokenizer.get_vocab().values(), default=0)) >= rows:
         raise Refused(
@@ -190,6 +185,20 @@ def load_tokenizer(folder: Path, body: nn.Module) -> Any:
             f"or as nothing, in {str(folder)!r}; save there the tokenizer that belongs to the model"
         )
     return tokenizer
+
+
+def _check_vocabulary(folder: Path, files: dict[str, str]) -> None:
+    """Check that the files with a tokenizer's vocabulary are there.
+
+    Without them transformers makes a tokenizer up, in which every word is unknown.
+
+    Raises:
+        ValueError: there is neither tokenizer.json nor all files of the older form.
+    """
+    older = [name for key, name in files.items() if key != "tokenizer_file"]
+    if (folder / "tokenizer.json").is_file() or all((folder / name).is_file() for name in older):
+        return
+    raise ValueError(f"there is no tokenizer.json, and not {' and '.join(older)}")
 
 
 def ordinary_tokens(tokenizer: Any) -> dict[str, int]:
