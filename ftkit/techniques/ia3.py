@@ -3,14 +3,22 @@
 import re
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
 
+from ftkit.model.adapted import linear_layers, used_weights
 from ftkit.model.change import Change
 from ftkit.model.low_rank import Matrix, matrices
 
-KEYS_AND_VALUES = re.compile(r".*\.(key|value|k_proj|v_proj|k_lin|v_lin)\.weight")
+KEYS = re.compile(r".*\.(key|k_proj|k_lin|key_proj|attn\.k)\.weight")
+VALUES = re.compile(r".*\.(value|v_proj|v_lin|value_proj|attn\.v)\.weight")
+FUSED = re.compile(r".*\.attn\.c_attn\.weight")
+"""Queries, keys and values in one `Conv1D`, one after the other, as in GPT-2."""
 INNER = re.compile(
-    r".*(?<!attention)\.output\.dense\.weight|.*\.mlp\.(fc2|c_proj)\.weight|.*\.ffn\.lin2\.weight"
+    r".*(?<!attention)\.output\.dense\.weight"
+    r"|.*\.mlp\.(fc2|c_proj|down_proj|fc_out|dense2)\.weight"
+    r"|.*\.layers\.\d+\.fc2\.weight|.*\.ffns?(\.\d+)?\.lin2\.weight|.*\.ffn_output\.weight"
 )
 """The layers that read the inner features."""
 
@@ -25,23 +33,26 @@ class IA3:
 
     Args:
         where: glob patterns over the names of the weights. Of the matching weights, those of keys,
-            values and second feed-forward layers change, by their names in BERT, RoBERTa,
-            DistilBERT, ViT and GPT-2 (whose keys and values have no weight of their own, and stay).
+            values and second feed-forward layers change. They are found by their names in BERT,
+            DistilBERT, GPT-2, Llama, ViT and their relatives.
 
     Raises:
-        ValueError: from `changes`, if `where` matches none of them.
+        ValueError: from `changes`, if a part of some attention block has no name that is known, or
+            `where` matches none of them.
     """
 
     where: str = "body.*"
 
     def changes(self, model: nn.Module) -> dict[str, Change]:
         changes: dict[str, Change] = {}
-        weights = dict(model.named_parameters())
-        for name, matrix in matrices(model, self.where, "IA3").items():
+        weights = used_weights(model)
+        selected = matrices(model, self.where, "IA3")
+        _check_names(model)
+        for name, matrix in selected.items():
             if INNER.fullmatch(name):
                 changes[name] = Columns(matrix)
-            elif KEYS_AND_VALUES.fullmatch(name):
-                changes[name] = rows = Rows(matrix)
+            elif rows := _rows(name, matrix):
+                changes[name] = rows
                 bias = name.removesuffix("weight") + "bias"
                 if bias in weights:
                     changes[bias] = Along(rows)
@@ -53,16 +64,76 @@ class IA3:
         return changes
 
 
-class Rows(Change):
-    """diag(l) weight, with l (out,), 1 at the start: a factor on each output feature."""
+def _rows(name: str, matrix: Matrix) -> "Rows | None":
+    """The change of a weight of keys or values; None for any other weight."""
+    if KEYS.fullmatch(name) or VALUES.fullmatch(name):
+        return Rows(matrix)
+    if FUSED.fullmatch(name) and matrix.transposed:
+        return Rows(matrix, queries=matrix.in_features)
+    return None
 
-    def __init__(self, matrix: Matrix) -> None:
+
+def _check_names(model: nn.Module) -> None:
+    """Refuse a body in which IA3 would miss keys, values or inner features of a block.
+
+    Raises:
+        ValueError: an attention has linear layers, but none that is known to give its keys or
+            values; or there are fewer known second feed-forward layers than attentions.
+    """
+    layers, attentions = linear_layers(model), _attentions(model)
+    for prefix in attentions:
+        inside = [name for name in layers if name.startswith(prefix)]
+        fused = any(FUSED.fullmatch(n) and isinstance(layers[n], Conv1D) for n in inside)
+        for part, pattern in {"keys": KEYS, "values": VALUES}.items():
+            if not fused and not any(map(pattern.fullmatch, inside)):
+                raise ValueError(_unknown(part, f"none in {prefix[:-1]}", inside))
+    inner = [name for name in layers if INNER.fullmatch(name)]
+    if len(inner) < len(attentions):
+        others = [name for name in layers if not name.startswith((*attentions, "heads."))]
+        got = f"{len(inner)} for {len(attentions)} blocks"
+        raise ValueError(_unknown("second feed-forward layer", got, others))
+
+
+def _unknown(part: str, got: str, names: list[str]) -> str:
+    some = ", ".join(names[:4]) or "none"
+    return (
+        f"IA3 must find the {part} of every attention block by a name it knows, got {got}; "
+        f"linear layers there: {some}; use LoRA, for example"
+    )
+
+
+def _attentions(model: nn.Module) -> list[str]:
+    """The name prefixes of the attention modules of a model, the outermost ones that are used."""
+    used, found = used_weights(model), list[str]()
+    for name, module in model.named_modules():
+        prefix = f"{name}."
+        if (
+            "Attention" in type(module).__name__
+            and not prefix.startswith(tuple(found))
+            and any(weight.startswith(prefix) for weight in used)
+        ):
+            found.append(prefix)
+    return found
+
+
+class Rows(Change):
+    """diag(l) weight, with l (out,), 1 at the start: a factor on each output feature.
+
+    The first `queries` features keep the factor 1; l is shorter then.
+    """
+
+    def __init__(self, matrix: Matrix, queries: int = 0) -> None:
         super().__init__()
-        self.transposed = matrix.transposed
-        self.l = nn.Parameter(matrix.weight.new_ones(matrix.out_features))
+        self.transposed, self.queries = matrix.transposed, queries
+        self.l = nn.Parameter(matrix.weight.new_ones(matrix.out_features - queries))
+
+    @property
+    def factors(self) -> Tensor:
+        """The factor on each output feature, (out,)."""
+        return torch.cat([self.l.new_ones(self.queries), self.l]) if self.queries else self.l
 
     def forward(self, weight: Tensor) -> Tensor:
-        return weight * (self.l if self.transposed else self.l.unsqueeze(1))
+        return weight * (self.factors if self.transposed else self.factors.unsqueeze(1))
 
 
 class Columns(Change):
@@ -85,4 +156,4 @@ class Along(Change):
         self._rows = (rows,)  # in a tuple, so that its parameters do not belong to this one too
 
     def forward(self, weight: Tensor) -> Tensor:
-        return weight * self._rows[0].l
+        return weight * self._rows[0].factors
