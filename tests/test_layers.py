@@ -11,7 +11,7 @@ import ftkit
 
 ROOT = Path(ftkit.__file__).parent
 LAYERS = [
-    {"hub", "paths", "seeding", "stats", "storage"},
+    {"checks", "hub", "paths", "seeding", "stats", "storage"},
     {"tasks"},
     {"model"},
     {"techniques", "training"},
@@ -23,6 +23,7 @@ LAYERS = [
     {"__main__"},
 ]
 LIGHT = (
+    "checks",
     "stats",
     "storage",
     "paths",

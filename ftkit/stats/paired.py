@@ -1,8 +1,11 @@
 """Intervals, tests and verdicts for few seeds.
 
-Differences are paired: there is one a seed, between two methods that ran with that seed.
+Differences are paired: there is one a seed, between two methods that ran with that seed. Every
+difference must be a finite number (`ftkit.stats.sample`). A run that diverged has none: `family`
+alone takes nan for it, and judges that comparison "inconclusive".
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,10 +14,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
+from ftkit import checks
+from ftkit.stats.sample import finite, numbers
+
 FEWEST = 8
 """Fewer seeds give no verdict: the sign flips of five differences can never reach p < 0.05."""
 EXACT = 16
 """Up to this number of differences, all 2^n sign flips are counted."""
+MOST_ITEMS = 10**9
+MOST_DRAWS = 10**6
 
 
 def t_interval(mean: Any, error: Any, freedom: Any, level: float = 0.95) -> tuple[Any, Any]:
@@ -25,9 +33,35 @@ def t_interval(mean: Any, error: Any, freedom: Any, level: float = 0.95) -> tupl
         error: its estimated standard error; with 0 the interval is the mean itself.
         freedom: the degrees of freedom of that error, above 0.
         level: the share of such intervals that cover the true mean, in (0, 1).
+
+    Raises:
+        ValueError: an argument is not finite or outside its range.
     """
+    check_level(level)
+    for name, value, is_right in (
+        ("mean", mean, np.isfinite),
+        ("error", error, lambda each: np.isfinite(each) & (each >= 0)),
+        ("freedom", freedom, lambda each: np.isfinite(each) & (each > 0)),
+    ):
+        if not is_right(numbers(name, value)).all():
+            raise ValueError(
+                f"mean must be finite, error at least 0 and freedom above 0, got {name}="
+                f"{checks.shown(value)}; estimate them from two values or more"
+            )
     _, quantile = stats.t.interval(level, freedom)
     return mean - quantile * error, mean + quantile * error
+
+
+def check_level(level: Any) -> None:
+    """Refuse what is no level of an interval: a share in (0, 1).
+
+    Raises:
+        ValueError: as the summary says.
+    """
+    if not checks.is_number(level) or not 0 < level < 1:
+        raise ValueError(
+            f"level must be above 0 and below 1, got {checks.shown(level)}; 0.95 is usual"
+        )
 
 
 def interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float, float]:
@@ -35,10 +69,14 @@ def interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float
 
     One value has no interval: low and high are nan.
 
+    Raises:
+        ValueError: no value, one that is not finite, or a level outside (0, 1).
+
     >>> tuple(round(float(x), 2) for x in interval([1.0, 2.0, 3.0]))
     (2.0, -0.48, 4.48)
     """
-    sample = np.asarray(values, dtype=float)
+    sample = finite("values", values)
+    check_level(level)
     mean = float(sample.mean())
     if len(sample) < 2:
         return mean, float("nan"), float("nan")
@@ -51,9 +89,14 @@ def proportion(right: int, of: int, level: float = 0.95) -> tuple[float, float, 
 
     This is all that one run on one test split can say.
 
+    Raises:
+        ValueError: `of` is below 1, `right` not from 0 to `of`, or the level outside (0, 1).
+
     >>> tuple(round(x, 3) for x in proportion(55, 100))
     (0.55, 0.452, 0.644)
     """
+    _check_counts(right, of)
+    check_level(level)
     wilson = stats.binomtest(right, of).proportion_ci(level, method="wilson")
     return right / of, float(wilson.low), float(wilson.high)
 
@@ -63,15 +106,26 @@ def two_proportions(right: int, of: int, other_right: int, other_of: int) -> flo
 
     For two runs, each on its own draw of test items.
 
+    Raises:
+        ValueError: a number of items is below 1, or a number of right ones not from 0 to it.
+
     >>> round(two_proportions(60, 100, 45, 100), 3)
     0.034
     """
+    _check_counts(right, of)
+    _check_counts(other_right, other_of)
     pooled = (right + other_right) / (of + other_of)
     error = np.sqrt(pooled * (1 - pooled) * (1 / of + 1 / other_of))
     if error == 0:
         return 1.0
     difference = right / of - other_right / other_of
     return float(2 * stats.norm.sf(abs(difference) / error))
+
+
+def _check_counts(right: Any, of: Any) -> None:
+    """Refuse what is no number of items, or no number of right ones among them."""
+    checks.whole("the number of items", of, 1, MOST_ITEMS, "count the rows of the test split")
+    checks.whole("the number of right items", right, 0, of, "count the items that are right")
 
 
 def crossed(differences: ArrayLike, level: float = 0.95) -> tuple[float, float, float]:
@@ -86,9 +140,11 @@ def crossed(differences: ArrayLike, level: float = 0.95) -> tuple[float, float, 
         level: the share of such intervals that cover the true mean, in (0, 1).
 
     Raises:
-        ValueError: fewer than two seeds or two items.
+        ValueError: fewer than two seeds or two items, a difference that is not finite, or a level
+            outside (0, 1).
     """
     table = _crossing(differences)
+    check_level(level)
     seeds, items = table.shape
 
     # The model: difference[s, i] = mean + effect of seed s + effect of item i + rest[s, i].
@@ -139,8 +195,11 @@ def bootstrap(
         seed: decides the draws.
 
     Raises:
-        ValueError: fewer than two seeds or two items.
+        ValueError: as in `crossed`; draws below 1, or a seed below 0.
     """
+    check_level(level)
+    checks.whole("draws", draws, 1, MOST_DRAWS, "2000 are usual")
+    checks.seed(seed)
     table, random = _crossing(differences), np.random.default_rng(seed)
     # To draw n seeds out of n with replacement is to draw how often each comes: multinomial
     # counts. Over n they are weights that sum to 1, (draws, seeds); for items, (draws, items).
@@ -155,13 +214,13 @@ def bootstrap(
 
 def _crossing(differences: ArrayLike) -> NDArray[np.float64]:
     """The differences as a table (seeds, items) that has at least two of each."""
-    table = np.asarray(differences, dtype=float)
+    table = numbers("differences", differences)
     if table.ndim != 2 or min(table.shape) < 2:
         raise ValueError(
             "differences must be (seeds, items) with at least two of each, got shape "
             f"{table.shape}; run more seeds, or use interval for one difference a seed"
         )
-    return table
+    return finite("differences", table, dimensions=2)
 
 
 def sign_flip(differences: Sequence[float]) -> float:
@@ -169,12 +228,17 @@ def sign_flip(differences: Sequence[float]) -> float:
 
     It is the probability that the mean is as far from 0 as it is, or farther, if each difference
     had its sign by chance. Exact up to 16 differences, else from 20,000 random flips. The smallest
-    p of n seeds is 2 / 2^n.
+    p of n seeds is 2 / 2^n, so one seed has p = 1.
+
+    Raises:
+        ValueError: no difference, or one that is not finite.
 
     >>> sign_flip([0.03, 0.02, 0.04, 0.01, 0.02])
     0.0625
     """
-    sample = np.asarray(differences, dtype=float)
+    sample = finite("differences", differences)
+    if len(sample) == 1:
+        return 1.0
     exact = len(sample) <= EXACT
     test = stats.permutation_test(
         (sample,),
@@ -191,11 +255,21 @@ def holm(p: Sequence[float]) -> list[float]:
     """Adjust p-values for being a family (Holm 1979).
 
     Reject what is below 0.05 after the adjustment: the probability of any false rejection in the
-    family is then at most 5 %.
+    family is then at most 5 %. An empty family is adjusted to an empty one.
+
+    Raises:
+        ValueError: a p outside [0, 1].
 
     >>> [round(x, 3) for x in holm([0.01, 0.04, 0.03])]
     [0.03, 0.06, 0.06]
     """
+    p = finite("p", p, least=0).tolist()
+    for position, value in enumerate(p):
+        if not 0 <= value <= 1:
+            raise ValueError(
+                f"p must be from 0 to 1, got {checks.shown(value)} at position {position}; "
+                "pass the p-values of the tests"
+            )
     order = np.argsort(p, kind="stable")
     # The smallest p counts n times, the next n - 1 times, ...; none may fall below one before it.
     adjusted = np.maximum.accumulate([(len(p) - i) * p[k] for i, k in enumerate(order)])
@@ -210,16 +284,25 @@ def equivalence(differences: Sequence[float], margin: float) -> float:
     Two one-sided t-tests (TOST), the larger p of both.
 
     Raises:
-        ValueError: the margin is not above 0.
+        ValueError: the margin is not above 0, fewer than two differences, or one that is not
+            finite.
     """
-    if margin <= 0:
-        raise ValueError(
-            f"the margin must be above 0, got {margin}; "
-            "declare before the runs which difference would not matter"
-        )
-    above = stats.ttest_1samp(differences, -margin, alternative="greater").pvalue
-    below = stats.ttest_1samp(differences, margin, alternative="less").pvalue
+    sample = finite("differences", differences, least=2)
+    _check_margin(margin)
+    if sample.min() == sample.max():  # the t-tests would divide by a deviation of 0
+        return 0.0 if abs(sample[0]) < margin else 1.0
+    above = stats.ttest_1samp(sample, -margin, alternative="greater").pvalue
+    below = stats.ttest_1samp(sample, margin, alternative="less").pvalue
     return float(max(above, below))
+
+
+def _check_margin(margin: Any) -> None:
+    checks.number(
+        "the margin",
+        margin,
+        above=0,
+        advice="declare before the runs which difference would not matter",
+    )
 
 
 def verdict(differences: Sequence[float], margin: float = 0.01) -> str:
@@ -230,11 +313,15 @@ def verdict(differences: Sequence[float], margin: float = 0.01) -> str:
     - "loses": the interval is below 0, and its mean below minus the margin;
     - "inconclusive": everything else, and always fewer than eight seeds.
 
+    Raises:
+        ValueError: no difference, one that is not finite, or a margin that is not above 0.
+
     >>> verdict([0.031, 0.024, 0.029, 0.035, 0.022, 0.027, 0.03, 0.026])
     'beats'
     >>> verdict([0.03, -0.02, 0.01, 0.04, -0.03, 0.02, 0.0, 0.01])
     'inconclusive'
     """
+    _check_margin(margin)
     mean, low, high = interval(differences)
     if len(differences) < FEWEST:
         return "inconclusive"
@@ -251,7 +338,8 @@ def verdict(differences: Sequence[float], margin: float = 0.01) -> str:
 class Judged:
     """One comparison of a family: mean difference, 95 % interval, adjusted p, and verdict.
 
-    `p` is that of the sign flips, adjusted by Holm.
+    `p` is that of the sign flips, adjusted by Holm. `note` is "", or says which runs diverged. Then
+    the verdict is "inconclusive", `mean`, `low` and `high` are nan, and p is 1.
     """
 
     mean: float
@@ -259,6 +347,7 @@ class Judged:
     high: float
     p: float
     verdict: str
+    note: str = ""
 
 
 def family(differences: Mapping[str, Sequence[float]], margin: float = 0.01) -> dict[str, Judged]:
@@ -267,11 +356,52 @@ def family(differences: Mapping[str, Sequence[float]], margin: float = 0.01) -> 
     As `verdict`, but "beats" and "loses" also need an adjusted p below 0.05. With n seeds the
     smallest p is 2 / 2^n, so a family of k needs 2 k / 2^n < 0.05: with eight seeds, at most six
     comparisons can have such a verdict.
+
+    A comparison with a run that diverged is "inconclusive", and its `note` says so. It keeps its
+    place in the family: with p = 1 it makes no other comparison easier.
+
+    Args:
+        differences: by comparison, one difference a seed; nan for a run that diverged.
+        margin: the largest difference that would not matter.
+
+    Raises:
+        ValueError: a comparison has no difference or an infinite one, or the margin is not above 0.
+
+    >>> gain = [0.031, 0.024, 0.029, 0.035, 0.022, 0.027, 0.03, 0.026]
+    >>> judged = family({"a": gain, "b": [*gain[:7], float("nan")]})
+    >>> [(each.verdict, each.note) for each in judged.values()]
+    [('beats', ''), ('inconclusive', 'the run at position 7 diverged')]
     """
-    adjusted = holm([sign_flip(values) for values in differences.values()])
+    if not isinstance(differences, Mapping):
+        raise ValueError(
+            "differences must be {name of a comparison: its differences}, "
+            f"got {checks.shown(differences)}; name each comparison"
+        )
+    _check_margin(margin)
+    notes = {name: diverged(values) for name, values in differences.items()}
+    adjusted = holm(
+        [1.0 if notes[name] else sign_flip(values) for name, values in differences.items()]
+    )
     judged = {}
     for (name, values), p in zip(differences.items(), adjusted, strict=True):
+        if notes[name]:
+            judged[name] = Judged(math.nan, math.nan, math.nan, 1.0, "inconclusive", notes[name])
+            continue
         alone = verdict(values, margin)
         by_chance = alone in ("beats", "loses") and p >= 0.05
         judged[name] = Judged(*interval(values), p, "inconclusive" if by_chance else alone)
     return judged
+
+
+def diverged(differences: Sequence[float]) -> str:
+    """Say which runs diverged, those with a difference of nan; "" if there is none.
+
+    >>> diverged([0.1, float("nan")])
+    'the run at position 1 diverged'
+    """
+    missing = np.flatnonzero(np.isnan(numbers("differences", differences))).tolist()
+    if not missing:
+        return ""
+    if len(missing) == 1:
+        return f"the run at position {missing[0]} diverged"
+    return f"the runs at positions {', '.join(map(str, missing))} diverged"

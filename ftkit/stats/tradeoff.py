@@ -6,6 +6,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
+from ftkit import checks
+from ftkit.stats.paired import check_level
+from ftkit.stats.sample import finite
+
+MOST_TRIALS = 10**9
+
 
 def share_of_gain(
     method: Sequence[float], frozen: Sequence[float], full: Sequence[float], level: float = 0.95
@@ -14,23 +20,25 @@ def share_of_gain(
 
     A gain is the accuracy minus that of a frozen body. The interval is Fieller's (1954), for a
     ratio of two means over the same seeds. It is (-inf, inf) where full fine-tuning's own gain
-    could be 0.
+    could be 0, and the share is nan where it is exactly 0.
 
     Args:
         method: accuracies, one a seed; `frozen` and `full` the same, on the same seeds.
         level: the share of such intervals that cover the true share, in (0, 1).
 
     Raises:
-        ValueError: fewer than two seeds, or not the same number of each.
+        ValueError: fewer than two seeds, not the same number of each, an accuracy that is not
+            finite, or a level outside (0, 1).
     """
-    if not len(method) == len(frozen) == len(full) >= 2:
+    check_level(level)
+    of_method, baseline = finite("method", method, 0), finite("frozen", frozen, 0)
+    of_full = finite("full", full, 0)
+    if not len(of_method) == len(baseline) == len(of_full) >= 2:
         raise ValueError(
             "all three must have the same seeds, two at least, got "
-            f"{len(method)}, {len(frozen)} and {len(full)}; pass one accuracy a seed"
+            f"{len(of_method)}, {len(baseline)} and {len(of_full)}; pass one accuracy a seed"
         )
-    baseline = np.asarray(frozen, dtype=float)
-    gains = np.asarray(method, dtype=float) - baseline
-    full_gains = np.asarray(full, dtype=float) - baseline
+    gains, full_gains = of_method - baseline, of_full - baseline
     gain, full_gain = gains.mean(), full_gains.mean()
     share = float(gain / full_gain) if full_gain else float("nan")
 
@@ -62,10 +70,18 @@ def pareto_front(costs: ArrayLike, scores: ArrayLike) -> list[int]:
         costs: (n,), less is better.
         scores: (n,), more is better.
 
+    Raises:
+        ValueError: another number of costs than of scores, or one that is not finite.
+
     >>> pareto_front([1, 2, 3, 2], [0.5, 0.7, 0.6, 0.4])
     [0, 1]
     """
-    cost, score = np.asarray(costs, dtype=float), np.asarray(scores, dtype=float)
+    cost, score = finite("costs", costs, 0), finite("scores", scores, 0)
+    if len(cost) != len(score):
+        raise ValueError(
+            f"each point must have a cost and a score, got {len(cost)} costs and {len(score)} "
+            "scores; pass one of each a point"
+        )
     # dominated[i, j]: point j is at least as good as point i in both, and better in one.
     dominated = (cost[None] <= cost[:, None]) & (score[None] >= score[:, None])
     dominated &= (cost[None] < cost[:, None]) | (score[None] > score[:, None])
@@ -90,20 +106,23 @@ def expected_best(values: Sequence[float], trials: int) -> float:
         trials: the number of settings that a user would try, at least 1.
 
     Raises:
-        ValueError: no values, or trials below 1.
+        ValueError: no values, one that is not finite, or trials that are no whole number from 1
+            to `MOST_TRIALS`.
 
     >>> [round(expected_best([0.2, 0.4], trials), 2) for trials in (1, 2)]
     [0.3, 0.35]
     """
-    if not len(values) or trials < 1:
+    scores = finite("values", values, least=0)
+    if not len(scores) or (checks.is_whole(trials) and trials < 1):
         raise ValueError(
-            f"there must be at least one value and one trial, got {len(values)} values and "
-            f"{trials} trials; try a setting first"
+            f"there must be at least one value and one trial, got {len(scores)} values and "
+            f"{checks.shown(trials)} trials; try a setting first"
         )
+    checks.whole("trials", trials, 1, MOST_TRIALS, "it counts settings that a user would try")
     # The k-th smallest of n values is the best of all trials with probability
     # (k / n)^trials - ((k - 1) / n)^trials.
-    ranks = np.arange(len(values) + 1) / len(values)
-    return float(np.sort(values) @ np.diff(ranks**trials))
+    ranks = np.arange(len(scores) + 1) / len(scores)
+    return float(np.sort(scores) @ np.diff(ranks**trials))
 
 
 def improvement(first: Sequence[float], second: Sequence[float]) -> float:
@@ -113,8 +132,11 @@ def improvement(first: Sequence[float], second: Sequence[float]) -> float:
 
     Source: Agarwal et al. 2021, arXiv:2108.13264.
 
+    Raises:
+        ValueError: a method has no values, or one that is not finite.
+
     >>> improvement([0.5, 0.7], [0.6, 0.6])
     0.5
     """
-    a, b = np.asarray(first, dtype=float)[:, None], np.asarray(second, dtype=float)[None]
+    a, b = finite("first", first)[:, None], finite("second", second)[None]
     return float(((a > b) + 0.5 * (a == b)).mean())

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from ftkit.stats.paired import FEWEST, interval, verdict
+from ftkit.stats.paired import FEWEST, diverged, interval, verdict
 from ftkit.teaching.claim_table import Finding
 
 MARGIN = 0.01
@@ -12,11 +12,13 @@ MARGIN = 0.01
 
 
 def points(values: Sequence[float] | np.ndarray) -> str:
-    """Return a mean difference in points with its interval.
+    """Return a mean difference in points with its interval, or which runs diverged.
 
-    >>> points([0.01, 0.02, 0.03])
-    '+2.0 [-0.5, +4.5]'
+    >>> points([0.01, 0.02, 0.03]), points([0.01, float("nan")])
+    ('+2.0 [-0.5, +4.5]', 'no mean, the run at position 1 diverged')
     """
+    if note := diverged(values):
+        return f"no mean, {note}"
     mean, low, high = (100 * value for value in interval(list(values)))
     return f"{mean:+.1f} [{low:+.1f}, {high:+.1f}]"
 
@@ -28,16 +30,17 @@ def judge_differences(
 
     Where both "beats" and "ties" support a claim, it says that something is no worse. Then a
     difference also supports it if its whole interval is above minus the margin, even when it is
-    inconclusive whether it beats or ties.
+    inconclusive whether it beats or ties. A comparison with a run that diverged is inconclusive.
 
     Args:
-        differences: by comparison, one value a seed, accuracies in [0, 1].
+        differences: by comparison, one value a seed, accuracies in [0, 1]; nan for a run that
+            diverged.
         supporting: the verdicts on a difference that support the claim.
     """
     supporting = set(supporting)
     findings, verdicts = [], []
     for name, values in differences.items():
-        says = verdict(list(values), MARGIN)
+        says = "inconclusive" if diverged(values) else verdict(list(values), MARGIN)
         findings.append(Finding(name, points(values), says))
         if supporting >= {"beats", "ties"} and _is_no_worse(list(values)):
             says = "ties"
@@ -46,7 +49,9 @@ def judge_differences(
 
 
 def _is_no_worse(differences: Sequence[float]) -> bool:
-    return len(differences) >= FEWEST and interval(differences)[1] > -MARGIN
+    if diverged(differences) or len(differences) < FEWEST:
+        return False
+    return interval(differences)[1] > -MARGIN
 
 
 def combined_verdict(verdicts: Iterable[str], supporting: Iterable[str]) -> str:
