@@ -6,6 +6,7 @@
 """
 
 import math
+import warnings
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from typing import Any
@@ -39,6 +40,10 @@ def tune_and_test(
     highest that was tried, the next one outside runs with the same seeds, until the best is
     inside: at the edge, a better one may be outside. A group with one learning rate keeps it.
 
+    A learning rate with which a run diverged or failed is never the best. If all of a group are
+    such, lower ones run. If these are too, the group has no runs with test, and a warning names it.
+    Every run that diverged is in the table, see `sweep`.
+
     Args:
         trial: takes the settings of a job, and `test`.
         jobs: the settings of the runs for the search, with `lr` and `seed`.
@@ -54,7 +59,17 @@ def tune_and_test(
         if not more:
             break
         tuning = pd.concat([tuning, sweep(trial, more, executor)], ignore_index=True)
+    for key, lr in tuned(tuning, by, choose_by=choose_by).items():
+        if lr is None:
+            group = dict(zip(by, key, strict=True))
+            warnings.warn(
+                f"a run diverged or failed at every learning rate of {group}; "
+                "it is not evaluated on test",
+                stacklevel=2,
+            )
     final_jobs = final_runs(tuning, by, seeds, choose_by)
+    if not final_jobs:
+        return tuning
     final = sweep(trial, final_jobs, executor, keep=keep).drop(columns="test")
     table = pd.concat([final, tuning], ignore_index=True)
     # A final run repeats a run of the search, up to test: keep one of each row.
@@ -68,9 +83,14 @@ def final_runs(
     seeds: Sequence[int],
     choose_by: str = "valid/accuracy",
 ) -> list[dict[str, Any]]:
-    """The jobs that are evaluated on test: the best learning rate of each group, with all seeds."""
+    """The jobs that are evaluated on test: the best learning rate of each group, with all seeds.
+
+    A group without a best learning rate, see `tuned`, has no jobs.
+    """
     rates = tuned(tuning, by, choose_by=choose_by)
-    best = [{**dict(zip(by, key, strict=True)), "lr": lr} for key, lr in rates.items()]
+    best = [
+        {**dict(zip(by, key, strict=True)), "lr": lr} for key, lr in rates.items() if lr is not None
+    ]
     return [{**settings, "seed": seed, "test": True} for settings in best for seed in seeds]
 
 
@@ -80,14 +100,17 @@ def wider_jobs(
     by: Sequence[str],
     choose_by: str = "valid/accuracy",
 ) -> list[dict[str, Any]]:
-    """The jobs of the next learning rate outside, for each group whose best one is at the edge."""
+    """The jobs of the next learning rate outside, for each group whose best one is at the edge.
+
+    For a group without a best one, where runs diverged at all of them, that is the next lower one.
+    """
     more = []
     for key, lr in tuned(tuning, by, choose_by=choose_by).items():
         group = dict(zip(by, key, strict=True))
         tried = sorted(where(tuning, **group)["lr"].unique())
-        if len(tried) == 1 or tried[0] < lr < tried[-1]:
+        if len(tried) == 1 or (lr is not None and tried[0] < lr < tried[-1]):
             continue
-        outside = next_rate(lr, up=lr == tried[-1])
+        outside = next_rate(tried[0], up=False) if lr != tried[-1] else next_rate(lr, up=True)
         of_group = [job for job in jobs if all(job[name] == value for name, value in group.items())]
         # The jobs of one learning rate have all seeds and all settings that are not in `by`.
         one_lr = of_group[0]["lr"]

@@ -20,7 +20,7 @@ import transformers
 
 from ftkit.experiments.benchmark import BENCHMARKS, load_benchmark
 from ftkit.experiments.resumable import CachedExecutor, runs
-from ftkit.experiments.tables import summary
+from ftkit.experiments.tables import UNFINISHED, summary
 from ftkit.storage import write_table
 
 Record = Callable[[Executor | None, tuple[int, ...]], pd.DataFrame]
@@ -91,7 +91,8 @@ def standing(kept: Path) -> pd.DataFrame:
     """The results of a study so far; it may be in progress.
 
     One row for each combination of all settings but the seed: `mean`, `low` and `high` of the last
-    accuracy on valid, and the number of `runs` that are done. The best of each trial comes first.
+    accuracy on valid, and the number of `runs` that are done. The best of each trial comes first,
+    and last those with a run that diverged or failed, which have no mean.
 
     Args:
         kept: the file of the study's runs, see `kept_in`.
@@ -106,7 +107,9 @@ def standing(kept: Path) -> pd.DataFrame:
         )
     settings = [name for name in done.columns if name not in _NO_SETTINGS]
     table = done[settings].assign(value=done["measurements"].map(_last_accuracy))
-    table = table.dropna(subset="value").drop_duplicates(settings)
+    # A run without an accuracy that reached its end measures something else.
+    is_unfinished = done["measurements"].map(_is_unfinished)
+    table = table[table["value"].notna() | is_unfinished].drop_duplicates(settings)
     by = [name for name in settings if name != "seed"]
     table[by] = table[by].fillna("")
     return summary(table, by).sort_values(
@@ -115,9 +118,16 @@ def standing(kept: Path) -> pd.DataFrame:
 
 
 def _last_accuracy(measurements: Sequence[Sequence[Any]]) -> float:
-    """The last accuracy on valid of a run, from rows of step, quantity, value; nan without one."""
+    """The last accuracy on valid of a run, from rows of step, quantity, value.
+
+    It is nan without one, and for a run that diverged or failed.
+    """
     accuracies = [float(row[2]) for row in measurements if row[1] == "valid/accuracy"]
-    return accuracies[-1] if accuracies else float("nan")
+    return float("nan") if _is_unfinished(measurements) or not accuracies else accuracies[-1]
+
+
+def _is_unfinished(measurements: Sequence[Sequence[Any]]) -> bool:
+    return bool(measurements) and measurements[-1][1] in UNFINISHED
 
 
 def content(files: Sequence[Path] = ()) -> str:

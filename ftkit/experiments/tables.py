@@ -1,5 +1,6 @@
 """Questions to the long table of a sweep, and a table that can be replayed as a trial."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,8 @@ from ftkit.training.events import Event
 
 MEASURED = ("step", "quantity", "value", "items", "error")
 """The columns of a table that are no settings."""
+UNFINISHED = ("diverged", "failed")
+"""The last quantity of a run that did not reach its end."""
 
 
 def where(table: pd.DataFrame, **settings: Any) -> pd.DataFrame:
@@ -27,21 +30,46 @@ def where(table: pd.DataFrame, **settings: Any) -> pd.DataFrame:
 
 
 def last(table: pd.DataFrame, quantity: str = "valid/accuracy") -> pd.DataFrame:
-    """The last value of `quantity` of each run, one row a run."""
-    rows = table[table["quantity"] == quantity]
-    settings = [name for name in table.columns if name not in MEASURED]
-    in_time = rows.sort_values("step", kind="stable")
-    return in_time.drop_duplicates(settings, keep="last").sort_index()
+    """The last value of `quantity` of each run, one row a run.
+
+    It is nan for a run that diverged or failed: what it had reached before is no result. Every run
+    is validated. Any other quantity, such as one on test, is expected only of runs with settings
+    with which it was measured for some seed.
+    """
+    measured, unfinished = table["quantity"] == quantity, table["quantity"].isin(UNFINISHED)
+    if unfinished.any() and not quantity.startswith("valid/"):
+        unfinished &= _without_seed(table).isin(_without_seed(table[measured]))
+    in_time = table[measured | unfinished].sort_values("step", kind="stable")
+    ends = in_time.drop_duplicates(_settings(table), keep="last").sort_index()
+    is_no_result = ends["quantity"] != quantity
+    if not is_no_result.any():
+        return ends
+    return ends.assign(value=ends["value"].mask(is_no_result), quantity=quantity)
+
+
+def _settings(table: pd.DataFrame) -> list[str]:
+    """The columns of a table that are settings."""
+    return [name for name in table.columns if name not in MEASURED]
+
+
+def _without_seed(table: pd.DataFrame) -> "pd.Series[str]":
+    """The settings of each row but its seed, as one text."""
+    others = [name for name in _settings(table) if name != "seed"]
+    texts = [repr(row) for row in table[others].itertuples(index=False, name=None)]
+    return pd.Series(texts, index=table.index, dtype=object)
 
 
 def summary(table: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """Summarise each group of `by`, one row a group.
 
     The columns are `by`, `mean`, `low` and `high` of the 95 % t-interval, and the number of `runs`.
+    Where a run has no value, as one that diverged, the three are nan: a mean of the other runs
+    would leave out the worst ones.
     """
     rows = []
     for key, part in table.groupby(list(by), sort=False):
-        mean, low, high = interval(part["value"].tolist())
+        complete = part["value"].notna().all()
+        mean, low, high = interval(part["value"].tolist()) if complete else (math.nan,) * 3
         group = dict(zip(by, key, strict=True))
         rows.append({**group, "mean": mean, "low": low, "high": high, "runs": len(part)})
     return pd.DataFrame(rows, columns=[*by, "mean", "low", "high", "runs"])
@@ -73,11 +101,19 @@ def tuned(
     """For each group of `by`, the value of `setting` with the best mean over the seeds.
 
     It is judged by the last values of `choose_by`, on valid and never on test, of the seeds that
-    ran at every value, see `comparable`.
+    ran at every value, see `comparable`. A value with which a run diverged or failed is never
+    chosen. If there is no other, the group has None.
     """
     means = summary(comparable(last(table, choose_by), by, setting), [*by, setting])
-    best = means.loc[means.groupby(list(by), sort=False)["mean"].idxmax()]
-    return {tuple(row[name] for name in by): row[setting] for _, row in best.iterrows()}
+    usable = means[means["mean"].notna()]
+    best = usable.loc[usable.groupby(list(by), sort=False)["mean"].idxmax()]
+    choices = dict.fromkeys(_keys(means, by))
+    return choices | dict(zip(_keys(best, by), best[setting], strict=True))
+
+
+def _keys(table: pd.DataFrame, by: Sequence[str]) -> list[tuple[Any, ...]]:
+    """The values of some columns, one tuple a row."""
+    return [tuple(row[name] for name in by) for _, row in table.iterrows()]
 
 
 @dataclass(frozen=True, eq=False)

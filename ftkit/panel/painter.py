@@ -1,6 +1,7 @@
 """Turns the events of a panel's runs into figures and words."""
 
 import html
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -166,6 +167,8 @@ class Painter:
 
 
 def _result(runs: Sequence[Run]) -> str:
+    if not all(run.accuracies for run in runs):
+        return "No accuracy: a run was not validated."
     mean, low, high = interval([100 * run.accuracy for run in runs])
     if len(runs) == 1:
         return f"{mean:.1f} % on the validation set, one seed."
@@ -175,5 +178,7 @@ def _result(runs: Sequence[Run]) -> str:
 
 def _recorded_result(curve: Curve) -> str:
     mean, low, high = (100 * curve[name][-1] for name in ("mean", "low", "high"))
+    if math.isnan(mean):
+        return "Recorded: no mean, a run diverged."
     seeds = f"{curve['runs'][-1]:g} seeds"
     return f"Recorded ({seeds}): {mean:.1f} %, 95 % interval {low:.1f} to {high:.1f}."

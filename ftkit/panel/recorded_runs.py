@@ -1,5 +1,6 @@
 """Recorded runs as a panel needs them: curves with intervals, costs, and reference methods."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -7,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from ftkit.experiments.tables import MEASURED, last, summary, tuned, where
+from ftkit.experiments.tables import MEASURED, UNFINISHED, last, summary, tuned, where
 
 ACCURACY = "valid/accuracy"
 
@@ -71,14 +72,14 @@ class Recorded:
         """Return the points of the trade-off plot.
 
         First every recorded value of `over`, with the other settings as they are; then the
-        references.
+        references. A method of which a run diverged has no point.
         """
         place = self.names.index(self.over)
         wanted = self.key(settings)
         points: list[Point] = []
         for key, curve in self.curves.items():
             same_others = key[:place] + key[place + 1 :] == wanted[:place] + wanted[place + 1 :]
-            if same_others:
+            if same_others and not math.isnan(curve["mean"][-1]):
                 points.append(
                     {
                         "name": self.method,
@@ -97,13 +98,18 @@ def _end(curve: Curve) -> dict[str, float]:
 
 
 def _curves(runs: pd.DataFrame, names: list[str]) -> dict[Key, Curve]:
-    """Return the mean over the seeds at each step, and its 95 % t-interval, by settings."""
-    rows = runs[runs["quantity"] == ACCURACY]
+    """Return the mean over the seeds at each step, and its 95 % t-interval, by settings.
+
+    They are nan from the step on at which a run diverged, the last one that it reached.
+    """
+    rows = runs[runs["quantity"].isin([ACCURACY, *UNFINISHED])]
+    rows = rows.assign(value=rows["value"].where(rows["quantity"] == ACCURACY))
     groups = (
         rows.groupby([*names, "step"], sort=True)["value"]
         .agg(["mean", "std", "count"])
         .reset_index()
     )
+    groups = _without_diverged(groups, rows, names)
     t_value = stats.t.ppf(0.975, np.maximum(groups["count"] - 1, 1))
     half = t_value * groups["std"] / np.sqrt(groups["count"])
     groups = groups.assign(low=groups["mean"] - half, high=groups["mean"] + half)
@@ -112,6 +118,16 @@ def _curves(runs: pd.DataFrame, names: list[str]) -> dict[Key, Curve]:
         curve = {name: part[name].tolist() for name in ("step", "mean", "low", "high")}
         curves[key] = {**curve, "runs": part["count"].tolist()}
     return curves
+
+
+def _without_diverged(groups: pd.DataFrame, rows: pd.DataFrame, names: list[str]) -> pd.DataFrame:
+    """Replace by nan the means from the step on at which a run diverged."""
+    first = rows[rows["value"].isna()].groupby(names)["step"].min().rename("diverged")
+    if first.empty:
+        return groups
+    joined = groups.merge(first.reset_index(), on=names, how="left")
+    is_over = (joined["step"] >= joined["diverged"]).to_numpy()
+    return groups.assign(mean=groups["mean"].mask(is_over), std=groups["std"].mask(is_over))
 
 
 def _costs(runs: pd.DataFrame, names: list[str]) -> dict[Key, dict[str, float]]:
@@ -130,8 +146,12 @@ def _references(table: pd.DataFrame, scope: tuple[str, ...]) -> dict[Key, list[P
     by = [*scope, "method"]
     references: dict[Key, list[Point]] = {}
     for key, lr in tuned(table, by).items():
+        if lr is None:
+            continue  # runs diverged at every learning rate, so there is no end to draw
         best = where(table, **dict(zip(by, key, strict=True)), lr=lr)
         row = summary(last(best), by).iloc[0]
+        if math.isnan(row["mean"]):
+            continue
         cost = next(iter(_costs(best, by).values()))
         ends = {name: row[name] for name in ("mean", "low", "high")}
         point = {"name": key[-1], "label": "", "lr": lr, **ends, **cost}

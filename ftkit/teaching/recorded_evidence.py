@@ -20,10 +20,9 @@ def values_by_seed(
     """Return a quantity that is measured once a run, for the chosen learning rate.
 
     Returns:
-        One value a seed, by rising seed; shape (seeds,).
+        One value a seed, by rising seed; shape (seeds,). It is nan for a run that diverged.
     """
-    rows = where(table, **settings)
-    rows = rows[rows["quantity"] == quantity].sort_values("seed")
+    rows = last(where(table, **settings), quantity).sort_values("seed")
     assert len(rows) and not rows["seed"].duplicated().any(), (quantity, settings)
     return rows["value"].to_numpy()
 
@@ -37,10 +36,15 @@ def items_by_seed(
         0 or 1, by rising seed; shape (seeds, items).
 
     Raises:
-        ValueError: the recorded runs do not say which items were right.
+        ValueError: a run diverged, or the recorded runs do not say which items were right.
     """
-    rows = where(table, **settings)
-    rows = rows[rows["quantity"] == quantity].sort_values("seed")
+    rows = last(where(table, **settings), quantity).sort_values("seed")
+    if rows["value"].isna().any():
+        seeds = ", ".join(map(str, rows["seed"][rows["value"].isna()]))
+        raise ValueError(
+            f"every run must have ended to be compared on items, got diverged runs for seed "
+            f"{seeds}; leave this comparison out"
+        )
     is_known = "items" in rows.columns and rows["items"].map(bool).all()
     if not is_known or rows["items"].isna().any():
         raise ValueError(
