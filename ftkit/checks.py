@@ -3,9 +3,10 @@
 Each raises a ValueError. A boolean is no number here: `rank=True` is a mistake.
 """
 
+import math
 import sys
-from collections.abc import Collection, Mapping, Sequence
-from numbers import Integral, Number, Real
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from numbers import Integral, Number, Rational, Real
 from typing import Any
 
 MOST_SEED = 2**63 - 1
@@ -22,17 +23,17 @@ def shown(value: Any) -> str:
     """
     if isinstance(value, type):
         return f"the class {value.__name__}"
-    if hasattr(value, "dtype") and getattr(value, "ndim", None) == 0:
-        value = value.item()  # a scalar of numpy or torch
+    if type(value).__module__ == "numpy" and type(value).__name__ != "ndarray":
+        value = value.item()  # numpy's scalars, such as np.float64(0.5), are numbers too
     if not isinstance(value, str | bytes | Number | None | list | tuple | set | Mapping):
         return type(value).__name__
     try:
         text = " ".join(repr(value).split())
     except Exception:  # Python refuses to write an integer of more than 4,300 digits
         return f"a very long {type(value).__name__}"
-    if isinstance(value, Real) and not isinstance(value, Integral):
-        text = f"{value:g}" if float(f"{value:g}") == value else repr(float(value))
-        text = text if value == value else "nan"
+    if isinstance(value, float):
+        short = f"{value:g}"
+        text = text if math.isfinite(value) and float(short) != value else short
     return text if len(text) <= _WIDTH else f"{text[: _WIDTH - 3]}..."
 
 
@@ -51,15 +52,18 @@ def is_number(value: Any) -> bool:
     >>> is_number(4), is_number(float("nan")), is_number(True), is_number("4")
     (True, False, False, False)
     """
-    if not isinstance(value, Real) or isinstance(value, bool):
-        return False
-    return -sys.float_info.max <= value <= sys.float_info.max
+    is_fraction = isinstance(value, Rational) and not isinstance(value, Integral)
+    if not isinstance(value, Real) or isinstance(value, bool) or is_fraction:
+        return False  # torch reads no fractions
+    if isinstance(value, Integral):
+        return abs(int(value)) <= int(sys.float_info.max)
+    return math.isfinite(value)
 
 
 def whole(
     name: str, value: Any, least: int, most: int | None = None, advice: str = "choose such a number"
 ) -> None:
-    """Refuse what is no whole number from `least` to `most`.
+    """Refuse what is no whole number of at least `least` and at most `most`.
 
     Raises:
         ValueError: as the summary says.
@@ -71,9 +75,10 @@ def whole(
     if not is_whole(value):
         got = repr(value) if isinstance(value, float) else shown(value)
         raise ValueError(f"{name} must be a whole number, got {got}; {advice}")
-    if value < least or (most is not None and value > most):
-        span = f"at least {least}" if most is None else f"from {least} to {most}"
-        raise ValueError(f"{name} must be {span}, got {shown(value)}; {advice}")
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}, got {shown(value)}; {advice}")
+    if most is not None and value > most:
+        raise ValueError(f"{name} must be at most {most}, got {shown(value)}; {advice}")
 
 
 def seed(value: Any, name: str = "seed") -> None:
@@ -93,30 +98,33 @@ def number(
     above: float | None = None,
     advice: str = "choose such a number",
 ) -> None:
-    """Refuse what is no finite number from `least`, or above `above`, to `most`.
+    """Refuse what is no finite number, or outside a range: above `above`, or at least `least`.
 
     Raises:
         ValueError: as the summary says.
 
-    >>> number("level", 95, above=0, most=1, advice="0.95 is usual")
+    >>> number("alpha", -8, above=0, advice="it scales the change")
     Traceback (most recent call last):
-    ValueError: level must be above 0 and at most 1, got 95; 0.95 is usual
+    ValueError: alpha must be above 0, got -8; it scales the change
     """
     if not is_number(value):
         raise ValueError(f"{name} must be a finite number, got {shown(value)}; {advice}")
-    is_low = (least is not None and value < least) or (above is not None and value <= above)
-    if is_low or (most is not None and value > most):
-        raise ValueError(
-            f"{name} must be {_span(least, most, above)}, got {shown(value)}; {advice}"
-        )
+    if above is not None and value <= above:
+        raise ValueError(f"{name} must be above {above:g}, got {shown(value)}; {advice}")
+    if least is not None and value < least:
+        raise ValueError(f"{name} must be at least {least:g}, got {shown(value)}; {advice}")
+    if most is not None and value > most:
+        raise ValueError(f"{name} must be at most {most:g}, got {shown(value)}; {advice}")
 
 
-def _span(least: float | None, most: float | None, above: float | None) -> str:
-    """The range in words."""
-    if least is not None and most is not None:
-        return f"from {shown(least)} to {shown(most)}"
-    low = f"above {shown(above)}" if above is not None else f"at least {shown(least)}"
-    return low if most is None else f"{low} and at most {shown(most)}"
+def share(name: str, value: Any, advice: str) -> None:
+    """Refuse what is no share, a number from 0 to 1.
+
+    Raises:
+        ValueError: as the summary says.
+    """
+    if not is_number(value) or not 0 <= value <= 1:
+        raise ValueError(f"{name} must be from 0 to 1, got {shown(value)}; {advice}")
 
 
 def one_of(name: str, value: Any, choices: Collection[str], advice: str = "choose one") -> None:
@@ -176,6 +184,20 @@ def instance(name: str, value: Any, kind: Any, what: str, advice: str) -> None:
     """
     if not isinstance(value, kind):
         raise ValueError(f"{name} must be {what}, got {shown(value)}; {advice}")
+
+
+def iterated(name: str, values: Any, what: str, advice: str) -> Iterator[Any]:
+    """Iterate over the values; refuse what cannot be, and a text, which would be taken apart.
+
+    Raises:
+        ValueError: as the summary says.
+    """
+    try:
+        if isinstance(values, str | bytes):
+            raise TypeError
+        return iter(values)
+    except TypeError:
+        raise ValueError(f"{name} must be {what}, got {shown(values)}; {advice}") from None
 
 
 def each(name: str, values: Any, kind: Any, what: str, advice: str, least: int = 0) -> None:

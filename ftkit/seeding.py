@@ -4,6 +4,8 @@ import hashlib
 import re
 from typing import TYPE_CHECKING
 
+from ftkit import checks
+
 if TYPE_CHECKING:
     import torch
 
@@ -22,7 +24,11 @@ def stream(seed: int, name: str) -> "torch.Generator":
     """The random stream of `name` under `seed`.
 
     Its numbers depend on these two alone, not on what else is drawn, or in which order.
+
+    Raises:
+        ValueError: the seed is no whole number, or below 0.
     """
+    checks.seed(seed)
     import torch  # imported here, because the docstring miner runs without it
 
-    return torch.Generator().manual_seed(seed + int(unit_hash(name) * 2**48))
+    return torch.Generator().manual_seed(int(seed) + int(unit_hash(name) * 2**48))

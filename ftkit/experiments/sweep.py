@@ -15,6 +15,7 @@ from typing import Any
 import pandas as pd
 from tqdm.auto import tqdm
 
+from ftkit import checks
 from ftkit.experiments.tables import MEASURED
 from ftkit.training.events import Diverged, Event
 
@@ -27,10 +28,17 @@ KEPT = ("valid", "test", "after", "cost")
 def grid(**values: Iterable[Any]) -> list[dict[str, Any]]:
     """List every combination of the values; the last name varies fastest.
 
+    Raises:
+        ValueError: the values of a name are no list, or a text, which would be taken apart.
+
     >>> grid(rank=[1, 2], seed=[0])
     [{'rank': 1, 'seed': 0}, {'rank': 2, 'seed': 0}]
     """
-    combinations = product(*values.values())
+    lists = [
+        checks.iterated(name, of_name, "a list of values", f"{name}=[...] is a list of one")
+        for name, of_name in values.items()
+    ]
+    combinations = product(*lists)
     return [dict(zip(values, combination, strict=True)) for combination in combinations]
 
 
@@ -54,7 +62,18 @@ def sweep(
             the runs come one after another in this process; then a trial may be a notebook's
             function.
         keep: the stages of the events that the table keeps.
+
+    Raises:
+        ValueError: an argument is of another kind.
     """
+    checks.function("trial", trial, "pass a function from settings to events")
+    checks.each("jobs", jobs, Mapping, "settings", "grid(lr=[0.1], seed=[0, 1]) lists some")
+    checks.each("keep", keep, str, "stages", f"{list(KEPT)} is usual")
+    if executor is not None and (isinstance(executor, type) or not hasattr(executor, "submit")):
+        raise ValueError(
+            f"executor must have a method submit, got {checks.shown(executor)}; "
+            "leave it out to run here, one after another"
+        )
     with tqdm(total=len(jobs), unit="run") as bar:
         if executor is None:
             answers = []

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from ftkit import checks
 from ftkit.stats.paired import interval
 from ftkit.training.events import Event
 
@@ -14,6 +15,20 @@ MEASURED = ("step", "quantity", "value", "items", "error")
 """The columns of a table that are no settings."""
 UNFINISHED = ("diverged", "failed")
 """The last quantity of a run that did not reach its end."""
+
+
+def check_table(table: Any) -> None:
+    """Refuse what is no table of a sweep.
+
+    Raises:
+        ValueError: as the summary says.
+    """
+    checks.instance("table", table, pd.DataFrame, "a table", "sweep(trial, jobs) makes one")
+    if missing := [name for name in MEASURED[:3] if name not in table.columns]:
+        raise ValueError(
+            f"table must have the columns of a sweep, got none named {', '.join(missing)}; "
+            "sweep(trial, jobs) makes such a table"
+        )
 
 
 def where(table: pd.DataFrame, **settings: Any) -> pd.DataFrame:
@@ -148,6 +163,8 @@ def replay(table: pd.DataFrame) -> Replay:
     """Make a trial of a table: it yields what the recorded run with its settings yielded.
 
     Raises:
-        ValueError: when the trial is called with settings that the table does not have.
+        ValueError: it is no table of a sweep; when the trial is called, for settings that the table
+            does not have.
     """
+    check_table(table)
     return Replay(table)

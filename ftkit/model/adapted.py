@@ -22,6 +22,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
+from ftkit import checks
 from ftkit.model.belonging import differences, facts
 from ftkit.model.change import Change, Dense, Space, at_least_float32, float32_or_better
 from ftkit.model.changed_modules import RefuseOldWeights, changed_twin
@@ -110,13 +111,21 @@ class Adapted(nn.Module):
             stream of its own.
 
     Raises:
-        ValueError: two spaces change the same weight, or a weight cannot change because its module
-            is compiled to TorchScript; in the first call, if code of the base reads the weight in a
-            way that does not see the change.
+        ValueError: two spaces change the same weight, an argument is of another kind, or a weight
+            cannot change because its module is compiled to TorchScript; in the first call, if code
+            of the base reads the weight in a way that does not see the change.
     """
 
     def __init__(self, base: nn.Module, *spaces: Space, seed: int = 0) -> None:
         super().__init__()
+        checks.instance("base", base, nn.Module, "a network", "load_base('mini', task) is one")
+        for space in spaces:
+            if isinstance(space, type) or not hasattr(space, "changes"):
+                raise ValueError(
+                    f"each space must be an object such as LoRA(4), got {checks.shown(space)}; "
+                    "call the class of a space to make one"
+                )
+        checks.seed(seed)
         self.changes: dict[str, Change] = {}
         self.spaces, self.seed = spaces, seed
         owner: dict[str, Space] = {}
@@ -183,6 +192,7 @@ class Adapted(nn.Module):
 
     def trainable(self, prefix: str = "") -> list[nn.Parameter]:
         """The trainable parameters of the weights whose names start with `prefix`."""
+        checks.text("prefix", prefix)
         return [
             parameter
             for name, change in self.changes.items()
@@ -192,6 +202,7 @@ class Adapted(nn.Module):
 
     def trains(self, prefix: str) -> bool:
         """Whether this model changes any weight whose name starts with `prefix`."""
+        checks.text("prefix", prefix)
         return any(name.startswith(prefix) for name in self.changes)
 
     def changed(self) -> Iterator[tuple[str, Tensor, Tensor]]:

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ftkit import checks
 from ftkit.model import checkpoint
 from ftkit.model.adapted import twin
 from ftkit.model.features import (
@@ -71,6 +72,9 @@ class Net(nn.Module):
         unused_weights: Collection[str] = (),
     ) -> None:
         super().__init__()
+        checks.instance("body", body, nn.Module, "a network", "load_base('mini', task) has one")
+        checks.each("tasks", tasks, Task, "tasks", "load_task('docs') makes one")
+        checks.seed(seed)
         self.name, self.reader, self.pooling = name, reader, pooling
         self.unused_weights = frozenset(unused_weights)
         self.body = body
@@ -110,8 +114,9 @@ class Net(nn.Module):
         """A net of the same architecture with random weights: the control for transfer."""
         from transformers import AutoModel
 
+        checks.seed(seed)
         with torch.random.fork_rng():
-            torch.manual_seed(seed)
+            torch.manual_seed(int(seed))
             body = AutoModel.from_config(self.body.config, **_no_pooler(self.body.config))
         body.to(self.device, self.dtype)
         net = self.fresh_heads(seed)
@@ -215,12 +220,13 @@ def load_base(
             task's rows (images for a text base, texts for an image base); or the precision is
             another one, or the device is not there.
     """
+    checks.instance("name", name, str | Path, "a name or a path", "'mini' comes with the kit")
+    checks.each("tasks", tasks, Task, "tasks", "load_task('docs') makes one")
+    checks.seed(seed)
     precision, place = _precision(dtype), _place(device)
     with quiet():
         body, (reader, pooling, unused) = _load(str(name), precision)
     for task in tasks:
-        if not isinstance(task, Task):
-            raise ValueError(f"each task must be a Task, got {task!r}; load_task makes one")
         if task.kind != reader.kind:
             fitting = "mini-vit" if task.kind == "image" else "mini"
             raise ValueError(

@@ -6,6 +6,8 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from ftkit import checks
+
 
 def float32_or_better(dtype: torch.dtype) -> torch.dtype:
     """The type itself, or float32 if it has fewer bits.
@@ -79,6 +81,13 @@ class Dense(Change):
 
     def __init__(self, weight: Tensor) -> None:
         super().__init__()
+        if not isinstance(weight, Tensor) or not (
+            weight.is_floating_point() or weight.is_complex()
+        ):
+            raise ValueError(
+                f"weight must be a tensor of numbers with a point, got {checks.shown(weight)}; "
+                "model.named_parameters() has some"
+            )
         self.value = nn.Parameter(weight.detach().clone())
 
     def forward(self, weight: Tensor) -> Tensor:

@@ -11,9 +11,14 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from ftkit import checks
 from ftkit.model.change import at_least_float32
 
 Module = TypeVar("Module", bound=nn.Module)
+
+
+MOST_FACTOR = 1e30
+"""Of a delta; times more than that, float32 overflows."""
 
 
 class Delta(Mapping[str, Tensor]):
@@ -27,7 +32,17 @@ class Delta(Mapping[str, Tensor]):
     tensor([0.5000, 0.5000])
     """
 
+    __array_ufunc__ = None  # lets numpy leave 0.5 * delta to the delta
+
     def __init__(self, changed: Mapping[str, Tensor]) -> None:
+        if not isinstance(changed, Mapping):
+            raise ValueError(
+                "a delta must be made of {weight name: tensor}, "
+                f"got {checks.shown(changed)}; model.delta() makes one"
+            )
+        for name, value in changed.items():
+            advice = "model.delta() makes a delta"
+            checks.instance(f"the change of {name!r}", value, Tensor, "a tensor", advice)
         self._changed = {name: value.detach() for name, value in changed.items()}
 
     def __getitem__(self, name: str) -> Tensor:
@@ -43,12 +58,18 @@ class Delta(Mapping[str, Tensor]):
         return f"Delta of {len(self)} weights, norm {self.norm():.3g}"
 
     def __add__(self, other: "Delta") -> "Delta":
+        checks.instance("the other", other, Delta, "a Delta", "scale one with a number times it")
         total = dict(self._changed)
         for name, value in other.items():
             total[name] = total[name] + value if name in total else value
         return Delta(total)
 
     def __mul__(self, factor: float) -> "Delta":
+        if isinstance(factor, Tensor) and factor.ndim == 0:
+            factor = factor.item()
+        checks.number(
+            "the factor", factor, -MOST_FACTOR, MOST_FACTOR, advice="0.5 * delta is half of it"
+        )
         return Delta({name: factor * value for name, value in self.items()})
 
     __rmul__ = __mul__
@@ -57,6 +78,7 @@ class Delta(Mapping[str, Tensor]):
         return self * -1.0
 
     def __sub__(self, other: "Delta") -> "Delta":
+        checks.instance("the other", other, Delta, "a Delta", "scale one with a number times it")
         return self + -other
 
     def norm(self) -> float:
@@ -72,6 +94,7 @@ class Delta(Mapping[str, Tensor]):
             ValueError: a weight of the change is missing in `base` or has another shape; all of
                 them are named.
         """
+        checks.instance("base", base, nn.Module, "a network", "load_base('mini', task) is one")
         self._check_fits(base)
         moved = copied(base)
         weights = _tensors(moved)

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Mapping
-from numbers import Real
 from typing import Any
 
 import torch
@@ -10,8 +9,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers.pytorch_utils import Conv1D
 
+from ftkit import checks
 from ftkit.model.adapted import Adapted, linear_layers
 from ftkit.model.change import Change, EmbeddingChange, LinearChange
+
+WHOLE = (torch.int8, torch.int16, torch.int32, torch.int64, torch.uint8)
 
 
 class SparseChange(LinearChange):
@@ -141,8 +143,13 @@ class Chosen:
     """
 
     def __init__(self, entries: Mapping[str, Tensor]) -> None:
+        if not isinstance(entries, Mapping) or not all(isinstance(key, str) for key in entries):
+            raise ValueError(
+                "entries must be {weight name: positions}, "
+                f"got {checks.shown(entries)}; top(scores, 0.01) chooses some"
+            )
         for name, indices in entries.items():
-            if not isinstance(indices, Tensor) or indices.is_floating_point():
+            if not isinstance(indices, Tensor) or indices.dtype not in WHOLE:
                 raise ValueError(
                     f"positions must be tensors of whole numbers, got others for {name!r}; "
                     "torch.tensor([0, 5]) names two"
@@ -173,6 +180,7 @@ class Chosen:
         Raises:
             ValueError: there are none.
         """
+        checks.instance("model", model, Adapted, "an Adapted", "write Adapted(base, Sparse(0.01))")
         return cls(
             {
                 name: change.indices
@@ -223,6 +231,7 @@ def top(scores: Mapping[str, Tensor], density: float) -> Chosen:
     >>> top({"w": torch.tensor([1.0, 3.0, 3.0, 3.0])}, 0.5).entries
     {'w': tensor([1, 2])}
     """
+    check_scores(scores)
     entries = sum(score.numel() for score in scores.values())
     return Chosen(largest(scores, exact_count(density, entries)))
 
@@ -233,6 +242,7 @@ def top_each(scores: Mapping[str, Tensor], density: float) -> Chosen:
     Of a weight of n entries max(1, round(density n)) are chosen, however low their scores.
     Arguments and errors are those of `top`.
     """
+    check_scores(scores)
     return Chosen(
         {
             name: largest({name: score}, exact_count(density, score.numel()))[name]
@@ -241,20 +251,40 @@ def top_each(scores: Mapping[str, Tensor], density: float) -> Chosen:
     )
 
 
+def check_scores(scores: Any) -> None:
+    """Refuse what are no scores: `{weight name: tensor of real numbers}`.
+
+    Raises:
+        ValueError: as the summary says.
+    """
+    if not isinstance(scores, Mapping):
+        raise ValueError(
+            "scores must be {weight name: tensor}, "
+            f"got {checks.shown(scores)}; gradient(base, batches) makes some"
+        )
+    for name, score in scores.items():
+        is_real = isinstance(score, Tensor) and not score.is_complex()
+        if not is_real or score.dtype == torch.bool:
+            raise ValueError(
+                f"scores must be tensors of real numbers, got {checks.shown(score)} for {name!r}; "
+                "gradient(base, batches) makes some"
+            )
+
+
 def exact_count(density: float, entries: int) -> int:
     """Count the entries of a density: density * entries, rounded (a half to even), at least 1.
 
     Raises:
         ValueError: the density is no number, or outside (0, 1].
     """
-    if not isinstance(density, Real):
+    if not isinstance(density, float) and not checks.is_number(density):
         raise ValueError(
-            f"density must be a number above 0 and at most 1, got {density!r}; "
+            f"density must be a number above 0 and at most 1, got {checks.shown(density)}; "
             "0.01 is one entry in a hundred"
         )
     if not 0 < density <= 1:
         raise ValueError(
-            f"density must be above 0 and at most 1, got {density:g}; "
+            f"density must be above 0 and at most 1, got {checks.shown(density)}; "
             "for no change at all, leave the space out"
         )
     return max(1, round(density * entries))

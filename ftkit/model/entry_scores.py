@@ -4,17 +4,19 @@ Each function returns `{weight name: tensor of the weight's shape, at least 0}`;
 `ftkit.model.entries` chooses the entries with the largest scores.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from ftkit import checks
 from ftkit.model.adapted import select, twin
 from ftkit.model.base import Net
 from ftkit.model.change import at_least_float32
 from ftkit.model.delta import Delta
-from ftkit.model.objective import Objective, supervised
+from ftkit.model.objective import Objective, check_objective, check_terms, supervised
 from ftkit.tasks.task import Batch
 
 
@@ -61,6 +63,8 @@ def movement(delta: Delta, where: str = "body.*") -> dict[str, Tensor]:
     Raises:
         ValueError: nothing of `delta` fits `where`.
     """
+    checks.instance("delta", delta, Mapping, "a Delta", "model.delta() is one")
+    checks.patterns("where", where)
     patterns = [part.strip() for part in where.split(",")]
     scores = {
         name: value.abs()
@@ -77,8 +81,17 @@ _SizedMean = tuple[int, dict[str, Tensor]]
 """A number of examples, and a mean over them for each weight."""
 
 
+def _iterated(batches: Any) -> Iterator[Batch]:
+    """The batches one by one; what is no batch is refused."""
+    advice = "islice(task.batches(16, generator), 10) takes ten"
+    for batch in checks.iterated("batches", batches, "a list of batches", advice):
+        if not hasattr(batch, "labels") or not hasattr(batch, "rows"):
+            raise ValueError(f"batches must hold batches, got {checks.shown(batch)}; {advice}")
+        yield batch
+
+
 def _one_by_one(batches: Iterable[Batch]) -> Iterator[Batch]:
-    for batch in batches:
+    for batch in _iterated(batches):
         for i in range(len(batch)):
             yield Batch(batch.data, batch.rows[i : i + 1], batch.labels[i : i + 1], batch.task)
 
@@ -92,10 +105,15 @@ def _gradients(
     model: Net, batches: Iterable[Batch], where: str, objective: Objective
 ) -> Iterator[_SizedMean]:
     """The gradient of the mean loss of each batch; 0 for a weight that takes no part in it."""
+    checks.instance("model", model, nn.Module, "a network", "load_base('mini', task) is one")
+    check_objective(objective)
+    checks.patterns("where", where)
     net = twin(model, requires_grad=True)
     weights = select(net, where)
-    for batch in batches:
-        loss = torch.stack(list(objective(net, batch).values())).sum()
+    for batch in _iterated(batches):
+        terms = objective(net, batch)
+        check_terms(terms)
+        loss = torch.stack(list(terms.values())).sum()
         gradients = torch.autograd.grad(loss, list(weights.values()), materialize_grads=True)
         yield len(batch), dict(zip(weights, map(at_least_float32, gradients), strict=True))
 

@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any
 
 import torch
@@ -10,8 +9,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers.pytorch_utils import Conv1D
 
+from ftkit import checks
 from ftkit.model.adapted import linear_layers, select
 from ftkit.model.change import LinearChange, at_least_float32
+
+MOST_RANK, MOST_SCALE = 2**16, 1e6
+"""Above them, factors do not fit into memory, and changes not into half precision."""
 
 
 def alpha_over_rank(alpha: float | None, rank: int) -> float:
@@ -62,22 +65,21 @@ def matrices(model: nn.Module, where: str, technique: str) -> dict[str, Matrix]:
     return selected
 
 
-def check_rank(rank: float, alpha: float | None, technique: str) -> None:
-    """Refuse an impossible rank or alpha.
+def check_rank(rank: int, alpha: float | None, where: str, technique: str) -> None:
+    """Refuse an impossible rank, alpha or pattern.
 
     Raises:
-        ValueError: the rank is below 1 or no whole number, or alpha is not above 0.
+        ValueError: the rank is no whole number from 1 to `MOST_RANK`, alpha is not above 0 and at
+            most `MOST_SCALE`, or `where` is no string.
     """
-    if not isinstance(rank, Real):
-        raise ValueError(f"rank must be a whole number, got {rank!r}; it counts directions")
-    if rank < 1:
+    if checks.is_whole(rank) and rank < 1:
         raise ValueError(
             f"rank must be at least 1, got {rank}; for no change at all, leave {technique} out"
         )
-    if rank != int(rank):
-        raise ValueError(f"rank must be a whole number, got {rank:g}; it counts directions")
-    if alpha is not None and alpha <= 0:
-        raise ValueError(f"alpha must be above 0, got {alpha:g}; it scales the change")
+    checks.whole("rank", rank, 1, MOST_RANK, "it counts directions")
+    if alpha is not None:
+        checks.number("alpha", alpha, above=0, most=MOST_SCALE, advice="it scales the change")
+    checks.patterns("where", where)
 
 
 class LowRank(LinearChange):

@@ -1,11 +1,14 @@
 """The explorer: controls for a trial's settings. A move trains again, live, over recorded runs."""
 
 from collections.abc import Callable, Mapping, Sequence
+from numbers import Real
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
+from ftkit import checks
 from ftkit.experiments.sweep import Trial
 from ftkit.experiments.tables import Replay
+from ftkit.figures.plots import COLOURS
 from ftkit.panel.controls import Several
 from ftkit.panel.front_end import mode, shell
 from ftkit.panel.layout import Panel
@@ -15,6 +18,7 @@ from ftkit.panel.worker import JobEnd, Worker
 
 MANY = tuple(range(8))
 """The seeds of `Explorer.many`."""
+MOST_SECONDS = 3.2e7
 _open: dict[str, "Explorer"] = {}
 
 
@@ -42,7 +46,8 @@ class Explorer:
             texts a drop-down list, `Ordered` texts a slider, and `Several` a button each.
 
     Raises:
-        ValueError: a setting has no values, or a start is not one of them.
+        ValueError: a setting has no values, a start is not one of them, or another argument is of
+            another kind.
     """
 
     def __init__(
@@ -58,10 +63,20 @@ class Explorer:
         title: str = "",
         **settings: Sequence[Any],
     ) -> None:
-        _check(settings, start or {})
+        checks.function("trial", trial, "pass a function from settings to events")
+        if steps is not None:
+            checks.whole("steps", steps, 1, 10**9, "leave it out if it is not known")
+        if recorded is not None:
+            checks.instance("recorded", recorded, Recorded, "Recorded", "Recorded(table, ...)")
+        if picture is not None:
+            checks.function("picture", picture, "leave it out for no picture")
+        checks.one_of("name", name, COLOURS, "it decides the colour; title takes any text")
+        checks.text("title", title)
+        start = {} if start is None else start
+        _check(settings, start)
         self.mode = mode()
         self.error: Exception | None = None
-        first = {**_first_values(settings), **(start or {})}
+        first = {**_first_values(settings), **start}
         self.panel = Panel(title, settings, first, self.mode == "blocking", picture is not None)
         replayed = isinstance(trial, Replay)
         self._painter = Painter(self.panel, recorded, picture, name, steps, replayed)
@@ -122,9 +137,11 @@ class Explorer:
         """Wait for the newest request, and return its runs, one a seed.
 
         Raises:
+            ValueError: timeout is below 0, or longer than a year.
             TimeoutError: it took longer than `timeout` seconds.
             Exception: the trial raised it.
         """
+        checks.number("timeout", timeout, 0, MOST_SECONDS, advice="it counts seconds")
         if not self._worker.wait(timeout):
             raise TimeoutError(
                 f"the run must end within {timeout:g} s, and has not; press Stop, or wait longer"
@@ -188,10 +205,15 @@ def _first_values(settings: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
 
 def _check(settings: Mapping[str, Sequence[Any]], start: Mapping[str, Any]) -> None:
     for name, values in settings.items():
+        checks.each(name, values, str | Real, "numbers or texts", "a control offers these values")
+        for value in values:
+            if not isinstance(value, str | bool):
+                checks.number(f"each value of {name}", value, advice="a slider offers these values")
         if not len(values):
             raise ValueError(
                 f"a setting must have at least one value, got none for {name}; leave it out"
             )
+    checks.instance("start", start, Mapping, "{setting: value}", "leave it out for the first")
     for name, value in start.items():
         if name not in settings or value not in settings[name]:
             raise ValueError(

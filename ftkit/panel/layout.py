@@ -3,11 +3,13 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from html import escape
+from numbers import Number
 from typing import Any
 
 import ipywidgets
 from IPython.display import display
 
+from ftkit import checks
 from ftkit.figures.plots import AXES
 from ftkit.panel.controls import LABEL, Several, control, label
 from ftkit.panel.cost_table import cost_table
@@ -152,13 +154,16 @@ class Panel:
     def _check(self, name: str, value: Any) -> None:
         if name not in self._values:
             raise ValueError(
-                f"a setting must be one of {', '.join([*self._values, 'seed'])}, got {name!r}"
+                f"a setting must be one of {', '.join([*self._values, 'seed'])}, "
+                f"got {checks.shown(name)}; choose one of these"
             )
         values = self._values[name]
-        if value not in values:
+        # A value is compared with `==` only if that gives one answer, not an array of them.
+        if not isinstance(value, str | Number) or value not in values:
             some = "some, joined by +, of" if isinstance(values, Several) else "one of"
             raise ValueError(
-                f"{name} must be {some} {', '.join(map(label, values))}, got {value!r}"
+                f"{name} must be {some} {', '.join(map(label, values))}, "
+                f"got {checks.shown(value)}; choose one of these"
             )
 
     def parse(self, pairs: Sequence[tuple[str, str]]) -> dict[str, Any]:
@@ -278,5 +283,8 @@ def _button(caption: str, tooltip: str, mark: str, **how: Any) -> Any:
 
 
 def _check_seed(value: Any) -> None:
-    if not (isinstance(value, int) and 0 <= value <= MOST_SEED):
-        raise ValueError(f"seed must be a whole number from 0 to {MOST_SEED}, got {value!r}")
+    if not checks.is_whole(value) or not 0 <= value <= MOST_SEED:
+        raise ValueError(
+            f"seed must be a whole number from 0 to {MOST_SEED}, got {checks.shown(value)}; "
+            "choose one of these"
+        )

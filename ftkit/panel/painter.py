@@ -167,7 +167,7 @@ class Painter:
 
 
 def _result(runs: Sequence[Run]) -> str:
-    if not all(run.accuracies for run in runs):
+    if not runs or not all(run.accuracies for run in runs):
         return "No accuracy: a run was not validated."
     mean, low, high = interval([100 * run.accuracy for run in runs])
     if len(runs) == 1:

@@ -15,6 +15,7 @@ import plotly.graph_objects as go
 import traitlets
 from IPython.display import display
 
+from ftkit import checks
 from ftkit.figures.plots import Spec
 from ftkit.panel.front_end import headless
 from ftkit.panel.still_image import png
@@ -66,7 +67,17 @@ class Plot(anywidget.AnyWidget):  # type: ignore[misc]
 
 
 def draw(figure: Spec | go.Figure, alt: str) -> None:
-    """Put a figure on the page, or its words `alt` where there is no front end."""
+    """Put a figure on the page, or its words `alt` where there is no front end.
+
+    Raises:
+        ValueError: it is no figure, or alt no text.
+    """
+    if not isinstance(figure, dict | go.Figure):
+        raise ValueError(
+            f"figure must be a plotly figure or its JSON, got {checks.shown(figure)}; "
+            "plotly.graph_objects.Figure() makes one"
+        )
+    checks.text("alt", alt)
     plot = Plot(alt)
     plot.show(figure)
     shown: dict[str, Any] = {"text/plain": alt}

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from ftkit.experiments.tables import MEASURED, UNFINISHED, last, summary, tuned, where
+from ftkit import checks
+from ftkit.experiments.tables import MEASURED, UNFINISHED, check_table, last, summary, tuned, where
 
 ACCURACY = "valid/accuracy"
 
@@ -31,6 +32,9 @@ class Recorded:
         scope: the settings that a reference shares with the panel, such as the benchmark.
         baselines: the majority-class baseline for each value of the first setting of `scope`: the
             share of the most frequent class on the validation set, in [0, 1].
+
+    Raises:
+        ValueError: it is no table of a sweep, has no such columns, or a baseline is no share.
     """
 
     def __init__(
@@ -41,6 +45,17 @@ class Recorded:
         scope: Sequence[str] = ("bench",),
         baselines: Mapping[Any, float] | None = None,
     ) -> None:
+        check_table(table)
+        checks.text("method", method)
+        checks.each("scope", scope, str, "names of settings", "('bench',) is usual")
+        for name in (over, *scope):
+            if not isinstance(name, str) or name not in table.columns:
+                raise ValueError(
+                    f"over and scope must name columns of the table, got {checks.shown(name)}; "
+                    f"its columns are {', '.join(map(str, table.columns))}"
+                )
+        for value in _baseline_values(baselines):
+            checks.share("a baseline", value, "it is the share of the most frequent class")
         has_methods = "method" in table
         runs = table[table["method"] == method] if has_methods else table
         self.method, self.over, self.scope = method, over, tuple(scope)
@@ -91,6 +106,15 @@ class Recorded:
         points.sort(key=lambda point: point["trainable"])
         scope = tuple(settings.get(name) for name in self.scope)
         return points + self.references.get(scope, [])
+
+
+def _baseline_values(baselines: Any) -> list[Any]:
+    if baselines is None:
+        return []
+    checks.instance(
+        "baselines", baselines, Mapping, "{benchmark: share}", "{'digits': 0.1} is an example"
+    )
+    return list(baselines.values())
 
 
 def _end(curve: Curve) -> dict[str, float]:

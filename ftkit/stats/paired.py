@@ -393,7 +393,7 @@ def family(differences: Mapping[str, Sequence[float]], margin: float = 0.01) -> 
     return judged
 
 
-def diverged(differences: Sequence[float]) -> str:
+def diverged(differences: ArrayLike) -> str:
     """Say which runs diverged, those with a difference of nan; "" if there is none.
 
     >>> diverged([0.1, float("nan")])

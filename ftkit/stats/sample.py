@@ -58,7 +58,7 @@ def numbers(name: str, values: Any) -> NDArray[np.float64]:
     elif hasattr(values, "to_numpy"):
         values = values.to_numpy(na_value=np.nan)
     elif isinstance(values, np.ma.MaskedArray):
-        values = values.astype(object).filled(np.nan)
+        values = np.ma.filled(values.astype(object), np.nan)
     if isinstance(values, np.ndarray) and values.dtype.kind in "iuf":
         return values.astype(float)
     # One by one: numpy would read True as 1, and "1" as a number too.
@@ -85,7 +85,7 @@ def _as_float(value: Real) -> float:
 
 def _place(values: Any, position: tuple[int, ...]) -> str:
     """Where a value is: its seed if a column says so, else its position, counted from 0."""
-    index = getattr(values, "index", None)
+    index: Any = getattr(values, "index", None)
     if getattr(index, "name", None) == "seed":
         return f" for seed {index[position[0]]}"
     if len(position) == 1:

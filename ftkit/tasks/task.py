@@ -12,6 +12,7 @@ from datasets import ClassLabel, Dataset, Features, Value
 from datasets import Sequence as Nested
 from torch import Tensor
 
+from ftkit import checks
 from ftkit.paths import kit_path
 
 STAGES = ("train", "valid", "test")
@@ -75,10 +76,7 @@ class Task:
         Raises:
             ValueError: another stage.
         """
-        if stage not in STAGES:
-            raise ValueError(
-                f"stage must be one of {', '.join(STAGES)}, got {stage!r}; choose one of these"
-            )
+        checks.one_of("stage", stage, STAGES)
         return getattr(self, stage)
 
     @cached_property
@@ -109,8 +107,19 @@ class Task:
         """Yield training batches of `size` rows without end, each of rows of similar length.
 
         An epoch has every row once, except for the few that fill no batch.
+
+        Raises:
+            ValueError: at the first batch, if size is below 1 or the generator is of another kind.
         """
-        size = min(size, len(self.train))
+        checks.whole("size", size, 1, advice="it counts the rows of a batch")
+        checks.instance(
+            "generator",
+            generator,
+            torch.Generator,
+            "a torch.Generator",
+            "torch.Generator().manual_seed(0) is one",
+        )
+        size = min(int(size), len(self.train))
         whole_batches = len(self.train) // size
         while True:
             # 1. Shuffle the rows, and leave out those that fill no batch.
@@ -125,22 +134,42 @@ class Task:
                 yield self.batch("train", batches[index])
 
     def batch(self, stage: str, rows: Tensor) -> Batch:
-        """The named rows of a split, in that order."""
+        """The named rows of a split, in that order.
+
+        Raises:
+            ValueError: another stage, or rows that are no int64 tensor (n,) of rows of the split.
+        """
+        count = len(self.split(stage))
+        if not isinstance(rows, Tensor) or rows.dtype != torch.int64 or rows.ndim != 1:
+            raise ValueError(
+                f"rows must be whole numbers in a tensor (n,), got {checks.shown(rows)}; "
+                "torch.arange(16) is the first 16 rows"
+            )
+        if len(rows) and not 0 <= int(rows.min()) <= int(rows.max()) < count:
+            raise ValueError(
+                f"rows must be from 0 to {count - 1}, got from {int(rows.min())} to "
+                f"{int(rows.max())}; {stage} has {count} rows"
+            )
         return Batch(self.split(stage), rows, self.labels(stage)[rows], self.name)
 
-    # The same subset is the same object, so that a model finds what it has computed for it.
-    @lru_cache(maxsize=64)  # noqa: B019
     def take(self, count: int, seed: int = 0) -> "Task":
         """The task with `count` training rows drawn with `seed`, as balanced as the data allows.
 
         Raises:
-            ValueError: count is below 1 or above the number of training rows.
+            ValueError: count is below 1 or above the number of training rows, or one of both is no
+                whole number.
         """
-        if not 1 <= count <= len(self.train):
+        if not checks.is_whole(count) or not 1 <= count <= len(self.train):
             raise ValueError(
-                f"count must be from 1 to {len(self.train)}, the rows of train, got {count}; "
-                "take fewer or more"
+                f"count must be from 1 to {len(self.train)}, the rows of train, "
+                f"got {checks.shown(count)}; take fewer or more"
             )
+        checks.seed(seed)
+        return self._take(int(count), int(seed))
+
+    # The same subset is the same object, so that a model finds what it has computed for it.
+    @lru_cache(maxsize=64)  # noqa: B019
+    def _take(self, count: int, seed: int) -> "Task":
         order = np.random.default_rng(seed).permutation(len(self.train))
         labels = self.labels("train").numpy()[order]
         # Number the shuffled rows of each class 0, 1, 2, ... and take those with low numbers

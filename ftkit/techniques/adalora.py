@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ftkit import checks
 from ftkit.model.adapted import Adapted
 from ftkit.model.change import Change, LinearChange
 from ftkit.model.low_rank import Matrix, alpha_over_rank, check_rank, matrices
@@ -36,7 +37,7 @@ class AdaLoRA:
     where: str = "body.*"
 
     def __post_init__(self) -> None:
-        check_rank(self.rank, self.alpha, "AdaLoRA")
+        check_rank(self.rank, self.alpha, self.where, "AdaLoRA")
 
     def changes(self, model: nn.Module) -> dict[str, Change]:
         scale = alpha_over_rank(self.alpha, self.rank)
@@ -99,7 +100,8 @@ class Pruning:
         smoothing: the weight of the past in the running mean of an importance, in [0, 1).
 
     Raises:
-        ValueError: the model has no directions, or keep is below 0 or above their number.
+        ValueError: the model has no directions, keep is below 0 or above their number, or another
+            argument is outside its range.
     """
 
     def __init__(
@@ -111,6 +113,7 @@ class Pruning:
         end: float = 0.6,
         smoothing: float = 0.85,
     ) -> None:
+        checks.instance("model", model, Adapted, "an Adapted", "write Adapted(base, AdaLoRA(4))")
         self.changes = [
             change for change in model.changes.values() if isinstance(change, Directions)
         ]
@@ -119,9 +122,18 @@ class Pruning:
                 f"the model must have directions to prune, got {model}; adapt with AdaLoRA first"
             )
         self.all = sum(len(change.l) for change in self.changes)
-        if not 0 <= keep <= self.all:
+        if not checks.is_whole(keep) or not 0 <= keep <= self.all:
             raise ValueError(
-                f"keep must be from 0 to {self.all}, the number of directions, got {keep}"
+                f"keep must be from 0 to {self.all}, the number of directions, "
+                f"got {checks.shown(keep)}; keep some of them"
+            )
+        checks.whole("steps", steps, 1, 10**9, "it counts the steps of the run")
+        for name, value in (("begin", begin), ("end", end), ("smoothing", smoothing)):
+            checks.share(name, value, "the defaults are 0.1, 0.6 and 0.85")
+        if begin >= end or smoothing == 1:
+            raise ValueError(
+                "begin must be below end, and smoothing below 1, got "
+                f"{begin:g}, {end:g} and {smoothing:g}; the defaults are 0.1, 0.6 and 0.85"
             )
         self.keep, self.smoothing = keep, smoothing
         self.begin, self.end = begin * steps, end * steps
@@ -129,6 +141,7 @@ class Pruning:
 
     def left(self, step: int) -> int:
         """Return the number of directions that remain after a step."""
+        checks.whole("step", step, 0, 10**9, "it counts the steps so far")
         done = min(1.0, max(0.0, (step - self.begin) / (self.end - self.begin)))
         return self.keep + round((self.all - self.keep) * (1 - done) ** 3)
 

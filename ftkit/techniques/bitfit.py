@@ -5,6 +5,7 @@ from typing import TypeVar
 
 from torch import nn
 
+from ftkit import checks
 from ftkit.model.adapted import linear_layers, select, twin, used_weights
 from ftkit.model.change import Change, Dense
 
@@ -32,6 +33,9 @@ class BitFit:
 
     where: str = "body.*.bias"
 
+    def __post_init__(self) -> None:
+        checks.patterns("where", self.where)
+
     def changes(self, model: nn.Module) -> dict[str, Change]:
         if not any(
             name.endswith(".bias") and not name.startswith("heads.") for name in used_weights(model)
@@ -56,10 +60,14 @@ def with_biases(net: Module) -> Module:
     BitFit then trains new biases, not pretrained ones, so a delta can be added to the new net, not
     to `net` itself.
 
+    Raises:
+        ValueError: `net` is no network.
+
     >>> wide = with_biases(nn.Sequential(nn.Linear(2, 3, bias=False)))
     >>> wide[0].bias.tolist()
     [0.0, 0.0, 0.0]
     """
+    checks.instance("net", net, nn.Module, "a network", "load_base('mini', task) is one")
     net = twin(net, requires_grad=True)
     for layer in linear_layers(net).values():
         if isinstance(layer, nn.Linear) and layer.bias is None:

@@ -3,7 +3,6 @@
 It learns them in addition to the labels, or instead of them.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -15,6 +14,7 @@ from datasets import Dataset
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ftkit import checks
 from ftkit.model.change import at_least_float32
 from ftkit.tasks.task import Batch, Task
 
@@ -30,10 +30,11 @@ class Teacher:
             several models, or `Stored`.
 
     Raises:
-        ValueError: the model is in training mode.
+        ValueError: the model cannot be called, or is in training mode.
     """
 
     def __init__(self, model: Callable[[Batch], Tensor]) -> None:
+        checks.function("model", model, "pass a Net, an Adapted, or a function of a batch")
         if isinstance(model, nn.Module) and any(part.training for part in model.modules()):
             raise ValueError(
                 f"a teacher must be in eval mode, got {type(model).__name__} in training mode; "
@@ -73,13 +74,14 @@ def divergence(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
     1/T^2, hence the factor (Hinton, Vinyals and Dean 2015, arXiv:1503.02531).
 
     Raises:
-        ValueError: the shapes differ.
+        ValueError: the shapes differ, or the temperature is outside its range.
 
     >>> student, teacher = torch.tensor([[0.0, 0.0]]), torch.tensor([[100.0, 0.0]])
     >>> print(f"{divergence(student, teacher, temperature=1.0):.4f}")  # ln 2
     0.6931
     """
     _same_shape(student, teacher)
+    _check_temperature(temperature)
     student = at_least_float32(student)
     log_p = F.log_softmax(teacher.to(student) / temperature, dim=-1)
     # kl_div takes the student first. "batchmean" divides by the rows; "mean" would divide by rows
@@ -105,7 +107,23 @@ def agreement(student: Tensor, teacher: Tensor) -> float:
     return float((student.argmax(-1) == teacher.to(student).argmax(-1)).float().mean())
 
 
+def _check_temperature(temperature: Any) -> None:
+    advice = "1 takes the probabilities as they are"
+    if not checks.is_number(temperature) or temperature <= 0:
+        raise ValueError(
+            f"temperature must be above 0 and finite, got {checks.shown(temperature)}; {advice}"
+        )
+    # Outside this range, float32 cannot hold the logits over T, or T^2.
+    checks.number("temperature", temperature, 1e-6, 1e6, advice=advice)
+
+
 def _same_shape(student: Tensor, teacher: Tensor) -> None:
+    for name, logits in (("student", student), ("teacher", teacher)):
+        if not isinstance(logits, Tensor) or logits.ndim != 2 or not logits.numel():
+            raise ValueError(
+                f"{name} must be logits (rows, classes) in a tensor, got {checks.shown(logits)}; "
+                "call a model with a batch"
+            )
     if student.shape != teacher.shape:
         got = f"logits {tuple(student.shape)} and {tuple(teacher.shape)}"
         raise ValueError(
@@ -125,8 +143,8 @@ class Distillation:
 
     Args:
         teacher: the `Teacher` whose answers are learned.
-        temperature: T, above 0, usually 1 to 10; the higher, the more weight the classes have that
-            the teacher does not choose.
+        temperature: T, from 1e-6 to 1e6, usually 1 to 10; the higher, the more weight the classes
+            have that the teacher does not choose.
         weight: the weight of the teacher, in [0, 1].
 
     Raises:
@@ -141,16 +159,9 @@ class Distillation:
     weight: float = 0.5
 
     def __post_init__(self) -> None:
-        if not 0 < self.temperature < math.inf:
-            raise ValueError(
-                f"temperature must be above 0 and finite, got {self.temperature:g}; "
-                "1 takes the probabilities as they are"
-            )
-        if not 0 <= self.weight <= 1:
-            raise ValueError(
-                f"weight must be from 0 to 1, got {self.weight:g}; "
-                "0 is the labels alone, 1 the teacher alone"
-            )
+        checks.function("teacher", self.teacher, "Teacher(model) makes one of a model")
+        _check_temperature(self.temperature)
+        checks.share("weight", self.weight, "0 is the labels alone, 1 the teacher alone")
 
     def __call__(self, model: Any, batch: Batch) -> dict[str, Tensor]:
         logits, terms = model(batch), {}
@@ -167,17 +178,25 @@ class Distillation:
         return terms
 
 
-@lru_cache(maxsize=16)  # the same task is the same object, as with Task.take
 def pseudo_labelled(teacher: Teacher, task: Task) -> Task:
     """Replace the label of each training row by the teacher's most probable class.
 
     It is a control: what do soft answers add to these labels?
+
+    Raises:
+        ValueError: the teacher is no `Teacher`, or the task no `Task`.
     """
+    checks.instance("teacher", teacher, Teacher, "a Teacher", "Teacher(model) makes one")
+    checks.instance("task", task, Task, "a task", "load_task('docs') makes one")
+    return _pseudo_labelled(teacher, task)
+
+
+@lru_cache(maxsize=16)  # the same task is the same object, as with Task.take
+def _pseudo_labelled(teacher: Teacher, task: Task) -> Task:
     labels = teacher.logits(task.train, task.name).argmax(-1).tolist()
     return _relabelled(task, labels, "the labels of train are a teacher's answers")
 
 
-@lru_cache(maxsize=16)
 def unlabelled(task: Task, keep: int = 0) -> Task:
     """Make a transfer set: set the label of each training row to -1, except the first `keep` rows.
 
@@ -187,11 +206,17 @@ def unlabelled(task: Task, keep: int = 0) -> Task:
     Raises:
         ValueError: keep is below 0 or above the number of training rows.
     """
-    if not 0 <= keep <= len(task.train):
+    checks.instance("task", task, Task, "a task", "load_task('docs') makes one")
+    if not checks.is_whole(keep) or not 0 <= keep <= len(task.train):
         raise ValueError(
-            f"keep must be from 0 to {len(task.train)}, the rows of train, got {keep}; "
-            "it counts rows that keep their label"
+            f"keep must be from 0 to {len(task.train)}, the rows of train, "
+            f"got {checks.shown(keep)}; it counts rows that keep their label"
         )
+    return _unlabelled(task, int(keep))
+
+
+@lru_cache(maxsize=16)
+def _unlabelled(task: Task, keep: int) -> Task:
     labels = [
         label if row < keep else -1 for row, label in enumerate(task.labels("train").tolist())
     ]

@@ -33,7 +33,7 @@ class DoRA:
     where: str = "body.*"
 
     def __post_init__(self) -> None:
-        check_rank(self.rank, self.alpha, "DoRA")
+        check_rank(self.rank, self.alpha, self.where, "DoRA")
 
     def changes(self, model: nn.Module) -> dict[str, Change]:
         scale = alpha_over_rank(self.alpha, self.rank)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from ftkit import checks
 from ftkit.model.adapted import select, used_weights
 from ftkit.model.change import Change, Dense
 
@@ -30,6 +31,9 @@ class Only:
 
     where: str = "*"
 
+    def __post_init__(self) -> None:
+        checks.patterns("where", self.where)
+
     def changes(self, model: nn.Module) -> dict[str, Change]:
         return {name: Dense(weight) for name, weight in select(model, self.where).items()}
 
@@ -45,16 +49,24 @@ class LastBlocks:
         count: from 0 to the number of blocks.
 
     Raises:
-        ValueError: from `changes`, if the body has no numbered blocks, or fewer than `count`.
+        ValueError: count is no whole number; from `changes`, if it is below 0, or the body has no
+            numbered blocks, or fewer than `count`.
     """
 
     count: int
 
+    def __post_init__(self) -> None:
+        if not checks.is_whole(self.count):
+            raise ValueError(
+                f"count must be a whole number, got {checks.shown(self.count)}; it counts blocks"
+            )
+
     def changes(self, model: nn.Module) -> dict[str, Change]:
         blocks = self.blocks(model)
-        if self.count not in range(len(blocks) + 1):
+        if not checks.is_whole(self.count) or self.count not in range(len(blocks) + 1):
             raise ValueError(
-                f"count must be from 0 to {len(blocks)}, the number of blocks, got {self.count!r}"
+                f"count must be from 0 to {len(blocks)}, the number of blocks, "
+                f"got {checks.shown(self.count)}; 0 trains nothing of the body"
             )
         if self.count == 0:
             return {}
@@ -96,21 +108,23 @@ def discriminative(net: nn.Module, lr: float, decay: float = 2.6) -> Callable[[s
     Args:
         net: the net whose blocks are counted.
         lr: the highest learning rate.
-        decay: above 0; 1 means one learning rate for all.
+        decay: from 0.001 to 1000; 1 means one learning rate for all.
 
     Returns:
         A function from a weight's name to its learning rate, for `train(lr=...)`.
 
     Raises:
-        ValueError: decay is not above 0, or the body has no numbered blocks.
+        ValueError: lr is below 0, decay outside its range, or the body has no numbered blocks.
 
     >>> body = nn.ModuleList([nn.Linear(1, 1), nn.Linear(1, 1)])
     >>> lr_of = discriminative(nn.ModuleDict({"body": body}), lr=1.0, decay=4.0)
     >>> lr_of("body.1.weight"), lr_of("body.0.weight")
     (1.0, 0.25)
     """
-    if decay <= 0:
-        raise ValueError(f"decay must be above 0, got {decay:g}; 1 is one learning rate for all")
+    checks.instance("net", net, nn.Module, "a network", "load_base('mini', task) is one")
+    checks.number("lr", lr, least=0, advice="it is the learning rate of the last block")
+    checks.number("decay", decay, above=0, advice="1 is one learning rate for all")
+    checks.number("decay", decay, 1e-3, 1e3, advice="1 is one learning rate for all")
     blocks = LastBlocks.blocks(net)
     above = LastBlocks(len(blocks)).changes(net)
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
+from ftkit import checks
 from ftkit.model.adapted import linear_layers, used_weights
 from ftkit.model.change import Change
 from ftkit.model.low_rank import Matrix, matrices
@@ -42,6 +43,9 @@ class IA3:
     """
 
     where: str = "body.*"
+
+    def __post_init__(self) -> None:
+        checks.patterns("where", self.where)
 
     def changes(self, model: nn.Module) -> dict[str, Change]:
         changes: dict[str, Change] = {}

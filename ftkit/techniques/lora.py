@@ -36,7 +36,7 @@ class LoRA:
     where: str = "body.*"
 
     def __post_init__(self) -> None:
-        check_rank(self.rank, self.alpha, "LoRA")
+        check_rank(self.rank, self.alpha, self.where, "LoRA")
 
     @property
     def scale(self) -> float:

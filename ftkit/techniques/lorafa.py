@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from ftkit import checks
 from ftkit.model.change import Change
 from ftkit.model.low_rank import LowRank, alpha_over_rank, check_rank, matrices, uniform
 from ftkit.seeding import stream
@@ -37,7 +38,8 @@ class LoRAFA:
     where: str = "body.*"
 
     def __post_init__(self) -> None:
-        check_rank(self.rank, self.alpha, "LoRAFA")
+        check_rank(self.rank, self.alpha, self.where, "LoRAFA")
+        checks.seed(self.seed)
 
     def changes(self, model: nn.Module) -> dict[str, Change]:
         scale = alpha_over_rank(self.alpha, self.rank)

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from ftkit import checks
 from ftkit.model.change import Change
-from ftkit.model.low_rank import LowRank, Matrix, alpha_over_rank, check_rank, matrices
+from ftkit.model.low_rank import MOST_SCALE, LowRank, Matrix, alpha_over_rank, check_rank, matrices
 
 
 @dataclass(frozen=True)
@@ -33,12 +34,9 @@ class LoRAPlus:
     where: str = "body.*"
 
     def __post_init__(self) -> None:
-        check_rank(self.rank, self.alpha, "LoRAPlus")
-        if self.ratio <= 0:
-            raise ValueError(
-                f"ratio must be above 0, got {self.ratio:g}; "
-                "1 gives A and B one learning rate, as in LoRA"
-            )
+        check_rank(self.rank, self.alpha, self.where, "LoRAPlus")
+        one = "1 gives A and B one learning rate, as in LoRA"
+        checks.number("ratio", self.ratio, above=0, most=MOST_SCALE, advice=one)
 
     def changes(self, model: nn.Module) -> dict[str, Change]:
         scale = alpha_over_rank(self.alpha, self.rank)

@@ -33,7 +33,7 @@ class PiSSA:
     where: str = "body.*"
 
     def __post_init__(self) -> None:
-        check_rank(self.rank, self.alpha, "PiSSA")
+        check_rank(self.rank, self.alpha, self.where, "PiSSA")
 
     def changes(self, model: nn.Module) -> dict[str, Change]:
         scale = 1.0 if self.alpha is None else self.alpha / self.rank

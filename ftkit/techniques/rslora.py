@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from ftkit import checks
 from ftkit.model.change import Change
 from ftkit.model.low_rank import LowRank, check_rank, matrices
 
@@ -36,7 +37,10 @@ class RsLoRA:
     where: str = "body.*"
 
     def __post_init__(self) -> None:
-        check_rank(self.rank, self.alpha, "RsLoRA")
+        checks.number(
+            "alpha", self.alpha, above=0, advice="8 is the default; None is not taken here"
+        )
+        check_rank(self.rank, self.alpha, self.where, "RsLoRA")
 
     @property
     def scale(self) -> float:

@@ -6,9 +6,19 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from ftkit import checks
 from ftkit.model.adapted import Adapted, give_buffers_and_mode, select
 from ftkit.model.change import Change, at_least_float32
-from ftkit.model.entries import Chosen, Entries, SparseChange, exact_count, largest, top, top_each
+from ftkit.model.entries import (
+    Chosen,
+    Entries,
+    SparseChange,
+    check_scores,
+    exact_count,
+    largest,
+    top,
+    top_each,
+)
 from ftkit.model.low_rank import Matrix, matrices
 from ftkit.seeding import stream
 
@@ -50,7 +60,7 @@ class Sparse:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _check(self.density, self.criterion)
+        _check(self.density, self.criterion, self.where, self.seed)
 
     def chosen(self, model: nn.Module) -> Chosen:
         """Choose the entries of `model` that will be trainable."""
@@ -100,9 +110,10 @@ def regrown(model: Adapted, scores: Mapping[str, Tensor], share: float) -> Adapt
         ValueError: the share is outside [0, 1], the model has no sparse entries, or there are too
             few scores for the new entries.
     """
+    checks.instance("model", model, Adapted, "an Adapted", "write Adapted(base, Sparse(0.01))")
+    check_scores(scores)
+    checks.share("share", share, "0.2 is a usual start")
     old = {name: change for name, change in model.changes.items() if isinstance(change, Entries)}
-    if not 0 <= share <= 1:
-        raise ValueError(f"share must be from 0 to 1, got {share:g}; 0.2 is a usual start")
     if not old:
         raise ValueError(
             f"the model must have sparse entries to regrow, got {model}; "
@@ -230,7 +241,7 @@ class Rows:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _check(self.density, self.criterion)
+        _check(self.density, self.criterion, self.where, self.seed)
 
     def changes(self, model: nn.Module) -> dict[str, Change]:
         return {
@@ -246,13 +257,11 @@ class Rows:
         return OutputRows(weight, largest({name: scores}, count)[name], matrix.transposed)
 
 
-def _check(density: float, criterion: str) -> None:
+def _check(density: float, criterion: str, where: str, seed: int) -> None:
     exact_count(density, 1)
-    if criterion not in CRITERIA:
-        raise ValueError(
-            f"criterion must be one of {', '.join(CRITERIA)}, got {criterion!r}; "
-            "for scores from data use top"
-        )
+    checks.one_of("criterion", criterion, CRITERIA, "for scores from data use top")
+    checks.patterns("where", where)
+    checks.seed(seed)
 
 
 def _criterion(criterion: str, magnitudes: Tensor, generator: torch.Generator) -> Tensor:

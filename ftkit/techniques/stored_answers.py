@@ -6,6 +6,7 @@ import torch
 from datasets import Dataset
 from torch import Tensor
 
+from ftkit import checks
 from ftkit.tasks.task import Batch
 
 
@@ -26,6 +27,12 @@ class Stored:
     """
 
     def __init__(self, keys: Tensor, logits: Tensor) -> None:
+        for name, value, dimensions in (("keys", keys, 1), ("logits", logits, 2)):
+            if not isinstance(value, Tensor) or value.ndim != dimensions:
+                raise ValueError(
+                    f"{name} must be a tensor of {dimensions} dimension{'s' * (dimensions > 1)}, "
+                    f"got {checks.shown(value)}; load_file of safetensors reads both"
+                )
         if len(keys) != len(logits):
             raise ValueError(
                 f"each row of logits must have a key, got {len(keys)} keys for {len(logits)} rows; "

@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from ftkit import checks
 from ftkit.model.adapted import twin
 from ftkit.model.base import Net
 
@@ -25,6 +26,9 @@ def student(net: Net, blocks: Sequence[int], seed: int | None = None) -> Net:
         ValueError: `blocks` is empty, not ascending, or has an index that does not exist; or the
             body is not one stack of blocks.
     """
+    checks.instance("net", net, Net, "a Net", "load_base('mini', task) is one")
+    if seed is not None:
+        checks.seed(seed)
     stack = {match[0] for name, _ in net.named_parameters() if (match := _BLOCK.match(name))}
     count = getattr(net.body.config, "num_hidden_layers", 0)
     if not count or len(stack) != count:
@@ -32,10 +36,11 @@ def student(net: Net, blocks: Sequence[int], seed: int | None = None) -> Net:
             f"the body must be one stack of numbered blocks, got {type(net.body).__name__}; "
             "use a base such as mini"
         )
-    if not blocks or list(blocks) != sorted(set(blocks) & set(range(count))):
+    is_list = isinstance(blocks, Sequence) and all(map(checks.is_whole, blocks))
+    if not is_list or not blocks or list(blocks) != sorted(set(blocks) & set(range(count))):
         raise ValueError(
             f"blocks must be some of 0 to {count - 1}, each once and ascending, "
-            f"got {tuple(blocks)}; give those to keep"
+            f"got {checks.shown(blocks)}; give those to keep"
         )
     shell: Any = twin(net)  # it has a config of its own; that of `net` does not change
     shell.body.config.num_hidden_layers = len(blocks)

@@ -6,7 +6,6 @@ arXiv:2201.04122, and Xin et al. 2022, arXiv:2209.11379, find that a plain sum w
 does as well as the other methods.
 """
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ftkit import checks
 from ftkit.model.adapted import Adapted
 from ftkit.model.objective import supervised
 from ftkit.seeding import stream
@@ -61,9 +61,12 @@ class Weighted:
     weights: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not all(0 <= weight < math.inf for weight in self.weights.values()):
+        checks.instance(
+            "weights", self.weights, Mapping, "{task name: weight}", "Weighted() is the plain sum"
+        )
+        if not all(checks.is_number(weight) and weight >= 0 for weight in self.weights.values()):
             raise ValueError(
-                f"every weight must be at least 0 and finite, got {dict(self.weights)}; "
+                f"every weight must be at least 0 and finite, got {checks.shown(self.weights)}; "
                 "0 leaves a task out"
             )
 
@@ -91,14 +94,17 @@ class Uncertainty(nn.Module):
         tasks: the tasks of the run.
 
     Raises:
-        ValueError: from the call, if a batch has another task.
+        ValueError: there is no task; from the call, if a batch has another task.
     """
 
     needs = ("tasks",)  # see ftkit.cli.run_techniques
 
     def __init__(self, tasks: Iterable[Task]) -> None:
         super().__init__()
-        self.names = tuple(task.name for task in tasks)
+        advice = "pass those of the run"
+        listed = tuple(checks.iterated("tasks", tasks, "a list of tasks", advice))
+        checks.each("tasks", listed, Task, "tasks", advice, least=1)
+        self.names = tuple(task.name for task in listed)
         self.s = nn.Parameter(torch.zeros(len(self.names)))
 
     @property
@@ -196,6 +202,9 @@ class PCGrad:
 
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        checks.seed(self.seed)
+
     def __call__(self, model: Adapted, batch: Batches) -> dict[str, Tensor]:
         rows = [part.rows.tolist() for part in parts(batch)]
         generator = stream(self.seed, f"the order of {rows}")
@@ -236,23 +245,26 @@ class GradNorm:
     costs a forward and a backward pass of its own.
 
     Args:
-        alpha: how strongly slower tasks are favoured, at least 0; 0 makes all norms equal.
-        lr: the learning rate of the weights, at least 0: the share by which a weight changes in a
+        alpha: how strongly slower tasks are favoured, from 0 to 100; 0 makes all norms equal.
+        lr: the learning rate of the weights, from 0 to 10: the share by which a weight changes in a
             step where its gradient has the mean norm.
 
     Raises:
-        ValueError: alpha or lr is below 0; from the call, if the tasks differ from those of the
-            first step.
+        ValueError: alpha or lr is outside its range; from the call, if the tasks differ from those
+            of the first step.
     """
 
     needs = ("tasks",)  # see ftkit.cli.run_techniques
 
     def __init__(self, alpha: float = 1.5, lr: float = 0.025) -> None:
-        if alpha < 0 or lr < 0:
+        if not all(checks.is_number(value) and value >= 0 for value in (alpha, lr)):
             raise ValueError(
-                f"alpha and lr must be at least 0, got {alpha:g} and {lr:g}; "
-                "lr=0 keeps all weights at 1"
+                f"alpha and lr must be at least 0, got {checks.shown(alpha)} and "
+                f"{checks.shown(lr)}; lr=0 keeps all weights at 1"
             )
+        # Beyond them a weight is 0 or infinite after a step.
+        checks.number("alpha", alpha, most=100, advice="1.5 is usual")
+        checks.number("lr", lr, most=10, advice="0.025 is usual")
         self.alpha, self.lr = alpha, lr
         self.weights: dict[str, float] = {}
         self._first: Tensor | None = None

@@ -6,21 +6,23 @@ for fine-tuning, MT-DNN, Liu et al. 2019, arXiv:1901.11504. `cosines` compares t
 tasks.
 """
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import accumulate, islice
+from numbers import Number
 
 import torch
 from datasets import Dataset, concatenate_datasets
 from torch import Tensor
 
+from ftkit import checks
 from ftkit.model.adapted import Adapted
 from ftkit.model.gradients import block_path, body_gradient, cosines_between
 from ftkit.seeding import stream
 from ftkit.tasks.task import Batch, Task
 
+MOST_SHARE = 1e12
 WINDOW = 16
 """`Together` pairs batches of similar length within this many batches of each task."""
 
@@ -32,6 +34,7 @@ class _Several:
     tasks: tuple[Task, ...]
 
     def __post_init__(self) -> None:
+        checks.each("tasks", self.tasks, Task, "tasks", "the first is the target")
         names = [task.name for task in self.tasks]
         if not names:
             raise ValueError("tasks must name at least one task, got none; the first is the target")
@@ -94,14 +97,15 @@ class Mixture(_Several):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        checks.each("shares", self.shares, Number, "numbers", "give one share per task")
         if len(self.shares) != len(self.tasks):
             raise ValueError(
                 f"there must be one share for each task, got {len(self.shares)} for "
                 f"{len(self.tasks)}; give one share per task"
             )
-        if not all(0 <= share < math.inf for share in self.shares):
+        if not all(checks.is_number(share) and 0 <= share <= MOST_SHARE for share in self.shares):
             raise ValueError(
-                f"every share must be at least 0 and finite, got {self.shares}; "
+                f"every share must be at least 0 and finite, got {checks.shown(self.shares)}; "
                 "a task with share 0 is never drawn"
             )
         if not any(self.shares):
@@ -128,11 +132,13 @@ def proportional(tasks: Sequence[Task], exponent: float) -> tuple[float, ...]:
         exponent: from 0 (equal shares) to 1 (in proportion to size).
 
     Raises:
-        ValueError: the exponent is below 0 or above 1.
+        ValueError: there is no task, or the exponent is below 0 or above 1.
     """
-    if not 0 <= exponent <= 1:
+    checks.each("tasks", tasks, Task, "tasks", "load_task('docs') makes one", least=1)
+    if not checks.is_number(exponent) or not 0 <= exponent <= 1:
         raise ValueError(
-            f"exponent must be from 0 (equal shares) to 1 (by size), got {exponent:g}; "
+            f"exponent must be from 0 (equal shares) to 1 (by size), "
+            f"got {checks.shown(exponent)}; "
             "give other shares as numbers"
         )
     powers = [len(task.train) ** exponent for task in tasks]
@@ -256,8 +262,12 @@ def cosines(
             no gradient has no cosine and is left out.
 
     Raises:
-        ValueError: the batch does not have two tasks.
+        ValueError: the batch does not have two tasks, or an argument is of another kind.
     """
+    checks.instance("model", model, Adapted, "an Adapted", "write Adapted(base, LoRA(4))")
+    checks.instance("joint", joint, Joint, "a joint batch", "draw it from Together")
+    if group is not str:
+        checks.function("group", group, "str makes a group of each weight")
     if len(joint.parts) != 2:
         raise ValueError(
             f"a cosine must be of two tasks, got {len(joint.parts)}; "

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ftkit import checks
 from ftkit.model.change import Change, LinearChange, at_least_float32
-from ftkit.model.low_rank import Matrix, check_rank, matrices
+from ftkit.model.low_rank import MOST_SCALE, Matrix, check_rank, matrices
 from ftkit.seeding import stream
 
 
@@ -36,7 +37,9 @@ class VeRA:
     where: str = "body.*"
 
     def __post_init__(self) -> None:
-        check_rank(self.rank, None, "VeRA")
+        check_rank(self.rank, None, self.where, "VeRA")
+        checks.number("start", self.start, -MOST_SCALE, MOST_SCALE, advice="0.1 is usual")
+        checks.seed(self.seed)
 
     def changes(self, model: nn.Module) -> dict[str, Change]:
         selected = matrices(model, self.where, "VeRA")

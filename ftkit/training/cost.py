@@ -17,10 +17,13 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.profiler import ProfilerActivity, profile, record_function
 from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
+from ftkit import checks
 from ftkit.model.adapted import Adapted
 from ftkit.model.change import Dense
-from ftkit.model.objective import Objective, supervised
+from ftkit.model.objective import Objective, check_objective, check_terms, supervised
 from ftkit.tasks.task import Batch
+
+MOST_REPEATS = 1000
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,19 @@ def measure(
 
     Args:
         repeats: how many steps are timed.
+
+    Raises:
+        ValueError: an argument of another kind, repeats below 1, or a model without trainable
+            parameters.
     """
+    checks.instance("model", model, Adapted, "an Adapted", "write Adapted(base, LoRA(4))")
+    check_objective(objective)
+    checks.whole("repeats", repeats, 1, MOST_REPEATS, "3 are usual")
+    if not model.trainable():
+        raise ValueError(
+            "the model must have trainable parameters, got spaces without any; "
+            "add a space, such as Only('heads.*')"
+        )
     state = {name: value.clone() for name, value in model.state_dict().items()}
     parameters = model.trainable()
     optimizer = torch.optim.AdamW(parameters, lr=1e-6, weight_decay=0.0, fused=True)
@@ -115,7 +130,9 @@ def _state_bytes(optimizer: torch.optim.Optimizer) -> int:
 
 
 def _loss(model: Adapted, batch: Batch, objective: Objective) -> Tensor:
-    return torch.stack(list(objective(model, batch).values())).sum()
+    terms = objective(model, batch)
+    check_terms(terms)
+    return torch.stack(list(terms.values())).sum()
 
 
 def _step(

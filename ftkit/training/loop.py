@@ -5,16 +5,17 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ftkit import checks
 from ftkit.model.adapted import Adapted, evaluation_mode
 from ftkit.model.change import at_least_float32
-from ftkit.model.objective import Objective, supervised
+from ftkit.model.objective import Objective, check_objective, check_terms, supervised
 from ftkit.tasks.task import Batch, stratified
 from ftkit.training.background_validation import BackgroundValidation
 from ftkit.training.events import Diverged, Event
@@ -36,6 +37,9 @@ parameters makes up for the slow head and one with few does not, so the head's l
 favour one technique over another.
 """
 
+MOST_STEPS, MOST_VALIDATIONS = 10**9, 10**5
+"""More validations than that take longer to list than any run takes."""
+
 _EVALUATION_ROWS = 64
 """The number of rows in a forward pass without gradients."""
 
@@ -43,6 +47,7 @@ _features: "WeakKeyDictionary[Any, WeakKeyDictionary[Any, Tensor]]" = WeakKeyDic
 """The features of whole splits, by frozen body and split, while both live."""
 
 
+@runtime_checkable
 class Data(Protocol):
     """The data slot: what arrives. A `Task` is one.
 
@@ -113,13 +118,20 @@ def train(  # noqa: PLR0913 (the public API; all but two are keywords with defau
         with `probe`, an `Event(step, "probe", ...)`.
 
     Raises:
-        ValueError: steps below 1, a learning rate below 0, or a model without trainable parameters.
-        Diverged: the loss is no longer finite.
+        ValueError: at the first step, for an argument of another kind or outside its range, or a
+            model without trainable parameters.
+        Diverged: the loss, or a parameter after the last step, is no longer finite.
     """
-    if steps < 1:
-        raise ValueError(
-            f"steps must be at least 1, got {steps}; leave train out to evaluate the base"
-        )
+    _check_model(model)
+    _check_data(data)
+    check_objective(objective)
+    if probe is not None:
+        checks.function("probe", probe, "leave it out for no picture")
+    checks.whole("steps", steps, 1, MOST_STEPS, "leave train out to evaluate the base")
+    checks.whole("size", size, 1, advice="it counts the rows of a batch")
+    checks.whole("validations", validations, 0, MOST_VALIDATIONS, "0 is for never")
+    checks.whole("valid_rows", valid_rows, 1, advice="for no validation, pass validations=0")
+    checks.seed(seed)
     of_objective = list(objective.parameters()) if isinstance(objective, nn.Module) else []
     optimizer, peaks = _optimizer(model, of_objective, lr, head_lr)
     parameters = [*model.trainable(), *of_objective]
@@ -131,23 +143,23 @@ def train(  # noqa: PLR0913 (the public API; all but two are keywords with defau
     validated = {max(1, round(steps * (i / validations) ** 1.5)) for i in range(1, validations + 1)}
 
     # A generator of its own: no other random draw changes the order of the data.
-    batches = data.batches(size, torch.Generator().manual_seed(seed))
+    batches = data.batches(size, torch.Generator().manual_seed(int(seed)))
     for step, batch in zip(range(1, steps + 1), batches, strict=False):
         for group, peak in zip(optimizer.param_groups, peaks, strict=True):
             group["lr"] = peak * schedule(step, steps)
         loss, values = _loss(objective(model, _with_features(model, batch)))
         if not loss.isfinite():
             yield from validation.drain()
-            tried = max(peaks) if callable(lr) else lr
-            raise Diverged(
-                f"the loss is {values['train/loss']} at step {step}; "
-                f"try a smaller lr than {tried:g}"
-            )
+            raise _diverged(f"the loss is {values['train/loss']} at step {step}", lr, peaks)
         optimizer.zero_grad()
         loss.backward()
         values["train/grad_norm"] = torch.nn.utils.clip_grad_norm_(parameters, 1.0).item()
         optimizer.step()
         yield Event(step, "train", values)
+        if step == steps and not all(parameter.isfinite().all() for parameter in parameters):
+            # No further step would show it: the loss of this one was finite.
+            yield from validation.drain()
+            raise _diverged(f"a parameter is not finite after step {step}", lr, peaks)
         if step == steps and step in validated:
             yield from validation.final(model, step)
         elif step in validated:
@@ -155,8 +167,28 @@ def train(  # noqa: PLR0913 (the public API; all but two are keywords with defau
         yield from validation.finished()
 
 
+def _diverged(what: str, lr: LearningRate, peaks: Iterable[float]) -> Diverged:
+    tried = max(peaks) if callable(lr) else lr
+    return Diverged(f"{what}; try a smaller lr than {tried:g}")
+
+
+def _check_model(model: Any) -> None:
+    checks.instance(
+        "model", model, Adapted, "an Adapted", "write Adapted(base, LoRA(4), Only('heads.*'))"
+    )
+
+
+def _check_data(data: Any) -> None:
+    if isinstance(data, type) or not isinstance(data, Data):
+        raise ValueError(
+            "data must be a task, or an object with its methods batches, batch, labels and split, "
+            f"got {checks.shown(data)}; load_task('docs') is a task"
+        )
+
+
 def _loss(terms: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
     """The sum of the terms, and what an event says of them: the sum, and each if there are more."""
+    check_terms(terms)
     if len(terms) == 1:
         (loss,) = terms.values()
         return loss, {"train/loss": loss.item()}
@@ -193,6 +225,8 @@ def _optimizer(
 ) -> tuple[torch.optim.AdamW, list[float]]:
     """Build the optimizer, and list the peak learning rate of each of its groups."""
     body = [name for name in model.changes if not name.startswith("heads.")]
+    if callable(lr):
+        checks.function("lr", lr, "pass a number, or a function from a weight's name to one")
     lrs = {name: lr(name) for name in body} if callable(lr) else dict.fromkeys(body, lr)
     _check_learning_rates([*lrs.values(), head_lr] if callable(lr) else [lr, head_lr])
 
@@ -223,11 +257,12 @@ def _optimizer(
 
 def _check_learning_rates(values: Iterable[float]) -> None:
     for value in values:
-        if value < 0:
-            raise ValueError(
-                f"lr and head_lr must be at least 0, got {value:g}; "
-                "leave a part out of the spaces to freeze it"
-            )
+        checks.number(
+            "lr and head_lr",
+            value,
+            least=0,
+            advice="leave a part out of the spaces to freeze it",
+        )
 
 
 def _with_features(model: Adapted, batch: Batch) -> Batch:
@@ -269,13 +304,28 @@ def evaluate(model: Any, data: Data, stage: str = "test", rows: int | None = Non
         stage: the split.
         rows: the number of rows that are evaluated, drawn by `stratified`: the same rows in each
             call; None for all.
+
+    Raises:
+        ValueError: another kind of model or data, another stage, rows below 1, or an empty split.
     """
-    split, labels = data.split(stage), data.labels(stage)
     adapted = isinstance(model, Adapted)
-    cached = adapted and not model.moved_buffers()
-    order = (model.base if adapted else model).reader.order(split)
+    reader = getattr(model.base if adapted else model, "reader", None)
+    if reader is None or isinstance(model, type):
+        raise ValueError(
+            f"model must be an Adapted or a Net, got {checks.shown(model)}; "
+            "load_base('mini', task) is a Net"
+        )
+    _check_data(data)
+    split, labels = data.split(stage), data.labels(stage)
+    order = reader.order(split)
     if rows is not None:
-        order = order[torch.isin(order, stratified(labels, rows))]
+        checks.whole("rows", rows, 1, advice="leave it out for all rows")
+        order = order[torch.isin(order, stratified(labels, min(rows, len(order))))]
+    if not len(order):
+        raise ValueError(
+            f"the split must hold a row, got none in {stage}; make the task with more rows"
+        )
+    cached = adapted and not model.moved_buffers()
     losses = torch.zeros(len(labels), device="cpu")
     correct = torch.zeros(len(labels), dtype=torch.uint8, device="cpu")
     with torch.no_grad(), evaluation_mode(model):

@@ -161,14 +161,14 @@ def test_a_margin_is_above_0(with_margin: Callable[[Any], Any], margin: Any) -> 
     [
         (lambda: holm([-1, 0.5]), "p must be from 0 to 1, got -1 at position 0"),
         (lambda: holm([0.5, 1.1]), "p must be from 0 to 1, got 1.1 at position 1"),
-        (lambda: proportion(3, 2), "the number of right items must be from 0 to 2, got 3"),
-        (lambda: proportion(0, 0), "the number of items must be from 1 to 1000000000, got 0"),
+        (lambda: proportion(3, 2), "the number of right items must be at most 2, got 3"),
+        (lambda: proportion(0, 0), "the number of items must be at least 1, got 0"),
         (lambda: proportion(0.5, 2), "the number of right items must be a whole number, got 0.5"),  # type: ignore[arg-type]
         (lambda: two_proportions(1, 2, 1, NAN), "of items must be a whole number, got nan"),  # type: ignore[arg-type]
-        (lambda: two_proportions(1, 2, -1, 2), "right items must be from 0 to 2, got -1"),
-        (lambda: bootstrap(np.eye(3), draws=0), "draws must be from 1 to 1000000, got 0"),
-        (lambda: bootstrap(np.eye(3), draws=10**12), "draws must be from 1 to 1000000, got 10000"),
-        (lambda: bootstrap(np.eye(3), seed=-1), "seed must be from 0 to .*, got -1"),
+        (lambda: two_proportions(1, 2, -1, 2), "right items must be at least 0, got -1"),
+        (lambda: bootstrap(np.eye(3), draws=0), "draws must be at least 1, got 0"),
+        (lambda: bootstrap(np.eye(3), draws=10**12), "draws must be at most 1000000, got 10000"),
+        (lambda: bootstrap(np.eye(3), seed=-1), "seed must be at least 0, got -1"),
         (lambda: expected_best([0.1], 1.5), "trials must be a whole number, got 1.5"),  # type: ignore[arg-type]
         (lambda: expected_best([0.1], True), "trials must be a whole number, got True"),
         (lambda: pareto_front([1, 2], [0.5]), "each point must have a cost and a score, got 2 cos"),
