@@ -110,7 +110,7 @@ from ftkit import (
     with_biases,
 )
 
-SECONDS = 10
+SECONDS = 5
 """The longest that a call may take."""
 KIT = str(Path(ftkit.__file__).parent)
 FORM = re.compile(

@@ -45,21 +45,25 @@ def where(table: pd.DataFrame, **settings: Any) -> pd.DataFrame:
 
 
 def last(table: pd.DataFrame, quantity: str = "valid/accuracy") -> pd.DataFrame:
-    """The last value of `quantity` of each run, one row a run.
+    """The last value of `quantity` of each run, one row a run; nan if it did not reach its end."""
+    in_time = measured(table, quantity).sort_values("step", kind="stable")
+    return in_time.drop_duplicates(_settings(table), keep="last").sort_index()
 
-    It is nan for a run that diverged or failed: what it had reached before is no result. Every run
-    is validated. Any other quantity, such as one on test, is expected only of runs with settings
-    with which it was measured for some seed.
+
+def measured(table: pd.DataFrame, quantity: str) -> pd.DataFrame:
+    """The rows of `quantity`, and a row with nan for each run that diverged or failed.
+
+    What such a run had reached before is no result. Every run is validated. Any other quantity,
+    such as one on test, is expected only of runs with settings with which it was measured for some
+    seed.
     """
-    measured, unfinished = table["quantity"] == quantity, table["quantity"].isin(UNFINISHED)
-    if unfinished.any() and not quantity.startswith("valid/"):
-        unfinished &= _without_seed(table).isin(_without_seed(table[measured]))
-    in_time = table[measured | unfinished].sort_values("step", kind="stable")
-    ends = in_time.drop_duplicates(_settings(table), keep="last").sort_index()
-    is_no_result = ends["quantity"] != quantity
-    if not is_no_result.any():
-        return ends
-    return ends.assign(value=ends["value"].mask(is_no_result), quantity=quantity)
+    is_value, unfinished = table["quantity"] == quantity, table["quantity"].isin(UNFINISHED)
+    if not unfinished.any():
+        return table[is_value]
+    if not quantity.startswith("valid/"):
+        unfinished &= _without_seed(table).isin(_without_seed(table[is_value]))
+    rows = table[is_value | unfinished]
+    return rows.assign(value=rows["value"].where(rows["quantity"] == quantity), quantity=quantity)
 
 
 def _settings(table: pd.DataFrame) -> list[str]:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from ftkit.experiments.rate_search import chosen
-from ftkit.experiments.tables import comparable, last, summary, where
+from ftkit.experiments.tables import comparable, last, measured, summary, where
 from ftkit.training.events import unpacked
 
 MEMORY = ("weights", "gradients", "optimizer", "activations")
@@ -22,7 +22,7 @@ def values_by_seed(
     Returns:
         One value a seed, by rising seed; shape (seeds,). It is nan for a run that diverged.
     """
-    rows = last(where(table, **settings), quantity).sort_values("seed")
+    rows = measured(where(table, **settings), quantity).sort_values("seed")
     assert len(rows) and not rows["seed"].duplicated().any(), (quantity, settings)
     return rows["value"].to_numpy()
 
@@ -38,7 +38,7 @@ def items_by_seed(
     Raises:
         ValueError: a run diverged, or the recorded runs do not say which items were right.
     """
-    rows = last(where(table, **settings), quantity).sort_values("seed")
+    rows = measured(where(table, **settings), quantity).sort_values("seed")
     if rows["value"].isna().any():
         seeds = ", ".join(map(str, rows["seed"][rows["value"].isna()]))
         raise ValueError(
