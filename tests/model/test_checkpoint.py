@@ -406,5 +406,5 @@ class TestPrecisionAndDevice:
             load_base("mini", device=f"cuda:{torch.cuda.device_count()}")
 
     def test_a_name_is_no_task(self) -> None:
-        with pytest.raises(ValueError, match="each task must be a Task, got 'docs'; load_task"):
+        with pytest.raises(ValueError, match="tasks must hold tasks, got 'docs' at position 0"):
             load_base("mini", "docs")  # type: ignore[arg-type]

@@ -79,9 +79,9 @@ class TestIA3:
     @pytest.mark.parametrize(
         ("model_type", "missed"),
         [
-            ("gpt_neox", r"keys .* got none in body.layers.0.attention, .*query_key_value"),
-            ("phi3", r"keys .* got none in body.layers.0.self_attn, .*qkv_proj"),
-            ("deberta", r"keys .* got none in body.encoder.layer.0.attention, .*in_proj"),
+            ("gpt_neox", r"keys .* got none in body.layers.0.attention; .*query_key_value"),
+            ("phi3", r"keys .* got none in body.layers.0.self_attn; .*qkv_proj"),
+            ("deberta", r"keys .* got none in body.encoder.layer.0.attention; .*in_proj"),
             (
                 "mixtral",
                 r"second feed-forward layer .* got 0 for 2 blocks; linear layers there: none",
