@@ -273,6 +273,10 @@ def test_an_evaluation_runs_in_evaluation_mode_and_gives_each_module_its_mode_ba
     assert not model.moved_buffers()
 
 
+def modes(model: Adapted) -> dict[str, Any]:
+    return {"probe/modes": [float(module.training) for module in model.net.modules()]}
+
+
 def test_validations_in_the_background_have_the_modes_and_buffers_of_their_step() -> None:
     def run() -> list[Any]:
         torch.manual_seed(0)
@@ -280,12 +284,14 @@ def test_validations_in_the_background_have_the_modes_and_buffers_of_their_step(
         model.net.heads["tiny"][1].eval()  # dropout draws from one stream for all threads
         for module in model.net.body.modules():
             module.training = False
-        events = train(model, small_task(), steps=6, lr=1e-2, size=6, validations=3)
+        events = train(model, small_task(), steps=6, lr=1e-2, size=6, validations=3, probe=modes)
         return sorted(events, key=lambda event: (event.step, event.stage))
 
     between = run()
     with in_background():
         assert run() == between
+    of_modes = [event.values["probe/modes"] for event in between if event.stage == "probe"]
+    assert {0.0, 1.0} == set(of_modes[0])
 
 
 def test_measuring_a_cost_and_scoring_entries_write_no_buffer() -> None:

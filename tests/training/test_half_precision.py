@@ -14,6 +14,7 @@ from ftkit.model.adapted import Adapted
 from ftkit.model.base import Net, load_base
 from ftkit.model.change import Change, at_least_float32
 from ftkit.model.entry_scores import fisher, gradient
+from ftkit.model.objective import supervised
 from ftkit.tasks.task import Task
 from ftkit.techniques.distillation import Distillation, Teacher
 from ftkit.techniques.freeze import Only
@@ -89,6 +90,13 @@ def test_an_evaluation_computes_its_loss_in_float32(dtype: torch.dtype) -> None:
         logits = base(task.batch("test", torch.arange(24))).float()
     expected = nn.functional.cross_entropy(logits, task.labels("test"))
     assert result.loss == pytest.approx(float(expected), rel=2e-2)
+
+
+@by_dtype
+def test_the_loss_of_a_step_is_computed_in_float32(dtype: torch.dtype) -> None:
+    base, batch = half(dtype), batch_of("distilbert")
+    (loss,) = supervised(base, batch).values()
+    assert torch.equal(loss, nn.functional.cross_entropy(base(batch).float(), batch.labels))
 
 
 @by_dtype
