@@ -177,9 +177,15 @@ def _short_way(module: nn.Module, change: Change) -> Callable[..., Any] | None:
 def _linear_forward(layer: Any, input: Tensor) -> Tensor:
     """The short way of a linear layer; its bias may have a change too."""
     change, weight = layer._acting["weight"]
+    bias, device = layer.bias, input.device.type
+    if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
+        # As autocast does for a plain linear layer; it does not know the products of the short way.
+        dtype = torch.get_autocast_dtype(device)
+        input, weight = input.to(dtype), weight.to(dtype)
+        bias = None if bias is None else bias.to(dtype)
     # The answer gets its shape here, outside of the change's own backward pass. Some bodies
     # (DeBERTa, Swin v2) write into it, and autograd allows that for such a view alone.
-    answer = change.linear(input.reshape(-1, input.shape[-1]), weight, layer.bias)
+    answer = change.linear(input.reshape(-1, input.shape[-1]), weight, bias)
     return answer.view(*input.shape[:-1], answer.shape[-1])
 
 

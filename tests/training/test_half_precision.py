@@ -16,12 +16,16 @@ from ftkit.model.change import Change, at_least_float32
 from ftkit.model.entry_scores import fisher, gradient
 from ftkit.model.objective import supervised
 from ftkit.tasks.task import Task
+from ftkit.techniques.adalora import AdaLoRA
 from ftkit.techniques.distillation import Distillation, Teacher
+from ftkit.techniques.dora import DoRA
 from ftkit.techniques.freeze import Only
+from ftkit.techniques.ia3 import IA3
 from ftkit.techniques.lora import LoRA
-from ftkit.techniques.sparse import Sparse
+from ftkit.techniques.sparse import Rows, Sparse
 from ftkit.techniques.task_balancing import GradNorm, PCGrad, Uncertainty
 from ftkit.techniques.task_mixing import Together
+from ftkit.techniques.vera import VeRA
 from ftkit.training.background_validation import in_background
 from ftkit.training.cost import measure, peak
 from ftkit.training.loop import evaluate, frozen_features, train
@@ -61,6 +65,30 @@ def test_a_step_that_half_precision_would_lose_is_kept(dtype: torch.dtype, space
     expected = torch.full((4, 4), -30 * step)
     torch.testing.assert_close(model.delta()["weight"], expected, atol=1e-6, rtol=1e-3)
     assert (model(torch.eye(4, dtype=dtype)) < 1).all()
+
+
+@pytest.mark.parametrize(
+    "space",
+    [LoRA(4), AdaLoRA(4), VeRA(8), Sparse(0.1), Rows(0.2), DoRA(4), IA3(), Only("body.*")],
+    ids=repr,
+)
+def test_autocast_computes_in_half_precision_what_float32_computes(space: Any) -> None:
+    base, batch = net("distilbert"), batch_of("distilbert")
+    model = Adapted(base, space, HEAD)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.05 * torch.randn(parameter.shape))
+    gradients = []
+    for enabled in (False, True):
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            logits = model(batch)
+            (loss,) = supervised(model, batch).values()
+        assert logits.dtype == (torch.bfloat16 if enabled else torch.float32)
+        parameters = model.trainable()
+        gradients.append(torch.cat([g.flatten() for g in torch.autograd.grad(loss, parameters)]))
+    assert gradients[1].dtype == torch.float32
+    difference = (gradients[1] - gradients[0]).norm() / gradients[0].norm()
+    assert 0 < difference < 0.1
 
 
 @by_dtype
