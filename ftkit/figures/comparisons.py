@@ -1,10 +1,11 @@
 """Figures that compare methods: over their learning rates, and by paired differences."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ftkit.figures.plots import COLOURS, GREY, Band, Spec, faded, interval_bars, layout, scatter
-from ftkit.stats.paired import interval
+from ftkit.stats.paired import diverged, interval
 
 SHADES = ("#b3cde3", "#8cb4d5", "#5f99c6", "#3580b5", "#0b62a0", "#063c66")
 """Light to dark, for a setting that grows, such as the rank."""
@@ -52,7 +53,8 @@ def rates(curves: Mapping[str, Band], colours: Sequence[str]) -> Spec:
 def differences(rows: Mapping[str, Sequence[float]], margin: float, against: str) -> Spec:
     """Draw paired differences in percentage points, one row a comparison.
 
-    A row has a dot for each seed, and the mean with its 95 % interval. The margin is a strip.
+    A row has a dot for each seed, and the mean with its 95 % interval. The margin is a strip. A
+    comparison with a run that diverged, whose difference is nan, has no mean, and its name says so.
 
     Args:
         rows: by the name of the comparison, the differences in test accuracy, one a seed.
@@ -61,8 +63,9 @@ def differences(rows: Mapping[str, Sequence[float]], margin: float, against: str
     """
     traces: list[Any] = []
     for name, values in rows.items():
-        points = [100 * value for value in values]
-        mean, low, high = interval(points)
+        is_complete = not diverged(values)
+        name = name if is_complete else f"{name} (a run diverged)"
+        points = [100 * value for value in values if not math.isnan(value)]
         traces.append(
             scatter(
                 x=points,
@@ -71,6 +74,9 @@ def differences(rows: Mapping[str, Sequence[float]], margin: float, against: str
                 marker={"size": 6, "color": GREY, "opacity": 0.6},
             )
         )
+        if not is_complete:
+            continue
+        mean, low, high = interval(points)
         traces.append(
             scatter(
                 x=[mean],

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ftkit.experiments.benchmark import FROZEN, FULL
-from ftkit.experiments.tables import where
+from ftkit.experiments.tables import UNFINISHED, measured, where
 from ftkit.lessons.can_lora_be_beaten.study import (
     CONTROL_BUDGET,
     EXAMPLES,
@@ -42,7 +42,8 @@ class Evidence(RecordedRuns):
     """
 
     def __init__(self, table: pd.DataFrame) -> None:
-        super().__init__(table[table["quantity"].str.startswith(("test/", "cost/"))])
+        read = ("test/", "cost/", *UNFINISHED)
+        super().__init__(table[table["quantity"].str.startswith(read)])
         self.with_validations = table
         self.benches = list(dict.fromkeys(table["bench"]))
 
@@ -87,7 +88,7 @@ class Evidence(RecordedRuns):
 
     def _seeds(self, bench: str, method: str, rank: int, examples: int, budget: str) -> list[int]:
         settings = self.settings(bench, method, rank, examples, budget)
-        return sorted(where(self.table, **settings, quantity="test/accuracy")["seed"])
+        return sorted(measured(where(self.table, **settings), "test/accuracy")["seed"])
 
     def with_items(
         self, bench: str, method: str, examples: int = MOST_EXAMPLES
@@ -177,7 +178,8 @@ class Evidence(RecordedRuns):
             LoRA in points, with its interval; `p`, adjusted by Holm; `verdict`; `gain`, the share
             of full fine-tuning's gain over the frozen body; `odds` that one of its runs does better
             than one of LoRA's; the `COSTS` of a step; and `fronts`, the costs for which it is on
-            the Pareto front.
+            the Pareto front. A method of which a run diverged has no accuracy, gain and odds, and
+            is on no front.
         """
         rivals = self.rivals(rank, examples, budget)
         gaps = {name: self.overall(name, rank, (examples,), budget).tolist() for name in rivals}
@@ -187,9 +189,13 @@ class Evidence(RecordedRuns):
             for name in (LORA, *rivals, *REFERENCES)
         ]
         table = pd.DataFrame(rows)
-        on_front = {cost: pareto_front(table[cost], table["accuracy"]) for cost in COSTS}
+        complete = table[table["accuracy"].notna()]
+        on_front = {
+            cost: set(complete.index[pareto_front(complete[cost], complete["accuracy"])])
+            for cost in COSTS
+        }
         table["fronts"] = [
-            ", ".join(cost for cost in COSTS if row in on_front[cost]) for row in range(len(table))
+            ", ".join(cost for cost in COSTS if row in on_front[cost]) for row in table.index
         ]
         return table.sort_values("accuracy", ascending=False, ignore_index=True)
 
@@ -204,7 +210,9 @@ class Evidence(RecordedRuns):
         theirs = [self.test(bench, method, *case) for bench in self.benches]
         loras = [self.test(bench, LORA, rank, examples) for bench in self.benches]
         odds = [
-            improvement(values.tolist(), of_lora.tolist())
+            float("nan")
+            if np.isnan([*values, *of_lora]).any()
+            else improvement(values.tolist(), of_lora.tolist())
             for values, of_lora in zip(theirs, loras, strict=True)
         ]
         row: dict[str, Any] = {
@@ -227,6 +235,8 @@ class Evidence(RecordedRuns):
             np.mean([self.test(bench, name, examples=examples) for bench in self.benches], axis=0)
             for name in (FROZEN, FULL)
         )
+        if np.isnan([accuracy, frozen, full]).any():
+            return ""
         share, low, high = share_of_gain(accuracy.tolist(), frozen.tolist(), full.tolist())
         if max(abs(low), abs(high)) < 10:
             return f"{share:.0%} [{low:.0%}, {high:.0%}]"
@@ -290,7 +300,12 @@ def somewhere(runs: Evidence) -> Claim:
 
 def _best(judged: Mapping[str, Judged]) -> tuple[str, str]:
     """Return the method with the largest mean, among those that beat LoRA if any do."""
-    best = max(judged, key=lambda name: (judged[name].verdict == "beats", judged[name].mean))
+
+    def rank(name: str) -> tuple[bool, bool, float]:
+        each = judged[name]
+        return each.verdict == "beats", not each.note, each.mean  # with a note the mean is nan
+
+    best = max(judged, key=rank)
     return best, judged[best].verdict
 
 

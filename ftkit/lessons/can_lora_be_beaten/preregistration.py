@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ftkit.stats.paired import FEWEST, interval, sign_flip, verdict
+from ftkit.stats.paired import FEWEST, diverged, interval, sign_flip, verdict
 from ftkit.storage import write_json
 
 
@@ -79,7 +79,8 @@ class Plan:
     def decide(self, differences: Sequence[float]) -> str:
         """Apply the rule to paired differences, one a seed.
 
-        "beats" and "loses" need a mean beyond the margin, and p, times the family, below 0.05.
+        "beats" and "loses" need a mean beyond the margin, and p, times the family, below 0.05. With
+        a run that diverged, whose difference is nan, it is inconclusive.
 
         Returns:
             "beats", "loses", "ties" or "inconclusive", with mean, interval and p.
@@ -92,6 +93,8 @@ class Plan:
                 f"there must be one difference for each of {len(self.seeds)} planned seeds, "
                 f"got {len(differences)}; run exactly these seeds"
             )
+        if note := diverged(differences):
+            return f"inconclusive: {note}, {len(differences)} seeds, plan {self.seal}"
         mean, low, high = interval(differences)
         p = min(1.0, self.family * sign_flip(differences))
         says = verdict(differences, self.margin)

@@ -130,6 +130,26 @@ class TestBoard:
         theirs = where(table, method="DoRA", bench="digits").assign(method="mine")
         assert "mine" not in set(Evidence(pd.concat([table, theirs])).board()["method"])
 
+    def test_a_run_that_diverged_takes_no_verdict_from_the_others(
+        self, table: pd.DataFrame
+    ) -> None:
+        mine = table["method"].eq("DoRA") & table["seed"].eq(SEEDS[-1]) & table["rank"].eq(MIDDLE)
+        broken = table.assign(
+            quantity=table["quantity"].mask(
+                mine & table["quantity"].eq("test/accuracy"), "diverged"
+            )
+        )
+        before, rows = (Evidence(each).board().set_index("method") for each in (table, broken))
+        assert rows.loc["DoRA", "verdict"] == "inconclusive" and rows.loc["DoRA", "fronts"] == ""
+        assert rows.loc["DoRA", "difference"] == (
+            f"no mean, the run at position {len(SEEDS) - 1} diverged"
+        )
+        assert math.isnan(rows.loc["DoRA", "accuracy"]) and rows.loc["DoRA", "gain"] == ""
+        others = [name for name in rows.index if name != "DoRA"]
+        columns = ["verdict", "difference", "accuracy", "gain", "odds"]
+        pd.testing.assert_frame_equal(rows.loc[others, columns], before.loc[others, columns])
+        assert len(board_claims(broken)) == len(board_claims(table))
+
     def test_seeds_that_differ_are_not_paired(self, table: pd.DataFrame) -> None:
         others = table.assign(seed=table["seed"] + 100 * table["method"].eq("DoRA"))
         with pytest.raises(
@@ -254,6 +274,10 @@ class TestPlan:
             ValueError, match="plan.json must be a plan that `Plan.write` wrote, got something else"
         ):
             read(path)
+
+    def test_with_a_run_that_diverged_it_is_inconclusive(self) -> None:
+        says = self.plan.decide([0.03] * 3 + [math.nan] + [0.02] * 4)
+        assert says.startswith("inconclusive: the run at position 3 diverged, 8 seeds, plan ")
 
     def test_it_decides_by_its_rule(self) -> None:
         clear = [0.03, 0.025, 0.02, 0.03, 0.035, 0.02, 0.03, 0.025]
