@@ -1,6 +1,7 @@
 """The explorer, with fake trials: headless, on a thread, and as in Colab."""
 
 import io
+import math
 import sys
 import threading
 import types
@@ -442,6 +443,28 @@ def test_a_comparison_marks_the_best_learning_rate_and_the_mean_difference() -> 
     figure = go.Figure(differences({"full": [0.01, 0.03]}, 0.02, "LoRA"))
     assert list(figure.data[0].x) == [1.0, 3.0] and list(figure.data[1].x) == [2.0]
     assert (figure.layout.shapes[0].x0, figure.layout.shapes[0].x1) == (-2.0, 2.0)
+
+
+def test_a_comparison_with_a_run_that_diverged_has_dots_and_no_mean() -> None:
+    rows = {"full": [0.01, math.nan, 0.03], "LoRA": [0.01, 0.02]}
+    figure = go.Figure(differences(rows, 0.02, "LoRA"))
+    assert [list(trace.x) for trace in figure.data] == [[1.0, 3.0], [1.0, 2.0], [1.5]]
+    assert figure.data[0].y[0] == "full (a run diverged)" and figure.data[1].y[0] == "LoRA"
+
+
+def nothing(seed: int = 0, **settings: Any) -> Iterator[Event]:
+    yield from ()
+
+
+def not_validated(seed: int = 0, **settings: Any) -> Iterator[Event]:
+    yield train_event(1)
+
+
+@pytest.mark.parametrize("trial", [nothing, not_validated])
+def test_a_run_without_a_validation_says_so(trial: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FTKIT_HEADLESS", "1")
+    panel = Explorer(trial, rank=[1], title="unvalidated")
+    assert "No accuracy: a run was not validated." in panel.panel._status.value
 
 
 def test_a_figure_that_plotly_does_not_know_is_refused() -> None:
