@@ -73,7 +73,7 @@ def whole(
     ValueError: steps must be a whole number, got 2.5; choose such a number
     """
     if not is_whole(value):
-        got = repr(value) if isinstance(value, float) else shown(value)
+        got = repr(float(value)) if isinstance(value, float) else shown(value)
         raise ValueError(f"{name} must be a whole number, got {got}; {advice}")
     if value < least:
         raise ValueError(f"{name} must be at least {least}, got {shown(value)}; {advice}")
@@ -98,7 +98,7 @@ def number(
     above: float | None = None,
     advice: str = "choose such a number",
 ) -> None:
-    """Refuse what is no finite number, or outside a range: above `above`, or at least `least`.
+    """Refuse what is no finite number, or not above `above`, at least `least` and at most `most`.
 
     Raises:
         ValueError: as the summary says.

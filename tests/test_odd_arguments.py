@@ -207,8 +207,10 @@ def real(least: float = -math.inf, most: float = math.inf, above: float = -math.
     def is_right(value: Any) -> bool:
         if not isinstance(value, int | float | np.integer | np.floating) or isinstance(value, bool):
             return False
-        is_finite = abs(value) < 10**308 if isinstance(value, int) else math.isfinite(value)
-        return is_finite and least <= value <= most and value > above
+        if isinstance(value, int) and abs(value) > 10**308:
+            return False
+        size = float(value)
+        return math.isfinite(size) and least <= size <= most and size > above
 
     return is_right
 
@@ -832,6 +834,10 @@ def headless(monkeypatch: pytest.MonkeyPatch) -> None:
         (lambda: load_base("mini", "docs"), "tasks must hold tasks, got 'docs' at position 0; "),
         (lambda: Adapted(base(), LoRA), "each space must be an object such .* got the class LoRA"),
         (lambda: Explorer(fake_trial, name="x", rank=[1]), "name must be one of .*, got 'x'; "),
+        (
+            lambda: fisher(base(), tiny().batches(4, torch.Generator())),
+            "batches must have an end, got all of Task.batches; islice",
+        ),
         (lambda: LoRA(-1), "rank must be at least 1, got -1; for no change at all, leave LoRA out"),
         (lambda: DoRA("4"), "rank must be a whole number, got '4'; it counts directions"),
         (lambda: VeRA(True), "rank must be a whole number, got True"),

@@ -123,7 +123,7 @@ class Adapted(nn.Module):
             if isinstance(space, type) or not hasattr(space, "changes"):
                 raise ValueError(
                     f"each space must be an object such as LoRA(4), got {checks.shown(space)}; "
-                    "call the class of a space to make one"
+                    "pass spaces one by one, each made by a call of its class"
                 )
         checks.seed(seed)
         self.changes: dict[str, Change] = {}

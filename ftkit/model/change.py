@@ -81,11 +81,9 @@ class Dense(Change):
 
     def __init__(self, weight: Tensor) -> None:
         super().__init__()
-        if not isinstance(weight, Tensor) or not (
-            weight.is_floating_point() or weight.is_complex()
-        ):
+        if not isinstance(weight, Tensor) or not weight.is_floating_point():
             raise ValueError(
-                f"weight must be a tensor of numbers with a point, got {checks.shown(weight)}; "
+                f"weight must be a tensor of floating-point numbers, got {checks.shown(weight)}; "
                 "model.named_parameters() has some"
             )
         self.value = nn.Parameter(weight.detach().clone())

@@ -17,7 +17,7 @@ from ftkit.model.base import Net
 from ftkit.model.change import at_least_float32
 from ftkit.model.delta import Delta
 from ftkit.model.objective import Objective, check_objective, check_terms, supervised
-from ftkit.tasks.task import Batch
+from ftkit.tasks.task import Batch, Task
 
 
 def gradient(
@@ -84,6 +84,8 @@ _SizedMean = tuple[int, dict[str, Tensor]]
 def _iterated(batches: Any) -> Iterator[Batch]:
     """The batches one by one; what is no batch is refused."""
     advice = "islice(task.batches(16, generator), 10) takes ten"
+    if getattr(batches, "gi_code", None) is Task.batches.__code__:
+        raise ValueError(f"batches must have an end, got all of Task.batches; {advice}")
     for batch in checks.iterated("batches", batches, "a list of batches", advice):
         if not hasattr(batch, "labels") or not hasattr(batch, "rows"):
             raise ValueError(f"batches must hold batches, got {checks.shown(batch)}; {advice}")

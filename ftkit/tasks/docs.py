@@ -20,6 +20,7 @@ from datasets import Dataset
 from platformdirs import user_cache_path
 from tqdm.auto import tqdm
 
+from ftkit import checks
 from ftkit.seeding import unit_hash
 from ftkit.storage import whole_file
 from ftkit.tasks.docstrings import paragraphs, read, root_of, sentences, source_files
@@ -93,9 +94,9 @@ def load(name: str, permute: float = 0.0) -> Task:
     Raises:
         ValueError: `permute` is outside [0, 1].
     """
-    if not 0 <= permute <= 1:
+    if not checks.is_number(permute) or not 0 <= permute <= 1:
         raise ValueError(
-            f"permute must be from 0 (English) to 1 (gibberish), got {permute:g}; "
+            f"permute must be from 0 (English) to 1 (gibberish), got {checks.shown(permute)}; "
             "choose a share of the vocabulary"
         )
     rows = _sentences(cache_folder())

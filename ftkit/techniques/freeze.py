@@ -123,8 +123,8 @@ def discriminative(net: nn.Module, lr: float, decay: float = 2.6) -> Callable[[s
     """
     checks.instance("net", net, nn.Module, "a network", "load_base('mini', task) is one")
     checks.number("lr", lr, least=0, advice="it is the learning rate of the last block")
-    checks.number("decay", decay, above=0, advice="1 is one learning rate for all")
-    checks.number("decay", decay, 1e-3, 1e3, advice="1 is one learning rate for all")
+    advice = "1 is one learning rate for all"
+    checks.number("decay", decay, least=1e-3, most=1e3, above=0, advice=advice)
     blocks = LastBlocks.blocks(net)
     above = LastBlocks(len(blocks)).changes(net)
 
