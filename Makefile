@@ -5,12 +5,14 @@ COLAB := .venv-colab/bin
 LESSON ?=
 SEEDS ?=
 DASK ?=
+# GNU make 3.81, which comes with macOS, cannot keep the output of parallel targets apart.
+OUTPUT_SYNC := $(if $(filter output-sync,$(.FEATURES)),--output-sync)
 PIP := pip install --quiet --disable-pip-version-check
 # Notebooks run without a front end, in the environment of pytest, on one thread.
 NBVAL := pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=60
 HEADLESS := FTKIT_HEADLESS=1 OMP_NUM_THREADS=1 PYDEVD_DISABLE_FILE_VALIDATION=1
 
-.PHONY: .venv .venv-colab lab test lessons lessons-colab browser colab bench results standing bases notebooks wheel clean
+.PHONY: .venv .venv-colab lab test lessons lessons-colab browser colab bench results standing bases notebooks checksums wheel clean
 
 .venv: .venv/installed
 
@@ -37,7 +39,7 @@ test: .venv .venv-colab  ## style, types, tests (also in a browser), notebooks, 
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
-	$(MAKE) --jobs=2 --output-sync lessons lessons-colab
+	$(MAKE) --jobs=2 $(OUTPUT_SYNC) lessons lessons-colab
 
 # Each is one process that trains on one thread, so the two can run at the same time.
 lessons: .venv
@@ -68,6 +70,9 @@ bases: .venv  ## make the shipped bases again, into data/bases (one to two hours
 
 notebooks: .venv  ## run every notebook from a clean kernel and store it without widget state; LESSON=02 for one lesson
 	$(HEADLESS) $(BIN)/python -m ftkit.teaching.store_notebooks notebooks $(LESSON)
+
+checksums: .venv  ## write data/SHA256SUMS anew, after a change of data by hand
+	$(BIN)/python -m ftkit.checksums
 
 wheel: .venv  ## dist/ftkit-*.whl, with bases and lessons inside
 	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .

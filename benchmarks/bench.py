@@ -3,7 +3,6 @@
 This prints a table and writes benchmarks/results.json.
 """
 
-import json
 import os
 import subprocess
 import sys
@@ -20,6 +19,7 @@ import torch
 from benchmarks import front_ends, live, sweeping, techniques
 from ftkit import Adapted, Batch, LoRA, Net, Only, Task, evaluate, load_base, load_task, train
 from ftkit.experiments.step_time import in_turns, stepper
+from ftkit.storage import check_writable, write_json
 from ftkit.tasks import docs
 
 HEAD = Only("heads.*")
@@ -250,11 +250,12 @@ def printed(row: dict[str, Any], width: int) -> str:
 
 def main() -> None:
     """Run all benchmarks, print their table, and write it."""
+    check_writable(RESULTS)
     rows = measure_all()
     width = max(len(row["name"]) for row in rows)
     for row in rows:
         print(printed(row, width))
-    RESULTS.write_text(json.dumps(rows, indent=1) + "\n")
+    write_json(RESULTS, rows)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import ftkit
 
 ROOT = Path(ftkit.__file__).parent
 LAYERS = [
-    {"checks", "hub", "paths", "seeding", "stats", "storage"},
+    {"checks", "checksums", "hub", "paths", "seeding", "stats", "storage"},
     {"tasks"},
     {"model"},
     {"techniques", "training"},
@@ -27,6 +27,7 @@ LIGHT = (
     "stats",
     "storage",
     "paths",
+    "checksums",
     "seeding",
     "figures",
     "panel",

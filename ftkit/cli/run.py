@@ -25,7 +25,7 @@ from ftkit.cli.run_techniques import (
 )
 from ftkit.model.base import load_base
 from ftkit.stats.paired import interval
-from ftkit.storage import write_json
+from ftkit.storage import check_writable, write_json
 from ftkit.tasks.load import load_task
 from ftkit.tasks.task import Task
 from ftkit.training.cost import Cost
@@ -232,10 +232,8 @@ def _rates(
 def _check(arguments: argparse.Namespace) -> None:
     if arguments.seeds < 1:
         raise ValueError(f"seeds must be at least 1, got {arguments.seeds}")
-    if arguments.json and not arguments.json.parent.is_dir():
-        raise ValueError(
-            f"the folder of --json must exist, got {arguments.json.parent}; make it first"
-        )
+    if arguments.json:
+        check_writable(arguments.json, "--json")
 
 
 def _tasks(arguments: argparse.Namespace) -> tuple[Task, ...]:

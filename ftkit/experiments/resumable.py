@@ -10,13 +10,19 @@ The life of a run:
    answer: what a caller has seen is in the file.
 5. `shutdown` cancels the runs that nobody waits for, waits for those in progress, and closes the
    file.
+
+A damaged file is rebuilt when it is opened. Each row has a digest, so the rows that are whole are
+kept, and only the others are made again.
 """
 
 import hashlib
 import json
+import os
 import sqlite3
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future
+from contextlib import closing, suppress
 from pathlib import Path
 from threading import Condition
 from typing import Any
@@ -25,9 +31,16 @@ import pandas as pd
 from filelock import FileLock, Timeout
 
 from ftkit.experiments.code_version import trial_name, version
+from ftkit.storage import set_aside
 
-TABLE = """CREATE TABLE IF NOT EXISTS runs
-(key TEXT PRIMARY KEY, trial TEXT, settings TEXT, more TEXT, code TEXT, data TEXT, answer TEXT)"""
+COLUMNS = "key, trial, settings, more, code, data, answer, digest"
+TABLE = f"CREATE TABLE IF NOT EXISTS checked_runs ({COLUMNS}, PRIMARY KEY (key))"
+SELECT = f"SELECT {COLUMNS} FROM checked_runs"
+INSERT = "INSERT OR REPLACE INTO checked_runs VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
+"""What SQLite says of a file that is damaged, is no database, or has other columns."""
+Row = tuple[str, ...]
+"""The values of `COLUMNS`."""
 
 
 class CachedExecutor(Executor):
@@ -38,6 +51,9 @@ class CachedExecutor(Executor):
     written in one transaction, so `kill -9` loses the runs in progress and no others. Other
     processes may read the file meanwhile (`runs`); one process at a time may write.
 
+    A damaged file is kept under another name; the runs in it that are whole are kept in the new
+    one, and a warning says so.
+
     Args:
         path: the file; it is created if it does not exist.
         executor: makes the runs, any `concurrent.futures.Executor`; without one they are made in
@@ -45,23 +61,30 @@ class CachedExecutor(Executor):
         data: a fingerprint of what the trials read.
 
     Raises:
-        ValueError: another process writes this file.
+        ValueError: another process writes this file, or it cannot be written.
     """
 
     def __init__(self, path: Path, executor: Executor | None = None, data: str = "") -> None:
         self._executor, self._data = executor, data
-        path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = FileLock(f"{path}.lock", timeout=0)
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             self._lock.acquire()
         except Timeout:
             raise ValueError(
                 f"{path.name} must have one writer, got a second; "
                 "wait for the other sweep, or name another file"
             ) from None
-        self._file = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        self._file.execute("PRAGMA journal_mode=WAL")  # readers do not wait for the writer
-        self._file.execute(TABLE)
+        except OSError as error:
+            raise ValueError(
+                f"the runs must be kept in a place that can be written, got {path} "
+                f"({error.strerror}); name another place or change its permissions"
+            ) from error
+        try:
+            self._file = _open_or_rebuild(path)
+        except BaseException:
+            self._lock.release()
+            raise
         self._file_turn = Condition()  # callbacks come from threads of the executor underneath
         self._answers = dict[str, Future[Any]]()  # by key: every run that was asked for
         self._in_progress = dict[Future[Any], Future[Any]]()  # from underneath to the answer
@@ -83,9 +106,9 @@ class CachedExecutor(Executor):
             return self._answers[key]
         self._answers[key] = answer = Future[Any]()
         with self._file_turn:
-            row = self._file.execute("SELECT answer FROM runs WHERE key = ?", (key,)).fetchone()
-        if row:
-            answer.set_result(json.loads(row[0]))
+            row = self._file.execute(f"{SELECT} WHERE key = ?", (key,)).fetchone()
+        if row and _is_whole(row):
+            answer.set_result(json.loads(row[COLUMNS.split(", ").index("answer")]))
             return answer
         if self._executor:
             made = self._executor.submit(run, trial, settings, *more)
@@ -122,9 +145,7 @@ class CachedExecutor(Executor):
         try:
             text = json.dumps(done.result(timeout=0))
             with self._file_turn:
-                self._file.execute(
-                    "INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, ?)", (key, *identity, text)
-                )
+                self._file.execute(INSERT, _with_digest((key, *identity, text)))
         except BaseException as error:  # whatever it is, a caller that waits must get it
             if answer.set_running_or_notify_cancel():
                 answer.set_exception(error)
@@ -150,6 +171,94 @@ class CachedExecutor(Executor):
         self._lock.release()
 
 
+def _open_or_rebuild(path: Path) -> sqlite3.Connection:
+    """Open the file of runs for writing; rebuild it from the rows that are whole if it is damaged.
+
+    Raises:
+        ValueError: it cannot be opened, for another reason than damage.
+    """
+    try:
+        return _open(path)
+    except sqlite3.DatabaseError as error:
+        if not _is_damage(path, error):
+            raise ValueError(
+                f"the runs must be kept in a file that can be written, got {path} ({error}); "
+                "name another file or change its permissions"
+            ) from error
+    rows = _whole_rows(path)
+    aside = set_aside(path)
+    for ending in ("-wal", "-shm"):  # they belong to the damaged file
+        if os.path.lexists(f"{path}{ending}"):
+            set_aside(Path(f"{path}{ending}"))
+    file = _open(path)
+    file.execute("BEGIN")
+    file.executemany(INSERT, rows)
+    file.execute("COMMIT")
+    warnings.warn(
+        f"{path.name} was damaged and is kept as {aside.name}; {len(rows)} whole runs of it are "
+        "used, the others are made again",
+        stacklevel=3,
+    )
+    return file
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    """Open the file of runs for writing, and check it.
+
+    Raises:
+        sqlite3.DatabaseError: it is damaged, or cannot be opened.
+    """
+    file = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    try:
+        file.execute("PRAGMA journal_mode=WAL")  # readers do not wait for the writer
+        file.execute(TABLE)
+        file.execute(f"{SELECT} LIMIT 0")
+        file.execute("BEGIN IMMEDIATE")  # an error if it cannot be written
+        file.execute("COMMIT")
+        (problem,) = file.execute("PRAGMA integrity_check(1)").fetchone()
+        if problem != "ok":
+            raise sqlite3.DatabaseError(problem)
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def _is_damage(path: Path, error: sqlite3.DatabaseError) -> bool:
+    """Whether the content of the file is to blame, not its permissions, a full disk or a lock."""
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
+    return code in DAMAGE or path.is_dir()
+
+
+def _whole_rows(path: Path) -> list[Row]:
+    """The rows of a damaged file that are whole, in the order in which they were written.
+
+    They are read from both ends, each time up to the damage.
+    """
+    rows = dict[int, Row]()
+    for order in ("rowid", "rowid DESC"):
+        with suppress(sqlite3.DatabaseError), closing(sqlite3.connect(path)) as file:
+            file.execute("PRAGMA writable_schema = ON")  # read a file that is too short as well
+            file.text_factory = lambda text: text.decode(errors="replace")
+            for number, *row in file.execute(
+                f"SELECT rowid, {COLUMNS} FROM checked_runs ORDER BY {order}"
+            ):
+                if _is_whole(row):
+                    rows[number] = tuple(row)
+    return [rows[number] for number in sorted(rows)]
+
+
+def _with_digest(values: Row) -> Row:
+    """The row with these values: its digest comes last."""
+    return (*values, hashlib.blake2b(json.dumps(values).encode(), digest_size=16).hexdigest())
+
+
+def _is_whole(row: Sequence[Any]) -> bool:
+    """Whether a row is as it was written."""
+    *values, _ = row
+    return all(isinstance(each, str) for each in row) and tuple(row) == _with_digest(tuple(values))
+
+
 def _in_this_thread(run: Callable[..., Any], *arguments: Any) -> "Future[Any]":
     """Call a function now, and put its result or its error into a future."""
     made = Future[Any]()
@@ -164,13 +273,22 @@ def runs(path: Path) -> pd.DataFrame:
     """Every run in a file, one row each, in the order in which they were done.
 
     The columns are `trial`, its settings, `code`, `data`, and the entries of its answer. A sweep
-    may write the file meanwhile.
+    may write the file meanwhile. Rows that are damaged are left out.
+
+    Raises:
+        ValueError: the file cannot be read or is damaged.
     """
-    select = "SELECT trial, settings, code, data, answer FROM runs ORDER BY rowid"
-    with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as file:
-        # A sweep that has just begun has a file, but no table yet.
-        has_table = file.execute("SELECT 1 FROM sqlite_master WHERE name = 'runs'").fetchone()
-        rows = file.execute(select).fetchall() if has_table else []
+    has_table = "SELECT 1 FROM sqlite_master WHERE name = 'checked_runs'"
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as file:
+            # A sweep that has just begun has a file, but no table yet.
+            begun = file.execute(has_table).fetchone()
+            rows = file.execute(f"{SELECT} ORDER BY rowid").fetchall() if begun else []
+    except sqlite3.DatabaseError as error:
+        raise ValueError(
+            f"the runs must be in a file that can be read, got {path} ({error}); "
+            "start make results again, which mends a damaged file"
+        ) from error
     return pd.DataFrame(
         [
             {
@@ -180,6 +298,6 @@ def runs(path: Path) -> pd.DataFrame:
                 "data": data,
                 **json.loads(answer),
             }
-            for trial, settings, code, data, answer in rows
+            for _, trial, settings, _, code, data, answer, _ in filter(_is_whole, rows)
         ]
     )

@@ -8,10 +8,11 @@ from typing import Any
 
 import pandas as pd
 
+from ftkit.checksums import MANIFEST, checked, record
 from ftkit.experiments.recording import More, Record, make
 from ftkit.experiments.sweep import Trial
 from ftkit.paths import kit_path
-from ftkit.storage import read_table
+from ftkit.storage import check_writable, read_table
 from ftkit.teaching.claim_table import Claim
 from ftkit.training.events import Event
 
@@ -41,6 +42,7 @@ class Lesson:
             changes, the runs are made again.
         before: runs before the study.
         after: runs after the study, with the path of the table.
+        writes: the files of the kit that `before` and `after` write.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Lesson:
     reads: Sequence[Path] = ()
     before: Callable[[], object] | None = None
     after: Callable[[Path], object] | None = None
+    writes: Sequence[Path] = ()
 
     @property
     def number(self) -> str:
@@ -72,8 +75,12 @@ class Lesson:
         return kit_path("data", "results", f"{self.name}.parquet")
 
     def read(self) -> tuple[pd.DataFrame, dict[str, Any]]:
-        """Read the table of recorded runs, and how it was made."""
-        return read_table(self.path)
+        """Read the table of recorded runs, and how it was made.
+
+        Raises:
+            ValueError: the file is not as the kit wrote it, see `ftkit.checksums`.
+        """
+        return read_table(checked(kit_path("data"), f"results/{self.name}.parquet"))
 
     def claims(self) -> list[Claim]:
         """Judge the claims of the lesson by its recorded runs; without claims, return none."""
@@ -93,10 +100,26 @@ class Lesson:
         yield from self.trial(**self.opens_at, probe=self.probe)
 
     def make(self, path: Path | None = None, seeds: Sequence[int] | None = None) -> None:
-        """Run the study and write its table; by default all seeds, to `self.path`."""
+        """Run the study and write its table; by default all seeds, to `self.path`.
+
+        The checksums of the kit's own files that this writes are recorded.
+
+        Raises:
+            ValueError: a file that this writes cannot be written; nothing has run then.
+        """
         path = path or self.path
+        for each in (path, *self.writes, kit_path("data", MANIFEST)):
+            check_writable(each)
         if self.before:
             self.before()
+            self._record_checksums()
         make(path, self.number, self.record, seeds or self.seeds, more=self.more, reads=self.reads)
         if self.after:
             self.after(path)
+        self._record_checksums(*([path] if path == self.path else []))
+
+    def _record_checksums(self, *written: Path) -> None:
+        """Record the checksums of `self.writes` and of these files."""
+        data = kit_path("data")
+        names = [each.relative_to(data).as_posix() for each in (*self.writes, *written)]
+        record(data, *names)

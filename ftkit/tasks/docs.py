@@ -10,6 +10,7 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import version
@@ -22,7 +23,7 @@ from tqdm.auto import tqdm
 
 from ftkit import checks
 from ftkit.seeding import unit_hash
-from ftkit.storage import whole_file
+from ftkit.storage import set_aside, whole_file
 from ftkit.tasks.docstrings import paragraphs, read, root_of, sentences, source_files
 from ftkit.tasks.task import STAGES, Task, table
 
@@ -152,25 +153,32 @@ def _sentences(folder: Path) -> pd.DataFrame:
 
 def _read_cache(path: Path) -> pd.DataFrame | None:
     """The cached table; None if the file is missing or its bytes are not those written."""
-    try:
-        content = path.read_bytes()
-        digest = path.with_suffix(".sha256").read_text().strip()
-        if hashlib.sha256(content).hexdigest() == digest:
+    digest = path.with_suffix(".sha256")
+    with suppress(OSError):
+        are_files = digest.is_file() and path.is_file()
+        if are_files and digest.read_bytes() == _digest_line(path.name, path.read_bytes()):
             return pd.read_parquet(path)
-    except OSError:
-        pass
     return None
 
 
 def _write_cache(rows: pd.DataFrame, path: Path) -> None:
     """Write the table and its digest, each whole; a folder that cannot be written is no error."""
+    digest = path.with_suffix(".sha256")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(path.with_suffix(".sha256")) as digest, whole_file(path) as new:
+        for each in (digest, path):
+            if os.path.lexists(each) and not (each.is_file() and os.access(each, os.R_OK)):
+                set_aside(each)  # such as a folder, which a file cannot replace
+        with whole_file(digest) as new_digest, whole_file(path) as new:
             rows.to_parquet(new)
-            digest.write_text(hashlib.sha256(new.read_bytes()).hexdigest())
+            new_digest.write_bytes(_digest_line(path.name, new.read_bytes()))
     except OSError as error:
         tqdm.write(f"the sentences were built but not cached: {error}")
+
+
+def _digest_line(name: str, content: bytes) -> bytes:
+    """A line of `sha256sum`: with the name, so the cache of other versions does not fit."""
+    return f"{hashlib.sha256(content).hexdigest()}  {name}\n".encode()
 
 
 def _build() -> pd.DataFrame:

@@ -13,6 +13,7 @@ from datasets import Sequence as Nested
 from torch import Tensor
 
 from ftkit import checks
+from ftkit.checksums import checked
 from ftkit.paths import kit_path
 
 STAGES = ("train", "valid", "test")
@@ -227,7 +228,7 @@ def stratified(labels: Tensor, count: int) -> Tensor:
 def _tokenizer() -> Any:
     from tokenizers import Tokenizer
 
-    return Tokenizer.from_file(str(kit_path("data", "bases", "mini", "tokenizer.json")))
+    return Tokenizer.from_file(str(checked(kit_path("data"), "bases/mini/tokenizer.json")))
 
 
 def table(

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import nbformat
 
+from ftkit.storage import check_writable, whole_file
+
 BADGE, INSTALL = "colab-badge", "colab-install"
 """The ids of the two cells."""
 
@@ -134,7 +136,8 @@ def write_source(pyproject: Path, source: Source) -> None:
     lines = table[0]
     for key, value in (("repo", source.repo), ("tag", source.tag)):
         lines = re.sub(rf'(?m)^{key} *= *"[^"]*"', f'{key} = "{value}"', lines)
-    pyproject.write_text(text[: table.start()] + lines + text[table.end() :], encoding="utf8")
+    with whole_file(pyproject) as new:
+        new.write_text(text[: table.start()] + lines + text[table.end() :], encoding="utf8")
 
 
 def stamp(path: Path, source: Source) -> bool:
@@ -155,7 +158,8 @@ def stamp(path: Path, source: Source) -> bool:
     notebook.cells = [badge, install, *others]
     after = nbformat.writes(notebook) + "\n"
     if after != before:
-        path.write_text(after, encoding="utf8")
+        with whole_file(path) as new:
+            new.write_text(after, encoding="utf8")
     return after != before
 
 
@@ -184,9 +188,12 @@ def main(arguments: list[str] | None = None) -> int:
         before = read_source(pyproject)
         repo = before.repo if options.repo is None else options.repo
         source = Source(repo, options.tag or before.tag, before.version)
+        notebooks = sorted(Path("notebooks").glob("*.ipynb"))
+        for path in (pyproject, *notebooks):  # before the first is changed
+            check_writable(path)
         if source != before:
             write_source(pyproject, source)
-        for path in sorted(Path("notebooks").glob("*.ipynb")):
+        for path in notebooks:
             print(f"{path.name}: {'stamped' if stamp(path, source) else 'unchanged'}")
     except (OSError, ValueError) as error:
         print(f"colab: {error}", file=sys.stderr)

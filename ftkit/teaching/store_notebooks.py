@@ -9,6 +9,7 @@ import nbformat
 from nbclient import NotebookClient
 
 from ftkit.panel.still_image import ASKED
+from ftkit.storage import check_writable, whole_file
 from ftkit.teaching.cards import STYLE
 from ftkit.teaching.display import VIEW
 
@@ -20,9 +21,10 @@ def store(path: Path) -> None:
 
     Raises:
         CellExecutionError: a cell failed.
-        ValueError: a cell printed a traceback; drawing pictures does so on a machine that is too
-            busy.
+        ValueError: the file cannot be written; or a cell printed a traceback, which drawing
+            pictures does on a machine that is too busy.
     """
+    check_writable(path)
     notebook = nbformat.read(path, as_version=4)
     NotebookClient(
         notebook,
@@ -34,7 +36,8 @@ def store(path: Path) -> None:
     _style_once(notebook)
     _compact_tables(notebook)
     _without_tracebacks(notebook, path.name)
-    nbformat.write(notebook, path)
+    with whole_file(path) as new:
+        nbformat.write(notebook, new)
 
 
 def _drop_what_differs(notebook: nbformat.NotebookNode) -> None:

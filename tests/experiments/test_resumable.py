@@ -170,7 +170,11 @@ def killed(log: Path, path: Path, tmp_path: Path) -> int:
     """A sweep in two processes that is killed halfway; the number of runs that had begun."""
     script = tmp_path / "sweeping.py"
     script.write_text(SWEEP)
-    environment = {**os.environ, "PYTHONPATH": str(HERE), "PYTHONWARNINGS": "ignore"}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parent)]),
+        "PYTHONWARNINGS": "ignore",
+    }
     process = subprocess.Popen(
         [sys.executable, str(script), str(path)],
         env=environment,
@@ -232,3 +236,87 @@ class TestCodeVersion:
         )
         monkeypatch.undo()
         assert code_version.version(partial(lora.trial, rank=4)) == before
+
+
+def damage_file(path: Path, how: str) -> None:
+    content = bytearray(path.read_bytes())
+    if how == "folder":
+        path.unlink()
+        (path / "inside").mkdir(parents=True)
+        return
+    texts = {"no database": b"not a database, but a text", "no UTF-8": b"\xff\xfe" * 9000, "": b""}
+    if how == "half":
+        texts["half"] = bytes(content[: len(content) // 2])
+    elif how == "zeros":
+        texts["zeros"] = bytes(content[:-4096]) + bytes(4096)
+    elif how == "header":
+        content[19] ^= 16  # the version of the format
+        texts["header"] = bytes(content)
+    path.write_bytes(texts[how])
+
+
+@pytest.mark.parametrize("how", ["no database", "no UTF-8", "half", "zeros", "header", "folder"])
+@pytest.mark.filterwarnings("ignore:runs.sqlite was damaged")
+def test_a_damaged_file_is_rebuilt_and_kept_aside(log: Path, path: Path, how: str) -> None:
+    jobs = grid(rank=range(20, 60), lr=[0.1], seed=[0])
+    with ThreadPoolExecutor(20) as pool, CachedExecutor(path, pool) as executor:
+        expected = sweep(counted, jobs, executor)
+    damage_file(path, how)
+    with pytest.warns(UserWarning, match="was damaged and is kept as runs.sqlite.damaged-1"):
+        CachedExecutor(path).shutdown()
+    saved = len(runs(path))
+    with ThreadPoolExecutor(20) as pool, CachedExecutor(path, pool) as executor:
+        pd.testing.assert_frame_equal(sweep(counted, jobs, executor), expected)
+    assert len(begun(log)) == 2 * len(jobs) - saved, "whole runs are not made again"
+    assert path.with_name("runs.sqlite.damaged-1").exists()
+    assert (saved > 0) == (how in ("half", "zeros"))
+
+
+def test_an_empty_file_and_one_with_other_tables_are_no_damage(log: Path, path: Path) -> None:
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"")
+    kept(path, JOBS[:1])
+    with sqlite3.connect(path) as file:
+        file.execute("CREATE TABLE runs (key TEXT)")  # the format of an older version
+    kept(path, JOBS[:1])
+    assert len(begun(log)) == 1 and not list(path.parent.glob("*damaged*"))
+
+
+def test_a_table_with_other_columns_is_damage(log: Path, path: Path) -> None:
+    path.parent.mkdir(parents=True)
+    with sqlite3.connect(path) as file:
+        file.execute("CREATE TABLE checked_runs (key TEXT)")
+    with pytest.warns(UserWarning, match="0 whole runs of it are used"):
+        kept(path, JOBS[:1])
+
+
+def test_a_run_with_a_changed_digit_is_made_again(log: Path, path: Path) -> None:
+    expected = kept(path, JOBS[:3])
+    with sqlite3.connect(path) as file:
+        file.execute(
+            "UPDATE checked_runs SET answer = replace(answer, '0.0', '0.9') WHERE rowid = 2"
+        )
+    assert len(runs(path)) == 2, "the results so far leave it out"
+    pd.testing.assert_frame_equal(kept(path, JOBS[:3]), expected)
+    assert len(begun(log)) == 4 and len(runs(path)) == 3
+
+
+def test_results_so_far_in_a_damaged_file_are_said_to_be_damaged(path: Path) -> None:
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"not a database, but a text")
+    with pytest.raises(ValueError, match="the runs must be in a file that can be read, got"):
+        runs(path)
+
+
+def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "runs.sqlite.lock").mkdir()
+    for path in (tmp_path / "file" / "runs.sqlite", tmp_path / "runs.sqlite"):
+        with pytest.raises(ValueError, match="the runs must be kept in a place that can be writt"):
+            CachedExecutor(path)
+
+
+def test_a_folder_with_characters_of_addresses_can_be_read(log: Path, tmp_path: Path) -> None:
+    path = tmp_path / "100% sure? #1 ä" / "runs.sqlite"
+    kept(path, JOBS[:1])
+    assert len(runs(path)) == 1

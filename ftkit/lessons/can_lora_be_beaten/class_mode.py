@@ -10,7 +10,7 @@ from ftkit.experiments.rate_search import chosen
 from ftkit.experiments.recording import about
 from ftkit.experiments.sweep import sweep
 from ftkit.lessons.can_lora_be_beaten.study import EXAMPLES, MIDDLE, PARAMETERS, trial
-from ftkit.storage import read_table, write_table
+from ftkit.storage import check_writable, read_table, write_table
 
 SAME = ("torch", "transformers", "fingerprints", "methods", "bench", "examples")
 """What must be the same in all files, so that they differ only by their seeds."""
@@ -36,7 +36,7 @@ def hand_in(
 
     Raises:
         ValueError: a seed that is not a whole number from 0 up, or was recorded; or a benchmark,
-            method or size that was not recorded.
+            method or size that was not recorded; or a folder that cannot be written.
     """
     if not isinstance(seed, int) or seed < 0:
         raise ValueError(
@@ -64,8 +64,9 @@ def hand_in(
         }
         for method in methods
     ]
-    table = sweep(trial, jobs).drop(columns="test")
     path = folder / f"seed-{seed}.parquet"
+    check_writable(path, "your results")
+    table = sweep(trial, jobs).drop(columns="test")
     made = about("09", [seed])
     write_table(
         path, table, made | {"methods": list(methods), "bench": bench, "examples": examples}

@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from ftkit.checksums import checked
 from ftkit.paths import kit_path
 from ftkit.stats.paired import holm, proportion, two_proportions
 
@@ -27,7 +28,7 @@ def public_table() -> pd.DataFrame:
 
     Source: huggingface/peft, method_comparison/MetaMathQA (2026).
     """
-    table = pd.read_csv(kit_path("data", "public", "peft_metamathqa.csv"))
+    table = pd.read_csv(checked(kit_path("data"), "public/peft_metamathqa.csv"))
     spans = [proportion(right(accuracy), ITEMS) for accuracy in table["accuracy"]]
     return table.assign(
         low=[100 * low for _, low, _ in spans], high=[100 * high for _, _, high in spans]

@@ -22,4 +22,5 @@ LESSON = Lesson(
     more=study.about_teachers,
     reads=(teachers.answers_path(),),
     before=lambda: teachers.make_answers(teachers.answers_path()),
+    writes=(teachers.answers_path(),),
 )

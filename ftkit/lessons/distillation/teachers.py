@@ -14,10 +14,11 @@ from typing import Any
 
 import torch
 from datasets import Dataset
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from ftkit.checksums import checked
 from ftkit.experiments.benchmark import SIZE, VALID_ROWS, load_benchmark
 from ftkit.model.adapted import Adapted
 from ftkit.model.base import load_base
@@ -131,7 +132,9 @@ def make_answers(path: Path, names: Sequence[str] = tuple(TEACHERS)) -> None:
     The answers of other teachers in the file are kept. The file is replaced as a whole, or not at
     all.
     """
-    tensors, about = read_answers(path) if path.exists() else ({}, {})
+    # Where all are made again, the file is not read: it may be damaged.
+    keeps_some = path.exists() and not set(TEACHERS) <= set(names)
+    tensors, about = read_answers(path) if keeps_some else ({}, {})
     for name in names:
         recipe = TEACHERS[name]
         model, about[name] = train_teacher(recipe)
@@ -147,10 +150,19 @@ def read_answers(path: Path) -> tuple[dict[str, Tensor], dict[str, dict[str, Any
 
     Returns:
         The tensors `<teacher>/keys` and `<teacher>/logits`, and how each teacher was made.
+
+    Raises:
+        ValueError: there is no such file, or it is damaged.
     """
-    with safe_open(path, "pt") as file:
-        about = {name: json.loads(how) for name, how in (file.metadata() or {}).items()}
-        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - no mapping
+    try:
+        with safe_open(path, "pt") as file:
+            about = {name: json.loads(how) for name, how in (file.metadata() or {}).items()}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - no mapping
+    except (OSError, ValueError, SafetensorError) as error:
+        raise ValueError(
+            f"answers must be a whole file of safetensors, got {path} ({error}); "
+            "delete it and make it again with `make results LESSON=06`"
+        ) from error
     return tensors, about
 
 
@@ -159,13 +171,13 @@ def stored_answers(name: str) -> Stored:
     """The shipped answers of a teacher.
 
     Raises:
-        ValueError: there is no such teacher.
+        ValueError: there is no such teacher, or the file is not as the kit wrote it.
     """
     if name not in TEACHERS:
         raise ValueError(
             f"the teacher must be one of {', '.join(TEACHERS)}, got {name!r}; choose one of these"
         )
-    tensors, _ = read_answers(answers_path())
+    tensors, _ = read_answers(checked(kit_path("data"), "results/06_teachers.safetensors"))
     return Stored(tensors[f"{name}/keys"], tensors[f"{name}/logits"])
 
 

@@ -30,7 +30,7 @@ from ftkit.experiments.tables import last, summary, where
 from ftkit.lessons.the_picture.picture import accuracies
 from ftkit.model.change import Space
 from ftkit.panel.still_image import svg
-from ftkit.storage import read_table
+from ftkit.storage import read_table, whole_file
 from ftkit.tasks.task import stratified
 from ftkit.techniques.lora import LoRA
 from ftkit.training.events import Event, packed
@@ -161,4 +161,6 @@ def draw_picture(path: Path) -> None:
     """
     table, about = read_table(path)
     figure = accuracies(intervals(table), len(about["seeds"]))
-    path.with_suffix(".svg").write_text(svg(figure, PICTURE_WIDTH), encoding="utf8")
+    drawing = svg(figure, PICTURE_WIDTH)
+    with whole_file(path.with_suffix(".svg")) as new:
+        new.write_text(drawing, encoding="utf8")
