@@ -32,7 +32,7 @@ HEADLESS := FTKIT_HEADLESS=1 OMP_NUM_THREADS=1 PYDEVD_DISABLE_FILE_VALIDATION=1
 	touch $@
 
 lab: .venv  ## open the lessons in JupyterLab
-	$(BIN)/ftkit lab
+	$(BIN)/ftkit lab --end-with-parent
 
 test: .venv .venv-colab  ## style, types, tests (also in a browser), notebooks, and the notebooks with Colab's versions
 	$(BIN)/ruff check .
@@ -58,7 +58,7 @@ bench: .venv  ## speeds, as ratios in one run, into benchmarks/results.json
 	$(BIN)/python -m benchmarks.bench
 
 results: .venv  ## run the recorded experiments again, into data/results (two to five hours on two cores); LESSON=02 for one lesson, SEEDS=2 for a part, DASK=local in a cluster
-	$(BIN)/python -m ftkit.lessons $(LESSON) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(DASK),--dask $(DASK))
+	$(BIN)/python -m ftkit.lessons --end-with-parent $(LESSON) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(DASK),--dask $(DASK))
 
 standing: .venv  ## show the results of a recording so far, while it runs: LESSON=02; EVERY=10 repeats it every ten seconds
 	$(BIN)/python -m ftkit.lessons $(LESSON) --standing $(if $(EVERY),--every $(EVERY))

@@ -16,7 +16,7 @@ def main(arguments: list[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     try:
         return _run(sys.argv[1:] if arguments is None else arguments)
-    except (ValueError, Diverged) as error:
+    except (ValueError, Diverged, OSError) as error:
         print(f"ftkit: {printable(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -11,7 +11,7 @@ import ftkit
 
 ROOT = Path(ftkit.__file__).parent
 LAYERS = [
-    {"checks", "checksums", "hub", "paths", "seeding", "stats", "storage"},
+    {"checks", "checksums", "hub", "paths", "processes", "seeding", "stats", "storage"},
     {"tasks"},
     {"model"},
     {"techniques", "training"},
@@ -28,6 +28,7 @@ LIGHT = (
     "storage",
     "paths",
     "checksums",
+    "processes",
     "seeding",
     "figures",
     "panel",

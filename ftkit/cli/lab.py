@@ -4,11 +4,16 @@ import argparse
 import importlib.util
 import os
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
+from platformdirs import user_cache_path
+
 from ftkit.cli.lesson_copies import copy_lessons
+from ftkit.processes import end_with_parent
 
 FIRST = "00_the_picture.ipynb"
 # JupyterLab asks no question and needs no network: its news and update checks are off, unless the
@@ -18,11 +23,9 @@ DEFAULTS = Path(__file__).parent / "jupyter"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `ftkit lab`."""
-    default = Path(os.environ.get("FTKIT_LESSONS") or "~/ftkit-lessons")
     parser.add_argument(
         "--folder",
-        type=Path,
-        default=default,
+        default=os.environ.get("FTKIT_LESSONS") or "~/ftkit-lessons",
         help="the folder of your copies of the lessons (default: %(default)s)",
     )
     parser.add_argument(
@@ -33,6 +36,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-open", action="store_true", help="start the server without opening a browser"
     )
+    parser.add_argument("--end-with-parent", action="store_true", help=argparse.SUPPRESS)
+
+
+def lessons_folder(text: str) -> Path:
+    """Return the folder that the learner names, with the home folder in place of "~".
+
+    Raises:
+        ValueError: the text is empty, or names a home folder that is not known.
+    """
+    if not text.strip():
+        raise ValueError(
+            f"the folder of the lessons must have a name, got {text!r}; "
+            "name one with --folder or $FTKIT_LESSONS"
+        )
+    expanded = Path(os.path.expanduser(text))
+    if text.startswith("~") and (str(expanded) == str(Path(text)) or not expanded.is_absolute()):
+        raise ValueError(
+            f"the home folder in the name of the lessons' folder must be known, got {text!r}; "
+            "name the whole path with --folder or $FTKIT_LESSONS"
+        )
+    return expanded.absolute()
 
 
 def command(folder: Path, browser: bool = True) -> list[str]:
@@ -43,7 +67,7 @@ def command(folder: Path, browser: bool = True) -> list[str]:
     arguments = [
         sys.executable,
         "-m",
-        "jupyterlab",
+        "ftkit.cli.lab_server",
         "--ip=127.0.0.1",
         f"--ServerApp.root_dir={folder}",
         f"--LabApp.default_url=/lab/tree/{FIRST}",
@@ -67,12 +91,49 @@ def environment() -> dict[str, str]:
     }
 
 
+def places(folder: Path) -> dict[str, str]:
+    """Return, by the variable that names it, where to keep what the home folder cannot keep.
+
+    Jupyter, IPython and the kit's cache write into the home folder. What cannot be written there
+    goes into a hidden folder beside the lessons.
+    """
+    from jupyter_core import paths
+
+    usual = {
+        "JUPYTER_CONFIG_DIR": paths.jupyter_config_dir(),
+        "JUPYTER_DATA_DIR": paths.jupyter_data_dir(),
+        "JUPYTER_RUNTIME_DIR": paths.jupyter_runtime_dir(),
+        "IPYTHONDIR": os.environ.get("IPYTHONDIR") or "~/.ipython",
+        "HF_HOME": os.environ.get("HF_HOME") or user_cache_path("huggingface", appauthor=False),
+        "FTKIT_CACHE": os.environ.get("FTKIT_CACHE") or user_cache_path("ftkit", appauthor=False),
+    }
+    home_is_known = os.path.isabs(os.path.expanduser("~"))
+    return {
+        name: str(folder / ".jupyter" / name.lower())
+        for name, place in usual.items()
+        if not (home_is_known and _can_be_made(Path(os.path.expanduser(place))))
+    }
+
+
+def _can_be_made(folder: Path) -> bool:
+    """Whether a folder is there or can be made, and can be written."""
+    there = next(
+        each for each in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(each)
+    )
+    try:
+        with tempfile.TemporaryDirectory(dir=there, prefix=".ftkit-"):
+            return True
+    except OSError:
+        return False
+
+
 def open_lab(options: argparse.Namespace) -> int:
     """Update the copies, serve them until the learner stops the server, and return its exit status.
 
     Raises:
         ValueError: JupyterLab is not installed, or the folder cannot be written.
     """
+    from ftkit.cli.lab_server import PORT
     from ftkit.paths import kit_path
 
     if importlib.util.find_spec("jupyterlab") is None:
@@ -80,9 +141,18 @@ def open_lab(options: argparse.Namespace) -> int:
             "JupyterLab must be installed, got no package of that name; "
             "install it with: pip install 'ftkit[lab]'"
         )
-    folder = options.folder.expanduser().absolute()
+    if options.end_with_parent:
+        end_with_parent()
+    folder = lessons_folder(options.folder)
     print(copy_lessons(kit_path("notebooks"), folder, options.fresh), flush=True)
-    with subprocess.Popen(command(folder, not options.no_open), env=environment()) as server:
+    with (
+        # The server is connected to this socket, and stops when the system closes it.
+        socket.create_server(("127.0.0.1", 0)) as alive,
+        subprocess.Popen(
+            command(folder, not options.no_open),
+            env={**environment(), **places(folder), PORT: str(alive.getsockname()[1])},
+        ) as server,
+    ):
         # To end this command means to end the server.
         signal.signal(signal.SIGTERM, lambda *_: server.terminate())
         while True:

@@ -2,13 +2,17 @@
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ftkit.storage import whole_file, write_json
+from ftkit.storage import set_aside, whole_file, write_json
 
 RECORD = ".ftkit-lessons.json"  # next to the copies: the digests of each when it was copied
+
+BROKEN = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
+"""The errors of JSON that is damaged, or is not what was written."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,7 @@ def copy_lessons(lessons: Path, folder: Path, fresh: bool = False) -> Copies:
     shipped = {path.name: path.read_bytes() for path in sorted(lessons.glob("*.ipynb"))}
     if not shipped:
         raise ValueError(f"the kit must hold its lessons, got none in {lessons}; install it again")
-    if folder.resolve() == lessons.resolve():
+    if os.path.realpath(folder) == os.path.realpath(lessons):
         raise ValueError(
             f"the folder must not be the kit's own, got {folder}; name another with --folder"
         )
@@ -133,7 +137,7 @@ def _digests(notebook: bytes) -> dict[str, str]:
             for cell in json.loads(notebook)["cells"]
         ]
         text = json.dumps(cells, sort_keys=True).encode()
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except BROKEN:
         text = notebook  # not a notebook any more: the learner wrote all of it
     return {"file": hashlib.sha256(notebook).hexdigest(), "text": hashlib.sha256(text).hexdigest()}
 
@@ -143,6 +147,8 @@ def _remembered(record: Path) -> dict[str, Any]:
 
     There are none if the record is missing or broken; then every copy counts as edited.
     """
+    if record.is_dir():
+        set_aside(record)  # a file cannot replace it
     try:
         entries = json.loads(record.read_bytes())
         return {
@@ -150,7 +156,7 @@ def _remembered(record: Path) -> dict[str, Any]:
             for name, digests in entries.items()
             if digests["file"] and digests["text"]
         }
-    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
+    except (FileNotFoundError, *BROKEN):
         return {}
 
 

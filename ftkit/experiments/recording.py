@@ -21,6 +21,7 @@ import transformers
 from ftkit.experiments.benchmark import BENCHMARKS, load_benchmark
 from ftkit.experiments.resumable import CachedExecutor, runs
 from ftkit.experiments.tables import UNFINISHED, summary
+from ftkit.processes import end_with_parent
 from ftkit.storage import write_table
 
 Record = Callable[[Executor | None, tuple[int, ...]], pd.DataFrame]
@@ -83,8 +84,14 @@ def kept_in(path: Path, lesson: str) -> Path:
 
 
 def processes(workers: int) -> Executor:
-    """An executor with this number of processes, of one thread each."""
-    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=one_thread)
+    """An executor with this number of processes, of one thread each, which end with this one."""
+    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_begin)
+
+
+def _begin() -> None:
+    """Prepare a new worker process."""
+    end_with_parent()
+    one_thread()
 
 
 def standing(kept: Path) -> pd.DataFrame:

@@ -11,6 +11,7 @@ from time import sleep
 
 from ftkit.experiments.recording import kept_in, made_by, one_thread, standing
 from ftkit.lessons import Lesson, lessons
+from ftkit.processes import end_with_parent
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -19,15 +20,22 @@ def main(arguments: list[str] | None = None) -> None:
     parser = _parser(list(every))
     options = parser.parse_args(arguments)
     _check(parser, options, every)
+    if options.end_with_parent:
+        end_with_parent()
     for lesson in _chosen(options, every):
-        if options.standing:
-            try:
-                show(lesson.path, lesson.number, options.every)
-            except ValueError as error:
-                parser.error(str(error))
-        else:
-            with dask(options.dask) if options.dask else nullcontext():
-                _record(lesson, options.seeds)
+        try:
+            _run(lesson, options)
+        except ValueError as error:
+            parser.error(str(error))
+
+
+def _run(lesson: Lesson, options: argparse.Namespace) -> None:
+    """Show the results of a lesson so far, or record it."""
+    if options.standing:
+        show(lesson.path, lesson.number, options.every)
+        return
+    with dask(options.dask) if options.dask else nullcontext():
+        _record(lesson, options.seeds)
 
 
 def _parser(numbers: list[str]) -> argparse.ArgumentParser:
@@ -60,6 +68,7 @@ def _parser(numbers: list[str]) -> argparse.ArgumentParser:
         metavar="SECONDS",
         help="with --standing: show them again and again, until Ctrl-C",
     )
+    parser.add_argument("--end-with-parent", action="store_true", help=argparse.SUPPRESS)
     return parser
 
 

@@ -170,11 +170,8 @@ def killed(log: Path, path: Path, tmp_path: Path) -> int:
     """A sweep in two processes that is killed halfway; the number of runs that had begun."""
     script = tmp_path / "sweeping.py"
     script.write_text(SWEEP)
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parent)]),
-        "PYTHONWARNINGS": "ignore",
-    }
+    path_of_both = os.pathsep.join([str(HERE), str(HERE.parent)])
+    environment = {**os.environ, "PYTHONPATH": path_of_both, "PYTHONWARNINGS": "ignore"}
     process = subprocess.Popen(
         [sys.executable, str(script), str(path)],
         env=environment,
