@@ -19,7 +19,9 @@ from ftkit.panel.worker import JobEnd, Worker
 MANY = tuple(range(8))
 """The seeds of `Explorer.many`."""
 MOST_SECONDS = 3.2e7
-_open: dict[str, "Explorer"] = {}
+"""The longest wait: a year."""
+_open: dict[tuple[str, str], tuple[str, list["Explorer"]]] = {}
+"""By cell, or by title where cells have no names: an execution of the cell, and its panels."""
 
 
 class Explorer:
@@ -81,13 +83,17 @@ class Explorer:
         replayed = isinstance(trial, Replay)
         self._painter = Painter(self.panel, recorded, picture, name, steps, replayed)
         self._worker = Worker(trial, self._painter.start, self._painter.add, self._on_end)
-        _close_the_one_before(self, title or getattr(trial, "__qualname__", "panel"))
+        _close_those_before(self, title or getattr(trial, "__qualname__", "panel"))
         self.panel.on_move(lambda: self._go((self.panel.seed,)))
         self.panel.on_many(lambda: self._go(MANY))
         self.panel.on_stop(self.stop)
         self.panel.on_axis(lambda: self._painter.paint_costs(self.settings))
         self.panel.on_shared(self.load)
-        self._go((self.panel.seed,))
+        try:
+            self._go((self.panel.seed,))
+        except Exception:
+            self.close()  # nobody gets a panel whose first run fails here
+            raise
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -155,9 +161,15 @@ class Explorer:
         self._worker.stop()
 
     def close(self) -> None:
-        """Stop for good and take the panel off the page."""
+        """Stop for good, take the panel off the page, and forget it."""
         self._worker.close()
         self.panel.close()
+        for key, (_, panels) in list(_open.items()):
+            if self in panels:
+                panels.remove(self)
+            if not panels:
+                del _open[key]
+        _forget_output(self)
 
     def _go(self, seeds: tuple[int, ...]) -> None:
         self.panel.share(self.share)
@@ -183,17 +195,32 @@ class Explorer:
         return f"Explorer({self.share}): {accuracy:.1f} % on the validation set"
 
 
-def _close_the_one_before(explorer: Explorer, name: str) -> None:
-    """Close the panel that the same cell showed before.
+def _close_those_before(explorer: Explorer, name: str) -> None:
+    """Close the panels that an earlier execution of the same cell showed.
 
-    Where cells have no names, it is the panel with the same title.
+    Several panels of one execution live side by side. Where cells have no names, an earlier panel
+    with the same title is closed.
     """
     parent: dict[str, Any] = getattr(shell(), "get_parent", dict)() or {}
-    key = f"{parent.get('metadata', {}).get('cellId', '')} {name}"
-    before = _open.pop(key, None)
-    if before is not None:
-        before.close()
-    _open[key] = explorer
+    cell = parent.get("metadata", {}).get("cellId", "")
+    execution = parent.get("header", {}).get("msg_id", "")
+    key = (cell, "" if cell else name)
+    before, panels = _open.get(key, ("", []))
+    if before != execution or not execution:
+        for panel in list(panels):
+            panel.close()
+        panels = []
+    _open[key] = (execution, [*panels, explorer])
+
+
+def _forget_output(explorer: Explorer) -> None:
+    """Remove a closed panel from the outputs that IPython remembers, such as `Out[3]` and `_3`."""
+    outputs: dict[int, Any] = getattr(shell(), "user_ns", {}).get("_oh", {})
+    numbers = [number for number, output in outputs.items() if output is explorer]
+    for number in numbers:
+        del outputs[number]
+    if numbers:
+        shell().drop_by_id({f"_{number}": explorer for number in numbers})
 
 
 def _first_values(settings: Mapping[str, Sequence[Any]]) -> dict[str, Any]:

@@ -252,10 +252,23 @@ class Panel:
         display({**shown, **png(self._plots)}, raw=True)
 
     def close(self) -> None:
-        """Take all widgets off the page."""
-        self._shown.close()
-        for plot in self._plots:
-            plot.close()
+        """Take all widgets off the page, and out of the registry of ipywidgets.
+
+        A widget that is closed does not close those that it holds.
+        """
+        for part in (self._shown, *self._plots):
+            for widget in _with_parts(part):
+                widget.close()
+
+
+def _with_parts(widget: Any) -> Iterator[Any]:
+    """The widgets that a widget holds, at any depth, and at last the widget itself."""
+    for child in getattr(widget, "children", ()):
+        yield from _with_parts(child)
+    for name in ("layout", "style"):  # they are widgets too
+        if hasattr(widget, name):
+            yield getattr(widget, name)
+    yield widget
 
 
 def _row(mark: str, *children: Any) -> Any:

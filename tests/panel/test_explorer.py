@@ -1,5 +1,6 @@
 """The explorer, with fake trials: headless, on a thread, and as in Colab."""
 
+import gc
 import io
 import math
 import sys
@@ -49,7 +50,7 @@ def trial(rank: int, lr: float, bench: str = "text", seed: int = 0) -> Iterator[
     yield cost_event(4, 100.0 * rank)
 
 
-def one_step(of: str, seed: int) -> Iterator[Event]:
+def one_step(of: str, seed: int, depth: str = "") -> Iterator[Event]:
     CALLS.append({"of": of, "seed": seed})
     yield train_event(1)
 
@@ -179,6 +180,123 @@ def test_a_panel_of_the_same_cell_replaces_the_one_before(monkeypatch: pytest.Mo
     assert two.wait(5) and other.wait(5)
     two.close(), other.close()
     assert not [thread for thread in threading.enumerate() if thread.name == THREAD]
+
+
+class Cell:
+    """A stand-in for the shell: it says which execution of which cell is going on."""
+
+    def __init__(self, cell: str = "cell-1") -> None:
+        self.kernel, self.cell, self.execution = object(), cell, 0
+        self.user_ns: dict[str, Any] = {"_oh": {}}
+
+    def run(self) -> None:
+        """Begin an execution of the cell."""
+        self.execution += 1
+
+    def show(self, value: Any) -> None:
+        """Remember an output as IPython does."""
+        number = len(self.user_ns["_oh"]) + 100 * self.execution
+        self.user_ns["_oh"][number] = self.user_ns[f"_{number}"] = value
+
+    def drop_by_id(self, variables: dict[str, Any]) -> None:
+        """Remove variables as IPython does."""
+        for name, value in variables.items():
+            if self.user_ns[name] is value:
+                del self.user_ns[name]
+
+    def get_parent(self) -> dict[str, Any]:
+        header = {"msg_id": f"message-{self.execution}"}
+        return {"header": header, "metadata": {"cellId": self.cell} if self.cell else {}}
+
+
+@pytest.fixture
+def cell(monkeypatch: pytest.MonkeyPatch) -> Cell:
+    made = Cell()
+    monkeypatch.setattr(explorer, "shell", lambda: made)
+    monkeypatch.setattr(explorer, "mode", lambda: "thread")
+    return made
+
+
+def registered() -> int:
+    """The number of widgets that ipywidgets knows, in versions 7 and 8."""
+    try:
+        from ipywidgets.widgets.widget import _instances as every
+    except ImportError:
+        every = ipywidgets.Widget.widgets
+    return len(every)
+
+
+def live_explorers() -> int:
+    gc.collect()
+    return sum(type(each) is Explorer for each in gc.get_objects())
+
+
+def test_running_a_cell_again_leaves_no_widgets_and_no_explorers(cell: Cell) -> None:
+    before, widgets = live_explorers(), registered()
+    counts = set()
+    for _ in range(8):
+        cell.run()
+        cell.show(make())
+        cell.show(Explorer(one_step, of=Several(["a", "b", "c"]), depth=Ordered(["x", "y"])))
+        for made in list(cell.user_ns["_oh"].values())[-2:]:
+            made.wait(5)
+        del made
+        counts.add((live_explorers() - before, registered()))
+    assert len(counts) == 1 and counts.pop()[0] == 2
+    for made in list(cell.user_ns["_oh"].values()):
+        made.close()
+    del made
+    assert (live_explorers(), registered()) == (before, widgets)
+    assert not [name for name in cell.user_ns if name.strip("_").isdigit()]
+
+
+@pytest.mark.parametrize("name", ["cell-1", ""])
+def test_two_untitled_panels_of_one_execution_both_live(cell: Cell, name: str) -> None:
+    cell.cell = name
+    cell.run()
+    one, two = make(title=""), make(title="")
+    one.set(rank=4), two.set(rank=16)
+    assert one.wait(5) and two.wait(5)
+    cell.run()
+    three = make(title="")
+    for closed in (one, two):
+        with pytest.raises(RuntimeError, match="run its cell again"):
+            closed.set(rank=1)
+    three.close()
+
+
+def test_another_cell_keeps_its_panel_whatever_the_titles(cell: Cell) -> None:
+    cell.run()
+    one = make(title="same")
+    cell.cell = "cell-2"
+    cell.run()
+    two = make(title="same")
+    one.set(rank=4), two.set(rank=4)
+    assert one.wait(5) and two.wait(5)
+    cell.run()
+    other = make(title="renamed")
+    with pytest.raises(RuntimeError, match="run its cell again"):
+        two.set(rank=1)
+    one.close(), other.close()
+    assert explorer._open == {}
+
+
+def test_a_panel_that_is_closed_while_it_runs_is_let_go(cell: Cell) -> None:
+    cell.run()
+    before, started, go = live_explorers(), threading.Event(), threading.Event()
+
+    def waits(of: str, seed: int) -> Iterator[Event]:
+        started.set()
+        go.wait(5)
+        yield train_event(1)
+
+    made = Explorer(waits, of=["a"])
+    assert started.wait(5)
+    made.close()
+    go.set()
+    assert made._worker.wait(5)
+    del made
+    assert live_explorers() == before
 
 
 def test_where_panels_run(monkeypatch: pytest.MonkeyPatch) -> None:
