@@ -56,9 +56,10 @@ def save(folder: Path, model_type: str = "bert", auto: Any = AutoModel, **config
 
     Args:
         auto: the class that builds the model: `AutoModel` for the body alone.
-        config: what differs from a small text model.
+        config: what differs from a small text model; None leaves a setting out.
     """
-    settings = (TEXT | config) if "image_size" not in config else config
+    given = (TEXT | config) if "image_size" not in config else config
+    settings = {name: value for name, value in given.items() if value is not None}
     with quiet(), torch.no_grad():
         torch.manual_seed(0)
         model = auto.from_config(AutoConfig.for_model(model_type, **settings))
