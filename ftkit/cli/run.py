@@ -195,7 +195,7 @@ def run(arguments: argparse.Namespace) -> None:
     tasks = _tasks(arguments)
     base = load_base(arguments.base, *tasks)
     for task in tasks:
-        print(printable("\n".join([repr(task), *task.notes])))
+        print(printable("\n".join([repr(task), *task.notes, *base.notes(task)])))
     setting = Setting(base, tasks, arguments.examples, arguments.steps, arguments.size)
     rates = _rates(technique, setting, arguments)
     for arm, rate in rates.items():

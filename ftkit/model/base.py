@@ -28,7 +28,7 @@ from ftkit.model.features import (
 from ftkit.model.inputs import Images, Texts
 from ftkit.paths import kit_path
 from ftkit.seeding import stream
-from ftkit.tasks.task import Batch, Task
+from ftkit.tasks.task import STAGES, Batch, Task
 
 SHIPPED = ("mini", "mini-vit")
 """The bases that come with the kit."""
@@ -38,6 +38,9 @@ MINILM_HUB = "sentence-transformers/all-MiniLM-L6-v2"
 
 LONGEST = 256
 """The most tokens that are read of a text; fewer if the body or its tokenizer has a limit."""
+
+MANY_UNKNOWN = 0.05
+"""Above this share of unknown tokens the notes speak of them."""
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 """The precisions of a base, by name."""
@@ -149,6 +152,26 @@ class Net(nn.Module):
             for name, value in joined.items()
         }
         return features(self.body, inputs, self.pooling)
+
+    def notes(self, task: Task) -> tuple[str, ...]:
+        """What of a task this base does not read; empty if it reads everything."""
+        if isinstance(self.reader, Images):
+            return ()
+        texts = [text for stage in STAGES for text in task.split(stage)["text"][:]]
+        read = self.reader.coverage(texts)
+        notes = []
+        if read.cut_texts:
+            notes.append(
+                f"{read.cut_texts:,} of {read.texts:,} texts are longer than {self.reader.longest} "
+                f"tokens and are cut; {read.cut_tokens / read.tokens:.1%} of the tokens are not "
+                "read"
+            )
+        if read.unknown_tokens > MANY_UNKNOWN * read.tokens:
+            notes.append(
+                f"{read.unknown_tokens / read.tokens:.1%} of the tokens are words that the base "
+                "does not know; another base may know them"
+            )
+        return tuple(notes)
 
     def forward(self, batch: Batch) -> Tensor:
         """Compute the logits of the head of the batch's task, shape (n, classes).

@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from ftkit import hub
+
 HUB_FILES = ("*.json", "*.safetensors", "*.txt", "*.model")
 """The files of a hub repository that a base is read from."""
 
@@ -66,6 +68,8 @@ def find_folder(name: str) -> Path:
         return path
     if path.exists():
         raise ValueError("it is a file; give the folder")
+    if why_not := hub.why_not(name, "model"):
+        raise ValueError(why_not)
     return Path(snapshot_download(name, allow_patterns=list(HUB_FILES)))
 
 

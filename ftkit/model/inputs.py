@@ -56,6 +56,7 @@ class Texts:
             tokens = self._tokenizer(texts, truncation=True, max_length=self.longest)["input_ids"]
             rows = [torch.tensor(row, dtype=torch.int64) for row in tokens]
             lengths = torch.tensor([len(row) for row in rows])
+            _check_tokens(texts, lengths)
             ids = pad_sequence(rows, batch_first=True, padding_value=self.pad)
             self._read[data] = ids, lengths
         return self._read[data]
@@ -81,9 +82,55 @@ class Texts:
             joined[name] = torch.cat(padded)
         return joined
 
+    def coverage(self, texts: Sequence[str]) -> "Coverage":
+        """How much of some texts is read, and how much of it is known."""
+        whole = self._tokenizer(list(texts), verbose=False)["input_ids"]
+        unknown = self._tokenizer.unk_token_id
+        return Coverage(
+            texts=len(whole),
+            cut_texts=sum(len(row) > self.longest for row in whole),
+            tokens=sum(map(len, whole)),
+            cut_tokens=sum(max(0, len(row) - self.longest) for row in whole),
+            unknown_tokens=0 if unknown is None else sum(row.count(unknown) for row in whole),
+        )
+
     def order(self, data: Dataset) -> Tensor:
         """The rows of a split from short to long, so that batches need little padding."""
         return self.table(data)[1].argsort(stable=True)
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """What a base reads of some texts.
+
+    Args:
+        texts: the number of texts.
+        cut_texts: those that are longer than the base reads.
+        tokens: the number of tokens of all texts.
+        cut_tokens: those that are not read.
+        unknown_tokens: those that stand for a word that the tokenizer does not know.
+    """
+
+    texts: int
+    cut_texts: int
+    tokens: int
+    cut_tokens: int
+    unknown_tokens: int
+
+
+def _check_tokens(texts: Sequence[str], lengths: Tensor) -> None:
+    """Refuse a text without any token: the mean over its tokens would be 0 / 0.
+
+    Raises:
+        ValueError: there is one; the message names the first.
+    """
+    empty = (lengths == 0).nonzero().flatten().tolist()
+    if empty:
+        raise ValueError(
+            f"every text must have a token that the base knows, got {len(empty)} without, the "
+            f"first in row {empty[0] + 1} of its split: {texts[empty[0]][:40]!r}; leave them out, "
+            "or take a base that reads them"
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,7 +16,8 @@ from transformers import AutoModelForMaskedLM
 from ftkit.model.base import load_base
 from ftkit.model.fill_mask import fill
 from ftkit.paths import kit_path
-from ftkit.tasks.task import Batch, table
+from ftkit.tasks.load import load_task
+from ftkit.tasks.task import Batch, Task, table
 
 
 def texts(*rows: str) -> Batch:
@@ -312,6 +313,36 @@ def sentence_transformer(folder: Path, modes: dict[str, Any], *others: str) -> P
 
 MEAN = {"pooling_mode_mean_tokens": True, "pooling_mode_cls_token": False}
 CLS = {"pooling_mode_mean_tokens": False, "pooling_mode_cls_token": True}
+
+
+class TestWhatIsRead:
+    @pytest.mark.parametrize("text", ["", " ", "\t\n"])
+    def test_a_text_without_a_token_is_named_when_it_is_read(
+        self, text: str, tmp_path: Path
+    ) -> None:
+        base, batch = load_base(save(tmp_path)), texts("w1 w2", "w3", text)
+        with pytest.raises(ValueError, match="got 1 without, the first in row 3 of its split"):
+            base.features(batch)
+
+    def test_texts_that_are_cut_are_counted(self, tmp_path: Path) -> None:
+        base = load_base(save(tmp_path))
+        words = ["w1 " * 10, "w2 " * 50, "w3 " * 42, "w4"]
+        split = table([word.strip() for word in words], [0, 1, 0, 1], ("a", "b"))
+        note = (
+            "6 of 12 texts are longer than 40 tokens and are cut; 11.7% of the tokens are not read"
+        )
+        assert base.notes(Task("long", ("a", "b"), split, split, split)) == (note,)
+
+    def test_unknown_words_are_counted(self, tmp_path: Path) -> None:
+        base = load_base(save(tmp_path))
+        split = table(["w1 w2 what", "w3"], [0, 1], ("a", "b"))
+        (note,) = base.notes(Task("odd", ("a", "b"), split, split, split))
+        assert note.startswith("25.0% of the tokens are words that the base does not know")
+
+    def test_the_kit_s_own_data_are_read_whole(self) -> None:
+        for name, task in (("mini", "docs"), ("mini-vit", "digits")):
+            data = load_task(task)
+            assert load_base(name, data).notes(data) == ()
 
 
 class TestPooling:
