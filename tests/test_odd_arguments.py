@@ -9,6 +9,7 @@ import inspect
 import math
 import re
 import signal
+import tempfile
 import traceback
 import warnings
 from collections import Counter
@@ -89,6 +90,7 @@ from ftkit import (
     improvement,
     interval,
     load_base,
+    load_task,
     measure,
     movement,
     pareto_front,
@@ -255,6 +257,14 @@ def base() -> Net:
 
 
 @lru_cache
+def csv_file() -> Path:
+    """A small file of texts and labels."""
+    path = Path(tempfile.mkdtemp()) / "small.csv"
+    path.write_text("text,label\n" + "".join(f"text {i},{'ab'[i % 2]}\n" for i in range(20)))
+    return path
+
+
+@lru_cache
 def adapted() -> Adapted:
     return Adapted(base(), Only("heads.*"))
 
@@ -409,11 +419,25 @@ CASES: dict[str, tuple[Callable[..., Any], Arguments]] = {
     "Dense": (Dense, {"weight": (torch.ones(2), lambda value: _floats(value))}),
     # bases and models
     "load_base": (
-        lambda name, tasks, seed: load_base(name, tasks, seed=seed),
+        lambda name, tasks, **given: load_base(name, tasks, **given),
         {
             "name": ("mini", never),
             "tasks": (tiny(), never),
             "seed": (0, SEED),
+            "dtype": ("float32", lambda value: isinstance(value, torch.dtype) or None),
+            "device": ("cpu", either),
+        },
+    ),
+    "load_task": (
+        lambda **given: load_task(**given),
+        {
+            "name": (csv_file(), never),
+            "permute": (0.0, lambda value: value == 0 if real()(value) else False),
+            "text": ("text", either),
+            "label": ("label", either),
+            "seed": (0, SEED),
+            "sep": (",", optional(either)),
+            "columns": (None, optional(either)),
         },
     ),
     "Net": (
@@ -424,6 +448,8 @@ CASES: dict[str, tuple[Callable[..., Any], Arguments]] = {
             "reader": (base().reader, either),
             "tasks": ((tiny(),), lambda value: value == () if isinstance(value, tuple) else None),
             "seed": (0, SEED),
+            "pooling": ("mean", one_of("mean", "cls")),
+            "unused_weights": ((), either),
         },
     ),
     "Net.fresh_heads": (base().fresh_heads, {"seed": (0, SEED)}),
@@ -783,7 +809,6 @@ NOT_HERE = {
     "Diverged": "an error",
     "Task": "a container; tests/tasks checks how tasks are made",
     "Space": "a protocol",
-    "load_task": "tests/tasks has its odd arguments, and files",
 }
 PAIRS = [(name, parameter) for name, (_, arguments) in CASES.items() for parameter in arguments]
 COUNTS: Counter[tuple[str, str]] = Counter()

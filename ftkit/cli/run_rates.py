@@ -59,17 +59,18 @@ def choose_rate(arm: Arm, setting: Setting, tick: Tick) -> Rate:
     Raises:
         Diverged: no run has a finite loss.
     """
-    tried = {lr: _accuracy(arm, lr, setting, tick) for lr in arm.grid}
+    reasons: list[Diverged] = []
+    tried = {lr: _accuracy(arm, lr, setting, tick, reasons) for lr in arm.grid}
     for _ in range(WIDER):
         lowest, highest, best = min(tried), max(tried), _best(tried)
         if lowest < best < highest:
             break
         outside = next_rate(best, up=best == highest)
-        tried[outside] = _accuracy(arm, outside, setting, tick)
+        tried[outside] = _accuracy(arm, outside, setting, tick, reasons)
     if all(accuracy != accuracy for accuracy in tried.values()):
         raise Diverged(
             f"a run of {arm.name} must keep a finite loss, got none at the learning rates "
-            f"{', '.join(f'{lr:g}' for lr in sorted(tried))}; give a lower one with --lr"
+            f"{', '.join(f'{lr:g}' for lr in sorted(tried))}; the last said: {reasons[-1]}"
         )
     return Rate(_best(tried), dict(sorted(tried.items())))
 
@@ -79,11 +80,12 @@ def _best(tried: dict[float, float]) -> float:
     return max(sorted(tried), key=lambda lr: -1.0 if tried[lr] != tried[lr] else tried[lr])
 
 
-def _accuracy(arm: Arm, lr: float, setting: Setting, tick: Tick) -> float:
-    """The accuracy on valid after a run with seed 0; nan if the run diverged."""
+def _accuracy(arm: Arm, lr: float, setting: Setting, tick: Tick, reasons: list[Diverged]) -> float:
+    """The accuracy on valid after a run with seed 0; nan if the run diverged, and why."""
     try:
         model, data, _, _ = _trained(arm, lr, setting, 0, tick)
-    except Diverged:
+    except Diverged as reason:
+        reasons.append(reason)
         return float("nan")
     return evaluate(model, data, "valid", rows=VALID_ROWS).accuracy
 

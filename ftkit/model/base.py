@@ -79,8 +79,12 @@ class Net(nn.Module):
         checks.instance("body", body, nn.Module, "a network", "load_base('mini', task) has one")
         checks.each("tasks", tasks, Task, "tasks", "load_task('docs') makes one")
         checks.seed(seed)
+        checks.one_of("pooling", pooling, ("mean", "cls"))
         self.name, self.reader, self.pooling = name, reader, pooling
-        self.unused_weights = frozenset(unused_weights)
+        given = checks.iterated("unused_weights", unused_weights, "names", "leave it out for none")
+        names = list(given)
+        checks.each("unused_weights", names, str, "names", "leave it out for none")
+        self.unused_weights = frozenset(names)
         self.body = body
         self.heads = nn.ModuleDict(
             {head_name(task.name): nn.Linear(self.width, len(task.classes)) for task in tasks}

@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+from ftkit import checks
 from ftkit.tasks import digits, docs, user_files
 from ftkit.tasks.table_files import SUFFIXES
 from ftkit.tasks.task import Task
@@ -49,10 +51,12 @@ def load_task(
     """
     if not isinstance(name, str | Path) or not str(name).strip():
         raise ValueError(
-            f"the task must be a name or a path, got {name!r}; the kit's are {', '.join(KNOWN)}"
+            f"the task must be a name or a path, got {checks.shown(name)}; the kit's are "
+            f"{', '.join(KNOWN)}"
         )
-    if not isinstance(seed, int) or seed < 0:
-        raise ValueError(f"seed must be a whole number from 0 on, got {seed!r}; choose one")
+    checks.number("permute", permute, advice="0 leaves the texts as they are")
+    checks.seed(seed)
+    _check_columns(text, label, sep, columns)
     if name in docs.LABELS:
         return docs.load(str(name), permute)
     if permute:
@@ -73,11 +77,18 @@ def load_task(
     return user_files.load_hub(str(name), text, label, seed)
 
 
+def _check_columns(text: Any, label: Any, sep: Any, columns: Any) -> None:
+    """Refuse what names no columns, and no separator."""
+    advice = "write the name of a column"
+    for name, value in (("text", text), ("columns", columns)):
+        if value is not None and not (name == "text" and isinstance(value, str)):
+            checks.each(name, value, str, "names of columns", advice, least=1)
+    for name, value in (("label", label), ("sep", sep)):
+        if value is not None:
+            checks.text(name, value, advice)
+
+
 def _is_file(name: str | Path) -> bool:
     """Whether a name is that of a file or folder, or looks like one."""
     path = Path(name)
-    try:
-        there = path.exists()
-    except (OSError, ValueError):  # a name that no file can have
-        there = False
-    return there or isinstance(name, Path) or path.suffix.lower() in SUFFIXES
+    return user_files.exists(path) or isinstance(name, Path) or path.suffix.lower() in SUFFIXES

@@ -75,12 +75,20 @@ def load(
     Raises:
         ValueError: the data cannot be used; the message names file and row.
     """
-    if not path.exists():
+    if not exists(path):
         raise ValueError(f"the file must exist, got {shown(str(path))}; check the path")
     files = _folder(path) if path.is_dir() else {"train": path}
     tables = {stage: table_files.read(file, sep, columns) for stage, file in files.items()}
     name = re.sub(r"\W+", "_", path.resolve().stem) or "task"
     return _task(name, tables, text, label, seed)
+
+
+def exists(path: Path) -> bool:
+    """Whether there is such a file or folder; a name that no file can have is none."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
 
 
 def load_hub(name: str, text: Texts, label: str | None, seed: int) -> Task:

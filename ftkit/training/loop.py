@@ -150,7 +150,7 @@ def train(  # noqa: PLR0913 (the public API; all but two are keywords with defau
         loss, values = _loss(objective(model, _with_features(model, batch)))
         if not loss.isfinite():
             yield from validation.drain()
-            raise _diverged(f"the loss is {values['train/loss']} at step {step}", lr, peaks)
+            raise _not_finite(values["train/loss"], step, lr, peaks)
         optimizer.zero_grad()
         loss.backward()
         values["train/grad_norm"] = torch.nn.utils.clip_grad_norm_(parameters, 1.0).item()
@@ -165,6 +165,15 @@ def train(  # noqa: PLR0913 (the public API; all but two are keywords with defau
         elif step in validated:
             yield from validation.request(model, step)
         yield from validation.finished()
+
+
+def _not_finite(loss: float, step: int, lr: LearningRate, peaks: Iterable[float]) -> Diverged:
+    if step == 1:
+        return Diverged(
+            f"the loss is {loss} before the first update, so that no learning rate is the cause; "
+            "check the base, the rows and the objective"
+        )
+    return _diverged(f"the loss is {loss} at step {step}", lr, peaks)
 
 
 def _diverged(what: str, lr: LearningRate, peaks: Iterable[float]) -> Diverged:

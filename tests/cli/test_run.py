@@ -265,8 +265,13 @@ class TestLearningRates:
         assert rate.lr == 3e-3 and "0.003 60.0%, 0.01 diverged" in str(rate)
 
     def test_a_row_that_always_diverges_is_an_error(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(run_rates, "_accuracy", lambda *given: float("nan"))
-        with pytest.raises(Diverged, match="a run of x must keep a finite loss, got none"):
+        def diverges(*given: Any) -> float:
+            given[-1].append(Diverged("the rows are odd"))
+            return math.nan
+
+        monkeypatch.setattr(run_rates, "_accuracy", diverges)
+        message = "a run of x must keep a finite loss, got none .* the last said: the rows are odd"
+        with pytest.raises(Diverged, match=message):
             choose_rate(Arm("x", (1e-3, 3e-3), print), None, print)  # type: ignore[arg-type]
 
     def test_a_real_run_that_diverges_counts_as_none(self, file: Path) -> None:

@@ -7,6 +7,7 @@ from helpers.nets import net, small_task
 
 from ftkit.model.adapted import Adapted
 from ftkit.model.base import load_base
+from ftkit.model.objective import supervised
 from ftkit.tasks.task import Task, stratified, table
 from ftkit.techniques.freeze import LastBlocks, Only
 from ftkit.techniques.lora import LoRA
@@ -99,13 +100,22 @@ def test_no_blocks_and_a_head_is_the_frozen_head() -> None:
     assert runs[0] == runs[1]
 
 
-def test_a_loss_of_nan_stops_the_run() -> None:
+@pytest.mark.parametrize(
+    ("first", "message"),
+    [
+        (1, "the loss is nan before the first update, so that no learning rate is the cause"),
+        (2, "the loss is nan at step 2; try a smaller lr than 0.3"),
+    ],
+)
+def test_a_loss_of_nan_stops_the_run(first: int, message: str) -> None:
+    calls = []
+
     def broken(model: Adapted, batch: object) -> dict[str, torch.Tensor]:
-        from ftkit.model.objective import supervised
+        calls.append(batch)
+        factor = 1.0 if len(calls) < first else float("nan")
+        return {"labels": supervised(model, batch)["labels"] * factor}
 
-        return {"labels": supervised(model, batch)["labels"] * float("nan")}
-
-    with pytest.raises(Diverged, match="the loss is nan at step 1; try a smaller lr than 0.3"):
+    with pytest.raises(Diverged, match=message):
         list(train(Adapted(net("bert"), HEAD), small_task(), lr=0.3, objective=broken, size=6))
 
 
