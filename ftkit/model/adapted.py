@@ -282,6 +282,11 @@ class Adapted(nn.Module):
         self, state_dict: Any, prefix: str, local_metadata: Any, *args: Any
     ) -> None:
         # Before anything is written: an error leaves the model as it was.
+        if local_metadata.get("assign_to_params_buffers"):
+            raise ValueError(
+                "the parameters must stay the objects that the network computes with, got "
+                "assign=True; load with assign=False, which copies the values"
+            )
         self._check_belongs(local_metadata.get("belongs to"))
         self._check_positions(state_dict, prefix)
         saved = {
@@ -314,7 +319,7 @@ class Adapted(nn.Module):
             theirs = state.get(f"{prefix}phi.{name}")
             if theirs is None or ours.is_floating_point() or theirs.shape != ours.shape:
                 continue
-            if not torch.equal(theirs.to(ours.device), ours):
+            if not torch.equal(theirs.to(ours), ours):
                 raise ValueError(
                     f"a state must have the positions of its model, got others in {name!r}; "
                     "adapt with the space of the state, or with Chosen of its positions"

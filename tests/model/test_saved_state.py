@@ -189,6 +189,23 @@ def test_the_record_of_what_a_state_belongs_to_is_no_part_of_it(tmp_path: Path) 
     assert all(name.startswith("phi.") for name in model.state_dict())
 
 
+def test_parameters_are_not_replaced_by_those_of_a_state() -> None:
+    model = moved(net("bert"), Only("heads.*"))
+    with pytest.raises(ValueError, match="got assign=True; load with assign=False"):
+        model.load_state_dict(model.state_dict(), assign=True)
+
+
+def test_positions_of_another_integer_type_are_compared_by_value() -> None:
+    model = moved(net("bert"), SparseEach(0.1))
+    wider = {
+        name: value if value.is_floating_point() else value.long()
+        for name, value in model.state_dict().items()
+    }
+    again = Adapted(net("bert"), SparseEach(0.1))
+    again.load_state_dict(wider)
+    assert again.delta().norm() == model.delta().norm()
+
+
 def test_a_failed_save_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     base, path = net("bert"), tmp_path / "change.safetensors"
     Adapted(base, LoRA(2)).save(path)
