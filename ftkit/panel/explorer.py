@@ -5,6 +5,8 @@ from numbers import Real
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
+import numpy as np
+
 from ftkit import checks
 from ftkit.experiments.sweep import Trial
 from ftkit.experiments.tables import Replay
@@ -75,6 +77,11 @@ class Explorer:
         checks.one_of("name", name, COLOURS, "it decides the colour; title takes any text")
         checks.text("title", title)
         start = {} if start is None else start
+        # Arrays, such as np.logspace(-4, -2, 5), are values too.
+        settings = {
+            name: values.tolist() if isinstance(values, np.ndarray) else values
+            for name, values in settings.items()
+        }
         _check(settings, start)
         self.mode = mode()
         self.error: Exception | None = None

@@ -354,6 +354,13 @@ def test_bad_settings_are_refused(others: dict[str, Any], message: str) -> None:
         make(**others)
 
 
+def test_the_values_of_a_setting_may_be_an_array(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(explorer, "mode", lambda: "headless")
+    panel = make(lr=np.array([0.001, 0.1]))
+    assert panel.settings["lr"] == 0.001 and type(panel.settings["lr"]) is float
+    panel.close()
+
+
 def test_a_typed_number_moves_to_the_nearest_stop(panel: Explorer) -> None:
     stops = panel.panel._controls["rank"]
     stops.box.value = "11"
