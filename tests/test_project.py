@@ -140,6 +140,19 @@ def test_every_command_of_the_readme_is_a_target() -> None:
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
 
 
+@pytest.mark.parametrize("features", ["archives jobserver output-sync", "archives jobserver", ""])
+def test_an_option_of_newer_makes_is_left_out_where_make_has_no_such_feature(features: str) -> None:
+    """GNU make 3.81, which comes with macOS, lists its features but has no `--output-sync`."""
+    done = subprocess.run(
+        ["make", "--dry-run", "test", f".FEATURES={features}", "MAKE=make"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert "--jobs=2" in done.stdout
+    assert ("--output-sync" in done.stdout) == ("output-sync" in features)
+
+
 @pytest.mark.parametrize("folder", LESSONS)
 def test_a_lesson_has_one_name_in_all_places(folder: str) -> None:
     """A notebook, recorded runs, tests and a row of the README; nothing else registers a lesson."""

@@ -50,13 +50,18 @@ def lessons_folder(text: str) -> Path:
             f"the folder of the lessons must have a name, got {text!r}; "
             "name one with --folder or $FTKIT_LESSONS"
         )
-    expanded = Path(os.path.expanduser(text))
-    if text.startswith("~") and (str(expanded) == str(Path(text)) or not expanded.is_absolute()):
+    expanded = os.path.expanduser(text)
+    if text.startswith("~") and (expanded.startswith("~") or not _home_is_known()):
         raise ValueError(
             f"the home folder in the name of the lessons' folder must be known, got {text!r}; "
             "name the whole path with --folder or $FTKIT_LESSONS"
         )
-    return expanded.absolute()
+    return Path(expanded).absolute()
+
+
+def _home_is_known() -> bool:
+    """Whether "~" stands for a folder; with an empty $HOME, Python takes the root for it."""
+    return os.environ.get("HOME") != "" and os.path.isabs(os.path.expanduser("~"))
 
 
 def command(folder: Path, browser: bool = True) -> list[str]:
@@ -107,11 +112,10 @@ def places(folder: Path) -> dict[str, str]:
         "HF_HOME": os.environ.get("HF_HOME") or user_cache_path("huggingface", appauthor=False),
         "FTKIT_CACHE": os.environ.get("FTKIT_CACHE") or user_cache_path("ftkit", appauthor=False),
     }
-    home_is_known = os.path.isabs(os.path.expanduser("~"))
     return {
         name: str(folder / ".jupyter" / name.lower())
         for name, place in usual.items()
-        if not (home_is_known and _can_be_made(Path(os.path.expanduser(place))))
+        if not (_home_is_known() and _can_be_made(Path(os.path.expanduser(place))))
     }
 
 

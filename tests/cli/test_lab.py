@@ -254,6 +254,60 @@ def test_a_missing_jupyterlab_is_said_in_one_line(
     assert not (tmp_path / "mine").exists()
 
 
+@pytest.mark.parametrize("folder", ["", "  ", "~nosuchuser/x"])
+def test_a_folder_that_cannot_be_meant_is_refused(
+    folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["lab", "--folder", folder]) == 2
+    assert re.search(r"^ftkit: the .*must .*, got .*; name .* --folder", capsys.readouterr().err)
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_a_home_folder_the_usual_folder_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", "")
+    with pytest.raises(ValueError, match="the home folder .* must be known, got '~/ftkit-lessons'"):
+        lab.lessons_folder("~/ftkit-lessons")
+    assert lab.lessons_folder(str(tmp_path)) == tmp_path
+    assert len(lab.places(tmp_path)) == 6
+    monkeypatch.setenv("HOME", str(tmp_path / "my home ä"))
+    assert lab.lessons_folder("~/x") == tmp_path / "my home ä" / "x"
+
+
+def test_what_the_home_folder_cannot_keep_goes_beside_the_lessons(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("CONFIG_DIR", "DATA_DIR", "RUNTIME_DIR")
+    for name in (*(f"JUPYTER_{name}" for name in names), "IPYTHONDIR", "HF_HOME", "FTKIT_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("XDG_CACHE_HOME", "XDG_DATA_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "new home"))
+    assert lab.places(tmp_path) == {}, "it can be made"
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("HOME", str(tmp_path / "file"))
+    places = lab.places(tmp_path / "lessons")
+    assert set(places) == {f"JUPYTER_{name}" for name in names} | {
+        "IPYTHONDIR",
+        "HF_HOME",
+        "FTKIT_CACHE",
+    }
+    assert all(
+        place.startswith(str(tmp_path / "lessons" / ".jupyter")) for place in places.values()
+    )
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "theirs"))
+    assert "IPYTHONDIR" not in lab.places(tmp_path), "a value of the learner's own stays"
+
+
+def test_a_folder_in_place_of_the_record_is_set_aside(kit: Path, mine: Path) -> None:
+    (mine / RECORD).unlink()
+    (mine / RECORD).mkdir()
+    copy_lessons(kit, mine)
+    assert (mine / RECORD).is_file() and (mine / f"{RECORD}.damaged-1").is_dir()
+
+
 LINK = re.compile(r"(http://127\.0\.0\.1:\d+)(/lab/tree/00_the_picture\.ipynb)\?token=(\w{20,})")
 
 
@@ -316,3 +370,39 @@ def test_the_lab_shows_the_first_lesson_to_a_browser_with_the_token(tmp_path: Pa
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(server.pid, signal.SIGKILL)
     assert "received signal 15" in rest, "the server itself stops, not only the command"
+
+
+def test_a_killed_lab_leaves_no_server_and_needs_no_home(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    environment = {
+        **{name: text for name, text in os.environ.items() if not name.startswith("JUPYTER_")},
+        "HOME": str(tmp_path / "file"),  # nothing can be written there, not even by root
+        "OMP_NUM_THREADS": "1",
+    }
+    folder = tmp_path / "my läsons"
+    with subprocess.Popen(
+        [sys.executable, "-m", "ftkit", "lab", "--no-open", "--folder", str(folder)],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as started:
+        try:
+            assert started.stdout is not None
+            link = None
+            while link is None:
+                line = started.stdout.readline()
+                assert line, "the server ended"
+                link = LINK.search(line)
+            assert status(f"{link[1]}{link[2]}?token={link[3]}") == 200
+            assert {"jupyter_runtime_dir"} <= {
+                each.name for each in (folder / ".jupyter").iterdir()
+            }
+            started.kill()
+            # The server has the other end of the pipe until it ends.
+            printed = started.communicate(timeout=10)[0]
+            assert "Traceback" not in printed
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(started.pid, signal.SIGKILL)

@@ -1,5 +1,6 @@
 """The docs task: its splits, its labels, its cache, and its permuted vocabulary."""
 
+import hashlib
 import os
 import re
 import subprocess
@@ -88,10 +89,25 @@ def test_the_cache_is_read_and_a_broken_one_is_rebuilt(
         file.write_bytes(broken)
         load()
         assert file.read_bytes() == whole
-    next(tmp_path.glob("*.sha256")).unlink()
+    digest = next(tmp_path.glob("*.sha256"))
+    digest.unlink()
     load()
     assert len(built) == 5
     assert sorted(path.suffix for path in tmp_path.iterdir()) == [".parquet", ".sha256"]
+    line = digest.read_bytes()
+    another = hashlib.sha256(whole).hexdigest().encode() + b"  docs-another.parquet\n"
+    for broken in (b"\xff\xfe", b"", line[:20], another, line + b"\0"):
+        digest.write_bytes(broken)
+        load()
+        assert digest.read_bytes() == line
+    assert len(built) == 10
+    for each in (digest, file):
+        each.unlink()
+        (each / "inside").mkdir(parents=True)
+        load()
+        load()
+    assert len(built) == 12, "a folder in place of a file makes one build and no more"
+    assert len(list(tmp_path.glob("*.damaged-1"))) == 2
     module._sentences.cache_clear()
 
 
