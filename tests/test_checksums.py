@@ -155,10 +155,13 @@ def test_a_damaged_list_is_said(data: Path, content: bytes | None, words: str) -
         checked(data, "bases/mini")
 
 
-def test_a_file_whose_line_is_damaged_is_not_taken_for_a_foreign_one(data: Path) -> None:
+@pytest.mark.parametrize("damaged", ["bases/mini/modem", "bases/mino/model"])
+def test_a_file_whose_line_is_damaged_is_not_taken_for_a_foreign_one(
+    data: Path, damaged: str
+) -> None:
     listed = (data / MANIFEST).read_text()
-    (data / MANIFEST).write_text(listed.replace("mini/model", "mini/modem"))
-    with pytest.raises(ValueError, match=r"mini/(model|modem).safetensors"):
+    (data / MANIFEST).write_text(listed.replace("bases/mini/model", damaged))
+    with pytest.raises(ValueError, match=r"bases/mini/(model|modem).safetensors"):
         checked(data, "bases/mini")
 
 
