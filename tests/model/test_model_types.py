@@ -63,7 +63,7 @@ TEXTS: dict[str, dict[str, Any]] = {
         "vision_config": {"hidden_size": 16, "num_attention_heads": 2, "num_hidden_layers": 1},
     },
     "clip_text_model": {"projection_dim": 8},
-    "codegen": OF_GPT | {"n_head": 4, "rotary_dim": 2},
+    "codegen": OF_GPT | {"n_head": 4, "num_attention_heads": 4, "rotary_dim": 2},
     "cohere": {},
     "convbert": {"embedding_size": 8, "conv_kernel_size": 3},
     "ctrl": OF_GPT | {"dff": 24},
