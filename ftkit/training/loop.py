@@ -5,7 +5,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
 import torch
@@ -47,7 +47,6 @@ _features: "WeakKeyDictionary[Any, WeakKeyDictionary[Any, Tensor]]" = WeakKeyDic
 """The features of whole splits, by frozen body and split, while both live."""
 
 
-@runtime_checkable
 class Data(Protocol):
     """The data slot: what arrives. A `Task` is one.
 
@@ -123,13 +122,13 @@ def train(  # noqa: PLR0913 (the public API; all but two are keywords with defau
         Diverged: the loss, or a parameter after the last step, is no longer finite.
     """
     _check_model(model)
-    _check_data(data)
     check_objective(objective)
     if probe is not None:
         checks.function("probe", probe, "leave it out for no picture")
     checks.whole("steps", steps, 1, MOST_STEPS, "leave train out to evaluate the base")
     checks.whole("size", size, 1, advice="it counts the rows of a batch")
     checks.whole("validations", validations, 0, MOST_VALIDATIONS, "0 is for never")
+    _check_data(data, "batches", *(("batch", "labels", "split") if validations else ()))
     checks.whole("valid_rows", valid_rows, 1, advice="for no validation, pass validations=0")
     checks.seed(seed)
     of_objective = list(objective.parameters()) if isinstance(objective, nn.Module) else []
@@ -187,10 +186,12 @@ def _check_model(model: Any) -> None:
     )
 
 
-def _check_data(data: Any) -> None:
-    if isinstance(data, type) or not isinstance(data, Data):
+def _check_data(data: Any, *methods: str) -> None:
+    """Refuse data without the methods that are called."""
+    missing = [method for method in methods if not callable(getattr(data, method, None))]
+    if isinstance(data, type) or missing:
         raise ValueError(
-            "data must be a task, or an object with its methods batches, batch, labels and split, "
+            f"data must be a task, or an object with its methods {', '.join(methods)}, "
             f"got {checks.shown(data)}; load_task('docs') is a task"
         )
 
@@ -324,7 +325,7 @@ def evaluate(model: Any, data: Data, stage: str = "test", rows: int | None = Non
             f"model must be an Adapted or a Net, got {checks.shown(model)}; "
             "load_base('mini', task) is a Net"
         )
-    _check_data(data)
+    _check_data(data, "batch", "labels", "split")
     split, labels = data.split(stage), data.labels(stage)
     order = reader.order(split)
     if rows is not None:

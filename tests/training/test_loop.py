@@ -119,6 +119,21 @@ def test_a_loss_of_nan_stops_the_run(first: int, message: str) -> None:
         list(train(Adapted(net("bert"), HEAD), small_task(), lr=0.3, objective=broken, size=6))
 
 
+def test_without_validations_data_are_batches_alone() -> None:
+    class Batches:
+        def batches(self, size: int, generator: torch.Generator) -> object:
+            while True:
+                yield torch.randn(size, 3, generator=generator)
+
+    def squares(model: Adapted, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"squares": model(x).square().mean()}
+
+    model = Adapted(torch.nn.Linear(3, 3))
+    assert len(list(train(model, Batches(), steps=3, objective=squares, validations=0))) == 3  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="with its methods batches, batch, labels, split, got"):
+        next(train(model, Batches(), objective=squares, validations=1))  # type: ignore[arg-type]
+
+
 def test_terms_add_up_and_each_is_a_curve() -> None:
     def two(model: Adapted, batch: object) -> dict[str, torch.Tensor]:
         from ftkit.model.objective import supervised
