@@ -81,19 +81,25 @@ _SizedMean = tuple[int, dict[str, Tensor]]
 """A number of examples, and a mean over them for each weight."""
 
 
-def _iterated(batches: Any) -> Iterator[Batch]:
-    """The batches one by one; what is no batch is refused."""
+def _iterated(batches: Any, of_tasks: bool) -> Iterator[Any]:
+    """The batches one by one.
+
+    Args:
+        batches: as many as there are.
+        of_tasks: whether each must be a `Batch`; an objective of one's own may read others.
+    """
     advice = "islice(task.batches(16, generator), 10) takes ten"
     if getattr(batches, "gi_code", None) is Task.batches.__code__:
         raise ValueError(f"batches must have an end, got all of Task.batches; {advice}")
     for batch in checks.iterated("batches", batches, "a list of batches", advice):
-        if not hasattr(batch, "labels") or not hasattr(batch, "rows"):
+        is_batch = hasattr(batch, "labels") and hasattr(batch, "rows")
+        if not is_batch and (of_tasks or not hasattr(batch, "__len__")):
             raise ValueError(f"batches must hold batches, got {checks.shown(batch)}; {advice}")
         yield batch
 
 
 def _one_by_one(batches: Iterable[Batch]) -> Iterator[Batch]:
-    for batch in _iterated(batches):
+    for batch in _iterated(batches, of_tasks=True):
         for i in range(len(batch)):
             yield Batch(batch.data, batch.rows[i : i + 1], batch.labels[i : i + 1], batch.task)
 
@@ -112,7 +118,7 @@ def _gradients(
     checks.patterns("where", where)
     net = twin(model, requires_grad=True)
     weights = select(net, where)
-    for batch in _iterated(batches):
+    for batch in _iterated(batches, of_tasks=objective is supervised):
         terms = objective(net, batch)
         check_terms(terms)
         loss = torch.stack(list(terms.values())).sum()
