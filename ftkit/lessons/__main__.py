@@ -4,6 +4,7 @@ With `--seeds 2` only the first two seeds run; their table is written next to th
 """
 
 import argparse
+import traceback
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -26,7 +27,9 @@ def main(arguments: list[str] | None = None) -> None:
         try:
             _run(lesson, options)
         except ValueError as error:
-            parser.error(str(error))
+            # The place helps whoever writes a study and has made the mistake there.
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            parser.error(f"{error} ({Path(place.filename).name}, line {place.lineno})")
 
 
 def _run(lesson: Lesson, options: argparse.Namespace) -> None:

@@ -46,8 +46,8 @@ class Columns:
 def shown(name: str) -> str:
     """Return a name as it may be printed: itself, or with escapes if it has control characters.
 
-    >>> shown("train.csv"), shown("a\x1b[31m.csv")
-    ('train.csv', "'a\\x1b[31m.csv'")
+    >>> print(shown("train.csv"), shown(chr(27) + ".csv"))
+    train.csv '\\x1b.csv'
     """
     return name if name.isprintable() else repr(name)
 

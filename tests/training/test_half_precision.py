@@ -15,6 +15,7 @@ from ftkit.model.base import Net, load_base
 from ftkit.model.change import Change, at_least_float32
 from ftkit.model.entry_scores import fisher, gradient
 from ftkit.model.objective import supervised
+from ftkit.tasks.load import load_task
 from ftkit.tasks.task import Task
 from ftkit.techniques.adalora import AdaLoRA
 from ftkit.techniques.distillation import Distillation, Teacher
@@ -47,6 +48,26 @@ def test_bfloat16_reaches_the_accuracy_of_float32(space: Any, docs: Task) -> Non
         accuracies.append(evaluate(model, docs, rows=400).accuracy)
     assert accuracies[1] == pytest.approx(accuracies[0], abs=0.03)
     assert min(accuracies) > 0.5
+
+
+@by_dtype
+@pytest.mark.parametrize(("name", "data"), [("mini", "docs"), ("mini-vit", "digits")])
+def test_a_base_that_is_loaded_in_half_precision_trains(
+    name: str, data: str, dtype: torch.dtype
+) -> None:
+    task = load_task(data)
+    base = load_base(name, task, dtype=dtype)
+    assert {weight.dtype for weight in base.parameters()} == {dtype}
+    model = Adapted(base, LoRA(4), HEAD)
+    losses = [
+        event.values["train/loss"]
+        for event in train(model, task, steps=30, lr=3e-3, validations=0)
+        if event.stage == "train"
+    ]
+    assert sum(losses[-5:]) < 0.9 * sum(losses[:5])
+    assert evaluate(model.merged(), task, rows=100).accuracy == pytest.approx(
+        evaluate(model, task, rows=100).accuracy, abs=0.03
+    )
 
 
 @by_dtype
