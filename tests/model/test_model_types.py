@@ -35,6 +35,7 @@ PADDED = {"pad_token_id": 1}  # as RoBERTa, which keeps positions for padding
 OF_GPT = {"n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 40}
 ONE_KEY = {"num_key_value_heads": 1}
 OF_XLM = {"emb_dim": 16, "n_layers": 2, "n_heads": 2}
+OF_MAMBA = {"state_size": 4, "expand": 2, "conv_kernel": 2}
 SEQUENCE = {
     "d_model": 16,
     "encoder_layers": 1,
@@ -98,6 +99,8 @@ TEXTS: dict[str, dict[str, Any]] = {
     | {"tag_pad_id": 1, "subs_pad_id": 1, "xpath_unit_hidden_size": 8, "max_depth": 4},
     "megatron-bert": {},
     "mistral": ONE_KEY,
+    "mamba": OF_MAMBA | {"time_step_rank": 2},
+    "mamba2": OF_MAMBA | {"num_heads": 4, "head_dim": 8, "n_groups": 1},
     "mixtral": ONE_KEY | {"num_local_experts": 2},
     "mobilebert": {"embedding_size": 16, "true_hidden_size": 16, "intra_bottleneck_size": 16},
     "modernbert": {"cls_token_id": 2, "sep_token_id": 3, "bos_token_id": 2, "eos_token_id": 3},
