@@ -19,6 +19,7 @@ from ftkit.checksums import checked
 from ftkit.model import checkpoint
 from ftkit.model.adapted import twin
 from ftkit.model.features import (
+    check_memory,
     features,
     find_unused,
     longest_text,
@@ -387,6 +388,7 @@ def _find_reader(name: str, folder: Path, body: Any) -> _Read:
         unused = find_unused(body, *batch, pooling, _width(body.config))
         most = min(LONGEST, checkpoint.read_limit(folder, tokenizer))
         longest = longest_text(body, tokens, _lengths(body.config, most))
+        check_memory(body, tokens, longest, pooling)
         return Texts(tokenizer, longest), pooling, unused
 
 

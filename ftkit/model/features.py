@@ -91,6 +91,31 @@ def find_unused(
     return frozenset(name for name, gradient in by_name if gradient is None)
 
 
+def check_memory(body: Any, tokens: Tensor, longest: int, pooling: str) -> None:
+    """Check that the answer for a long text stays the same after a short text was read.
+
+    BigBird changes its kind of attention for good when it reads a short text.
+
+    Raises:
+        ValueError: the answer changes.
+    """
+    net = twin(body)
+    short, long = (_whole_text(tokens, length) for length in (min(3, longest), longest))
+    with torch.no_grad():
+        before = features(net, long, pooling)
+        features(net, short, pooling)
+        after = features(net, long, pooling)
+    tolerance = _TOLERANCE.get(before.dtype, 0.05) * before.abs().max()
+    if (after - before).abs().max() > tolerance:
+        raise ValueError("its answer for a text depends on the texts that it has read before")
+
+
+def _whole_text(tokens: Tensor, length: int) -> Inputs:
+    """One random text without padding."""
+    ids = _random_ids(tokens, (1, length))
+    return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+
+
 def _check_shape(body: Any, batch: Inputs, width: int) -> None:
     """Check that there are hidden states of this width, one for each token of a text.
 
@@ -125,10 +150,9 @@ def longest_text(body: nn.Module, tokens: Tensor, lengths: Iterable[int]) -> int
     failure: Exception = ValueError("it can read no token")
     net = twin(body)  # some bodies change their modules by what they read
     for length in lengths:
-        ids = _random_ids(tokens, (1, length))
         try:
             with torch.no_grad():
-                net(input_ids=ids, attention_mask=torch.ones_like(ids))
+                net(**_whole_text(tokens, length))
         # The class of the error depends on how the body looks positions up.
         except Exception as error:
             failure = error

@@ -55,6 +55,7 @@ TEXTS: dict[str, dict[str, Any]] = {
     "bert": {},
     "bert-generation": {},
     "biogpt": {},
+    "big_bird": {"block_size": 4, "num_random_blocks": 1},
     "bloom": {"n_layer": 2, "n_head": 2},
     "bros": {},
     "camembert": PADDED,
