@@ -59,7 +59,7 @@ def record(data: Path, *names: str) -> None:
             if not any(each == name or each.startswith(f"{name}/") for name in names)
         }
         for name in names:
-            sums |= {each: _sha256(data / each) for each in _files(data, name)}
+            sums |= {each: sha256(data / each) for each in _files(data, name)}
         if sums != old:
             lines = [f"{sums[each]}  {each}\n" for each in sorted(sums)]
             with whole_file(data / MANIFEST) as new:
@@ -110,7 +110,7 @@ def _check(path: Path, name: str, expected: str | None) -> None:
             f"a file of the kit must be listed in {MANIFEST}, got {name}, which is not; {_GET}"
         )
     try:
-        digest = _sha256(path)
+        digest = sha256(path)
         found = digest[:12]
     except OSError as error:
         digest, found = "", f"no readable file ({error.strerror})"
@@ -123,7 +123,7 @@ def _check(path: Path, name: str, expected: str | None) -> None:
         )
 
 
-def _sha256(path: Path) -> str:
+def sha256(path: Path) -> str:
     """The SHA-256 of a file, computed once for each state of the file."""
     state = path.stat()
     return _hashed(path, (state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns))

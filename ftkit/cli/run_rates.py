@@ -13,15 +13,13 @@ from typing import Any
 import torch
 
 from ftkit.cli.run_arms import Arm, Setting
-from ftkit.experiments.rate_search import next_rate
+from ftkit.experiments.rate_search import WIDER, next_rate
 from ftkit.training.cost import measure
 from ftkit.training.events import Diverged
 from ftkit.training.loop import HEAD_LR, evaluate, train
 
 VALID_ROWS = 400
 """The most rows of valid by which learning rates are compared."""
-WIDER = 4
-"""The most times that a grid of learning rates is widened."""
 
 Tick = Callable[[int], Any]
 """Called with the number of steps that were done."""

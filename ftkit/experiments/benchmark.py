@@ -102,7 +102,12 @@ def majority_baseline(bench: str) -> float:
 
     On the validation rows that a run is validated on.
     """
-    labels = load_benchmark(bench)[1].labels("valid")
+    return majority_share(load_benchmark(bench)[1])
+
+
+def majority_share(task: Task) -> float:
+    """The share of the most frequent class in the validation rows of a run, in [0, 1]."""
+    labels = task.labels("valid")
     labels = labels[stratified(labels, VALID_ROWS)]
     return float(labels.bincount().max()) / len(labels)
 

@@ -27,9 +27,9 @@ def main(arguments: list[str] | None = None) -> None:
         try:
             _run(lesson, options)
         except ValueError as error:
-            # The place helps whoever writes a study and has made the mistake there.
-            place = traceback.extract_tb(error.__traceback__)[-1]
-            parser.error(f"{error} ({Path(place.filename).name}, line {place.lineno})")
+            # File and line help whoever writes a study and has made the mistake there.
+            frame = traceback.extract_tb(error.__traceback__)[-1]
+            parser.error(f"{error} ({Path(frame.filename).name}, line {frame.lineno})")
 
 
 def _run(lesson: Lesson, options: argparse.Namespace) -> None:

@@ -2,12 +2,10 @@
 
 import contextlib
 import copy
-import hashlib
 import importlib.util
 import os
 import re
 from collections.abc import Collection, Iterator
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ftkit import checks
-from ftkit.checksums import checked
+from ftkit.checksums import checked, sha256
 from ftkit.model import checkpoint
 from ftkit.model.adapted import twin
 from ftkit.model.features import (
@@ -302,19 +300,13 @@ def base_path(name: str) -> str:
     if package is None or not package.submodule_search_locations:
         return MINILM_HUB
     folder = Path(package.submodule_search_locations[0]) / "model"
-    digest = _digest(folder / "model.safetensors", _state(folder))
+    digest = sha256(folder / "model.safetensors")
     if digest != MINILM_SHA256:
         raise ValueError(
             f"the weights of minilm must have the SHA-256 {MINILM_SHA256[:12]}..., "
             f"got {digest[:12]}...; install the package again"
         )
     return str(folder)
-
-
-@lru_cache(maxsize=4)
-def _digest(file: Path, state: FileState) -> str:
-    """The SHA-256 of a file; `state` is that of its folder."""
-    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def _state(folder: Path) -> FileState:

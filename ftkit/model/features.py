@@ -82,8 +82,7 @@ def find_unused(
         by_itself = features(net, alone, pooling)
     if not (together.isfinite().all() and by_itself.isfinite().all()):
         raise ValueError(f"its hidden states are not finite in {str(together.dtype)[6:]}")
-    tolerance = _TOLERANCE.get(together.dtype, 0.05) * by_itself.abs().max()
-    if (together[1] - by_itself[0]).abs().max() > tolerance:
+    if _differ(together[1], by_itself[0]):
         raise ValueError("its answer for a row depends on padding or on the other rows")
     weights = dict(net.named_parameters())
     gradients = torch.autograd.grad(together.sum(), list(weights.values()), allow_unused=True)
@@ -105,9 +104,14 @@ def check_memory(body: Any, tokens: Tensor, longest: int, pooling: str) -> None:
         before = features(net, long, pooling)
         features(net, short, pooling)
         after = features(net, long, pooling)
-    tolerance = _TOLERANCE.get(before.dtype, 0.05) * before.abs().max()
-    if (after - before).abs().max() > tolerance:
+    if _differ(after, before):
         raise ValueError("its answer for a text depends on the texts that it has read before")
+
+
+def _differ(answer: Tensor, expected: Tensor) -> bool:
+    """Whether two answers for the same text differ by more than rounding."""
+    tolerance = _TOLERANCE.get(expected.dtype, 0.05) * expected.abs().max()
+    return bool((answer - expected).abs().max() > tolerance)
 
 
 def _whole_text(tokens: Tensor, length: int) -> Inputs:

@@ -1,5 +1,6 @@
 """`load_task`: a task by its name, from files, or from a hub data set."""
 
+import difflib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,7 @@ def load_task(
         return digits.load(str(name))
     if _is_file(name) or sep is not None or columns is not None:
         return user_files.load(Path(name), text, label, seed, sep, columns)
-    near = user_files.near_name(str(name), KNOWN)
+    near = near_name(str(name), KNOWN)
     if near:
         raise ValueError(
             f"the task must be one of the kit's, a file, a folder or a dataset of the hub, got "
@@ -92,3 +93,13 @@ def _is_file(name: str | Path) -> bool:
     """Whether a name is that of a file or folder, or looks like one."""
     path = Path(name)
     return user_files.exists(path) or isinstance(name, Path) or path.suffix.lower() in SUFFIXES
+
+
+def near_name(name: str, known: Sequence[str]) -> str:
+    """Return the known name that is nearest to a misspelt one; "" if none is near.
+
+    >>> near_name("dosc", ["docs", "digits"]), near_name("imdb", ["docs", "digits"])
+    ('docs', '')
+    """
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.7)
+    return near[0] if near else ""

@@ -4,7 +4,6 @@ Reading is `table_files`' part. Here the columns are chosen, every row is checke
 missing are drawn, and the notes say what was done.
 """
 
-import difflib
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -144,16 +143,6 @@ def _hub_splits(name: str, splits: Sequence[str]) -> dict[str, str]:
     return sources
 
 
-def near_name(name: str, known: Sequence[str]) -> str:
-    """Return the known name that is nearest to a misspelt one; "" if none is near.
-
-    >>> near_name("dosc", ["docs", "digits"]), near_name("imdb", ["docs", "digits"])
-    ('docs', '')
-    """
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.7)
-    return near[0] if near else ""
-
-
 def _folder(path: Path) -> dict[str, Path]:
     """The file of each split in a folder, by stage."""
     files: dict[str, list[Path]] = {}
@@ -268,7 +257,7 @@ def _plain(columns: Columns, column: str, row: int) -> str:
     if not plain.isascii() and any("\ud800" <= character <= "\udfff" for character in plain):
         raise ValueError(
             f"row {row + 1} of {columns.name} must be valid Unicode, got {ascii(plain)[:40]}; "
-            "a half of a surrogate pair stands alone there, write the character again"
+            "it has half of a surrogate pair, write the character again"
         )
     return plain
 

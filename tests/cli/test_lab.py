@@ -311,6 +311,18 @@ def test_a_folder_in_place_of_the_record_is_set_aside(kit: Path, mine: Path) -> 
 LINK = re.compile(r"(http://127\.0\.0\.1:\d+)(/lab/tree/00_the_picture\.ipynb)\?token=(\w{20,})")
 
 
+def until_link(server: "subprocess.Popen[str]") -> tuple[str, re.Match[str]]:
+    """What a started server prints up to the link to its page, and the link."""
+    assert server.stdout is not None
+    printed, link = "", None
+    while link is None:
+        line = server.stdout.readline()
+        assert line, f"the server ended: {printed}"
+        printed += line
+        link = LINK.search(printed)
+    return printed, link
+
+
 def status(url: str) -> int:
     """The status of the answer; the server says its address a moment before it listens there."""
     end = time.monotonic() + 20
@@ -343,13 +355,7 @@ def test_the_lab_shows_the_first_lesson_to_a_browser_with_the_token(tmp_path: Pa
         start_new_session=True,
     ) as server:
         try:
-            assert server.stdout is not None
-            printed, link = "", None
-            while link is None:
-                line = server.stdout.readline()
-                assert line, f"the server ended: {printed}"
-                printed += line
-                link = LINK.search(printed)
+            printed, link = until_link(server)
             lessons = f"Your lessons are in {tmp_path / 'my lessons'}\n  new: {FIRST}"
             assert printed.startswith(lessons)
             address, page, token = link.groups()
@@ -389,12 +395,7 @@ def test_a_killed_lab_leaves_no_server_and_needs_no_home(tmp_path: Path) -> None
         start_new_session=True,
     ) as started:
         try:
-            assert started.stdout is not None
-            link = None
-            while link is None:
-                line = started.stdout.readline()
-                assert line, "the server ended"
-                link = LINK.search(line)
+            _, link = until_link(started)
             assert status(f"{link[1]}{link[2]}?token={link[3]}") == 200
             assert {"jupyter_runtime_dir"} <= {
                 each.name for each in (folder / ".jupyter").iterdir()

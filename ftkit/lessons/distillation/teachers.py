@@ -157,7 +157,8 @@ def read_answers(path: Path) -> tuple[dict[str, Tensor], dict[str, dict[str, Any
     try:
         with safe_open(path, "pt") as file:
             about = {name: json.loads(how) for name, how in (file.metadata() or {}).items()}
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - no mapping
+            keys = file.keys()  # it is no mapping: without this call there is nothing to iterate
+            tensors = {key: file.get_tensor(key) for key in keys}
     except (OSError, ValueError, SafetensorError) as error:
         raise ValueError(
             f"answers must be a whole file of safetensors, got {path} ({error}); "

@@ -15,6 +15,7 @@ from ftkit.experiments.benchmark import (
     STEPS,
     VALID_ROWS,
     cost_event,
+    majority_share,
     tested,
 )
 from ftkit.lessons.multitask.gradient_conflicts import GradientConflicts
@@ -22,7 +23,7 @@ from ftkit.model.adapted import Adapted
 from ftkit.model.base import Net, load_base
 from ftkit.model.objective import supervised
 from ftkit.tasks.load import load_task
-from ftkit.tasks.task import Task, stratified
+from ftkit.tasks.task import Task
 from ftkit.techniques.task_balancing import GradNorm, PCGrad, Uncertainty, Weighted
 from ftkit.techniques.task_mixing import Mixture, Together
 from ftkit.training.events import Event
@@ -107,9 +108,7 @@ def majority_baseline(pair: str) -> float:
 
     On the validation rows that a run is validated on.
     """
-    labels = load_pair(pair)[1].labels("valid")
-    labels = labels[stratified(labels, VALID_ROWS)]
-    return float(labels.bincount().max()) / len(labels)
+    return majority_share(load_pair(pair)[1])
 
 
 def objective(way: str, share: float, tasks: tuple[Task, Task]) -> Any:
