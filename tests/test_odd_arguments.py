@@ -130,7 +130,7 @@ def nothing(*arguments: Any, **settings: Any) -> Iterator[Any]:
 
 ODD: list[Any] = [
     *(math.nan, math.inf, -math.inf, -1, 0, 1, 2, 0.5, 2.5, -0.5, 1.0, 1e-300, 1e30, 1e300),
-    *(10**6, 10**12, 10**400, -(10**400), True, False, None, 1j, b"x"),
+    *(10**6, 10**12, 2**64, -(2**64), 10**400, -(10**400), True, False, None, 1j, b"x"),
     *(
         "",
         " ",

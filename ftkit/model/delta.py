@@ -70,7 +70,8 @@ class Delta(Mapping[str, Tensor]):
         checks.number(
             "the factor", factor, -MOST_FACTOR, MOST_FACTOR, advice="0.5 * delta is half of it"
         )
-        return Delta({name: factor * value for name, value in self.items()})
+        scale = float(factor)  # torch takes no whole numbers above 2**63
+        return Delta({name: scale * value for name, value in self.items()})
 
     __rmul__ = __mul__
 
