@@ -25,7 +25,8 @@ from ftkit.paths import kit_path
 from ftkit.lessons.lora.picture import spectra
 from ftkit.storage import read_table
 from ftkit.experiments.benchmark import BENCHMARKS, STEPS, load_benchmark
-from ftkit.lessons.lora.study import LRS, RANKS, TARGETS, spectrum, trial
+from ftkit.lessons.lora.study import LRS, RANKS, TARGETS
+from ftkit.lessons.lora.trial import spectrum, trial
 load_benchmark("opening")
 table, _ = read_table(kit_path("data", "results", "02_lora.parquet"))
 recorded = Recorded(table, method="LoRA", over="rank")"""

@@ -17,7 +17,8 @@ from functools import partial
 from ftkit import Explorer
 from ftkit.lessons.lora.picture import spectra
 from ftkit.experiments.benchmark import STEPS, load_benchmark
-from ftkit.lessons.lora.study import LRS, RANKS, spectrum, trial
+from ftkit.lessons.lora.study import LRS, RANKS
+from ftkit.lessons.lora.trial import spectrum, trial
 load_benchmark("digits")""",
     """\
 panel = Explorer(

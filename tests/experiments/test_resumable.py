@@ -213,7 +213,7 @@ class TestCodeVersion:
         assert one != code_version.plain('def f(x):\n    """Words."""\n    return x + 2\n')
 
     def test_only_the_files_that_a_study_imports_are_found(self) -> None:
-        from ftkit.lessons.lora import study as lora
+        from ftkit.lessons.lora import trial as lora
 
         names = {path.name for path in code_version.imported_files(Path(lora.__file__).read_text())}
         assert {"loop.py", "benchmark.py", "lora.py", "adapted.py", "inputs.py"} <= names
@@ -222,7 +222,7 @@ class TestCodeVersion:
     def test_the_version_changes_with_a_module_far_below(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        from ftkit.lessons.lora import study as lora
+        from ftkit.lessons.lora import trial as lora
 
         before, read = code_version.version(lora.trial), Path.read_text
         monkeypatch.setattr(

@@ -10,7 +10,8 @@ from helpers.verdicts import OPEN, by_words
 from ftkit.experiments.benchmark import FROZEN, FULL
 from ftkit.lessons import Lesson, lessons
 from ftkit.lessons.the_picture import LESSON as PICTURE
-from ftkit.lessons.the_picture.study import COUNTING, LORA_RANK_4, RANDOM, on_test
+from ftkit.lessons.the_picture.study import on_test
+from ftkit.lessons.the_picture.trial import COUNTING, LORA_RANK_4, RANDOM
 from ftkit.stats.paired import interval, verdict
 
 JUDGED = [lesson for lesson in lessons().values() if lesson.judge]

@@ -8,8 +8,8 @@ import pytest
 import torch
 from helpers.nets import net, task_for
 
-from ftkit.lessons.bitfit import study as bitfit
-from ftkit.lessons.lora import study as lora
+from ftkit.lessons.bitfit import trial as bitfit
+from ftkit.lessons.lora import trial as lora
 from ftkit.lessons.multitask import trial as multitask
 from ftkit.model.adapted import Adapted
 from ftkit.model.change import Change

@@ -1,6 +1,6 @@
 """Lesson 04, BitFit: the biases alone."""
 
-from ftkit.lessons.bitfit import claims, exercises, study
+from ftkit.lessons.bitfit import claims, exercises, study, trial
 from ftkit.lessons.lesson import Lesson
 
 LESSON = Lesson(
@@ -9,7 +9,7 @@ LESSON = Lesson(
     seeds=study.SEEDS,
     judge=lambda table, about: claims.bitfit_claims(table),
     exercises=exercises,
-    trial=study.trial,
-    probe=study.movement_by_group,
-    opens_at={"bench": "opening", "groups": study.ALL_GROUPS, "examples": 2000, "lr": 3e-2},
+    trial=trial.trial,
+    probe=trial.movement_by_group,
+    opens_at={"bench": "opening", "groups": trial.ALL_GROUPS, "examples": 2000, "lr": 3e-2},
 )

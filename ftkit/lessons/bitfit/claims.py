@@ -7,14 +7,8 @@ import pandas as pd
 
 from ftkit.experiments.benchmark import FULL
 from ftkit.experiments.tables import where
-from ftkit.lessons.bitfit.study import (
-    ALL_GROUPS,
-    GROUPS,
-    GROUPS_BENCH,
-    GROUPS_EXAMPLES,
-    SAME_HEAD,
-    TWO_GROUPS,
-)
+from ftkit.lessons.bitfit.study import GROUPS_BENCH, GROUPS_EXAMPLES
+from ftkit.lessons.bitfit.trial import ALL_GROUPS, GROUPS, SAME_HEAD, TWO_GROUPS
 from ftkit.teaching.claim_table import Claim, Finding
 from ftkit.teaching.recorded_evidence import RecordedRuns
 from ftkit.teaching.verdicts import judge_differences, judge_shares

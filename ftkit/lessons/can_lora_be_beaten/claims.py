@@ -9,7 +9,7 @@ import pandas as pd
 
 from ftkit.experiments.benchmark import FROZEN, FULL
 from ftkit.experiments.tables import UNFINISHED, measured, where
-from ftkit.lessons.can_lora_be_beaten.study import (
+from ftkit.lessons.can_lora_be_beaten.trial import (
     CONTROL_BUDGET,
     EXAMPLES,
     LARGER_ALPHA,

@@ -9,7 +9,7 @@ import pandas as pd
 from ftkit.experiments.rate_search import chosen
 from ftkit.experiments.recording import about
 from ftkit.experiments.sweep import sweep
-from ftkit.lessons.can_lora_be_beaten.study import EXAMPLES, MIDDLE, PARAMETERS, trial
+from ftkit.lessons.can_lora_be_beaten.trial import EXAMPLES, MIDDLE, PARAMETERS, trial
 from ftkit.storage import check_writable, read_table, write_table
 
 SAME = ("torch", "transformers", "fingerprints", "methods", "bench", "examples")

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ftkit.lessons.bitfit.study import GROUPS, zero_based_block
+from ftkit.lessons.bitfit.trial import GROUPS, zero_based_block
 from ftkit.model.adapted import Adapted, linear_layers
 from ftkit.model.entries import Entries
 from ftkit.techniques.sparse import OutputRows

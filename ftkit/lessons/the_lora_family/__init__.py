@@ -1,7 +1,7 @@
 """Lesson 08, the LoRA family: eight relatives, a line each."""
 
 from ftkit.lessons.lesson import Lesson
-from ftkit.lessons.the_lora_family import claims, exercises, study
+from ftkit.lessons.the_lora_family import claims, exercises, study, trial
 
 LESSON = Lesson(
     "08_the_lora_family",
@@ -9,7 +9,7 @@ LESSON = Lesson(
     seeds=study.SEEDS,
     judge=lambda table, about: claims.family_claims(table),
     exercises=exercises,
-    trial=study.trial,
-    probe=study.row_changes,
+    trial=trial.trial,
+    probe=trial.row_changes,
     opens_at={"bench": "opening", "relative": "DoRA", "rank": 8, "lr": 1e-2},
 )

@@ -8,7 +8,8 @@ import pandas as pd
 
 from ftkit.experiments.benchmark import FULL
 from ftkit.experiments.tables import where
-from ftkit.lessons.the_lora_family.study import HIGH_RANK, JUDGED_RANKS, RELATIVE, RELATIVES
+from ftkit.lessons.the_lora_family.study import HIGH_RANK, JUDGED_RANKS, RELATIVE
+from ftkit.lessons.the_lora_family.trial import RELATIVES
 from ftkit.stats.paired import Judged, crossed, family
 from ftkit.teaching.claim_table import Claim, Finding
 from ftkit.teaching.recorded_evidence import RecordedRuns, items_by_seed

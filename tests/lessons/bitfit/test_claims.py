@@ -9,7 +9,7 @@ from helpers.verdicts import verdicts_by_name
 from lessons.bitfit.test_study import made_up
 
 from ftkit.lessons.bitfit.claims import Evidence, bitfit_claims
-from ftkit.lessons.bitfit.study import ALL_GROUPS, GROUPS, SAME_HEAD, TWO_GROUPS
+from ftkit.lessons.bitfit.trial import ALL_GROUPS, GROUPS, SAME_HEAD, TWO_GROUPS
 
 CLAIMS = {
     "little data": "With little data",

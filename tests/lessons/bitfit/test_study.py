@@ -11,7 +11,7 @@ import torch
 
 from ftkit.experiments import benchmark
 from ftkit.experiments.tables import tuned, where
-from ftkit.lessons.bitfit import study
+from ftkit.lessons.bitfit import study, trial
 from ftkit.lessons.bitfit.picture import WEAKEST, movements
 from ftkit.model.adapted import Adapted
 from ftkit.panel.controls import Several
@@ -65,7 +65,7 @@ def fake_trial(
     One group alone is five points worse; the key alone is fifteen points worse.
     """
     worse = (
-        0.0 if groups in (study.ALL_GROUPS, study.TWO_GROUPS) else 0.15 if groups == "key" else 0.05
+        0.0 if groups in (trial.ALL_GROUPS, trial.TWO_GROUPS) else 0.15 if groups == "key" else 0.05
     )
     yield from events(0.8 - worse - lost(lr, BEST[bench]) + 0.001 * seed, COSTS, test)
 
@@ -74,7 +74,7 @@ def fake_reference(
     bench: str, method: str, examples: int, lr: float, seed: int = 0, test: bool = False
 ) -> Iterator[Event]:
     """Full fine-tuning: five points worse than BitFit with little data, five better with much."""
-    if method in ("frozen body", study.SAME_HEAD):
+    if method in ("frozen body", trial.SAME_HEAD):
         yield from events(0.6 - lost(lr, 1e-1) + 0.001 * seed, COSTS, test)
     else:
         yield from events(
@@ -101,37 +101,37 @@ def table() -> pd.DataFrame:
 def test_the_groups_have_no_bias_in_common_and_together_are_all_of_bitfit(bench: str) -> None:
     base, _ = benchmark.load_benchmark(bench)
     groups = [
-        set(BitFit(study.bias_pattern(bench, group)).changes(base))
-        for group in study.GROUPS[base.name]
+        set(BitFit(trial.bias_pattern(bench, group)).changes(base))
+        for group in trial.GROUPS[base.name]
     ]
     assert sum(map(len, groups)) == len(set.union(*groups))
     assert (
         set.union(*groups)
         == set(BitFit().changes(base))
-        == set(BitFit(study.bias_pattern(bench, study.ALL_GROUPS)).changes(base))
+        == set(BitFit(trial.bias_pattern(bench, trial.ALL_GROUPS)).changes(base))
     )
-    assert list(study.GROUPS[base.name]) == list(study.GROUPS["mini"]), (
+    assert list(trial.GROUPS[base.name]) == list(trial.GROUPS["mini"]), (
         "one row of buttons is for every benchmark"
     )
 
 
 def test_the_panel_starts_with_all_groups() -> None:
-    assert Several(study.GROUPS["mini"]).all == study.ALL_GROUPS
-    assert study.TWO_GROUPS in Several(study.GROUPS["mini"])
+    assert Several(trial.GROUPS["mini"]).all == trial.ALL_GROUPS
+    assert trial.TWO_GROUPS in Several(trial.GROUPS["mini"])
 
 
 def test_an_unknown_group_is_refused() -> None:
     with pytest.raises(
         ValueError, match=r"groups must be some of query, key, .*, joined by \+, got 'values'"
     ):
-        study.bias_pattern("opening", "query+values")
+        trial.bias_pattern("opening", "query+values")
 
 
 def test_a_benchmark_with_fewer_rows_gives_all_of_them() -> None:
     assert (
-        study.available_examples("digits", 8000) == 1197
-        and study.available_examples("digits", 32) == 32
-        and study.available_examples("library", 8000) == 8000
+        trial.available_examples("digits", 8000) == 1197
+        and trial.available_examples("digits", 32) == 32
+        and trial.available_examples("library", 8000) == 8000
     )
 
 
@@ -156,18 +156,18 @@ def test_the_design_covers_every_number_of_examples_of_every_benchmark(table: pd
     }
     for bench, sizes in study.EXAMPLES_BY_BENCH.items():
         assert {
-            (bench, study.ALL_GROUPS, size, lr) for size in sizes for lr in study.LRS[bench]
+            (bench, trial.ALL_GROUPS, size, lr) for size in sizes for lr in study.LRS[bench]
         } <= recorded
     single = {
         (study.GROUPS_BENCH, group, study.GROUPS_EXAMPLES, lr)
-        for group in study.GROUPS["mini"]
+        for group in trial.GROUPS["mini"]
         for lr in study.GROUP_LRS
     }
     assert single <= recorded
 
 
 def test_the_study_is_affordable(table: pd.DataFrame) -> None:
-    body = table[~table["method"].isin(["frozen body", study.SAME_HEAD])]
+    body = table[~table["method"].isin(["frozen body", trial.SAME_HEAD])]
     tuning, tested = (
         body[body["quantity"] == name] for name in ("cost/trainable", "test/accuracy")
     )
@@ -182,7 +182,7 @@ def test_test_is_evaluated_once_with_every_seed_at_the_chosen_lr(table: pd.DataF
     }
     assert set(tested.groupby(["bench", "method", "groups", "examples"])["lr"].nunique()) == {1}
     cells = sum(map(len, study.EXAMPLES_BY_BENCH.values()))
-    assert len(tested) == (4 * cells + 1 + len(study.GROUPS["mini"])) * len(study.SEEDS)
+    assert len(tested) == (4 * cells + 1 + len(trial.GROUPS["mini"])) * len(study.SEEDS)
     assert {row["lr"] for _, row in where(tested, method="BitFit", bench="library").iterrows()} == {
         BEST["library"]
     }
@@ -190,20 +190,20 @@ def test_test_is_evaluated_once_with_every_seed_at_the_chosen_lr(table: pd.DataF
 
 def test_a_panel_can_show_the_table(table: pd.DataFrame) -> None:
     recorded = Recorded(table, method="BitFit", over="examples", scope=("bench", "examples"))
-    settings = {"bench": "library", "groups": study.ALL_GROUPS, "examples": 128, "lr": 3e-3}
+    settings = {"bench": "library", "groups": trial.ALL_GROUPS, "examples": 128, "lr": 3e-3}
     curve = recorded.curve(settings)
     assert curve is not None and curve["runs"][-1] == len(study.SEEDS) // 2
     names = [point["name"] for point in recorded.points(settings)]
     assert names == ["BitFit"] * len(study.EXAMPLES) + [
         "full fine-tuning",
         "frozen body",
-        study.SAME_HEAD,
+        trial.SAME_HEAD,
     ]
 
 
 @pytest.fixture(scope="module")
 def probes() -> dict[str, float]:
-    events = list(study.trial("digits", study.ALL_GROUPS, 64, 1e-3, probe=study.movement_by_group))
+    events = list(trial.trial("digits", trial.ALL_GROUPS, 64, 1e-3, probe=trial.movement_by_group))
     return dict([event for event in events if event.stage == "probe"][-1].values)
 
 
@@ -212,7 +212,7 @@ def test_the_probe_sees_every_group_move_and_the_key_without_a_gradient(
 ) -> None:
     groups = {name.split("/")[3] for name in probes}
     blocks = {name.split("/")[2] for name in probes}
-    assert groups == set(study.GROUPS["mini-vit"])
+    assert groups == set(trial.GROUPS["mini-vit"])
     assert blocks >= {"embedding", "block 0", "behind"}
     for number in range(3):
         assert (
@@ -224,11 +224,11 @@ def test_the_probe_sees_every_group_move_and_the_key_without_a_gradient(
 
 def test_the_probe_measures_the_change_and_not_the_bias() -> None:
     model = Adapted(benchmark.load_benchmark("digits")[0], BitFit())
-    assert set(study.movement_by_group(model).values()) == {0.0}
+    assert set(trial.movement_by_group(model).values()) == {0.0}
     with torch.no_grad():
         model.changes["body.layers.1.attention.v_proj.bias"].value += 2.0  # type: ignore[operator]
         model.changes["body.layers.2.layernorm_before.bias"].value += 2.0  # type: ignore[operator]
-    far = {name: value for name, value in study.movement_by_group(model).items() if value}
+    far = {name: value for name, value in trial.movement_by_group(model).items() if value}
     root = math.sqrt(2.0**2 / 2)  # one of the block's two norms has moved
     assert far == {
         "probe/change/block 1/value": pytest.approx(2.0),
@@ -237,7 +237,7 @@ def test_the_probe_measures_the_change_and_not_the_bias() -> None:
 
 
 def test_a_frozen_group_is_not_in_the_probe() -> None:
-    events = list(study.trial("digits", "query", 64, 1e-3, probe=study.movement_by_group))
+    events = list(trial.trial("digits", "query", 64, 1e-3, probe=trial.movement_by_group))
     assert {
         name.split("/")[3]
         for name in [event for event in events if event.stage == "probe"][-1].values
@@ -276,7 +276,7 @@ def test_the_picture_of_a_run_that_has_not_started_is_empty() -> None:
 def test_with_only_the_key_trainable_the_picture_shows_no_gradient() -> None:
     events = [
         event
-        for event in study.trial("opening", "key", 64, 3e-2, probe=study.movement_by_group)
+        for event in trial.trial("opening", "key", 64, 3e-2, probe=trial.movement_by_group)
         if event.stage == "probe"
     ]
     (_, gradient) = movements(events[-1].values)["data"]
@@ -298,7 +298,7 @@ def test_every_recorded_best_lr_is_inside_its_grid(
     for key, lr in tuned(valid, by).items():
         tried = sorted(where(valid, **dict(zip(by, key, strict=True)))["lr"].unique())
         # The key alone learns nothing at any learning rate; SAME_HEAD has one that is given.
-        matters = not {"key", study.SAME_HEAD} & set(key)
+        matters = not {"key", trial.SAME_HEAD} & set(key)
         assert not matters or tried[0] < lr < tried[-1], key
         assert set(where(tested, **dict(zip(by, key, strict=True)))["lr"]) == {lr}, (
             "only the learning rate that was chosen on valid is evaluated on test"

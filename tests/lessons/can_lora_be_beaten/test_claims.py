@@ -14,14 +14,14 @@ from ftkit.experiments.benchmark import FROZEN, FULL
 from ftkit.experiments.tables import last, replay, tuned, where
 from ftkit.lessons.can_lora_be_beaten import class_mode as classroom
 from ftkit.lessons.can_lora_be_beaten import study as board
+from ftkit.lessons.can_lora_be_beaten import trial as board_run
 from ftkit.lessons.can_lora_be_beaten.claims import COSTS, Evidence, board_claims, pace
 from ftkit.lessons.can_lora_be_beaten.preregistration import Plan, read
-from ftkit.lessons.can_lora_be_beaten.study import (
-    BENCHES,
+from ftkit.lessons.can_lora_be_beaten.study import BENCHES, LRS, SEEDS, TUNING
+from ftkit.lessons.can_lora_be_beaten.trial import (
     BUDGETS,
     EXAMPLES,
     LARGER_ALPHA,
-    LRS,
     METHODS,
     MIDDLE,
     MOST_EXAMPLES,
@@ -29,8 +29,6 @@ from ftkit.lessons.can_lora_be_beaten.study import (
     PARAMETERS,
     RANKS,
     REFERENCES,
-    SEEDS,
-    TUNING,
     WITHOUT_RANK,
 )
 from ftkit.paths import kit_path
@@ -413,7 +411,7 @@ class TestRecord:
         ]
         now = [
             event.values["valid/accuracy"]
-            for event in board.trial(**settings)
+            for event in board_run.trial(**settings)
             if event.stage == "valid"
         ]  # type: ignore[arg-type]
         assert now == pytest.approx(then, abs=0.03), (

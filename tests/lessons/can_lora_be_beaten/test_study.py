@@ -23,8 +23,9 @@ from ftkit.experiments.recording import kept_in, made_by, make, standing
 from ftkit.experiments.resumable import runs
 from ftkit.experiments.tables import where
 from ftkit.lessons.can_lora_be_beaten import study as board
-from ftkit.lessons.can_lora_be_beaten.study import (
-    BENCHES,
+from ftkit.lessons.can_lora_be_beaten import trial as board_run
+from ftkit.lessons.can_lora_be_beaten.study import BENCHES, SEEDS
+from ftkit.lessons.can_lora_be_beaten.trial import (
     BUDGETS,
     CONTROL_BUDGET,
     EXAMPLES,
@@ -36,12 +37,11 @@ from ftkit.lessons.can_lora_be_beaten.study import (
     PARAMETERS,
     RANKS,
     REFERENCES,
-    SEEDS,
     WITHOUT_RANK,
     ParameterBudget,
     spaces,
 )
-from ftkit.lessons.the_lora_family.study import features
+from ftkit.lessons.the_lora_family.trial import features
 from ftkit.model.adapted import Adapted
 from ftkit.storage import read_table
 from ftkit.training.events import Event, packed
@@ -113,16 +113,16 @@ def test_with_equal_operations_a_run_costs_as_much_as_lora_s(method: str) -> Non
         step_cost("digits", *spaces("digits", name, MIDDLE, 64, 0)).values["cost/flops"]
         for name in (method, "LoRA")
     )
-    steps = board.steps("digits", method, MIDDLE, 64, OPERATIONS)
+    steps = board_run.steps("digits", method, MIDDLE, 64, OPERATIONS)
     assert abs(steps * of_method - STEPS * of_lora) <= of_method / 2
-    assert board.steps("digits", method, MIDDLE, 64, PARAMETERS) == STEPS
+    assert board_run.steps("digits", method, MIDDLE, 64, PARAMETERS) == STEPS
     assert (steps > STEPS) == (of_method < of_lora) or steps == STEPS
 
 
 def test_a_run_has_the_steps_of_its_budget() -> None:
-    steps = board.steps("digits", "last block", MIDDLE, 64, OPERATIONS)
+    steps = board_run.steps("digits", "last block", MIDDLE, 64, OPERATIONS)
     assert steps > STEPS
-    events = list(board.trial("digits", "last block", MIDDLE, 64, 1e-3, OPERATIONS, test=True))
+    events = list(board_run.trial("digits", "last block", MIDDLE, 64, 1e-3, OPERATIONS, test=True))
     assert sum(event.stage == "train" for event in events) == steps
     assert {event.step for event in events if event.stage in ("test", "cost")} == {steps}
 
@@ -134,7 +134,7 @@ def test_the_control_is_lora_with_16_times_the_alpha_and_in_no_family(
         spaces("digits", name, MIDDLE, MOST_EXAMPLES, 0) for name in (LARGER_ALPHA, "LoRA")
     )
     assert control == replace(lora, alpha=16 * lora.alpha)
-    assert board.steps("digits", LARGER_ALPHA, MIDDLE, MOST_EXAMPLES, CONTROL_BUDGET) == STEPS
+    assert board_run.steps("digits", LARGER_ALPHA, MIDDLE, MOST_EXAMPLES, CONTROL_BUDGET) == STEPS
     on_test = where(table, method=LARGER_ALPHA, quantity="test/accuracy")
     assert set(on_test["budget"]) == {CONTROL_BUDGET}
     assert len(on_test) == len(BENCHES) * len(SEEDS)
@@ -153,11 +153,11 @@ def test_unknown_methods_and_budgets_are_refused() -> None:
     with pytest.raises(
         ValueError, match="method must be one of LoRA, DoRA, .*, full fine-tuning, got 'prompt'"
     ):
-        list(board.trial("digits", "prompt", 4, 64, 1e-3))
+        list(board_run.trial("digits", "prompt", 4, 64, 1e-3))
     with pytest.raises(
         ValueError, match="budget must be one of equal parameters, 80 steps; .*, got 'time'"
     ):
-        list(board.trial("digits", "LoRA", 4, 64, 1e-3, "time"))
+        list(board_run.trial("digits", "LoRA", 4, 64, 1e-3, "time"))
 
 
 def test_every_cell_has_nine_seeds_at_a_learning_rate_inside_its_grid(table: pd.DataFrame) -> None:

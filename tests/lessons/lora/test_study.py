@@ -10,7 +10,7 @@ from helpers.verdicts import verdicts_by_name
 
 from ftkit.experiments import benchmark
 from ftkit.experiments.tables import replay, tuned, where
-from ftkit.lessons.lora import study
+from ftkit.lessons.lora import study, trial
 from ftkit.lessons.lora.claims import Evidence, lora_claims
 from ftkit.model.adapted import Adapted
 from ftkit.paths import kit_path
@@ -184,7 +184,7 @@ def test_a_run_repeats_its_recorded_run(
     ]
     now = [
         event.values["valid/accuracy"]
-        for event in study.trial(**settings)
+        for event in trial.trial(**settings)
         if event.stage == "valid"
     ]  # type: ignore[arg-type]
     assert now == pytest.approx(then, abs=0.03), (
@@ -212,7 +212,7 @@ def test_attention_at_the_equal_rank_has_the_number_of_parameters_of_rank_4_on_a
     base, _ = benchmark.load_benchmark(bench)
 
     def count(rank: int, targets: str) -> int:
-        space = LoRA(rank, 16.0, study.target_pattern(bench, targets))
+        space = LoRA(rank, 16.0, trial.target_pattern(bench, targets))
         return sum(parameter.numel() for parameter in Adapted(base, space).parameters())
 
     assert count(study.EQUAL_RANKS[bench], "attention") == count(4, "all linear")
@@ -220,7 +220,7 @@ def test_attention_at_the_equal_rank_has_the_number_of_parameters_of_rank_4_on_a
 
 
 def test_a_trial_is_its_settings() -> None:
-    one, again = (list(study.trial("digits", 2, 3e-3, seed=1)) for _ in range(2))
+    one, again = (list(trial.trial("digits", 2, 3e-3, seed=1)) for _ in range(2))
     assert [event for event in one if event.stage != "cost"] == [
         event for event in again if event.stage != "cost"
     ]
@@ -228,7 +228,7 @@ def test_a_trial_is_its_settings() -> None:
 
 
 def test_the_spectrum_has_the_rank_of_the_change() -> None:
-    run = study.trial("digits", 2, 3e-3, probe=study.spectrum)
+    run = trial.trial("digits", 2, 3e-3, probe=trial.spectrum)
     last = [event.values for event in run if event.stage == "probe"][-1]
     change = last["probe/change/body.layers.0.mlp.fc1.weight"]
     assert change[1] > 1e-3 and change[2] < 1e-5 * change[0] and len(change) == 72

@@ -15,19 +15,11 @@ from helpers.verdicts import verdicts_by_name
 from ftkit.experiments import benchmark
 from ftkit.experiments.tables import where
 from ftkit.lessons.the_lora_family import study as family
+from ftkit.lessons.the_lora_family import trial as family_trial
 from ftkit.lessons.the_lora_family.claims import EARLY, OTHERS, Evidence, family_claims, gain
 from ftkit.lessons.the_lora_family.picture import turns
-from ftkit.lessons.the_lora_family.study import (
-    BENCHES,
-    HIGH_RANK,
-    JUDGED_RANKS,
-    LRS,
-    RANKS,
-    RELATIVE,
-    RELATIVES,
-    WITHOUT_RANK,
-    relative_space,
-)
+from ftkit.lessons.the_lora_family.study import BENCHES, HIGH_RANK, JUDGED_RANKS, LRS, RELATIVE
+from ftkit.lessons.the_lora_family.trial import RANKS, RELATIVES, WITHOUT_RANK, relative_space
 from ftkit.model.adapted import Adapted
 from ftkit.paths import kit_path
 from ftkit.stats.tradeoff import share_of_gain
@@ -114,7 +106,7 @@ def test_no_relative_has_more_parameters_than_lora_except_at_its_smallest(
     for name, count in counts.items():
         if (name, rank) not in {("DoRA", 1), ("VeRA", 1)} and name != "AdaLoRA":
             assert count <= counts["LoRA"], name
-    size = family.features(bench)
+    size = family_trial.features(bench)
     assert counts["LoRA-FA"] > counts["LoRA"] - size.outputs
     assert rank == 1 or counts["DoRA"] > counts["LoRA"] - size.both
     assert counts["LoRA"] == counts["rsLoRA"] == counts["LoRA+"] == counts["PiSSA"]
@@ -124,7 +116,7 @@ def test_adalora_starts_with_half_as_many_directions_again_and_ends_with_lora_s(
     monkeypatch: Any,
 ) -> None:
     models: list[Adapted] = []
-    adalora_pruning = family.adalora_pruning
+    adalora_pruning = family_trial.adalora_pruning
 
     def noting_the_model(bench: str, rank: int) -> Any:
         def between(model: Adapted) -> Any:
@@ -133,8 +125,8 @@ def test_adalora_starts_with_half_as_many_directions_again_and_ends_with_lora_s(
 
         return between
 
-    monkeypatch.setattr(family, "adalora_pruning", noting_the_model)
-    list(family.trial("digits", "AdaLoRA", 2, 3e-2))
+    monkeypatch.setattr(family_trial, "adalora_pruning", noting_the_model)
+    list(family_trial.trial("digits", "AdaLoRA", 2, 3e-2))
     strengths = [change.l for name, change in models[0].changes.items() if name.startswith("body.")]
     assert {len(directions) for directions in strengths} == {3}
     remaining = sum(int((directions != 0).sum()) for directions in strengths)
@@ -148,7 +140,7 @@ def test_a_seed_draws_the_frozen_matrices() -> None:
 
 def test_an_unknown_relative_is_refused() -> None:
     with pytest.raises(ValueError, match="relative must be one of LoRA, rsLoRA, .*, got 'QLoRA'"):
-        list(family.trial("digits", "QLoRA", 2, 1e-3))
+        list(family_trial.trial("digits", "QLoRA", 2, 1e-3))
 
 
 def test_every_relative_has_ten_seeds_at_its_best_learning_rate(table: pd.DataFrame) -> None:
@@ -228,7 +220,7 @@ class TestTurns:
         model = Adapted(base, relative_space("digits", "(IA)3", 2, 0))
         name = "body.layers.0.attention.v_proj.weight"
         model.changes[name].l.data.fill_(1.25)
-        changes = family.row_changes(model)
+        changes = family_trial.row_changes(model)
         assert changes[f"probe/longer/{name}"] == pytest.approx(0.25, rel=1e-4)
         assert changes[f"probe/turned/{name}"] < 0.05
         assert not [key for key in changes if "q_proj" in key]
@@ -239,12 +231,12 @@ class TestTurns:
         model = Adapted(base, Only(name))
         weight = model.changes[name].value
         weight.data.copy_(_turned(weight.detach()))
-        changes = family.row_changes(model)
+        changes = family_trial.row_changes(model)
         assert changes[f"probe/turned/{name}"] == pytest.approx(90, abs=0.01)
         assert changes[f"probe/longer/{name}"] == pytest.approx(1.0, rel=1e-4)
 
     def test_the_picture_has_a_point_for_each_matrix_that_changed(self) -> None:
-        run = family.trial("digits", "DoRA", 2, 3e-2, probe=family.row_changes)
+        run = family_trial.trial("digits", "DoRA", 2, 3e-2, probe=family_trial.row_changes)
         (last,) = [e for e in run if e.stage == "probe" and e.step == benchmark.STEPS]
         attention, forward = go.Figure(turns(last.values)).data
         assert (len(attention.x), len(forward.x)) == (3 * 4, 3 * 2)

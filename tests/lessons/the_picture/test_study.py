@@ -13,18 +13,8 @@ from ftkit.experiments.benchmark import FROZEN, FULL, load_benchmark
 from ftkit.experiments.rate_search import chosen, tuning_seeds
 from ftkit.experiments.tables import last, where
 from ftkit.lessons.the_picture.picture import accuracies
-from ftkit.lessons.the_picture.study import (
-    COUNTING,
-    LORA_RANK_4,
-    NGRAM_LENGTHS,
-    RANDOM,
-    SEEDS,
-    SPACES,
-    STRENGTHS,
-    counting,
-    intervals,
-    on_test,
-)
+from ftkit.lessons.the_picture.study import NGRAM_LENGTHS, SEEDS, STRENGTHS, intervals, on_test
+from ftkit.lessons.the_picture.trial import COUNTING, LORA_RANK_4, RANDOM, SPACES, counting
 from ftkit.paths import kit_path
 from ftkit.stats.paired import interval
 from ftkit.storage import read_table
