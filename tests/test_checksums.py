@@ -71,6 +71,8 @@ READERS: dict[str, Callable[[], object]] = {
     "results/02_lora.parquet": lambda: lessons()["02"].read(),
     "results/06_teachers.safetensors": lambda: teachers.stored_answers("library"),
     "public/peft_metamathqa.csv": peft_table.public_table,
+    "public/peft_metamathqa_earlier.csv": peft_table.rerun_pairs,
+    "public/peft_image_generation.csv": peft_table.image_table,
     "bases/mini/model.safetensors": lambda: bases.base_path("mini"),
     "bases/mini/config.json": lambda: bases.base_path("mini"),
     "bases/mini/tokenizer.json": lambda: tasks._tokenizer(),
