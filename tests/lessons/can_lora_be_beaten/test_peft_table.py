@@ -1,6 +1,9 @@
 """What public tables with one run a row can show, and by which yardstick."""
 
+import json
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,6 +33,8 @@ from ftkit.paths import kit_path
 from ftkit.stats.paired import holm, two_proportions
 
 DATE = "2026-08-21"
+WORDS = {1: "one", 2: "two", 3: "three", 4: "four"}
+ORDINALS = {9: "ninth", 15: "15th"}
 LILY = "Lily r140 MLP a2 b2 s8.0"
 BEST_LORA = "LoRA r64 rsLoRA"
 
@@ -304,6 +309,69 @@ class TestPicture:
         assert ends == [(-half, half) for half in bands.values()]
         names = [note.text for note in self.figure.layout.annotations]
         assert names == ["other questions: ± 3.8", "re-runs: ± 2.9"]
+
+
+def cells(kind: str) -> list[dict[str, Any]]:
+    """The cells of one kind of the stored notebook."""
+    path = Path(__file__).parents[3] / "notebooks" / "09_can_lora_be_beaten.ipynb"
+    stored = json.loads(path.read_text(encoding="utf8"))["cells"]
+    return [cell for cell in stored if cell["cell_type"] == kind]
+
+
+def test_the_prose_has_the_figures_of_the_tables() -> None:
+    table, pairs, tested = public_table(), rerun_pairs(), against(public_table())
+    rows, pictures = table.set_index("method"), image_table()
+    above = tested[tested["difference"] > 0]
+    on_mlp = accuracy("LoRA r10 on MLP") - accuracy(REFERENCE)
+    scale = accuracy(BEST_LORA) - accuracy("LoRA r64")
+    freedom = rerun_noise().freedom
+    widest = (pairs["change"] - rerun_noise().shift).abs()
+    once = one_round().set_index("method")
+    was, now = once.loc[REFERENCE, ["previous", "accuracy"]]
+    fell = once[(once["previous"] > was) & (once["accuracy"] < now)]
+    rose = once[(once["previous"] < was) & (once["accuracy"] > now)]
+    sharper = against(table, noise=rerun_noise(one_round()))
+    leads = sharper[(sharper["difference"] > 0) & (sharper["reruns_holm"] < 0.05)]
+    at_32 = pictures.set_index("method").loc["LoRA"]
+    assert at_32["rank"] == 32 and pictures["method"][0] == "LoRA r64"
+    assert "full fine-tuning lr 1e-05" in fell.index and rose.empty
+    assert leads["is_lora"].sum() == 1 and (table["accuracy"] > accuracy(BEST_LORA)).sum() == 1
+    prose = ["".join(cell["source"]) for cell in cells("markdown")]
+    text = " ".join(" ".join(prose).split())
+    for stated in (
+        f"learns mathematics, {len(table)} times",
+        f"The kit has all {len(table)} rows, as they were on 21 August 2026",
+        f"{WORDS[above['is_lora'].sum()].capitalize()} of the {len(above)} rows above LoRA *are*",
+        f"LoRA on the MLP has {on_mlp:.1f} points more",
+        f"rsLoRA has {scale:.1f} points more than LoRA of the same rank",
+        f"Are {on_mlp:.1f} points much? Are {scale:.1f}?",
+        f"right answers to {ITEMS:,} questions",
+        f"So {len(pairs)} pairs count as {freedom + 1:.0f} (Satterthwaite), with {freedom:.0f} deg",
+        f"{WORDS[(widest > above['difference'].max()).sum()]} pair of the {len(pairs)} lies",
+        f"{WORDS[len(fell)].capitalize()} rows stood above LoRA in January and stand below it now",
+        f"In one table LoRA is {ORDINALS[rows.loc[REFERENCE, 'place']]}, in the other first: "
+        f"{pictures['similarity'][0]:.3f}, and the next row has {pictures['similarity'][1]:.3f}",
+        f"LoRA with rank {at_32['rank']:.0f} is {ORDINALS[at_32['place']]}",
+        f"The other {(tested['difference'] <= LOWEST).sum()} rows are farther left",
+        f"Holm's $p$ in the family of all {len(tested)}",
+        f"{WORDS[len(leads)]} rows above LoRA differ",
+        f"here among all {len(table)} rows",
+    ):
+        assert stated in text, stated
+
+
+def test_the_verdict_on_the_table_is_that_of_both_yardsticks() -> None:
+    above = against(public_table()).query("difference > 0")
+    found = above[["questions_holm", "reruns_holm"]]
+    differ, smallest = (found < 0.05).sum(), found.min()
+    assert differ.max() < len(above)
+    verdict = (
+        f"differ: {differ.iloc[0]} by other questions (smallest p {smallest.iloc[0]:.2f}), "
+        f"{differ.iloc[1]} by re-runs ({smallest.iloc[1]:.2f})\n  -> inconclusive\n"
+    )
+    outputs = [output for cell in cells("code") for output in cell["outputs"]]
+    texts = ["".join(output.get("data", {}).get("text/plain", "")) for output in outputs]
+    assert sum(verdict in text for text in texts) == 1
 
 
 def test_layers_and_scale_are_all_that_the_compared_rows_differ_in() -> None:
