@@ -14,6 +14,11 @@ from ftkit.lessons.limits_of_lora.forgetting import (
     best_cosines,
     effective_rank,
     hidden_words,
+    intruder_test,
+    intruders,
+    neighbour,
+    scaled_direction,
+    with_scaled_intruders,
 )
 from ftkit.lessons.limits_of_lora.step_costs import (
     KINDS,
@@ -103,6 +108,89 @@ def test_an_untrained_model_has_moved_and_forgotten_nothing() -> None:
     assert set(after_training(Adapted(load_benchmark("library")[0], HEAD))) == {"after/words"}, (
         "no linear layer of the body may move"
     )
+
+
+WIDE = "body.encoder.layer.1.intermediate.dense.weight"
+"""A matrix (192, 96): half of the directions of its output are none of its own."""
+
+
+def with_an_intruder() -> tuple[Adapted, torch.Tensor]:
+    """A model with one intruder, and the known answer: its matrix with the intruder removed.
+
+    The strongest right direction v of W, s u v', is written out along n as well, where n is
+    orthogonal to all that W can answer. Then (s u + 3 s n) v' has the cosine 1 / sqrt(10) to u.
+    """
+    net, _ = load_benchmark("library")
+    model = Adapted(net, Only(WIDE))
+    weight = net.get_parameter(WIDE).detach()
+    u, s, v = torch.linalg.svd(weight.double())
+    with torch.no_grad():
+        model.changes[WIDE].value.add_(3 * s[0] * torch.outer(u[:, -1], v[0]))
+    return model, weight.double() - s[0] * torch.outer(u[:, 0], v[0])
+
+
+class TestScalingIntruders:
+    def test_the_singular_value_at_a_position_is_scaled_and_no_other(self) -> None:
+        torch.manual_seed(0)
+        weight = torch.randn(6, 4)
+        values = torch.linalg.svdvals(weight)
+        scaled = torch.linalg.svdvals(scaled_direction(weight, 3, 0.5))
+        torch.testing.assert_close(scaled, values * torch.tensor([1.0, 1.0, 1.0, 0.5]))
+        torch.testing.assert_close(scaled_direction(weight, 1, 1.0), weight)
+
+    @pytest.mark.parametrize("factor", [-0.1, math.nan, "half"])
+    def test_an_impossible_factor_is_refused(self, factor: float) -> None:
+        with pytest.raises(ValueError, match="factor must be"):
+            scaled_direction(torch.eye(3), 0, factor)
+
+    def test_the_intruder_and_its_neighbour_are_found_in_a_matrix_with_a_known_answer(self) -> None:
+        # Outputs 0 to 2 are the directions of before; output 5 is new, and the strongest.
+        before = torch.zeros(6, 3)
+        before[:3] = torch.diag(torch.tensor([4.0, 3.0, 2.0]))
+        now = before.clone()
+        now[5, 1] = 10.0
+        assert intruders(before, now) == [0]
+        assert neighbour(before, now, 0) == 1, "4 is nearer to sqrt(109) than 2"
+        without = now.clone()
+        without[:, 1] = 0
+        torch.testing.assert_close(scaled_direction(now, 0, 0.0), without)
+        assert intruders(before, before) == []
+        assert neighbour(before, before.flip(0), 0) is None, "all directions are new"
+
+    def test_the_net_has_the_matrix_without_the_intruder_and_nothing_else_changes(self) -> None:
+        model, without = with_an_intruder()
+        learned, removed = model.merged(), with_scaled_intruders(model, 0.0)
+        torch.testing.assert_close(
+            removed.get_parameter(WIDE).double(), without, atol=1e-5, rtol=1e-5
+        )
+        for name, weight in learned.named_parameters():
+            assert (name == WIDE) != torch.equal(weight, removed.get_parameter(name)), name
+        same = with_scaled_intruders(model, 1.0).get_parameter(WIDE)
+        torch.testing.assert_close(same, learned.get_parameter(WIDE))
+
+    def test_the_control_scales_the_nearest_direction_of_the_base(self) -> None:
+        model, _ = with_an_intruder()
+        now = model.merged().get_parameter(WIDE).detach()
+        control = with_scaled_intruders(model, 0.0, control=True).get_parameter(WIDE)
+        torch.testing.assert_close(control, scaled_direction(now, 1, 0.0), atol=1e-5, rtol=1e-5)
+
+    def test_removing_the_intruder_of_a_spoilt_model_mends_it_and_the_control_does_not(
+        self,
+    ) -> None:
+        model, _ = with_an_intruder()
+        task = load_benchmark("library")[1]
+        found = intruder_test(model, task, "valid", rows=32, factors=(0.0, 0.5))
+        assert found["scaled/matrices"] == 1
+        assert found["scaled/words"] == pytest.approx(hidden_words(model), rel=1e-5)
+        intruder = [found[f"scaled/intruder/{factor}/words"] for factor in (0, 0.5)]
+        assert intruder[0] < intruder[1] < found["scaled/words"] - 0.1
+        assert found["scaled/neighbour/0/words"] > intruder[0]
+        assert {key.rsplit("/", 1)[-1] for key in found} == {"matrices", "words", "accuracy"}
+        assert all(0 <= found[key] <= 1 for key in found if key.endswith("accuracy"))
+
+    def test_without_an_intruder_nothing_is_measured(self) -> None:
+        net, task = load_benchmark("library")
+        assert intruder_test(Adapted(net, LoRA(2)), task) == {"scaled/matrices": 0.0}
 
 
 class TestCosts:
