@@ -16,7 +16,8 @@ class DoRA:
     LoRA turns each row of W, and m sets its length. Liu et al. 2024, arXiv:2402.09353. A row makes
     one output feature (the paper transposes W and says column). As section 4.3 of the paper
     proposes, the length |V| counts as a constant in the gradient. Starts at the base up to
-    rounding; merges. A step forms the whole weight.
+    rounding; merges. A step forms the whole weight and its gradient, since here DoRA is a change of
+    the weight; a layer that computes on activations, such as PEFT's, needs no such gradient.
 
     Args:
         rank: at least 1; m adds one parameter per output feature, which is a lot at low rank.

@@ -28,7 +28,8 @@ INNER = re.compile(
 class IA3:
     """Multiply each key, value and inner feature of the body by a learned factor, 1 at the start.
 
-    Liu et al. 2022, arXiv:2205.05638. A factor on a layer's output scales the rows of its weight
+    Liu et al. 2022, arXiv:2205.05638, who propose it for few examples and train it with two
+    further losses, which are not here. A factor on a layer's output scales the rows of its weight
     and its bias; a factor on its input scales the columns. So after merging nothing is left to
     compute. Starts at the base exactly; merges.
 

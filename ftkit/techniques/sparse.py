@@ -30,8 +30,8 @@ class Sparse:
     """Train a share of the entries of all selected weights, chosen once and without data.
 
     Exactly max(1, round(density n)) of n entries are trainable. They are chosen at random (Xu and
-    Zhang 2024, "Random Masking Finds Winning Tickets"), or as the largest (Super-Tuning,
-    arXiv:2607.09287) or smallest in magnitude. For a choice that needs data see `top`.
+    Zhang 2024, "Random Masking Finds Winning Tickets"), or as the largest or smallest in magnitude
+    (PEFT's tuner `supertuning` offers both). For a choice that needs data see `top`.
 
     Starts at the base exactly; merges. The fewer entries k, the larger the learning rate has to be,
     roughly as 1/sqrt(k). Memory shrinks with the entries. Operations do not: the whole gradient is

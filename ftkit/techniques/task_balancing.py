@@ -1,9 +1,9 @@
 """Multi-task learning, the objective slot: how the losses of several tasks become one gradient.
 
 Each objective here takes a batch of one task, or a joint batch: anything that can be iterated for
-one batch per task. It returns one term per task, under the task's name. Kurin et al. 2022,
-arXiv:2201.04122, and Xin et al. 2022, arXiv:2209.11379, find that a plain sum with tuned weights
-does as well as the other methods.
+one batch per task. It returns one term per task, under the task's name. Two papers find that a sum
+of the losses does as well as the other methods: Xin et al. 2022, arXiv:2209.11379, tune its
+weights; Kurin et al. 2022, arXiv:2201.04122, keep them equal and regularise the training.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence

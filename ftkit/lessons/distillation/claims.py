@@ -176,7 +176,7 @@ def most_of_the_teacher(runs: Evidence) -> Claim:
     left = {bench: runs.read(bench) - 0.97 * runs.teacher(bench) for bench in runs.benches}
     return Claim(
         "A distilled student keeps 97 % of its teacher's accuracy.",
-        SANH,
+        f"after {SANH}, who distil while pretraining",
         "the student's accuracy minus 97 % of its teacher's; test, points",
         *judge_differences(left, {"beats", "ties"}),
     )

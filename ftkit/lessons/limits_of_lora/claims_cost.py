@@ -14,7 +14,9 @@ from ftkit.stats.paired import interval, verdict
 from ftkit.teaching.claim_table import Claim, Finding
 
 BIDERMAN = "Biderman et al. 2024, arXiv:2405.09673"
-INTRUDERS = "Shuttleworth et al. 2024, arXiv:2410.21228"
+INTRUDERS = (
+    "Shuttleworth et al. 2024, arXiv:2410.21228, for networks of 125 million parameters and more"
+)
 NATS = 0.05
 """Within a twentieth of a nat a hidden word is guessed equally well; agreed on before the runs."""
 SAVES = 0.9
@@ -106,7 +108,7 @@ def forgets_less_at_equal_accuracy(runs: Evidence) -> Claim:
     difference = at_equal_accuracy(runs.table)
     return Claim(
         "LoRA forgets less than full fine-tuning of the same accuracy.",
-        BIDERMAN,
+        f"asked here; {BIDERMAN}, find it difficult to conclude (section 4.3)",
         "the same at equal accuracy on valid, over the learning rates up to each seed's best; "
         "seeds on which both reach a common accuracy",
         _nats(difference),
@@ -143,7 +145,8 @@ def intruders(runs: Evidence) -> Claim:
         "LoRA leaves intruder dimensions, full fine-tuning none.",
         INTRUDERS,
         "ten strongest left singular vectors of each matrix, those with no |cosine| of 0.5 "
-        f"to one of the base; rank {LARGE_RANK}",
+        f"to one of the base; rank {LARGE_RANK}, each at the learning rate that is best for the "
+        "task",
         results,
         says,
     )

@@ -32,7 +32,8 @@ NEAR, FAR = NEAR_TO_FAR[0], NEAR_TO_FAR[4:]
 """The benchmark that is nearest to the base, and the two that share no words with it: one replaces
 every word by another, one writes digits as words."""
 HEARD = "often heard"
-REGRET = "Schulman and Thinking Machines 2025, “LoRA Without Regret”"
+HU = "Hu et al. 2022, arXiv:2106.09685"
+REGRET = "Schulman and Thinking Machines 2025, “LoRA Without Regret”, for large language models"
 LU = "Lu et al. 2021, arXiv:2103.05247"
 
 
@@ -125,7 +126,7 @@ def rank_closes_it(runs: Evidence) -> Claim:
     gaps = {bench: runs.gap(bench, RANKS[-1]) for bench in FAR}
     return Claim(
         "On a far task LoRA lacks rank; a high one closes the gap.",
-        HEARD,
+        f"{HU}, section 7.2, expect it of a task in another language",
         f"rank {RANKS[-1]} (more parameters in the factors than in a square matrix) "
         "minus full fine-tuning; test, points",
         *judge_differences(gaps, {"ties", "beats"}),

@@ -14,7 +14,7 @@ from ftkit.teaching.recorded_evidence import RecordedRuns
 from ftkit.teaching.verdicts import judge_differences
 
 LORA = ("bench", "rank", "targets", "alpha")
-REGRET = "Schulman and Thinking Machines 2025, “LoRA Without Regret”"
+REGRET = "Schulman and Thinking Machines 2025, “LoRA Without Regret”, for large language models"
 HU = "Hu et al. 2022, arXiv:2106.09685"
 ALL_LINEAR = {"targets": "all linear", "alpha": "16"}
 """The settings of LoRA on every linear layer, at the alpha that all ranks share."""
@@ -81,7 +81,7 @@ def rank_1_is_enough(runs: Evidence) -> Claim:
     gaps = {bench: runs.all_linear(bench, 1) - runs.all_linear(bench, 32) for bench in runs.benches}
     return Claim(
         "Rank 1 is enough.",
-        HU,
+        f"{HU}, for query and value matrices on two tasks, and not for every task",
         "rank 1 minus rank 32, each at its best learning rate; test, points",
         *judge_differences(gaps, {"ties", "beats"}),
     )

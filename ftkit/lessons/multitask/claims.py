@@ -24,8 +24,8 @@ MTDNN = "Liu et al. 2019, arXiv:1901.11504"
 KENDALL = "Kendall, Gal and Cipolla 2018, arXiv:1705.07115"
 GRADNORM = "Chen et al. 2018, arXiv:1711.02257"
 PCGRAD = "Yu et al. 2020, arXiv:2001.06782"
-ARITHMETIC = "Ilharco et al. 2023, arXiv:2212.04089"
-PLAIN = "Kurin et al. 2022, arXiv:2201.04122; Xin et al. 2022, arXiv:2209.11379"
+ARITHMETIC = "after Ilharco et al. 2023, arXiv:2212.04089, who add changes of full fine-tuning"
+PLAIN = "Xin et al. 2022, arXiv:2209.11379"
 PROBES = STEPS // PROBE_EVERY
 """How often the gradients of a run are compared."""
 
@@ -159,7 +159,7 @@ def cosines_foretell(runs: Evidence) -> Claim:
         gaps[f"than a task and more of itself, learning rate {lr:g}"] = hurting - itself
     return Claim(
         "Gradients are opposed more often where tasks hurt each other.",
-        PCGRAD,
+        f"often concluded from {PCGRAD}, who name two more conditions",
         f"how often, in hundredths, the two gradients of a run on {HURTS} are at more than a right "
         f"angle: whole body, {PROBES} probes a run, {ROWS_PER_TASK} rows each; "
         "both at the learning rate that is best for either",

@@ -14,12 +14,18 @@ from ftkit.teaching.claim_table import Claim, Finding
 from ftkit.teaching.recorded_evidence import RecordedRuns
 from ftkit.teaching.verdicts import judge_differences, judge_shares
 
-SUNG = "Sung, Nair and Raffel 2021 (FISH Mask), arXiv:2111.09839"
+SUNG = "Sung, Nair and Raffel 2021 (FISH Mask), arXiv:2111.09839, who choose from the whole network"
 ANSELL = "Ansell et al. 2022 (LT-SFT), arXiv:2110.07560"
-SPIEL = "Ansell et al. 2024 (SpIEL), arXiv:2401.16405"
-XU = "Xu and Zhang 2024, “Random Masking Finds Winning Tickets”"
-SUPER = "Super-Tuning 2026, arXiv:2607.09287"
-S2FT = "Yang et al. 2024 (S²FT), arXiv:2412.06289"
+SPIEL = (
+    "after Evci et al. 2020 (RigL), arXiv:1911.11134, and Ansell et al. 2024 (SpIEL), "
+    "arXiv:2401.16405"
+)
+XU = (
+    "after Xu and Zhang 2024, “Random Masking Finds Winning Tickets”: "
+    "random masks need large learning rates"
+)
+PEFT_DEFAULT = "the default of PEFT's tuner `supertuning`, which offers the smallest too"
+S2FT = "after Yang et al. 2024 (S²FT), arXiv:2412.06289, who compare with LoRA"
 TUNED = (
     f"{MAIN_DENSITY:.0%} of the entries of the linear layers "
     "(or, where it says so, of the whole body), each at its best learning rate; test, points"
@@ -126,7 +132,7 @@ def largest_entries(runs: Evidence) -> Claim:
     }
     return Claim(
         "The entries to train are the largest.",
-        SUPER,
+        PEFT_DEFAULT,
         f"largest minus random, and minus smallest, {TUNED}",
         *judge_differences(gaps, {"beats"}),
     )

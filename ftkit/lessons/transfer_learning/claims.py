@@ -14,9 +14,11 @@ from ftkit.teaching.verdicts import judge_differences
 
 ULMFIT = "Howard and Ruder 2018, arXiv:1801.06146"
 ELSA = "Lee, Tang and Lin 2019, arXiv:1911.03090"
-KUMAR = "Kumar et al. 2022, arXiv:2202.10054"
+KUMAR = (
+    "Kumar et al. 2022, arXiv:2202.10054, where pretrained features are good and the shift is large"
+)
 SURGICAL = "Lee, Chen et al. 2023, arXiv:2210.11466"
-WISE = "Wortsman et al. 2022, arXiv:2109.01903"
+WISE = "after Wortsman et al. 2022, arXiv:2109.01903, who start from a zero-shot model"
 
 SHIFT = (
     "out of distribution: the test sentences with a quarter of the distinct words exchanged; points"
@@ -123,7 +125,7 @@ def last_is_best(runs: Evidence) -> Claim:
     }
     return Claim(
         "If you train one block only, it should be the last.",
-        f"often heard; doubted by {SURGICAL}",
+        f"often heard; for data that have shifted, {SURGICAL}, find that it depends on the shift",
         "the last block alone minus the first block alone, the same number of parameters, "
         "each at its best learning rate; test, points",
         *judge_differences(gap, {"beats", "ties"}),
@@ -138,6 +140,10 @@ def unfreezing_helps(runs: Evidence) -> list[Claim]:
             "Smaller learning rates for lower blocks beat one learning rate for all."
         ),
     }
+    sources = {
+        "gradual unfreezing": f"{ULMFIT}, who unfreeze a layer of an LSTM per epoch",
+        "discriminative rates": ULMFIT,
+    }
     claims = []
     for method, sentence in sentences.items():
         gap = {"library": runs.recipe(method) - runs.frozen("library", 0)}
@@ -146,7 +152,7 @@ def unfreezing_helps(runs: Evidence) -> list[Claim]:
             "test, points"
         )
         verdict = judge_differences(gap, {"beats"})
-        claims.append(Claim(sentence, ULMFIT, experiment, *verdict))
+        claims.append(Claim(sentence, sources[method], experiment, *verdict))
     return claims
 
 

@@ -3,7 +3,7 @@
 from helpers.verdicts import HOLDS, NOT, OPEN
 
 VERDICTS = {
-    "DoRA does better than LoRA with the same number of parameters": NOT,
+    "DoRA does better than LoRA with no more parameters": NOT,
     "PiSSA does better than LoRA": NOT,
     "It pays to choose which matrices get the rank": NOT,
     "LoRA does better if B has a larger learning rate than A": NOT,
