@@ -33,6 +33,8 @@ def gradient(
 
     Raises:
         ValueError: no batches, or a pattern that fits no weight.
+
+    Song et al. 2024 (SIFT), arXiv:2312.11875, choose the largest within each matrix.
     """
     examples, total = _sum(_gradients(model, batches, where, objective))
     return {name: (value / examples).abs() for name, value in total.items()}

@@ -157,7 +157,8 @@ def blend(
     Returns:
         Accuracies in [0, 1] as `blend/<share>/in` and `blend/<share>/out`.
 
-    Source: Wortsman et al. 2022, "Robust fine-tuning of zero-shot models", arXiv:2109.01903.
+    Source: Wortsman et al. 2022, "Robust fine-tuning of zero-shot models", arXiv:2109.01903. Their
+    line begins at a zero-shot model; LP-FT's base is the network after the linear probe.
     """
     delta = model.delta()
     accuracies = {}

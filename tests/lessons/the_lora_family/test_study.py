@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from copy import deepcopy
 from itertools import product
 from typing import Any
 
@@ -11,6 +12,8 @@ import plotly.graph_objects as go
 import pytest
 import torch
 from helpers.verdicts import verdicts_by_name
+from torch import nn
+from torch.nn import functional as F
 
 from ftkit.experiments import benchmark
 from ftkit.experiments.tables import where
@@ -24,7 +27,10 @@ from ftkit.model.adapted import Adapted
 from ftkit.paths import kit_path
 from ftkit.stats.tradeoff import share_of_gain
 from ftkit.storage import read_table
+from ftkit.techniques.dora import DoRA
 from ftkit.techniques.freeze import Only
+from ftkit.techniques.lora import LoRA
+from ftkit.training.cost import flops
 from ftkit.training.events import Event, packed, unpacked
 
 CLAIMS = {
@@ -212,6 +218,53 @@ class TestClaims:
         share, low, high = share_of_gain(*gain(Evidence(table), "digits", "LoRA", 2))
         assert share == pytest.approx(0.5, abs=0.03)
         assert low < share < high
+
+
+class ByHand(nn.Module):
+    """DoRA as the notebook writes it: a layer that computes on activations, not on the weight."""
+
+    def __init__(self, linear: nn.Linear, rank: int, scale: float) -> None:
+        super().__init__()
+        self.linear, self.scale = linear, scale
+        self.a = nn.Parameter(torch.randn(rank, linear.in_features) / linear.in_features)
+        self.b = nn.Parameter(torch.zeros(linear.out_features, rank))
+        self.m = nn.Parameter(linear.weight.detach().norm(dim=1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():
+            lengths = (self.linear.weight + self.scale * self.b @ self.a).norm(dim=1)
+        answer = F.linear(x, self.linear.weight) + self.scale * x @ self.a.T @ self.b.T
+        return self.m / lengths * answer + self.linear.bias
+
+
+class TestTheCostOfDoRA:
+    """The notebook says whose cost it is: that of the kit's form, not of the method."""
+
+    def test_on_activations_a_step_has_lora_s_operations_and_on_the_weight_those_of_full(
+        self,
+    ) -> None:
+        base, batch = benchmark.load_benchmark("opening")[0], benchmark.cost_batch("opening")
+        net = deepcopy(base).requires_grad_(False)
+        for module in list(net.body.modules()):
+            for name, child in list(module.named_children()):
+                if isinstance(child, nn.Linear):
+                    setattr(module, name, ByHand(child, 7, 16 / 7))
+
+        def operations(model: nn.Module) -> int:
+            return flops(lambda: F.cross_entropy(model(batch), batch.labels).backward())
+
+        full = operations(Adapted(base))
+        by_hand = operations(net) / full
+        lora, kit = (operations(Adapted(base, space)) / full for space in (LoRA(7), DoRA(7)))
+        assert abs(by_hand - lora) < 0.03 and by_hand < 0.8 < 0.99 < kit
+
+    def test_the_lengths_need_no_whole_matrix(self) -> None:
+        torch.manual_seed(0)
+        w, a, b = (torch.randn(shape).double() for shape in ((20, 30), (3, 30), (20, 3)))
+        crossed = ((w @ a.T) * b).sum(1)
+        own = ((b @ (a @ a.T)) * b).sum(1)
+        squares = w.square().sum(1) + 2 * 1.7 * crossed + 1.7**2 * own
+        torch.testing.assert_close(squares.sqrt(), (w + 1.7 * b @ a).norm(dim=1))
 
 
 class TestTurns:
