@@ -1,4 +1,4 @@
-"""The study of lesson 08: LoRA's relatives on two benchmarks, with at most the trainable parameters of LoRA.
+"""The study of lesson 08: LoRA's relatives, with at most the trainable parameters of LoRA.
 
 Each is compared at its own best learning rate.
 """
